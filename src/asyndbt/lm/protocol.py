@@ -1,0 +1,127 @@
+"""What the package asks of a language model: prompts in, scores of the label words out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+__all__ = ["Answer", "LanguageModel", "Prompt", "Usage"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One prompt, readable as plain text and as chat messages with the same content.
+
+    Parameters
+    ----------
+    shots : tuple of (str, str)
+        Demonstrations: the question block ending in ``Answer:`` and its label word.
+    query : str
+        The question block of the query, ending in ``Answer:``.
+
+    Examples
+    --------
+    >>> prompt = Prompt((("Question: 1 + 1? Answer:", "two"),), "Question: 2 + 2? Answer:")
+    >>> print(prompt.text)
+    Question: 1 + 1? Answer: two
+    Question: 2 + 2? Answer:
+    >>> [message["role"] for message in prompt.messages]
+    ['user', 'assistant', 'user']
+    """
+
+    shots: tuple[tuple[str, str], ...]
+    query: str
+
+    @property
+    def text(self) -> str:
+        """The prompt as one text, one example a line."""
+        return "\n".join([*(f"{block} {label}" for block, label in self.shots), self.query])
+
+    @property
+    def messages(self) -> list[dict[str, str]]:
+        """The prompt as chat messages, demonstrations as earlier turns."""
+        turns = []
+        for block, label in self.shots:
+            turns += [{"role": "user", "content": block}, {"role": "assistant", "content": label}]
+        return [*turns, {"role": "user", "content": self.query}]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What requests cost: requests, tokens, and money in the currency of the prices."""
+
+    calls: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    money: float = 0.0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.calls + other.calls,
+            self.tokens_in + other.tokens_in,
+            self.tokens_out + other.tokens_out,
+            self.money + other.money,
+        )
+
+    @property
+    def tokens(self) -> int:
+        """Tokens sent and received."""
+        return self.tokens_in + self.tokens_out
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A language model's answer to one prompt.
+
+    Parameters
+    ----------
+    label_log_probabilities : tuple of float or None
+        Natural log of p(label word | prompt), one per label asked for, not renormalised;
+        None from a model that gives text only.
+    text : str or None
+        The answer as text; None where only scores were asked for.
+    usage : Usage
+        What this answer cost when it was first paid for.
+    """
+
+    label_log_probabilities: tuple[float, ...] | None
+    text: str | None
+    usage: Usage
+
+
+class LanguageModel(Protocol):
+    """A black box that scores label words or answers in text.
+
+    Implementations: ``asyndbt.lm.PocketLanguageModel``, ``asyndbt.lm.ScriptedLanguageModel``.
+    """
+
+    @property
+    def name(self) -> str:
+        """Identity for the cache and the record: provider, model, and whatever changes answers."""
+        ...
+
+    def estimate(self, prompt: Prompt) -> Usage:
+        """Upper bound of what one request for `prompt` costs, before it is sent."""
+        ...
+
+    async def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[Answer | None]:
+        """Answer every prompt.
+
+        Parameters
+        ----------
+        prompts : sequence of Prompt
+        labels : sequence of str
+            The label words to score, in class order.
+
+        Returns
+        -------
+        list of Answer or None
+            In the order of `prompts`; None where this one request failed for good.
+
+        Raises
+        ------
+        ModelError
+            If no request can succeed (key, model name, quota, unusable labels).
+        """
+        ...

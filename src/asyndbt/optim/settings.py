@@ -1,0 +1,123 @@
+"""Settings of the method, as numbers only: what the formulas in this package read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+__all__ = ["PRESETS", "Settings", "preset"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that the numerics of AsynDBT can be told.
+
+    Parameters
+    ----------
+    estimator : {"regression", "reinforce"}
+        How gradients are estimated from answers.
+    draws : int
+        I, prompts drawn per worker step; at least 2.
+    batch_size : int
+        B, training queries on which every draw of a step is evaluated.
+    ridge : float
+        Ridge penalty of `regression`.
+    discount : float
+        Weight of an evaluation one step older, in (0, 1], of `regression`.
+    shared_words : float
+        Prior variance of a word's effect common to all positions, relative to that of its effect
+        at one position (`regression`; 0 keeps the positions apart).
+    probability_floor : float
+        Smallest denominator of `reinforce`.
+    step : {"exponentiated", "projection", "adam"}
+        Form of a worker's step on p and q.
+    eta_p, eta_q : float
+        Step sizes of the fragment policy p and the demonstration policy q.
+    eta_z, eta_lambda, eta_theta : float
+        Step sizes of the consensus z, the plane multipliers and the consensus multipliers.
+    psi : float
+        Weight of the robust term, psi * sum_v ||p^(v) - z||_1.
+    c1_min, c2_min : float
+        Floors of the regularisation schedules c1_t and c2_t.
+    regularisation : {"scheduled", "constant"}
+        ``scheduled`` uses max(c_min, 1 / (eta (t + 1)^(1/4))), ``constant`` uses c_min.
+    theta_clip : float
+        Bound on every entry of theta (Assumption 2).
+    mu : float
+        Penalty of the augmented Lagrangian of the lower level.
+    eta_rho : float
+        Multiplier step of the lower level.
+    lower_rounds : int
+        K_in, rounds of the lower-level estimate.
+    refresh_every : int
+        delta, server steps between estimates of the lower level and its planes; 0 turns planes off.
+    refresh_until : int
+        T1, no plane is added after this server step.
+    plane_tolerance : float
+        eps, a plane is added at a position only where h_i > eps.
+    plane_gamma : float
+        gamma, a plane whose multiplier is <= gamma before and after an update is removed.
+    """
+
+    estimator: Literal["regression", "reinforce"] = "regression"
+    draws: int = 4
+    batch_size: int = 5
+    ridge: float = 4.0
+    discount: float = 0.99
+    shared_words: float = 1.0
+    probability_floor: float = 1e-6
+    step: Literal["exponentiated", "projection", "adam"] = "exponentiated"
+    eta_p: float = 5.0
+    eta_q: float = 5.0
+    eta_z: float = 0.05
+    eta_lambda: float = 0.1
+    eta_theta: float = 0.1
+    psi: float = 0.1
+    c1_min: float = 0.01
+    c2_min: float = 0.01
+    regularisation: Literal["scheduled", "constant"] = "constant"
+    theta_clip: float = 1.0
+    mu: float = 1.0
+    eta_rho: float = 0.1
+    lower_rounds: int = 1
+    refresh_every: int = 10
+    refresh_until: int = 1_000
+    plane_tolerance: float = 0.1
+    plane_gamma: float = 0.0
+
+
+PRESETS: dict[str, Settings] = {
+    "default": Settings(),
+    "paper": Settings(
+        estimator="reinforce",
+        draws=8,
+        batch_size=20,
+        step="adam",
+        eta_p=1e-4,
+        eta_q=1e-4,
+        eta_z=0.1,
+        eta_lambda=0.1,
+        eta_theta=0.1,
+        regularisation="scheduled",
+        refresh_every=50,
+        refresh_until=500,
+    ),
+}
+
+
+def preset(name: str, **overrides: Any) -> Settings:
+    """Return the settings of a preset, some of them replaced.
+
+    Parameters
+    ----------
+    name : {"default", "paper"}
+    **overrides
+        Fields of `Settings` to replace; None keeps the preset's value.
+
+    Examples
+    --------
+    >>> preset("paper", draws=4).draws
+    4
+    """
+    given = {key: value for key, value in overrides.items() if value is not None}
+    return replace(PRESETS[name], **given)

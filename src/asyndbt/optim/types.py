@@ -1,0 +1,64 @@
+"""Array types and small records shared by the numerics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Arrays", "Evaluations", "FloatArray", "Gradient", "IntArray", "Shape"]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+Arrays = Mapping[str, NDArray[np.generic]]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Sizes of one worker's problem.
+
+    Parameters
+    ----------
+    positions, words : int
+        M and N; the fragment policy p is (M, N). M = 0 tunes demonstrations only.
+    slots, candidates : int
+        U and V; the demonstration policy q is (U, V), one row a demonstration of the prompt,
+        each over its own candidates. U = 0 tunes the fragment only.
+    """
+
+    positions: int
+    words: int
+    slots: int
+    candidates: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluations:
+    """Losses of several drawn prompts on the same queries.
+
+    Parameters
+    ----------
+    words : IntArray
+        (I, M) index of the word drawn at every position.
+    demonstrations : IntArray
+        (I, U) index of the candidate drawn in every slot.
+    queries : IntArray
+        (B,) indices of the training queries.
+    losses : FloatArray
+        (I, B) cross-entropies in nats; NaN where the request failed.
+    """
+
+    words: IntArray
+    demonstrations: IntArray
+    queries: IntArray
+    losses: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Gradient:
+    """Estimated gradients of the expected loss: `p` (M, N) and `q` (U, V), in nats."""
+
+    p: FloatArray
+    q: FloatArray
