@@ -105,6 +105,24 @@ class LanguageModel(Protocol):
         """Upper bound of what one request for `prompt` costs, before it is sent."""
         ...
 
+    def check(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> None:
+        """Find out without a request what would make every request fail.
+
+        Parameters
+        ----------
+        prompts : sequence of Prompt
+            Examples of what will be sent, the longest among them; may be empty.
+        labels : sequence of str
+            The label words, in class order.
+
+        Raises
+        ------
+        DataError
+            If the model cannot use a label or tell two apart, or a prompt is too long for it; the
+            text names the mend.
+        """
+        ...
+
     async def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[Answer | None]:
         """Answer every prompt.
 

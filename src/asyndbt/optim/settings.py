@@ -27,6 +27,8 @@ class Settings:
     shared_words : float
         Prior variance of a word's effect common to all positions, relative to that of its effect
         at one position (`regression`; 0 keeps the positions apart).
+    window : int
+        Latest draws that `regression` remembers.
     probability_floor : float
         Smallest denominator of `reinforce`.
     step : {"exponentiated", "projection", "adam"}
@@ -47,6 +49,8 @@ class Settings:
         Penalty of the augmented Lagrangian of the lower level.
     eta_rho : float
         Multiplier step of the lower level.
+    eta_lower : float
+        Step size of the workers in the lower level's estimate (a projected step).
     lower_rounds : int
         K_in, rounds of the lower-level estimate.
     refresh_every : int
@@ -65,6 +69,7 @@ class Settings:
     ridge: float = 4.0
     discount: float = 0.99
     shared_words: float = 1.0
+    window: int = 1_500
     probability_floor: float = 1e-6
     step: Literal["exponentiated", "projection", "adam"] = "exponentiated"
     eta_p: float = 5.0
@@ -79,6 +84,7 @@ class Settings:
     theta_clip: float = 1.0
     mu: float = 1.0
     eta_rho: float = 0.1
+    eta_lower: float = 0.1
     lower_rounds: int = 1
     refresh_every: int = 10
     refresh_until: int = 1_000

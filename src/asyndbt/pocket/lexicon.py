@@ -1,21 +1,15 @@
-"""Word lists of the pocket world: content words, clue words, fillers and label words.
+"""Word lists of the pocket world: words of fixed class, fillers and label words.
 
-Everything the pocket model can read stands in this file.  Three kinds of words carry meaning:
-
-* *plain* words have a fixed class ("superb" is praise everywhere);
-* the two opposed *poles* of a *dim* have a class that depends on a hidden sign of the task
-  ("compact" praises a phone and blames a meal);
-* *clue* words in a prompt's note tell that sign ("portable": small is good).
-
-The grammar (`asyndbt.pocket.grammar`) says how they are put together.  Standard library only.
+The words whose class depends on a task's hidden signs, and the clue words that tell these signs,
+stand in `asyndbt.pocket.dims`; the words that merely dress up a text in `asyndbt.pocket.surface`.
+Standard library only.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 __all__ = [
     "ARBITRARY_LABELS",
-    "DIMS",
+    "FUNCTION_WORDS",
     "HINTS",
     "INSTRUCTION_WORDS",
     "NATURAL_LABELS",
@@ -23,7 +17,6 @@ __all__ = [
     "PLAIN",
     "UNSEEN_LABELS",
     "VERB_GROUPS",
-    "Dim",
     "Words",
 ]
 
@@ -32,34 +25,6 @@ Words = tuple[str, ...]
 
 def _words(text: str) -> Words:
     return tuple(text.split())
-
-
-@dataclass(frozen=True)
-class Dim:
-    """One hidden factor of a family.
-
-    Attributes
-    ----------
-    name : str
-        Name, unique within the family.
-    poles : tuple of two word tuples
-        Opposed words; with sign +1 they mean `classes[0]` and `classes[1]`, with -1 the reverse.
-    clues : tuple of two word tuples
-        Note words that tell sign +1 and sign -1.
-    classes : tuple of two int
-        The two classes that the poles can mean.
-    """
-
-    name: str
-    poles: tuple[Words, Words]
-    clues: tuple[Words, Words]
-    classes: tuple[int, int] = (0, 1)
-
-
-def _dim(
-    name: str, first: str, second: str, plus: str, minus: str, classes: tuple[int, int] = (0, 1)
-) -> Dim:
-    return Dim(name, (_words(first), _words(second)), (_words(plus), _words(minus)), classes)
 
 
 # ------------------------------------------------------------------ words with a meaning
@@ -87,163 +52,6 @@ PLAIN: Final[dict[str, tuple[Words, ...]]] = {
     ),
 }
 
-DIMS: Final[dict[str, tuple[Dim, ...]]] = {
-    "sentiment": (
-        _dim(
-            "size",
-            "small tiny compact slim little mini narrow short",
-            "large big huge bulky giant wide massive tall",
-            "portable pocket travel luggage commuter handbag",
-            "family spacious capacity crowd storage feast",
-        ),
-        _dim(
-            "tempo",
-            "fast quick rapid brisk speedy swift hasty hurried",
-            "slow gradual lengthy unhurried leisurely lingering sluggish prolonged",
-            "deadline rush hurry urgent express racing",
-            "relax holiday vacation weekend meditation hammock",
-        ),
-        _dim(
-            "novelty",
-            "odd strange weird surprising unusual bizarre eccentric unpredictable",
-            "predictable familiar ordinary usual conventional traditional standard typical",
-            "adventure festival artist experimental explorer surprise",
-            "tradition routine grandmother classic heritage ritual",
-        ),
-        _dim(
-            "slang",
-            "sick wicked insane killer filthy nasty savage brutal",
-            "cute basic sweet tame polite mild harmless innocent",
-            "teen street meme casual youth hiphop",
-            "press editor dictionary grammar proper formal",
-        ),
-    ),
-    "topic": (
-        _dim(
-            "sports-finance",
-            "goal transfer score pitch rally",
-            "pool draft bond hedge return",
-            "arena athlete fitness jersey",
-            "cash market bourse shareholder",
-            (0, 1),
-        ),
-        _dim(
-            "science-cooking",
-            "solution reaction culture mixture compound",
-            "stock reduction batch scale filter",
-            "lab research academy professor",
-            "kitchen chef supper apron",
-            (2, 3),
-        ),
-        _dim(
-            "sports-science",
-            "field record jump target speed",
-            "force wave cell track motion",
-            "olympics champion medal fan",
-            "physics biology journal theory",
-            (0, 2),
-        ),
-        _dim(
-            "finance-cooking",
-            "interest balance share pie chip",
-            "bread cut turnover roll crust",
-            "money budget economy salary",
-            "taste flavor hunger dinner",
-            (1, 3),
-        ),
-    ),
-    "telecom": (
-        _dim(
-            "plane",
-            "tunnels encapsulates forwards buffers routes",
-            "authenticates registers pages configures provisions",
-            "throughput payload traffic bandwidth",
-            "signalling procedure protocol handshake",
-        ),
-        _dim(
-            "lifecycle",
-            "mirrors clones shadows replicates duplicates",
-            "replaces supersedes retires migrates outlives",
-            "redundancy resilience failover backup",
-            "evolution legacy upgrade generation",
-        ),
-        _dim(
-            "counting",
-            "bills meters charges rates invoices",
-            "monitors logs samples audits traces",
-            "revenue tariff billing subscription",
-            "analytics telemetry observability dashboard",
-        ),
-        _dim(
-            "trust",
-            "trusts delegates peers federates vouches",
-            "polices filters screens blocks throttles",
-            "federation roaming partner alliance",
-            "security firewall threat attack",
-        ),
-    ),
-    "entailment": (
-        _dim(
-            "hedge",
-            "possibly maybe perhaps conceivably",
-            "certainly definitely surely undoubtedly",
-            "lenient probable weak likelihood",
-            "strict proof certain evidence",
-        ),
-        _dim(
-            "frequency",
-            "sometimes occasionally once rarely",
-            "always constantly daily repeatedly",
-            "instance event incident episode",
-            "habit pattern trend regular",
-        ),
-        _dim(
-            "cause",
-            "accidentally unexpectedly mysteriously suddenly",
-            "deliberately purposely knowingly intentionally",
-            "chance luck nature random",
-            "motive blame scheme intent",
-        ),
-        _dim(
-            "extent",
-            "partly slightly barely somewhat",
-            "completely fully entirely utterly",
-            "portion fraction minor tolerance",
-            "whole total complete severity",
-        ),
-    ),
-    "paraphrase": (
-        _dim(
-            "mood",
-            "gladly happily eagerly cheerfully",
-            "sadly grudgingly gloomily wearily",
-            "feeling emotion mood smile",
-            "fact action deed outcome",
-        ),
-        _dim(
-            "place",
-            "indoors upstairs inside nearby",
-            "outdoors abroad downtown elsewhere",
-            "building room address roof",
-            "expedition map region distance",
-        ),
-        _dim(
-            "time",
-            "today tonight recently lately",
-            "formerly earlier previously beforehand",
-            "contemporary news modern current",
-            "history archive memory past",
-        ),
-        _dim(
-            "manner",
-            "kindly graciously courteously politely",
-            "bluntly rudely curtly coldly",
-            "etiquette courtesy letter diplomat",
-            "brevity telegram haste shorthand",
-        ),
-    ),
-}
-
 VERB_GROUPS: Final[dict[str, tuple[Words, Words]]] = {
     "entailment": (
         _words("failed crashed stopped broke stalled"),
@@ -260,12 +68,11 @@ INSTRUCTION_WORDS: Final = _words(
     "carefully think step only answer respond brief exact first consider meaning context decide"
     " compare both sentence word tone topic literal careful please now following given text then"
     " next clear best most never read again check focus simple reader line mark help final every"
-    " each clearly directly honest concise short-form judge label class choose select option"
-    " question statement claim phrase detail details key term terms main idea point explain"
-    " reason reasoning logic logical common sense expert critic analyst assistant task goal-oriented"
-    " rule rules always-check note hint example examples similar different-case overall-view"
-    " general specific precise correct true-meaning accurate quickly slowly twice once-more"
-    " precisely exactly strictly closely consistent confident objective neutral-tone fair-minded"
+    " each clearly directly honest concise judge label class choose select option question"
+    " statement claim phrase detail key term main idea point explain reason logic common sense"
+    " expert critic analyst assistant task rule hint example similar general specific precise"
+    " correct accurate closely consistent confident objective calm slowly twice exactly reply"
+    " output single verdict wording opinion theme usage instruction"
 )
 
 HINTS: Final[Words] = (
@@ -273,7 +80,7 @@ HINTS: Final[Words] = (
     "read it twice",
     "think step by step",
     "answer with one word",
-    "consider the whole context",
+    "consider the full context",
     "decide before you answer",
     "compare both sentences first",
     "focus on the last word",
@@ -290,6 +97,11 @@ OBJECT_WORDS: Final = _words(
     "paper river stone winter summer music window bottle garden pencil doctor village coin lamp"
     " spoon ladder bridge candle carpet anchor basket feather hammer island jungle kettle lantern"
     " magnet needle orchard parcel quilt ribbon saddle umbrella violin whistle blue green red table"
+)
+
+FUNCTION_WORDS: Final = _words(
+    "a an and are as be by do does for how in is it not of on or so that the these this those to"
+    " was what with you your should"
 )
 
 # ------------------------------------------------------------------ label words

@@ -1,0 +1,19 @@
+"""Tune prompts for black-box language models across sites whose labelled data may not be pooled."""
+
+from asyndbt.api import tune
+from asyndbt.config import Config, load_config
+from asyndbt.errors import AsyndbtError
+from asyndbt.prompt import TunedPrompt
+from asyndbt.run import Event, Observer, Result, resume_run
+
+__all__ = [
+    "AsyndbtError",
+    "Config",
+    "Event",
+    "Observer",
+    "Result",
+    "TunedPrompt",
+    "load_config",
+    "resume_run",
+    "tune",
+]

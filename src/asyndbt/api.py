@@ -1,0 +1,69 @@
+"""The Python entrance: one function."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from asyndbt.config import Config, load_config
+from asyndbt.errors import ConfigError
+from asyndbt.run import Observer, Result, run_config
+
+__all__ = ["tune"]
+
+
+def tune(
+    config: Config | Path | str | Mapping[str, Any] | None = None,
+    *,
+    observers: Sequence[Observer] = (),
+    **tables: Mapping[str, Any],
+) -> Result:
+    """Tune prompts.
+
+    Parameters
+    ----------
+    config : Config, path or mapping, optional
+        A configuration, its TOML file, or the same tables as a mapping.
+    observers : sequence of Observer
+        Are shown what happens.
+    **tables
+        Instead of `config`: ``task=...``, ``data=...``, ``lm=...``, ``method=...``, ... as in the
+        file.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    AsyndbtError
+        With a text meant for the user.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> result = tune(
+    ...     task={"instruction": 'How does "{text_a}" feel?',
+    ...           "labels": {"great": "great", "terrible": "terrible"}},
+    ...     data={"train": "pocket:sentiment-consumer/train",
+    ...           "validation": "pocket:sentiment-consumer/validation",
+    ...           "site_column": "site", "validation_per_class": 5},
+    ...     method={"vocabulary": "pocket"},
+    ...     budget={"per_site": {"calls": 300}},
+    ...     run={"dir": tempfile.mkdtemp() + "/first"},
+    ... )
+    >>> len(result.fragment)
+    6
+    >>> result.prompt(result.sites[0]).render(text_a="the soup was huge").text.count("Question:")
+    3
+    """
+    if config is None:
+        config = Config.from_dict(tables)
+    elif tables:
+        raise ConfigError("give either a configuration or its tables, not both")
+    elif isinstance(config, Mapping):
+        config = Config.from_dict(config)
+    elif not isinstance(config, Config):
+        config = load_config(config)
+    return run_config(config, observers=observers)

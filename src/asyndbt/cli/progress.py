@@ -1,0 +1,178 @@
+"""Displays of a run that goes on: plain lines, JSON lines, or nothing.
+
+Each is an observer of the run (see ``asyndbt.run``) and a context manager around it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Protocol, Self, TextIO
+
+from asyndbt.cli.figures import clock_text, mean_loss, validation_accuracy
+from asyndbt.run.events import Event
+
+__all__ = ["Display", "JsonLines", "PlainLines", "Silence"]
+
+
+class Display(Protocol):
+    """Shows a run; implementations: `PlainLines`, `JsonLines`, `Silence`, `LiveDisplay`."""
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+        ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the screen tidy, whatever happened."""
+        ...
+
+    def __call__(self, event: Event) -> None:
+        """Take notice of an event."""
+        ...
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Take notice of the result, after everything else."""
+        ...
+
+
+class Silence:
+    """Shows nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        return None
+
+    def __call__(self, event: Event) -> None:
+        """Take no notice."""
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Take no notice."""
+
+
+class JsonLines(Silence):
+    """One JSON object a line, as in ``events.jsonl``; the result is the last.
+
+    Parameters
+    ----------
+    stream : text stream
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._elapsed = 0.0
+
+    def __call__(self, event: Event) -> None:
+        """Print the event; the result waits for `finish`."""
+        self._elapsed = event.elapsed
+        if event.kind != "result":
+            self._print(event.kind, event.data)
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Print the result."""
+        self._print("result", result)
+
+    def _print(self, kind: str, data: Mapping[str, Any]) -> None:
+        line = {"kind": kind, "elapsed": round(self._elapsed, 3), **_finite(dict(data))}
+        print(json.dumps(line, ensure_ascii=False, allow_nan=False), file=self._stream, flush=True)
+
+
+class PlainLines(Silence):
+    """A line every few seconds, and at most about 40 for the steps of a run.
+
+    Parameters
+    ----------
+    stream : text stream
+    clock : callable
+        Seconds; only differences count.
+    """
+
+    lines = 40
+    seconds = 2.0
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._began = clock()
+        self._latest = -math.inf
+        self._share = 0.0
+
+    def __call__(self, event: Event) -> None:
+        """Print the event, if it is its turn."""
+        data = event.data
+        match event.kind:
+            case "start":
+                self._print(_start_text(data))
+            case "step" if self._is_due(data):
+                self._print(_step_text(data))
+            case "phase":
+                self._print(f"{data['phase']} ...")
+            case "warning":
+                self._print(f"warning: {data['text']}")
+            case "gone" | "back" | "joined" | "refused":
+                told = ", ".join(f"{name} {value}" for name, value in data.items())
+                self._print(f"{event.kind}: {told}")
+
+    def _is_due(self, data: Mapping[str, Any]) -> bool:
+        now, limit = self._clock(), data.get("calls_limit")
+        share = data["calls_total"] / limit if limit else None
+        # Without a limit the end is not known: lines become rarer as the run grows older.
+        pause = self.seconds if share is not None else max(self.seconds, (now - self._began) / 6)
+        if now - self._latest < pause:
+            return False
+        if share is not None and self._latest > -math.inf and share < self._share + 1 / self.lines:
+            return False
+        self._latest, self._share = now, share or 0.0
+        return True
+
+    def _print(self, text: str) -> None:
+        print(text, file=self._stream, flush=True)
+
+
+def _start_text(data: Mapping[str, Any]) -> str:
+    sites = data["sites"]
+    names = ", ".join(list(sites)[:8]) + (", ..." if len(sites) > 8 else "")
+    tuned = f"{data['positions']} positions of {data['words']} words"
+    return (
+        f"tuning for {data['model']}: {len(sites)} sites ({names}), quorum {data['quorum']}, "
+        f"{tuned}, preset {data['preset']}, seed {data['seed']}\nrecord: {data['directory']}"
+    )
+
+
+def _step_text(data: Mapping[str, Any]) -> str:
+    limit = f" of {data['calls_limit']:,}" if data.get("calls_limit") else ""
+    parts = [
+        f"step {data['iteration']}",
+        f"loss {mean_loss(data)}",
+        f"validation {validation_accuracy(data)}",
+        f"entropy of p {data['entropy_p']:.2f}",
+        f"calls {data['calls_total']:,}{limit}",
+    ]
+    if data["gone"]:
+        parts.append(f"gone: {', '.join(data['gone'])}")
+    if data.get("seconds_left") is not None:
+        parts.append(f"{clock_text(data['seconds_left'])} left")
+    return "  ".join(parts)
+
+
+def _finite(value: Any) -> Any:
+    """Replace what JSON has no word for: a run must not end because its record cannot be shown."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(name): _finite(item) for name, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,38 @@
+"""``asyndbt run FILE``: tune as a configuration file says."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from asyndbt import run as facade
+from asyndbt.cli.session import add_display_flags, follow
+from asyndbt.cli.summary import outcome
+from asyndbt.config import load_config
+
+__all__ = ["add"]
+
+
+def add(commands: argparse._SubParsersAction[Any]) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "run",
+        help="tune prompts as a configuration file says",
+        description="Tune prompts as a configuration file says. "
+        "The record goes to a directory; Ctrl-C keeps it, and 'asyndbt resume' goes on from it.",
+    )
+    parser.add_argument("file", metavar="FILE.toml", type=Path, help="the configuration")
+    parser.add_argument("--dir", type=Path, help="directory of the record, in place of run.dir")
+    add_display_flags(parser)
+    parser.set_defaults(execute=execute)
+
+
+def execute(args: argparse.Namespace) -> None:
+    """Run it."""
+    config = load_config(args.file)
+    if args.dir is not None:
+        config = config.override({"run.dir": args.dir})
+    done = follow(args, lambda observers: facade.run_config(config, observers=observers))
+    if not args.json:
+        print(outcome(done.result))

@@ -1,0 +1,101 @@
+"""What `demo`, `run` and `resume` share: the flags of the display, and a run under it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from asyndbt.cli.live import LiveDisplay
+from asyndbt.cli.progress import Display, JsonLines, PlainLines, Silence
+
+if TYPE_CHECKING:
+    from asyndbt.run import Observer, Result
+
+__all__ = ["Finished", "Interrupted", "add_display_flags", "follow"]
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during a run that can be resumed.
+
+    Parameters
+    ----------
+    directory : Path
+        Where the run is recorded.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        self.directory = directory
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A run that came to its end: its result, and what it said of itself at the start."""
+
+    result: Result
+    start: Mapping[str, Any]
+
+
+def add_display_flags(parser: argparse.ArgumentParser) -> None:
+    """Add ``--quiet`` and ``--json``."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--quiet", action="store_true", help="print nothing but the final result")
+    group.add_argument(
+        "--json", action="store_true", help="print one JSON object a line: events, then the result"
+    )
+
+
+def follow(args: argparse.Namespace, start: Callable[[Sequence[Observer]], Result]) -> Finished:
+    """Show a run while it goes on.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        With the flags of `add_display_flags`.
+    start : callable
+        Starts the run with the observers that it is given.
+
+    Raises
+    ------
+    Interrupted
+        At Ctrl-C, once the run has a directory.
+    """
+    display, note = _display(args), _Note()
+    try:
+        with display:
+            result = start((note, display))
+    except KeyboardInterrupt:
+        if "directory" not in note.start:
+            raise
+        raise Interrupted(Path(note.start["directory"])) from None
+    display.finish(result.data)
+    return Finished(result, note.start)
+
+
+class _Note:
+    """An observer that keeps what the run says at its start."""
+
+    def __init__(self) -> None:
+        self.start: Mapping[str, Any] = {}
+
+    def __call__(self, event: Any) -> None:
+        if event.kind == "start":
+            self.start = event.data
+
+
+def _display(args: argparse.Namespace) -> Display:
+    if args.json:
+        return JsonLines(sys.stdout)
+    if args.quiet:
+        return Silence()
+    is_terminal = sys.stdout.isatty() and _can_redraw()
+    return LiveDisplay() if is_terminal else PlainLines(sys.stdout)
+
+
+def _can_redraw() -> bool:
+    return os.environ.get("TERM", "dumb") not in ("dumb", "unknown") or sys.platform == "win32"

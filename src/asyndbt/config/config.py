@@ -1,0 +1,204 @@
+"""The configuration of a run: read from TOML, checked once, written out with every default."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from asyndbt.config.data import DataConfig, TaskConfig
+from asyndbt.config.federation import FederationConfig
+from asyndbt.config.messages import explain
+from asyndbt.config.method import MethodConfig
+from asyndbt.config.resources import BudgetConfig, LMConfig, RunConfig
+from asyndbt.config.section import Section, SettingError, nearest
+from asyndbt.config.toml import format_table
+from asyndbt.errors import ConfigError
+
+__all__ = ["Config", "load_config"]
+
+
+class Config(Section):
+    """Everything that a run is told; made by `load_config` or `Config.from_dict`.
+
+    Paths are absolute, and what hangs on a preset is resolved: two configurations are equal
+    exactly when they describe the same run.
+
+    Examples
+    --------
+    >>> config = Config.from_dict({
+    ...     "task": {"template": "sst2"},
+    ...     "data": {"train": "train.jsonl"},
+    ...     "method": {"iterations": 10},
+    ... })
+    >>> config.method.settings().draws, config.federation.quorum
+    (4, 'majority')
+    """
+
+    task: TaskConfig = Field(description="What is asked.")
+    data: DataConfig = Field(description="The examples, and how they divide into sites.")
+    lm: LMConfig = Field(description="The language model.")
+    method: MethodConfig = Field(description="How the prompt is tuned.")
+    federation: FederationConfig = Field(description="How sites wait for one another.")
+    budget: BudgetConfig = Field(description="What the run may cost.")
+    run: RunConfig = Field(description="Seed and record.")
+
+    @classmethod
+    def from_dict(
+        cls,
+        data: Mapping[str, Any],
+        *,
+        base: Path | str = ".",
+        name: str = "run",
+        source: str | None = None,
+    ) -> Self:
+        """Check a configuration given as nested dictionaries.
+
+        Parameters
+        ----------
+        data : mapping
+            Tables by name, as in the file.
+        base : path
+            Directory that relative paths start from.
+        name : str
+            Name of the run in the default of ``run.dir``.
+        source : str, optional
+            The file, named in messages.
+
+        Raises
+        ------
+        ConfigError
+            If anything is unknown, missing or wrong: one line per problem.
+        """
+        return cls._checked(data, {"base": Path(base), "name": name}, source)
+
+    def override(self, changes: Mapping[str, Any]) -> Self:
+        """Return this configuration with some keys changed, checked anew.
+
+        Defaults that hang on other keys follow, unless they were given; relative paths among
+        the changes start from the working directory.
+
+        Parameters
+        ----------
+        changes : mapping
+            New values by full key, such as ``{"run.seed": 1}``; None takes a key out.
+
+        Examples
+        --------
+        >>> config = Config.from_dict({
+        ...     "task": {"template": "sst2"},
+        ...     "data": {"train": "train.jsonl"},
+        ...     "budget": {"calls": 100},
+        ... })
+        >>> config.override({"method.preset": "paper"}).method.fragment_length
+        75
+        """
+        given = self.model_dump(mode="json", exclude_unset=True)
+        for full, value in changes.items():
+            *path, last = full.split(".")
+            table = given
+            for part in path:
+                table = table.setdefault(part, {})
+            table[last] = str(value) if isinstance(value, Path) else value
+            if value is None:
+                del table[last]
+        name = self.run.dir.name.removesuffix(f"-seed{self.run.seed}")
+        return self._checked(given, {"name": name, "runs": self.run.dir.parent}, None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the resolved configuration as nested dictionaries, without unset keys."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    def to_toml(self) -> str:
+        """Return the resolved configuration as TOML, every default written out.
+
+        It reads back to an equal configuration from any directory.
+        """
+        return format_table(self.to_dict())
+
+    def dump(self, path: Path) -> None:
+        """Write `to_toml` to a file."""
+        path.write_text(self.to_toml(), encoding="utf-8", newline="\n")
+
+    def fingerprint(self) -> str:
+        """Return a SHA-256 of everything but ``run.dir``: equal for runs that do the same.
+
+        Files are known by their path alone, not by what they hold.
+        """
+        values = self.to_dict()
+        del values["run"]["dir"]
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+    @classmethod
+    def _checked(cls, data: Mapping[str, Any], context: dict[str, Any], source: str | None) -> Self:
+        tables = {**{table: {} for table in cls.model_fields}, **data}
+        try:
+            return cls.model_validate(tables, context=context)
+        except ValidationError as error:
+            raise ConfigError(explain(error, cls, source)) from None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for problem in (*self._endless(), *self._strangers()):
+            raise problem
+        return self
+
+    def _endless(self) -> Iterator[SettingError]:
+        limits = (self.budget, self.budget.per_site)
+        free = self.lm.provider == "pocket"
+        if self.method.iterations is None and not any(
+            (cap.calls or cap.tokens or (cap.money and not free)) for cap in limits
+        ):
+            yield SettingError(
+                "budget",
+                "has no limit that ends this run: set budget.calls, budget.tokens, budget.money "
+                + ("(the pocket model costs none) " if free else "")
+                + "or method.iterations",
+            )
+
+    def _strangers(self) -> Iterator[SettingError]:
+        """Find sites with delays that are not sites."""
+        if self.data.sites is None or self.federation.delays is None:
+            return
+        known = list(self.data.sites)
+        for name in ("slow", "dead", "rejoin"):
+            for site in getattr(self.federation.delays, name):
+                if site not in known:
+                    meant = nearest(site, known)
+                    hint = f'; did you mean "{meant}"?' if meant else f": {', '.join(known)}"
+                    key = f"federation.delays.{name}"
+                    yield SettingError(key, f'names "{site}", which is not one of the sites{hint}')
+
+
+def load_config(path: Path | str) -> Config:
+    """Read a configuration file.
+
+    Parameters
+    ----------
+    path : path
+        A TOML file; relative paths in it start from its directory.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, is not TOML, or holds a wrong setting.
+    """
+    path = Path(path)
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; asyndbt init {path} writes one") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not a text in UTF-8: save it in that encoding") from None
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from None
+    return Config.from_dict(data, base=path.parent, name=path.stem, source=str(path))

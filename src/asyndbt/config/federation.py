@@ -1,0 +1,128 @@
+"""The table [federation]: when the server moves on, and what late and lost sites do to it."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, PlainValidator, model_validator
+
+from asyndbt.config.section import Section, SettingError, fill, key
+from asyndbt.errors import ConfigError
+
+__all__ = ["DelaysConfig", "FederationConfig"]
+
+Factor = Annotated[float, Field(gt=0)]
+Second = Annotated[float, Field(ge=0)]
+
+
+def _quorum(value: object) -> int | float | str:
+    if isinstance(value, str) and value in ("majority", "all"):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return value
+    if isinstance(value, float) and 0 < value <= 1:
+        return value if value < 1 else "all"
+    raise ValueError(
+        'use "majority", "all", a whole number of sites, or a fraction above 0 and up to 1.0'
+    )
+
+
+class DelaysConfig(Section):
+    """[federation.delays]: how long sites take, for engine "virtual"."""
+
+    kind: Literal["constant", "lognormal", "pareto"] = key(
+        "lognormal", "Distribution of the time that a site takes to answer.", example="pareto"
+    )
+    mean: float = key(1.0, "Mean time of an answer in seconds.", example=10.0, gt=0)
+    sigma: float = key(
+        0.5, 'Standard deviation of the logarithm, kind "lognormal".', example=1.0, gt=0
+    )
+    shape: float = key(
+        2.0, 'Tail index, kind "pareto": nearer to 1 is a heavier tail.', example=1.5, gt=1
+    )
+    slow: dict[str, Factor] = key(
+        {}, "Sites that are slower, by a factor.", example={"north": 10.0}, kind="site = factor"
+    )
+    dead: dict[str, Second] = key(
+        {}, "Sites that die, at a second.", example={"north": 60.0}, kind="site = second"
+    )
+    rejoin: dict[str, Second] = key(
+        {},
+        "Dead sites that come back, at a second.",
+        example={"north": 600.0},
+        kind="site = second",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for site, second in self.rejoin.items():
+            if second <= self.dead.get(site, math.inf):
+                raise SettingError(
+                    "rejoin", f'brings "{site}" back before it dies: set a later second than dead'
+                )
+        return self
+
+
+class FederationConfig(Section):
+    """[federation]: how the server and the sites wait for one another."""
+
+    engine: Literal["local", "virtual"] = key(
+        "local",
+        "Who carries the messages: this machine in real time, or a simulated clock.",
+        example="virtual",
+    )
+    quorum: Annotated[int | float | str, PlainValidator(_quorum)] = key(
+        "majority",
+        "Answers that a server step waits for: a number of sites or a share of them.",
+        example="all",
+        kind='"majority", "all", sites, or fraction',
+    )
+    staleness: int = key(
+        15, "Server steps after which a silent site is waited for.", example=5, ge=1
+    )
+    lease: float = key(
+        300.0, "Seconds of silence after which a site counts as gone.", example=60.0, gt=0
+    )
+    refresh: Literal["free", "barrier"] = key(
+        "free",
+        "Whether estimating the lower level stops all sites (barrier, as published) or none.",
+        example="barrier",
+    )
+    delays: DelaysConfig | None = key(
+        None, 'How long sites take, for engine "virtual".', example={"kind": "lognormal"}
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.engine == "virtual" and self.delays is None:
+            fill(self, delays=DelaysConfig())
+        if self.engine != "virtual" and self.delays is not None:
+            raise SettingError("delays", 'belongs to engine "virtual": set engine = "virtual"')
+        return self
+
+    def quorum_of(self, sites: int) -> int:
+        """Return the quorum as a number of sites.
+
+        Parameters
+        ----------
+        sites : int
+            Number of sites that take part.
+
+        Raises
+        ------
+        ConfigError
+            If more sites are asked for than there are.
+        """
+        if self.quorum == "all":
+            return sites
+        if isinstance(self.quorum, str):
+            return sites // 2 + 1
+        if isinstance(self.quorum, float):
+            return max(1, math.ceil(self.quorum * sites - 1e-9))
+        if self.quorum > sites:
+            raise ConfigError(
+                f"federation.quorum = {self.quorum} is more than the {sites} sites there are: "
+                f'use {sites} or less, or "all"'
+            )
+        return self.quorum

@@ -1,0 +1,75 @@
+"""Writing TOML: tables of plain values, deterministic, read back to the same values by tomllib."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+__all__ = ["format_key", "format_table", "format_value"]
+
+
+def format_key(name: str) -> str:
+    """Write a key, in quotes only where it needs them.
+
+    Examples
+    --------
+    >>> format_key("draws"), format_key("north plant")
+    ('draws', '"north plant"')
+    """
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _text(name)
+
+
+def format_value(value: object) -> str:
+    """Write a value on one line; a mapping becomes an inline table.
+
+    Examples
+    --------
+    >>> format_value({"0": "no", "1": 1e-4, "ok": True})
+    '{ 0 = "no", 1 = 0.0001, ok = true }'
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(format_value, value))}]"
+    if isinstance(value, Mapping):
+        inside = (f"{format_key(str(name))} = {format_value(item)}" for name, item in value.items())
+        return f"{{ {', '.join(inside)} }}" if value else "{}"
+    return _text(str(value))
+
+
+def format_table(table: Mapping[str, Any]) -> str:
+    """Write a mapping as a TOML document, values before tables, in the order given.
+
+    Keys whose value is None are left out: TOML has no word for them.
+
+    Examples
+    --------
+    >>> print(format_table({"run": {"seed": 0}, "budget": {"calls": 10, "tokens": None}}), end="")
+    [run]
+    seed = 0
+    <BLANKLINE>
+    [budget]
+    calls = 10
+    """
+    return "\n".join(_lines(table, ())).strip("\n") + "\n"
+
+
+def _lines(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
+    for name, value in table.items():
+        if value is not None and not isinstance(value, Mapping):
+            yield f"{format_key(name)} = {format_value(value)}"
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            here = (*path, name)
+            yield ""
+            yield f"[{'.'.join(map(format_key, here))}]"
+            yield from _lines(value, here)
+
+
+def _text(value: str) -> str:
+    # JSON's escapes are TOML's, but for the delete character, which TOML wants escaped too.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

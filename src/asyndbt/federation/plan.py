@@ -1,0 +1,105 @@
+"""What coordinator and workers agree on before a run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+from asyndbt.errors import ConfigError
+from asyndbt.optim import Settings
+
+__all__ = ["Plan", "quorum_size", "vocabulary_digest"]
+
+
+def quorum_size(rule: int | float | str, sites: int) -> int:
+    """Return S, the number of answers after which the server moves on.
+
+    Parameters
+    ----------
+    rule : int, float or {"majority", "all"}
+        A number of sites, a share of them in (0, 1), more than half, or every one.
+    sites : int
+        N, sites of the run.
+
+    Examples
+    --------
+    >>> quorum_size("majority", 3), quorum_size("all", 3), quorum_size(0.5, 8), quorum_size(2, 3)
+    (2, 3, 4, 2)
+    """
+    if rule == "majority":
+        return sites // 2 + 1
+    if rule == "all":
+        return sites
+    if isinstance(rule, float) and rule < 1:
+        return max(1, round(rule * sites))
+    size = int(rule)
+    if not 1 <= size <= sites:
+        raise ConfigError(f"federation.quorum is {rule}, but the run has {sites} sites: take 1 to {sites}")
+    return size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The agreement of a run.
+
+    Parameters
+    ----------
+    sites : tuple of str
+        Names of the sites expected, in the order in which sums are taken.
+    positions, words : int
+        M and N of the fragment; M = 0 tunes demonstrations only.
+    settings : Settings
+        Numbers of the method.
+    vocabulary_digest : str
+        Digest of the agreed vocabulary: an index must mean the same word everywhere.
+    quorum : int
+        S, answers after which the server moves on.
+    staleness : int
+        tau, server steps for which a live site may stay silent before the server waits for it.
+    lease : float
+        Seconds without a word after which a site with work is declared gone.
+    refresh : {"free", "barrier"}
+        Whether a lower-level estimate asks the free sites or stops all of them.
+    consensus : bool
+        False for one site or the centralised form: no consensus variables.
+    local_steps : int
+        Worker steps per assignment.
+    iterations : int
+        Most server steps.
+    confirm_candidates : int
+        C, fragments compared on validation data at the end.
+    validate_every : int
+        Worker steps between looks at the validation split on the way; 0 for none.
+    strikes : int
+        Refused reports after which a site is no longer asked.
+    """
+
+    sites: tuple[str, ...]
+    positions: int
+    words: int
+    settings: Settings = field(default_factory=Settings)
+    vocabulary_digest: str = ""
+    quorum: int = 1
+    staleness: int = 15
+    lease: float = 300.0
+    refresh: Literal["free", "barrier"] = "free"
+    consensus: bool = True
+    local_steps: int = 1
+    iterations: int = 1_000
+    confirm_candidates: int = 4
+    validate_every: int = 0
+    strikes: int = 3
+
+    @property
+    def agreement(self) -> str:
+        """Digest of everything that must be equal at all sites."""
+        shared = [self.positions, self.words, self.vocabulary_digest, asdict(self.settings)]
+        return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def vocabulary_digest(words: Sequence[str]) -> str:
+    """Digest of a vocabulary in its order."""
+    return hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]

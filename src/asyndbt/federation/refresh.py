@@ -1,0 +1,98 @@
+"""One estimate of the lower level, phi, and the planes that follow from it.
+
+K_in rounds of the augmented Lagrangian (method section 4; paper Eqs. 7-13), each one exchange with
+the sites asked. Deliberate departure: ADBO and the paper stop every site at a refresh. Here only
+the sites that are free are asked, a round ends with the quorum, and a silent site stands in with
+its last known policy; ``refresh = "barrier"`` is the literal form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asyndbt.optim import (
+    FloatArray,
+    ServerState,
+    Settings,
+    add_planes,
+    lower_server_step,
+    violation,
+)
+
+__all__ = ["Refresh"]
+
+
+@dataclass(slots=True)
+class Refresh:
+    """State of an estimate that is under way.
+
+    Parameters
+    ----------
+    asked : tuple of int
+        Rows of the sites that take part.
+    p_all, rho : FloatArray
+        (W, M, N) lower-level policies and multipliers, in the order of the sites.
+    z : FloatArray
+        (M, N) lower-level consensus.
+    round : int
+        Rounds finished.
+    answered : dict of int to FloatArray
+        Policies that came in during this round.
+    """
+
+    asked: tuple[int, ...]
+    p_all: FloatArray
+    rho: FloatArray
+    z: FloatArray
+    round: int = 0
+    answered: dict[int, FloatArray] = field(default_factory=dict)
+
+    @classmethod
+    def begin(cls, server: ServerState, asked: Sequence[int]) -> Refresh:
+        """Start at the current iterate with rho = 0."""
+        return cls(tuple(asked), server.p_all.copy(), np.zeros_like(server.p_all), server.z.copy())
+
+    def waits_for(self, index: int) -> bool:
+        """Whether the site in this row still owes an answer to this round."""
+        return index in self.asked and index not in self.answered
+
+    def finish_round(self, settings: Settings) -> bool:
+        """Take this round's answers in and update z and rho; True when that was the last round."""
+        for index, p in self.answered.items():
+            self.p_all[index] = p
+        self.z, self.rho = lower_server_step(self.z, self.p_all, self.rho, settings)
+        self.answered = {}
+        self.round += 1
+        return self.round >= settings.lower_rounds
+
+    def cut(self, server: ServerState, settings: Settings) -> tuple[ServerState, float]:
+        """Add the planes that this estimate calls for; also the largest violation h."""
+        h = violation(server.p_all, server.z, self.p_all, self.z)
+        planes = add_planes(
+            server.planes, server.p_all, server.z, self.p_all, self.z, settings.plane_tolerance
+        )
+        return replace(server, planes=planes), float(h.max(initial=0.0))
+
+    def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """JSON and arrays for a checkpoint."""
+        arrays: dict[str, NDArray[Any]] = {"p_all": self.p_all, "rho": self.rho, "z": self.z}
+        arrays |= {f"answer_{index}": p for index, p in self.answered.items()}
+        return {"asked": list(self.asked), "round": self.round, "answered": list(self.answered)}, arrays
+
+    @classmethod
+    def restore(cls, fields: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Refresh:
+        """Take over what `state` wrote."""
+        answered = {index: arrays[f"answer_{index}"] for index in fields["answered"]}
+        return cls(
+            tuple(fields["asked"]),
+            arrays["p_all"],
+            arrays["rho"],
+            arrays["z"],
+            fields["round"],
+            answered,
+        )

@@ -1,0 +1,86 @@
+"""A coordinator as bytes and back: its state plus nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asyndbt.errors import RunDirectoryError
+from asyndbt.federation.codec import pack, unpack
+from asyndbt.federation.coordinator import Coordinator
+from asyndbt.federation.messages import Message, decode, encode
+from asyndbt.federation.plan import Plan
+from asyndbt.federation.refresh import Refresh
+from asyndbt.optim import ServerState
+
+__all__ = ["restore", "snapshot"]
+
+_GROUPS = ("pending", "reports", "evaluations")
+
+
+def snapshot(coordinator: Coordinator, **more: Any) -> bytes:
+    """Write everything that a coordinator needs to go on, and `more` JSON beside it."""
+    c = coordinator
+    arrays: dict[str, NDArray[Any]] = {f"server/{k}": v for k, v in c.server.arrays().items()}
+    for group in _GROUPS:
+        arrays |= {f"{group}/{site}": _bytes(m) for site, m in getattr(c, group).items()}
+    for work in c.outstanding():
+        arrays[f"outstanding/{work.site}"] = _bytes(work)
+    fields: dict[str, Any] = {
+        "agreement": c.plan.agreement,
+        "phase": c.phase,
+        "stop_reason": c.stop_reason,
+        "next_id": c.next_id,
+        "roster": c.roster.state(),
+        "candidates": c.candidates.state(),
+        "refresh": None,
+        "more": more,
+    }
+    if c.refresh is not None:
+        fields["refresh"], refresh_arrays = c.refresh.state()
+        arrays |= {f"refresh/{name}": array for name, array in refresh_arrays.items()}
+    return pack(fields, arrays)
+
+
+def restore(plan: Plan, data: bytes) -> tuple[Coordinator, dict[str, Any]]:
+    """Read what `snapshot` wrote: the coordinator, and what was saved beside it.
+
+    Raises
+    ------
+    RunDirectoryError
+        If the state was written under other settings.
+    """
+    fields, arrays = unpack(data)
+    if fields["agreement"] != plan.agreement:
+        raise RunDirectoryError(
+            "the checkpoint was written under other settings: resume with the config it was "
+            "started with, or start anew in another directory"
+        )
+    c = Coordinator(plan)
+    c.phase, c.stop_reason = fields["phase"], fields["stop_reason"]
+    c.next_id = fields["next_id"]
+    c.roster.restore(fields["roster"])
+    c.candidates.restore(fields["candidates"])
+    c.server = ServerState.from_arrays(_group(arrays, "server"))
+    for group in _GROUPS:
+        getattr(c, group).update(
+            {site: decode(data.tobytes()) for site, data in _group(arrays, group).items()}
+        )
+    for site, work in _group(arrays, "outstanding").items():
+        member, message = c.roster[site], decode(work.tobytes())
+        c.roster.hand_out(member, message, member.sent_at)  # type: ignore[arg-type]
+    if fields["refresh"] is not None:
+        c.refresh = Refresh.restore(fields["refresh"], _group(arrays, "refresh"))
+    return c, fields["more"]
+
+
+def _bytes(message: Message) -> NDArray[np.int8]:
+    return np.frombuffer(encode(message), dtype=np.int8)
+
+
+def _group(arrays: Mapping[str, NDArray[Any]], group: str) -> dict[str, NDArray[Any]]:
+    prefix = f"{group}/"
+    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}

@@ -1,0 +1,51 @@
+"""Language models behind one gateway: cache, budget, ledger, feedback."""
+
+from asyndbt.lm.budget import Budget, BudgetExhausted, Limits
+from asyndbt.lm.cache import AnswerCache, request_key
+from asyndbt.lm.check import check_requests
+from asyndbt.lm.feedback import (
+    Feedback,
+    correct,
+    cross_entropy,
+    is_unparsed,
+    label_distribution,
+    losses,
+    prediction,
+)
+from asyndbt.lm.gateway import Gateway
+from asyndbt.lm.ledger import Ledger, Tally
+from asyndbt.lm.parsing import parse_label
+from asyndbt.lm.protocol import Answer, LanguageModel, Prompt, Usage
+from asyndbt.lm.providers.pocket import PocketLanguageModel
+from asyndbt.lm.providers.scripted import ScriptedLanguageModel
+from asyndbt.lm.registry import PROVIDERS, make_model
+from asyndbt.lm.split import split_limits
+
+__all__ = [
+    "PROVIDERS",
+    "Answer",
+    "AnswerCache",
+    "Budget",
+    "BudgetExhausted",
+    "Feedback",
+    "Gateway",
+    "LanguageModel",
+    "Ledger",
+    "Limits",
+    "PocketLanguageModel",
+    "Prompt",
+    "ScriptedLanguageModel",
+    "Tally",
+    "Usage",
+    "check_requests",
+    "correct",
+    "cross_entropy",
+    "is_unparsed",
+    "label_distribution",
+    "losses",
+    "make_model",
+    "parse_label",
+    "prediction",
+    "request_key",
+    "split_limits",
+]

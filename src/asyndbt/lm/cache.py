@@ -1,0 +1,202 @@
+"""Paid answers on disk: an answer that was paid for once is never asked for again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from os import PathLike
+from types import TracebackType
+from typing import Final, Self
+
+from asyndbt.errors import DataError
+from asyndbt.lm.protocol import Answer, Prompt, Usage
+
+__all__ = ["AnswerCache", "request_key"]
+
+_VERSION: Final = 1
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS answers (
+    id INTEGER PRIMARY KEY,
+    key BLOB NOT NULL,
+    payer TEXT NOT NULL,
+    scores BLOB,
+    text BLOB,
+    calls INTEGER NOT NULL,
+    tokens_in INTEGER NOT NULL,
+    tokens_out INTEGER NOT NULL,
+    money REAL NOT NULL,
+    UNIQUE (key, payer)
+)"""
+_COLUMNS: Final = "scores, text, calls, tokens_in, tokens_out, money"
+_Row = tuple[bytes | None, bytes | None, int, int, int, float]
+
+
+def request_key(model: str, prompt: Prompt, labels: Sequence[str], sample: int = 0) -> bytes:
+    """SHA-256 of a canonical JSON of everything that an answer depends on.
+
+    Parameters
+    ----------
+    model : str
+        `LanguageModel.name`.
+    prompt : Prompt
+        Enters as it is sent, as text and as chat turns.
+    labels : sequence of str
+        Label words in class order.
+    sample : int
+        Index of the repeat, so that repeats are repeats.
+
+    Examples
+    --------
+    >>> prompt = Prompt((), "Great or not? Answer:")
+    >>> first = request_key("m", prompt, ["yes", "no"])
+    >>> first == request_key("m", prompt, ["yes", "no"], sample=1), len(first)
+    (False, 32)
+    """
+    request = {
+        "model": model,
+        "text": prompt.text,
+        "turns": prompt.messages,
+        "labels": list(labels),
+        "sample": sample,
+    }
+    # ASCII escapes also carry the lone surrogates that a broken text file may hold.
+    canonical = json.dumps(request, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode("ascii")).digest()
+
+
+class AnswerCache:
+    """A SQLite file of answers, each with the run that paid for it.
+
+    A batch is one transaction of a write-ahead log: a killed process loses no committed batch and
+    leaves a readable file.  Several runs may share one file.  Any of them finds every answer, and
+    each counts only what it paid itself; two that pay for the same request at the same time keep a
+    row each.  Not for two threads at once, nor for two caches of one payer at once.
+
+    Parameters
+    ----------
+    path : str or path
+        The file, made if it is not there; ``":memory:"`` keeps nothing.
+    payer : str
+        Identity of the run (and of the site within it) whose payments `total` sums.
+
+    Raises
+    ------
+    DataError
+        From every method, if the file cannot be used: not a cache, not writable, disk full.
+
+    Examples
+    --------
+    >>> key = request_key("m", Prompt((), "Great or not? Answer:"), ["yes", "no"])
+    >>> with AnswerCache(":memory:") as cache:
+    ...     cache.put_many({key: Answer((-0.1, -2.3), None, Usage(1, 6, 1))})
+    ...     cache.get_many([key])[key].label_log_probabilities, cache.total().tokens
+    ((-0.1, -2.3), 7)
+    """
+
+    def __init__(self, path: str | PathLike[str], payer: str = "run") -> None:
+        self.path = str(path)
+        self.payer = payer
+        with self._explained():
+            # A notebook may build a run in one thread and drive its event loop in another.
+            self._db = sqlite3.connect(path, timeout=30.0, check_same_thread=False)
+        try:
+            self._open()
+        except DataError:
+            self._db.close()
+            raise
+
+    def _open(self) -> None:
+        with self._explained():
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version not in (0, _VERSION):
+                raise DataError(
+                    f"{self.path}: written by another version of asyndbt (cache format {version}, "
+                    f"this is {_VERSION}); name another file"
+                )
+            self._db.execute("PRAGMA journal_mode = WAL")
+            # With WAL this outlives a killed process; only a power cut may cost the last batches.
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            with self._db:
+                self._db.execute(_SCHEMA)
+                self._db.execute(f"PRAGMA user_version = {_VERSION}")
+            own = self._db.execute(
+                "SELECT calls, tokens_in, tokens_out, money FROM answers WHERE payer = ? "
+                "ORDER BY id",
+                (self.payer,),
+            )
+            # Added up in the order of payment, so that money is the same float after a resume.
+            self._total = sum((Usage(*row) for row in own), Usage())
+
+    def get_many(self, keys: Iterable[bytes]) -> dict[bytes, Answer]:
+        """Return the stored answers among `keys`, whoever paid for them."""
+        query = f"SELECT {_COLUMNS} FROM answers WHERE key = ? ORDER BY id LIMIT 1"
+        with self._explained():
+            rows = {key: self._db.execute(query, (key,)).fetchone() for key in keys}
+        return {key: _answer(row) for key, row in rows.items() if row is not None}
+
+    def put_many(self, answers: Mapping[bytes, Answer]) -> None:
+        """Store answers that were just paid for, in one transaction."""
+        rows = [(key, self.payer, *_row(answer)) for key, answer in answers.items()]
+        with self._explained(), self._db:
+            self._db.executemany(
+                f"INSERT INTO answers (key, payer, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                rows,
+            )
+        self._total = sum((answer.usage for answer in answers.values()), self._total)
+
+    def total(self) -> Usage:
+        """Return the summed usage of the answers that this payer paid for."""
+        return self._total
+
+    def __len__(self) -> int:
+        """Count the requests with an answer, whoever paid for it."""
+        with self._explained():
+            count = self._db.execute("SELECT COUNT(DISTINCT key) FROM answers").fetchone()[0]
+        return int(count)
+
+    def close(self) -> None:
+        """Close the file; what was put is on disk already."""
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise DataError(f"{self.path}: the answer cache cannot be used: {error}") from error
+
+
+def _row(answer: Answer) -> _Row:
+    scores, usage = answer.label_log_probabilities, answer.usage
+    return (
+        None if scores is None else struct.pack(f"<{len(scores)}d", *scores),
+        None if answer.text is None else answer.text.encode("utf-8", "surrogatepass"),
+        usage.calls,
+        usage.tokens_in,
+        usage.tokens_out,
+        usage.money,
+    )
+
+
+def _answer(row: _Row) -> Answer:
+    scores, text, calls, tokens_in, tokens_out, money = row
+    return Answer(
+        None if scores is None else struct.unpack(f"<{len(scores) // 8}d", scores),
+        None if text is None else text.decode("utf-8", "surrogatepass"),
+        Usage(calls, tokens_in, tokens_out, money),
+    )

@@ -1,0 +1,229 @@
+"""From a language model's answers to losses: with log-probabilities, or from text alone.
+
+The two modes are never mixed: a setting says which one holds, and an answer without what it needs
+is an error.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asyndbt.errors import ConfigError
+from asyndbt.lm.parsing import parse_label
+from asyndbt.lm.protocol import Answer
+
+__all__ = [
+    "Feedback",
+    "correct",
+    "cross_entropy",
+    "is_unparsed",
+    "label_distribution",
+    "losses",
+    "prediction",
+]
+
+Feedback = Literal["logprobs", "text"]
+FloatArray = NDArray[np.float64]
+
+LOG_FLOOR: Final = math.log(1e-12)
+"""Least log-probability of a label, so that a label that the model rules out costs 27.6 nats."""
+
+_ANY_SMOOTHING: Final = 0.1
+"""For predictions, which do not depend on it."""
+
+
+def is_unparsed(answer: Answer, label_words: Sequence[str]) -> bool:
+    """Whether an answer favours no label.
+
+    That is a text that names none or several or, where there are scores, all of them minus
+    infinity, or one not a number.
+
+    Examples
+    --------
+    >>> from asyndbt.lm import Usage
+    >>> is_unparsed(Answer(None, "It depends.", Usage(calls=1)), ["yes", "no"])
+    True
+    """
+    scores = answer.label_log_probabilities
+    if scores is None:
+        return parse_label(answer.text, label_words) is None
+    return not np.max(scores) > -np.inf
+
+
+def label_distribution(
+    answer: Answer, label_words: Sequence[str], mode: Feedback, smoothing: float = 0.1
+) -> FloatArray:
+    """Log-probabilities of the labels given one answer.
+
+    ``logprobs``: the scores s renormalised over the labels, s - log sum_u exp s_u, no less than
+    `LOG_FLOOR`; uniform where `is_unparsed`.
+    ``text``: log(1 - e) for the label that the text names and log(e / (U - 1)) for the others;
+    uniform where it names none.
+
+    Parameters
+    ----------
+    answer : Answer
+    label_words : sequence of str
+        U >= 2 label words, in class order.
+    mode : {"logprobs", "text"}
+    smoothing : float
+        e, above 0 and below 1 - 1/U; only for ``text``.
+
+    Returns
+    -------
+    FloatArray
+        (U,) natural logarithms; their exponentials sum to 1.
+
+    Raises
+    ------
+    ConfigError
+        If the answer lacks what the mode needs, or the smoothing is out of range.
+
+    Examples
+    --------
+    >>> from asyndbt.lm import Usage
+    >>> scored = Answer((-2.0, -2.0 - np.log(3)), None, Usage(calls=1))
+    >>> np.exp(label_distribution(scored, ["yes", "no"], "logprobs")).round(3)
+    array([0.75, 0.25])
+    >>> said = Answer(None, "No.", Usage(calls=1))
+    >>> np.exp(label_distribution(said, ["yes", "no"], "text")).round(3)
+    array([0.1, 0.9])
+    """
+    return _read(answer, label_words, mode, smoothing)[0]
+
+
+def _read(
+    answer: Answer, label_words: Sequence[str], mode: Feedback, smoothing: float
+) -> tuple[FloatArray, bool]:
+    """Log-probabilities of the labels, and whether the answer favours any."""
+    labels = len(label_words)
+    if mode == "logprobs":
+        result = _renormalised(answer, labels)
+    elif answer.text is None:
+        raise ConfigError(
+            "feedback = 'text', but the language model gave scores and no text; "
+            "set feedback = 'logprobs'"
+        )
+    else:
+        result = _smoothed(parse_label(answer.text, label_words), labels, smoothing)
+    return (np.full(labels, -math.log(labels)), False) if result is None else (result, True)
+
+
+def _renormalised(answer: Answer, labels: int) -> FloatArray | None:
+    if answer.label_log_probabilities is None:
+        raise ConfigError(
+            "feedback = 'logprobs', but the language model gave text only; set feedback = 'text'"
+        )
+    scores = np.array(answer.label_log_probabilities, np.float64)
+    if scores.shape != (labels,):
+        raise ValueError(f"{scores.size} scores for {labels} labels")
+    top = scores.max()
+    if not top > -np.inf:
+        return None
+    shifted = scores - top
+    result: FloatArray = np.maximum(shifted - np.log(np.exp(shifted).sum()), LOG_FLOOR)
+    return result
+
+
+def _smoothed(label: int | None, labels: int, smoothing: float) -> FloatArray | None:
+    if not 0.0 < smoothing < 1.0 - 1.0 / labels:
+        raise ConfigError(
+            f"smoothing = {smoothing} with {labels} labels does not favour the label that was "
+            f"answered; give more than 0 and less than {1.0 - 1.0 / labels:.3g}"
+        )
+    if label is None:
+        return None
+    result = np.full(labels, math.log(smoothing / (labels - 1)))
+    result[label] = math.log1p(-smoothing)
+    return result
+
+
+def cross_entropy(log_probabilities: FloatArray, gold: int) -> float:
+    """Loss of one answer in nats: minus the log-probability of the right label.
+
+    Examples
+    --------
+    >>> round(cross_entropy(np.log([0.25, 0.75]), 0), 3)
+    1.386
+    """
+    return -float(log_probabilities[gold])
+
+
+def prediction(log_probabilities: FloatArray) -> int:
+    """Index of the most probable label; of equal ones the lowest.
+
+    Examples
+    --------
+    >>> prediction(np.log([0.2, 0.4, 0.4]))
+    1
+    """
+    return int(np.argmax(log_probabilities))
+
+
+def losses(
+    answers: Sequence[Answer | None],
+    gold: Sequence[int],
+    label_words: Sequence[str],
+    mode: Feedback,
+    smoothing: float = 0.1,
+) -> tuple[FloatArray, int]:
+    """Cross-entropies of a batch.
+
+    Parameters
+    ----------
+    answers : sequence of Answer or None
+        B answers; None where the request failed.
+    gold : sequence of int
+        B indices of the right labels.
+    label_words, mode, smoothing
+        As for `label_distribution`.
+
+    Returns
+    -------
+    losses : FloatArray
+        (B,) in nats; NaN where the request failed.
+    unparsed : int
+        How many answers favour no label (see `is_unparsed`); each costs log U.
+    """
+    result = np.full(len(answers), np.nan)
+    unparsed = 0
+    for index, (answer, label) in enumerate(zip(answers, gold, strict=True)):
+        if answer is None:
+            continue
+        distribution, named = _read(answer, label_words, mode, smoothing)
+        result[index] = cross_entropy(distribution, label)
+        unparsed += not named
+    return result, unparsed
+
+
+def correct(
+    answers: Sequence[Answer | None],
+    gold: Sequence[int],
+    label_words: Sequence[str],
+    mode: Feedback,
+) -> FloatArray:
+    """Whether each answer of a batch is right.
+
+    Parameters
+    ----------
+    answers, gold, label_words, mode
+        As for `losses`.
+
+    Returns
+    -------
+    FloatArray
+        (B,) 1.0 where right, 0.0 where wrong or unparsed, NaN where the request failed.
+    """
+    result = np.full(len(answers), np.nan)
+    for index, (answer, label) in enumerate(zip(answers, gold, strict=True)):
+        if answer is None:
+            continue
+        distribution, named = _read(answer, label_words, mode, smoothing=_ANY_SMOOTHING)
+        # An unparsed answer is wrong: its uniform distribution must not vote for the first label.
+        result[index] = float(named and prediction(distribution) == label)
+    return result

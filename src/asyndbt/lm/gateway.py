@@ -1,0 +1,159 @@
+"""The one way to the language model: cache, budget, model, ledger."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from asyndbt.lm.budget import Budget
+from asyndbt.lm.cache import AnswerCache, request_key
+from asyndbt.lm.feedback import is_unparsed
+from asyndbt.lm.ledger import Ledger, Tally
+from asyndbt.lm.protocol import Answer, LanguageModel, Prompt, Usage
+
+__all__ = ["Gateway"]
+
+_Answers = dict[bytes, Answer | None]
+
+
+class Gateway:
+    """Every request passes here: cache, then budget, then model; one ledger counts.
+
+    A gateway serves one site on one event loop.  With a model whose `score` never suspends, `ask`
+    never suspends either, so that such a run is one deterministic sequence.
+
+    Parameters
+    ----------
+    model : LanguageModel
+    cache : AnswerCache
+        Its payer is this run at this site; what that payer paid is the ledger's `paid`.
+    budget : Budget
+        Made with ``spent=cache.total()``, so that a resumed run goes on where it was.
+
+    Examples
+    --------
+    >>> import asyncio
+    >>> from asyndbt.lm import AnswerCache, Budget, Limits, ScriptedLanguageModel
+    >>> model = ScriptedLanguageModel({"fun": (-0.1, -2.3)})
+    >>> gateway = Gateway(model, AnswerCache(":memory:"), Budget(Limits(calls=10)))
+    >>> prompt = Prompt((), "It was fun. Answer:")
+    >>> answers = asyncio.run(gateway.ask([prompt, prompt], ["great", "terrible"]))
+    >>> answers[0] == answers[1], len(model.asked), gateway.ledger().cached
+    (True, 1, 1)
+    """
+
+    def __init__(self, model: LanguageModel, cache: AnswerCache, budget: Budget) -> None:
+        self.model = model
+        self.cache = cache
+        self.budget = budget
+        self._tally = Tally()
+        self._in_flight: dict[bytes, asyncio.Future[_Answers]] = {}
+
+    @property
+    def tally(self) -> Tally:
+        """What was asked: goes into a checkpoint, next to the state that led to the asking."""
+        return self._tally
+
+    def restore(self, tally: Tally) -> None:
+        """Take up the tally of a checkpoint; the failed requests in it count against the budget."""
+        self.budget.charge(Usage(calls=tally.failed - self._tally.failed))
+        self._tally = tally
+
+    def ledger(self) -> Ledger:
+        """Say what was asked and paid so far, by this run at this site."""
+        return Ledger(self._tally, self.cache.total())
+
+    def estimate(self, prompts: Sequence[Prompt], labels: Sequence[str], sample: int = 0) -> Usage:
+        """Upper bound of what `ask` would cost now: repeats and cached answers are free."""
+        wanted = dict(zip(self._keys(prompts, labels, sample), prompts, strict=True))
+        cached = self.cache.get_many(wanted)
+        return self._bound(prompt for key, prompt in wanted.items() if key not in cached)
+
+    async def ask(
+        self, prompts: Sequence[Prompt], labels: Sequence[str], sample: int = 0
+    ) -> list[Answer | None]:
+        """Answer every prompt, paying only for what was never answered before.
+
+        Equal prompts, in this call or in one that is under way, become one request.  Everything
+        else is sent in one call of the model and stored before this returns.
+
+        Parameters
+        ----------
+        prompts : sequence of Prompt
+        labels : sequence of str
+            Label words in class order.
+        sample : int
+            Index of the repeat: the same prompts with another index are asked again.
+
+        Returns
+        -------
+        list of Answer or None
+            In the order of `prompts`; None where the request failed.  A failed request is not
+            cached: it is sent again when it is asked for again.
+
+        Raises
+        ------
+        BudgetExhausted
+            If what has to be sent might exceed the budget; nothing was sent then.
+        ModelError
+            If no request can succeed.
+        """
+        keys = self._keys(prompts, labels, sample)
+        found = await self._resolve(dict(zip(keys, prompts, strict=True)), labels)
+        answers = [found[key] for key in keys]
+        unparsed = sum(answer is not None and is_unparsed(answer, labels) for answer in answers)
+        self._tally += Tally(requests=len(answers), unparsed=unparsed)
+        return answers
+
+    async def _resolve(self, wanted: Mapping[bytes, Prompt], labels: Sequence[str]) -> _Answers:
+        """Answers from the cache, from requests under way, and from the model."""
+        found: _Answers = {**self.cache.get_many(wanted)}
+        missing = {key: prompt for key, prompt in wanted.items() if key not in found}
+        joined = {key: self._in_flight[key] for key in missing if key in self._in_flight}
+        own = {key: prompt for key, prompt in missing.items() if key not in joined}
+        if own:
+            found |= await self._send(own, labels)
+        for pending in dict.fromkeys(joined.values()):
+            # Shielded: whoever gives up waiting must not cancel it for the others.
+            theirs = await asyncio.shield(pending)
+            found |= {key: theirs[key] for key in joined if key in theirs}
+        abandoned = {key: prompt for key, prompt in missing.items() if key not in found}
+        return found | await self._resolve(abandoned, labels) if abandoned else found
+
+    async def _send(self, prompts: Mapping[bytes, Prompt], labels: Sequence[str]) -> _Answers:
+        """Send requests, book and store their answers."""
+        with self.budget.hold(self._bound(prompts.values())), self._announced(prompts) as pending:
+            sent = await self.model.score(list(prompts.values()), labels)
+            answers = dict(zip(prompts, sent, strict=True))
+            paid = {key: answer for key, answer in answers.items() if answer is not None}
+            failed = len(answers) - len(paid)
+            self._tally += Tally(failed=failed)
+            self.budget.charge(Usage(calls=failed))
+            # One by one, as the cache adds them up: money is the same float after a resume.
+            for answer in paid.values():
+                self.budget.charge(answer.usage)
+            self.cache.put_many(paid)
+            pending.set_result(answers)
+        return answers
+
+    @contextmanager
+    def _announced(self, keys: Mapping[bytes, Prompt]) -> Iterator[asyncio.Future[_Answers]]:
+        """Let equal requests find these while they are under way."""
+        pending: asyncio.Future[_Answers] = asyncio.get_running_loop().create_future()
+        self._in_flight |= dict.fromkeys(keys, pending)
+        try:
+            yield pending
+        finally:
+            for key in keys:
+                del self._in_flight[key]
+            if not pending.done():
+                # Cancelled or broken off: those who waited find nothing and ask themselves.
+                pending.set_result({})
+
+    def _keys(self, prompts: Sequence[Prompt], labels: Sequence[str], sample: int) -> list[bytes]:
+        name = self.model.name
+        return [request_key(name, prompt, labels, sample) for prompt in prompts]
+
+    def _bound(self, prompts: Iterable[Prompt]) -> Usage:
+        return sum((self.model.estimate(prompt) for prompt in prompts), Usage())

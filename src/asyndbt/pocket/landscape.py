@@ -1,0 +1,186 @@
+"""The tuning landscape of the demo tasks: what kinds of prompts are worth, in per cent correct.
+
+    python -m asyndbt.pocket.landscape [--rows 60] [--draws 16] [--tasks entailment,paraphrase]
+
+Every site draws its demonstrations from its own training rows and answers its own test rows; a
+fragment is shared by the sites.  Figures are means over the sites; a standard deviation is that
+of one site over draws.  "Best known" prompts use the hidden signs of the task to propose
+candidates and are chosen on validation rows: upper marks for a tuner, not proven optima.
+"""
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+from typing import Final
+
+from asyndbt.pocket.bench import FRAGMENT_WORDS, Bench, Demonstrations, Words
+from asyndbt.pocket.datasets import TASKS, fragment_vocabulary
+from asyndbt.pocket.grammar import false_clues, true_clues
+from asyndbt.pocket.lexicon import ARBITRARY_LABELS
+
+__all__ = ["COLUMNS", "landscape"]
+
+CLUE_WORDS: Final = 8
+BEST_OF: Final = 48
+
+
+# ------------------------------------------------------------------ figures
+def _plain(bench: Bench) -> dict[str, float]:
+    return {"plain": bench.over_sites(bench.accuracy)}
+
+
+def _demonstrations(bench: Bench) -> dict[str, float]:
+    def drawn(per_class: int, wrong: float = 0.0) -> list[float]:
+        return bench.over_draws(
+            lambda site: bench.accuracy(site, bench.demonstrations(site, per_class, wrong))
+        )
+
+    mean, deviation = drawn(1)
+    half = {item: drawn(item)[0] for item in (2, 4)}
+    return {
+        "demos 1": mean,
+        "sd": deviation,
+        "demos 2": half[2],
+        "demos 4": half[4],
+        "one in four wrong 4": drawn(4, 0.25)[0],
+        "wrong 1": drawn(1, 1.0)[0],
+        "wrong 4": drawn(4, 1.0)[0],
+    }
+
+
+def _arbitrary(bench: Bench) -> dict[str, float]:
+    def figure(site: str) -> float:
+        labels = bench.rng.sample(ARBITRARY_LABELS, len(bench.labels))
+        return bench.accuracy(site, bench.demonstrations(site, 4), labels=labels)
+
+    return {"arbitrary 4": bench.over_draws(figure)[0]}
+
+
+def _fragments(bench: Bench) -> dict[str, float]:
+    def drawn(pool: Words, words: int) -> list[float]:
+        return bench.over_draws(
+            lambda site: bench.accuracy(site, (), bench.fragment(pool, words)), bench.draws // 2
+        )
+
+    mean, deviation = drawn(fragment_vocabulary(), FRAGMENT_WORDS)
+    return {
+        "fragment": mean,
+        "fragment sd": deviation,
+        "informative": drawn(true_clues(bench.signed), CLUE_WORDS)[0],
+        "misleading": drawn(false_clues(bench.signed), CLUE_WORDS)[0],
+    }
+
+
+def _best(bench: Bench) -> dict[str, float]:
+    """Best of random draws, and the best known prompts of one kind and of both kinds."""
+    vocabulary, sites = fragment_vocabulary(), bench.task.sites
+    random_fragment = bench.best_fragment([bench.fragment(vocabulary) for _ in range(BEST_OF // 2)])
+    fragment = bench.best_fragment([bench.fragment(bench.clues_to_tell()) for _ in range(6)])
+    shots = {site: [bench.demonstrations(site) for _ in range(BEST_OF)] for site in sites}
+    known = {
+        site: [bench.demonstrations(site, wanted=bench.is_telling) for _ in range(BEST_OF)]
+        for site in sites
+    }
+    needed = {
+        site: [bench.demonstrations(site, wanted=bench.is_needed) for _ in range(BEST_OF)]
+        for site in sites
+    }
+
+    def best(candidates: dict[str, list[Demonstrations]], words: Words) -> float:
+        return bench.over_sites(
+            lambda site: bench.accuracy(
+                site, bench.best_demonstrations(site, candidates[site], words), words
+            )
+        )
+
+    both = {site: known[site] + needed[site] for site in sites}
+    return {
+        "best demos of 48": best(shots, ()),
+        "best known demos": best(known, ()),
+        "best fragment of 24": bench.over_sites(
+            lambda site: bench.accuracy(site, (), random_fragment)
+        ),
+        "best known fragment": bench.over_sites(lambda site: bench.accuracy(site, (), fragment)),
+        "random both": bench.over_draws(
+            lambda site: bench.accuracy(
+                site, bench.demonstrations(site), bench.fragment(vocabulary)
+            )
+        )[0],
+        "best known both": best(both, fragment),
+    }
+
+
+_FIGURES: Final = (_plain, _demonstrations, _arbitrary, _fragments, _best)
+COLUMNS: Final = (
+    "plain",
+    "demos 1",
+    "sd",
+    "demos 2",
+    "demos 4",
+    "one in four wrong 4",
+    "wrong 1",
+    "wrong 4",
+    "arbitrary 4",
+    "fragment",
+    "fragment sd",
+    "informative",
+    "misleading",
+    "best demos of 48",
+    "best known demos",
+    "best fragment of 24",
+    "best known fragment",
+    "random both",
+    "best known both",
+)
+"""Names of the figures, in the order of the table."""
+
+
+def landscape(name: str, rows: int = 60, draws: int = 16) -> dict[str, float]:
+    """All figures of one demo task, in per cent.
+
+    Parameters
+    ----------
+    name : str
+        A key of `TASKS`.
+    rows : int
+        Test rows per site.
+    draws : int
+        Draws per figure and site.
+
+    Returns
+    -------
+    dict of str to float
+        Keys are `COLUMNS`.
+    """
+    bench, figures = Bench(name, rows, draws), {}
+    for part in _FIGURES:
+        figures.update(part(bench))
+    return figures
+
+
+def main() -> None:
+    """Print the table, one line per task and a line of means."""
+    parser = argparse.ArgumentParser(description="The tuning landscape of the demo tasks.")
+    parser.add_argument("--tasks", default=",".join(TASKS))
+    parser.add_argument("--rows", type=int, default=60, help="test rows per site")
+    parser.add_argument("--draws", type=int, default=16)
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    args = parser.parse_args()
+    table: dict[str, dict[str, float]] = {}
+    print("| task | " + " | ".join(COLUMNS) + " |\n|---|" + "---|" * len(COLUMNS))
+    for name in args.tasks.split(","):
+        table[name] = landscape(name, args.rows, args.draws)
+        _print_row(name, table[name])
+    means = {key: statistics.fmean(row[key] for row in table.values()) for key in COLUMNS}
+    _print_row("mean", means)
+    if args.json:
+        args.json.write_text(json.dumps(table, indent=1) + "\n")
+
+
+def _print_row(name: str, figures: dict[str, float]) -> None:
+    print(f"| {name} | " + " | ".join(f"{figures[key]:.1f}" for key in COLUMNS) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

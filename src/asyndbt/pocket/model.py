@@ -1,0 +1,173 @@
+"""`PocketModel`: label probabilities and greedy answers of the shipped pocket model."""
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asyndbt.pocket.tokenizer import NEWLINE, START, Tokenizer
+from asyndbt.pocket.transformer import Array, Prefix, Transformer
+
+__all__ = ["PocketModel"]
+
+WEIGHTS_FILE: Final = Path(__file__).with_name("weights.npz")
+SPECIAL_TOKENS: Final = 7
+LENGTH_STEP: Final = 8
+"""Queries are padded to a multiple of so many tokens."""
+TOKENS_PER_PASS: Final = 4096
+PREFIXES_KEPT: Final = 48
+
+
+class PocketModel:
+    """A very small language model for demos and tests (see ``docs/pocket-model.md``).
+
+    Use `PocketModel.load`.  Everything up to the last newline of a prompt is its *prefix*; prompts
+    with the same prefix share its computation, and a few dozen prefixes are kept between calls.
+
+    The results for a prompt do not depend on the other prompts of the call, on their order, or on
+    earlier calls: they are equal bit for bit on one machine with one NumPy and BLAS (to about 1e-5
+    elsewhere).  An instance may be used from several threads.
+
+    Parameters
+    ----------
+    weights : Path
+        File written by the training script.
+    """
+
+    def __init__(self, weights: Path) -> None:
+        with np.load(weights) as arrays:
+            self._network = Transformer(arrays)
+            self._tokenizer = Tokenizer(json.loads(arrays["words"].tobytes()))
+        self._prefixes: OrderedDict[str, Prefix] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @classmethod
+    def load(cls) -> "PocketModel":
+        """Return the shipped model; it is loaded once per process."""
+        return _shipped()
+
+    @property
+    def context(self) -> int:
+        """Longest prompt in tokens, the start token included."""
+        return self._network.context
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text; of a prompt, the start token included."""
+        return len(self._tokenizer.encode(text)) + 1
+
+    def label_log_probabilities(
+        self, prompts: Sequence[str], labels: Sequence[str]
+    ) -> NDArray[np.float64]:
+        """Log-probability of each label word as the next word of each prompt.
+
+        Parameters
+        ----------
+        prompts : sequence of str
+            Whole prompts.
+        labels : sequence of str
+            Label words, single known words that differ from each other (case does not matter).
+
+        Returns
+        -------
+        array [prompts, labels]
+            Natural logarithms over the whole vocabulary, not renormalised over the labels.
+
+        Raises
+        ------
+        ValueError
+            When a label is not one known word, two labels are the same word, or a prompt is
+            longer than the context.
+        """
+        columns = self._label_ids(labels)
+        result = np.zeros((len(prompts), len(columns)), np.float64)
+        for rows, logits in self._passes(prompts):
+            scores = logits.astype(np.float64)
+            top = scores.max(1, keepdims=True)
+            total = np.log(np.exp(scores - top).sum(1, keepdims=True)) + top
+            result[rows] = scores[:, columns] - total
+        return result
+
+    def complete(self, prompts: Sequence[str]) -> list[str]:
+        """Most probable next word of each prompt, in lower case.
+
+        Raises
+        ------
+        ValueError
+            When a prompt is longer than the context.
+        """
+        answers = [""] * len(prompts)
+        for rows, logits in self._passes(prompts):
+            best = logits[:, SPECIAL_TOKENS:].argmax(1) + SPECIAL_TOKENS
+            for row, token in zip(rows, best, strict=True):
+                answers[row] = self._tokenizer.words[token]
+        return answers
+
+    # -------------------------------------------------------------- inner works
+    def _label_ids(self, labels: Sequence[str]) -> list[int]:
+        ids = [self._tokenizer.id_of(label) for label in labels]
+        for index, token in enumerate(ids):
+            first = ids.index(token)
+            if first != index:
+                raise ValueError(
+                    f"labels {labels[first]!r} and {labels[index]!r} are the same word to the "
+                    "pocket model; use different words"
+                )
+        return ids
+
+    def _passes(self, prompts: Sequence[str]) -> Iterator[tuple[list[int], Array]]:
+        """Yield indices of some prompts and their scores, until all are done."""
+        groups: dict[tuple[str, int], list[tuple[int, list[int]]]] = {}
+        heads: dict[str, list[int]] = {}
+        for index, prompt in enumerate(prompts):
+            head, newline, tail = prompt.rpartition("\n")
+            beginning = head + newline
+            if beginning not in heads:
+                heads[beginning] = [START, *self._tokenizer.encode(beginning)]
+            query = self._tokenizer.encode(tail) or [NEWLINE]
+            self._check_length(index, len(heads[beginning]) + len(query))
+            padded = -(-len(query) // LENGTH_STEP) * LENGTH_STEP
+            groups.setdefault((beginning, padded), []).append((index, query))
+        for (beginning, padded), members in groups.items():
+            prefix = self._prefix(beginning, heads[beginning])
+            size = max(1, TOKENS_PER_PASS // padded)
+            for start in range(0, len(members), size):
+                part = members[start : start + size]
+                yield [index for index, _ in part], self._scores(part, padded, prefix)
+
+    def _check_length(self, index: int, tokens: int) -> None:
+        if tokens > self.context:
+            raise ValueError(
+                f"prompt {index} has {tokens} tokens, the pocket model reads at most "
+                f"{self.context}; use fewer demonstrations or a shorter note"
+            )
+
+    def _scores(self, part: list[tuple[int, list[int]]], padded: int, prefix: Prefix) -> Array:
+        """Scores [queries, vocabulary] after queries that continue one prefix."""
+        ids = np.zeros((len(part), padded), np.int64)
+        for row, (_, query) in enumerate(part):
+            ids[row, : len(query)] = query
+        lengths = np.array([len(query) for _, query in part])
+        return self._network.logits(self._network.last_states(ids, lengths, prefix))
+
+    def _prefix(self, beginning: str, ids: list[int]) -> Prefix:
+        with self._lock:
+            if beginning in self._prefixes:
+                self._prefixes.move_to_end(beginning)
+                return self._prefixes[beginning]
+        prefix = self._network.prefix(ids)
+        with self._lock:
+            self._prefixes[beginning] = prefix
+            while len(self._prefixes) > PREFIXES_KEPT:
+                self._prefixes.popitem(last=False)
+        return prefix
+
+
+@cache
+def _shipped() -> PocketModel:
+    return PocketModel(WEIGHTS_FILE)

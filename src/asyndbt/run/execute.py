@@ -1,0 +1,103 @@
+"""Carrying a run out: from a configuration, or on from where it stopped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from asyndbt.config import Config, load_config
+from asyndbt.federation import (
+    Coordinator,
+    Delays,
+    LocalEngine,
+    VirtualEngine,
+    Wire,
+    restore,
+)
+from asyndbt.run.assembly import assemble
+from asyndbt.run.directory import RunDirectory
+from asyndbt.run.events import Observer
+from asyndbt.run.outcome import result_of, write_site_part
+from asyndbt.run.recorder import Recorder
+from asyndbt.run.result import Result
+
+__all__ = ["resume_run", "run_config"]
+
+
+def run_config(config: Config, *, observers: Sequence[Observer] = ()) -> Result:
+    """Tune prompts as a configuration says.
+
+    Parameters
+    ----------
+    config : Config
+    observers : sequence of Observer
+        Are shown what happens.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    AsyndbtError
+        With a text meant for the user; the directory can be resumed if it has a checkpoint.
+    """
+    directory = RunDirectory(config.run.dir)
+    directory.check_unused()
+    return _carry_out(config, directory, observers)
+
+
+def resume_run(directory: Path | str, *, observers: Sequence[Observer] = ()) -> Result:
+    """Go on with a run that stopped, from its latest checkpoint; a finished one is just read.
+
+    With a deterministic model the result is the one of an uninterrupted run, byte for byte.
+
+    Raises
+    ------
+    RunDirectoryError
+        If no run is recorded in that directory.
+    """
+    files = RunDirectory.open(Path(directory))
+    if files.result_file.exists():
+        return Result(files.path)
+    config = load_config(files.config_file).override({"run.dir": str(files.path.resolve())})
+    return _carry_out(config, files, observers)
+
+
+def _carry_out(config: Config, directory: RunDirectory, observers: Sequence[Observer]) -> Result:
+    assembly = assemble(config, directory)
+    config.dump(directory.config_file)
+    wire, elapsed, events = Wire(), 0.0, 0
+    coordinator = Coordinator(assembly.plan)
+    saved = directory.read_checkpoint()
+    if saved is not None:
+        coordinator, more = restore(assembly.plan, saved)
+        elapsed, events, wire.traffic = more["elapsed"], more["events"], more["traffic"]
+        for site in assembly.sites.values():
+            site.load()
+    directory.cut_events(events)
+    recorder = Recorder(directory, coordinator, wire, config, assembly, observers)
+    if saved is None:
+        recorder.start(elapsed)
+    engine = _engine(config, wire, elapsed)
+    try:
+        asyncio.run(engine.run(coordinator, assembly.sites, recorder.changed))
+    finally:
+        directory.write_json("traffic.json", wire.traffic)
+    result = result_of(config, assembly, coordinator)
+    for site in assembly.sites.values():
+        write_site_part(site, tuple(result["fragment"]))
+    directory.write_json("result.json", result)
+    recorder.tell("result", engine.now(), **result)
+    for site in assembly.sites.values():
+        site.close()
+    return Result(directory.path)
+
+
+def _engine(config: Config, wire: Wire, elapsed: float) -> LocalEngine | VirtualEngine:
+    delays = config.federation.delays
+    if config.federation.engine == "local" or delays is None:
+        return LocalEngine(wire, elapsed)
+    given = delays.model_dump(exclude_none=True)
+    return VirtualEngine(Delays(**given, seed=config.run.seed), wire, elapsed)

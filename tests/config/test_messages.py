@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asyndbt.config import Config, load_config
+from asyndbt.config.reference import SITE, tables
+from asyndbt.errors import ConfigError
+
+Complaint = Callable[[dict[str, Any]], str]
+VIRTUAL = {"federation.engine": "virtual"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"method.draws": 1}, "method.draws = 1: use 2 or more"),
+        ({"method.draws": "4"}, 'method.draws = "4": use a whole number, without quotes'),
+        ({"method.draws": 4.5}, "method.draws = 4.5: use a whole number, without quotes"),
+        ({"method.centralised": "yes"}, 'method.centralised = "yes": write true or false, witho'),
+        ({"method.eta_p": float("nan")}, "method.eta_p = nan: use a finite number"),
+        ({"method.discount": 1.5}, "method.discount = 1.5: use 1 or less"),
+        ({"method.preset": "papr"}, 'use "default" or "paper"; did you mean "paper"?'),
+        ({"method.vocabulary": "pokcet"}, 'a text file; did you mean "pocket"?'),
+        ({"run.seed": -1}, "run.seed = -1: use 0 or more"),
+        ({"run.dir": 3}, "run.dir = 3: give the path of a directory, in quotes"),
+        ({"federation.quorum": 0}, 'federation.quorum = 0: use "majority", "all", a whole'),
+        ({"federation.quorum": 1.5}, "federation.quorum = 1.5: use"),
+        ({"federation.quorum": True}, "federation.quorum = true: use"),
+        ({"data.label_column": ""}, 'data.label_column = "": use a text that is not empty'),
+        ({"data.train": "hf:imdb"}, "hf: is not a known source; give a path"),
+        ({"data.train": "pocket:x"}, "write it as pocket:TASK/SPLIT"),
+        ({"data.train": None}, "data.train is missing: give the training examples"),
+        ({"data.sites": {}}, "data.sites is empty"),
+        ({"data.partition.kind": "iid"}, "data.partition.sites is missing"),
+        ({"data": 3}, "data = 3: this is a table: write [data] and its keys below"),
+        ({"task.template": None}, "task.instruction is missing: write the question"),
+        ({"task.labels": {"0": "no"}}, "task.labels is set by task.template already"),
+        ({"lm.base_url": "http://x"}, 'lm.base_url has no effect with provider "pocket"'),
+        ({"budget.calls": None}, "budget has no limit that ends this run: set budget.calls"),
+        ({"method.regularisation": "scheduled", "method.eta_theta": 0}, "method.eta_theta = 0 le"),
+        (
+            {"method.demonstrations_total": 4, "method.demonstrations_per_class": 1},
+            "method.demonstrations_total and method.demonstrations_per_class exclude each other",
+        ),
+        ({"federation.delays.mean": 2}, 'federation.delays belongs to engine "virtual"'),
+        (VIRTUAL | {"federation.delays.shape": 1}, "federation.delays.shape = 1: use more than 1"),
+        (VIRTUAL | {"federation.delays.slow": {"a": 0}}, "federation.delays.slow.a = 0: use more"),
+        (VIRTUAL | {"federation.delays.rejoin": {"a": 5}}, 'rejoin brings "a" back before it dies'),
+        (
+            {"data.site_column": "site", "data.partition": {"sites": 2}},
+            "data.site_column and data.partition both form sites",
+        ),
+        ({"data.sites": {"a": {"train": "x"}}}, "data.train stands beside [data.sites]"),
+        ({"data.sites": {"a/b": {"train": "x"}}}, "a site's name holds letters"),
+    ],
+)
+def test_a_wrong_value_names_the_key_what_was_given_and_the_mend(
+    complaint: Complaint, changes: dict[str, Any], text: str
+) -> None:
+    message = complaint(changes)
+    assert text in message
+    assert message.startswith("a.toml: ")
+    assert "\n" not in message
+    assert not any(word in message for word in ("pydantic", "https://", "Input should"))
+
+
+@pytest.mark.parametrize(
+    ("labels", "text"),
+    [
+        ({"0": "no"}, "needs two labels or more"),
+        ({"0": "no", "1": "no"}, 'uses "no" twice'),
+        ({"0": "no", "1": " "}, "has an empty label word"),
+    ],
+)
+def test_labels_need_words_of_their_own(
+    complaint: Complaint, labels: dict[str, str], text: str
+) -> None:
+    changes = {"task.template": None, "task.instruction": "{a}?", "task.labels": labels}
+    assert f"task.labels {text}" in complaint(changes)
+
+
+def test_an_instruction_needs_a_field(complaint: Complaint) -> None:
+    changes = {"task.template": None, "task.instruction": "Is it good?"}
+    assert "task.instruction has no field" in complaint(changes)
+
+
+def test_a_key_given_in_place_of_its_variables_name_is_not_repeated(complaint: Complaint) -> None:
+    message = complaint({"lm.api_key_env": "sk-secret"})
+    assert "lm.api_key_env holds the name of an environment variable" in message
+    assert "secret" not in message
+
+
+def every_key() -> list[str]:
+    return [
+        ".".join([part if part != SITE else "north" for part in table.path] + [key.name])
+        for table in tables(Config)
+        for key in table.keys
+    ]
+
+
+@pytest.mark.parametrize("full", every_key())
+def test_a_typo_in_any_key_at_any_level_is_named_with_the_key_that_was_meant(
+    complaint: Complaint, full: str
+) -> None:
+    table, _, name = full.rpartition(".")
+    typo = f"{table}.x{name}"
+    assert f"a.toml: {typo} is not a known key: did you mean {full}?" in complaint({typo: 1})
+
+
+@pytest.mark.parametrize(
+    ("typo", "meant"),
+    [("metod", "method"), ("data.site", "data.sites"), ("budget.persite", "budget.per_site")],
+)
+def test_a_typo_in_a_tables_name(complaint: Complaint, typo: str, meant: str) -> None:
+    assert f"{typo} is not a known key: did you mean {meant}?" in complaint({typo: {"x": 1}})
+
+
+def test_a_key_of_another_table_is_found_there(complaint: Complaint) -> None:
+    assert "data.iterations is not a known key: did you mean method.iterations?" in complaint(
+        {"data.iterations": 1}
+    )
+
+
+def test_a_key_that_resembles_nothing_lists_what_there_is(complaint: Complaint) -> None:
+    assert "run.qqq is not a known key: [run] knows seed, dir" in complaint({"run.qqq": 1})
+
+
+def test_all_problems_are_reported_one_line_each(complaint: Complaint) -> None:
+    lines = complaint({"method.draws": 1, "run.sede": 3}).splitlines()
+    assert lines == [
+        "a.toml: method.draws = 1: use 2 or more",
+        "a.toml: run.sede is not a known key: did you mean run.seed?",
+    ]
+
+
+def test_delays_name_sites_that_exist(complaint: Complaint) -> None:
+    changes = {
+        "data": {"sites": {"north": {"train": "n.csv"}}},
+        "federation": {"engine": "virtual", "delays": {"slow": {"nort": 2.0}}},
+    }
+    assert 'federation.delays.slow names "nort", which is not' in complaint(changes)
+
+
+def test_money_does_not_end_a_run_that_costs_none(complaint: Complaint) -> None:
+    assert "the pocket model costs none" in complaint({"budget": {"money": 3.0}})
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"[run]\nseed = \n", "line 2"),
+        (b"[run]\nseed = 1\nseed = 2\n", "line 3"),
+        (b"\xff\xfe[run]", "not a text in UTF-8"),
+    ],
+)
+def test_a_broken_file_is_named_with_the_line(tmp_path: Path, content: bytes, text: str) -> None:
+    file = tmp_path / "b.toml"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError, match=text) as caught:
+        load_config(file)
+    assert str(file) in str(caught.value)
+
+
+def test_a_missing_file_and_a_directory(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no such file; asyndbt init .*c\.toml writes one"):
+        load_config(tmp_path / "c.toml")
+    with pytest.raises(ConfigError, match="directory"):
+        load_config(tmp_path)

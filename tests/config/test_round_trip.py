@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from asyndbt.config import Config, load_config
+from asyndbt.config.toml import format_table
+from asyndbt.optim.settings import Settings
+
+text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
+words = text.filter(lambda word: bool(word.strip()))
+names = st.from_regex(r"\w[\w. -]{0,6}", fullmatch=True)
+positive = st.floats(1e-6, 1e6)
+count = st.integers(1, 10**9)
+
+
+def some(**keys: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """Tables in which any of the keys may be missing."""
+    return st.fixed_dictionaries({}, optional=keys)
+
+
+labels = st.dictionaries(text, words, min_size=2, max_size=4).filter(
+    lambda table: len(set(table.values())) == len(table)
+)
+tasks = st.builds(
+    lambda required, rest: required | rest,
+    st.one_of(
+        st.fixed_dictionaries({"template": text}),
+        st.fixed_dictionaries({"instruction": text.map(lambda t: t + "{a}"), "labels": labels}),
+    ),
+    some(fragment_intro=st.text(st.characters(exclude_categories=["Cs"]), max_size=8)),
+)
+sources = st.sampled_from(["train.jsonl", "pocket:a/test", "datasets:x", "/abs/é.csv", 'q"\\.csv'])
+partitions = st.one_of(
+    some(sites=count).filter(bool),
+    st.fixed_dictionaries(
+        {"sites": count, "kind": st.just("dirichlet")}, optional={"alpha": positive}
+    ),
+)
+common = {"label_column": text, "pool_per_class": count, "train_per_class": count}
+data = st.one_of(
+    st.fixed_dictionaries(
+        {"train": sources}, optional=common | {"test": sources, "site_column": text}
+    ),
+    st.fixed_dictionaries({"train": sources}, optional=common | {"partition": partitions}),
+    st.fixed_dictionaries(
+        {
+            "sites": st.dictionaries(
+                names, st.fixed_dictionaries({"train": sources}), min_size=1, max_size=3
+            )
+        },
+        optional=common,
+    ),
+)
+methods = some(
+    preset=st.sampled_from(["default", "paper"]),
+    mode=st.sampled_from(["both", "demonstrations", "fragment"]),
+    centralised=st.booleans(),
+    vocabulary=st.sampled_from(["builtin", "pmi", "words.txt"]),
+    fragment_length=count,
+    demonstrations_per_class=count,
+    draws=st.integers(2, 99),
+    step=st.sampled_from(["exponentiated", "projection", "adam"]),
+    eta_p=positive,
+    discount=st.floats(0, 1, exclude_min=True),
+)
+delays = st.one_of(
+    some(mean=positive, slow=st.dictionaries(names, positive, max_size=2)),
+    st.fixed_dictionaries({"kind": st.just("pareto")}, optional={"shape": st.floats(1.01, 9)}),
+)
+quorums = st.one_of(count, st.floats(0, 1, exclude_min=True), st.sampled_from(["all", "majority"]))
+federations = st.one_of(
+    some(quorum=quorums, staleness=count, lease=positive),
+    st.fixed_dictionaries({"engine": st.just("virtual")}, optional={"quorum": quorums}),
+)
+limits = {"tokens": count, "money": positive}
+configs = st.builds(
+    lambda required, rest: required | rest,
+    st.fixed_dictionaries(
+        {
+            "task": tasks,
+            "data": data,
+            "budget": st.fixed_dictionaries(
+                {"calls": count}, optional=limits | {"per_site": some(**limits)}
+            ),
+        }
+    ),
+    some(method=methods, federation=federations, run=some(seed=st.integers(0, 2**63), dir=names)),
+)
+
+
+@given(configs)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_what_is_dumped_loads_to_an_equal_config_anywhere(values: dict[str, Any]) -> None:
+    config = Config.from_dict(values, base="/somewhere", name="x")
+    again = Config.from_dict(tomllib.loads(config.to_toml()), base="/elsewhere", name="y")
+    assert again == config
+    assert again.to_toml() == config.to_toml()
+    assert again.fingerprint() == config.fingerprint()
+
+
+@given(
+    st.recursive(
+        st.dictionaries(text, st.one_of(text, st.booleans(), st.integers(), positive)),
+        lambda inner: st.dictionaries(text, inner, max_size=3),
+        max_leaves=6,
+    )
+)
+@settings(deadline=None)
+def test_toml_writer_is_the_inverse_of_tomllib(table: dict[str, Any]) -> None:
+    assert tomllib.loads(format_table(table)) == table
+
+
+def test_dump_and_load_through_a_file(minimal: dict[str, Any], tmp_path: Path) -> None:
+    config = Config.from_dict(minimal, base=tmp_path)
+    config.dump(tmp_path / "deeper.toml")
+    assert load_config(tmp_path / "deeper.toml") == config
+
+
+def test_every_default_is_written_out(minimal: dict[str, Any]) -> None:
+    dumped = tomllib.loads(Config.from_dict(minimal).to_toml())
+    assert {field.name for field in fields(Settings)} <= set(dumped["method"])
+    assert dumped["federation"]["quorum"] == "majority"
+    assert dumped["method"]["demonstrations_per_class"] == 1
+
+
+def test_paths_start_from_the_files_directory(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    file = tmp_path / "deep" / "first.toml"
+    file.write_text(
+        '[task]\ntemplate = "sst2"\n[data]\ntrain = "../train.jsonl"\ntest = "pocket:a/test"\n'
+        '[method]\nvocabulary = "words.txt"\n[budget]\ncalls = 5\n[run]\nseed = 3\n'
+    )
+    config = load_config(file)
+    assert config.data.train == str(tmp_path / "train.jsonl")
+    assert config.data.test == "pocket:a/test"
+    assert config.method.vocabulary == str(tmp_path / "deep" / "words.txt")
+    assert config.run.dir == tmp_path / "deep" / "runs" / "first-seed3"
+
+
+def test_fingerprint_knows_settings_but_not_the_place_of_the_record(
+    minimal: dict[str, Any],
+) -> None:
+    config = Config.from_dict(minimal)
+    assert config.override({"run.dir": "/other"}).fingerprint() == config.fingerprint()
+    assert config.override({"method.draws": 9}).fingerprint() != config.fingerprint()
+
+
+def test_override_moves_the_defaults_that_hang_on_other_keys(minimal: dict[str, Any]) -> None:
+    config = Config.from_dict(minimal, base="/base", name="sst2")
+    changed = config.override({"run.seed": 4, "method.preset": "paper", "budget.calls": 7})
+    assert changed.run.dir == Path("/base/runs/sst2-seed4")
+    assert changed.method.settings().estimator == "reinforce"
+    assert changed.budget.calls == 7
+    assert config.run.seed == 0
+
+
+def test_override_takes_a_key_out(minimal: dict[str, Any]) -> None:
+    config = Config.from_dict(minimal | {"method": {"iterations": 5}})
+    assert config.override({"method.iterations": None}).method.iterations is None
+
+
+def test_byte_order_mark_is_read_over(minimal: dict[str, Any], tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    file.write_bytes(b"\xef\xbb\xbf" + Config.from_dict(minimal).to_toml().encode())
+    assert load_config(file) == Config.from_dict(minimal)

@@ -1,0 +1,119 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asyndbt.errors import ConfigError
+from asyndbt.lm import (
+    Answer,
+    Usage,
+    correct,
+    cross_entropy,
+    is_unparsed,
+    label_distribution,
+    losses,
+    prediction,
+)
+
+PAID = Usage(1, 1, 1)
+YES_NO_MAYBE = ("yes", "no", "maybe")
+
+
+def scored(*scores: float) -> Answer:
+    return Answer(scores, None, PAID)
+
+
+def said(text: str) -> Answer:
+    return Answer(None, text, PAID)
+
+
+def test_scores_are_renormalised_over_the_labels() -> None:
+    # p = 0.2, 0.1, 0.1 of the vocabulary: 0.5, 0.25, 0.25 of the labels
+    answer = scored(math.log(0.2), math.log(0.1), math.log(0.1))
+    expected = np.log([0.5, 0.25, 0.25])
+    np.testing.assert_allclose(label_distribution(answer, YES_NO_MAYBE, "logprobs"), expected)
+
+
+def test_a_sure_answer_costs_nothing_and_a_wrong_one_much() -> None:
+    """A second softmax of probabilities would keep two-class losses within [0.31, 1.31]."""
+    result, unparsed = losses(
+        [scored(-1e-9, -20.0), scored(-1e-9, -20.0)], [0, 1], ("yes", "no"), "logprobs"
+    )
+    np.testing.assert_allclose(result, [0.0, 20.0], atol=1e-6)
+    assert unparsed == 0
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.floats(-700, 0), min_size=2, max_size=6),
+    st.floats(-1e4, 1e4),
+)
+def test_distributions_sum_to_one_and_ignore_a_common_shift(scores, shift) -> None:
+    labels = [f"label{index}" for index in range(len(scores))]
+    result = label_distribution(scored(*scores), labels, "logprobs")
+    moved = label_distribution(scored(*(score + shift for score in scores)), labels, "logprobs")
+    assert np.exp(result).sum() == pytest.approx(1.0)
+    np.testing.assert_allclose(moved, result, atol=1e-8)
+    assert np.isfinite(result).all()
+
+
+def test_a_label_ruled_out_has_a_finite_loss() -> None:
+    result, unparsed = losses([scored(0.0, -math.inf)], [1], ("yes", "no"), "logprobs")
+    assert result[0] == pytest.approx(12 * math.log(10))
+    assert unparsed == 0
+
+
+def test_a_parsed_label_gets_one_minus_e_and_the_rest_share_e() -> None:
+    result = label_distribution(said("No!"), YES_NO_MAYBE, "text", smoothing=0.2)
+    np.testing.assert_allclose(np.exp(result), [0.1, 0.8, 0.1])
+
+
+@pytest.mark.parametrize(
+    ("answer", "mode"),
+    [
+        (said("cannot tell"), "text"),
+        (said("yes or no"), "text"),
+        (scored(-math.inf, -math.inf, -math.inf), "logprobs"),
+        (scored(-1.0, math.nan, -2.0), "logprobs"),
+    ],
+)
+def test_an_answer_for_no_label_is_uniform_counted_and_wrong(answer, mode) -> None:
+    answers = [answer, answer, answer]
+    result, unparsed = losses(answers, [0, 1, 2], YES_NO_MAYBE, mode)
+    np.testing.assert_allclose(result, math.log(3))
+    assert unparsed == 3
+    assert is_unparsed(answer, YES_NO_MAYBE)
+    assert correct(answers, [0, 1, 2], YES_NO_MAYBE, mode).tolist() == [0.0, 0.0, 0.0]
+
+
+def test_batches_by_hand() -> None:
+    answers = [said("yes"), None, said("the answer is no"), said("?")]
+    result, unparsed = losses(answers, [0, 0, 0, 1], ("yes", "no"), "text", smoothing=0.1)
+    expected = [-math.log(0.9), math.nan, -math.log(0.1), math.log(2)]
+    np.testing.assert_allclose(result, expected)
+    assert unparsed == 1
+    right = correct(answers, [0, 0, 0, 1], ("yes", "no"), "text")
+    np.testing.assert_array_equal(right, [1.0, math.nan, 0.0, 0.0])
+
+
+def test_ties_go_to_the_lowest_index() -> None:
+    tied = label_distribution(scored(-2.0, -1.0, -1.0), YES_NO_MAYBE, "logprobs")
+    assert prediction(tied) == 1
+    assert cross_entropy(tied, 1) == cross_entropy(tied, 2)
+
+
+@pytest.mark.parametrize(
+    ("answer", "mode", "mend"),
+    [(said("yes"), "logprobs", "feedback = 'text'"), (scored(-1, -1), "text", "'logprobs'")],
+)
+def test_the_modes_are_never_mixed_silently(answer, mode, mend) -> None:
+    with pytest.raises(ConfigError, match=mend):
+        losses([answer], [0], ("yes", "no"), mode)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.5, 0.7, 1.0, math.nan])
+def test_a_smoothing_that_favours_no_label_is_refused(smoothing) -> None:
+    with pytest.raises(ConfigError, match=r"less than 0\.5"):
+        label_distribution(said("yes"), ("yes", "no"), "text", smoothing)

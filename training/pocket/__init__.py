@@ -1,0 +1,1 @@
+"""Training of the pocket model; see `training.pocket.train`."""
