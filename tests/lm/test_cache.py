@@ -94,9 +94,12 @@ def test_money_adds_up_to_the_same_float_after_reopening(tmp_path: Path) -> None
                 for part in (1, 2, 3)
             }
             cache.put_many(batch)
-        total = cache.total()
+        total, part = cache.total(), cache.total_of_first(100)
     with AnswerCache(path) as cache:
-        assert cache.total() == total
+        assert (cache.total(), cache.total_of_first(100)) == (total, part)
+        rest = cache.paid_after(100)
+        assert sum(rest.values(), part) == total
+        assert next(iter(rest)) == b"33-2"
 
 
 def test_a_batch_is_stored_whole_or_not_at_all(tmp_path: Path) -> None:

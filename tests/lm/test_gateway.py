@@ -1,5 +1,8 @@
 import asyncio
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +44,11 @@ def by_number(asked: Prompt, labels: Sequence[str]) -> tuple[float, ...] | str |
     return "who knows" if number % 5 == 0 else (-0.1 * number, -1.0)
 
 
-def gateway(model: Any, limits: Limits | None = None, path: Path | str = ":memory:") -> Gateway:
-    cache = AnswerCache(path)
-    return Gateway(model, cache, Budget(limits or Limits(), cache.total()))
+def gateway(
+    model: Any, limits: Limits | None = None, cache: AnswerCache | Path | str = ":memory:"
+) -> Gateway:
+    stored = cache if isinstance(cache, AnswerCache) else AnswerCache(cache)
+    return Gateway(model, stored, Budget(limits or Limits()))
 
 
 def at_once(coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -270,16 +275,17 @@ def test_a_model_that_cannot_be_used_stops_everyone_and_charges_nobody() -> None
 # ------------------------------------------------------------------ resume
 def test_a_second_start_with_the_same_cache_pays_nothing_again(tmp_path: Path) -> None:
     first, second = ScriptedLanguageModel(by_number), ScriptedLanguageModel(by_number)
-    gate = gateway(first, path=tmp_path / "c.sqlite")
+    gate = gateway(first, cache=tmp_path / "c.sqlite")
     answers = at_once(gate.ask(prompts(1, 2, 3), LABELS))
-    again = gateway(second, path=tmp_path / "c.sqlite")
+    again = gateway(second, cache=tmp_path / "c.sqlite")
     assert at_once(again.ask(prompts(3, 2, 1), LABELS)) == answers[::-1]
     assert second.asked == []
-    assert again.ledger().paid == gate.ledger().paid == again.budget.spent
+    assert again.ledger() == gate.ledger()
+    assert again.budget.spent == gate.budget.spent == gate.ledger().paid
 
 
 def test_answers_are_stored_before_they_are_returned(tmp_path: Path) -> None:
-    gate = gateway(ScriptedLanguageModel(by_number), path=tmp_path / "c.sqlite")
+    gate = gateway(ScriptedLanguageModel(by_number), cache=tmp_path / "c.sqlite")
     at_once(gate.ask(prompts(1, 2), LABELS))
     with AnswerCache(tmp_path / "c.sqlite") as other:
         assert len(other) == 2
@@ -292,7 +298,7 @@ def test_answers_are_stored_before_they_are_returned(tmp_path: Path) -> None:
     killed=st.integers(0, 7),
 )
 def test_killed_and_resumed_equals_uninterrupted(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[list[int]], saved: int, killed: int
+    steps: list[list[int]], saved: int, killed: int
 ) -> None:
     def walk(gate: Gateway, part: list[list[int]]) -> None:
         for numbers in part:
@@ -301,22 +307,106 @@ def test_killed_and_resumed_equals_uninterrupted(
     whole = gateway(ScriptedLanguageModel(by_number, price=0.1))
     walk(whole, steps)
 
-    path = tmp_path_factory.mktemp("run") / "c.sqlite"
-    saved = min(saved, killed)
-    first = gateway(ScriptedLanguageModel(by_number, price=0.1), path=path)
+    cache, saved = AnswerCache(":memory:"), min(saved, killed)
+    first = gateway(ScriptedLanguageModel(by_number, price=0.1), cache=cache)
     walk(first, steps[:saved])
     checkpoint = first.tally
     walk(first, steps[saved:killed])
-    first.cache.close()
 
-    resumed = gateway(ScriptedLanguageModel(by_number, price=0.1), path=path)
+    resumed = gateway(ScriptedLanguageModel(by_number, price=0.1), cache=cache)
     resumed.restore(checkpoint)
     assert resumed.ledger().cached >= 0
     walk(resumed, steps[saved:])
     assert resumed.ledger() == whole.ledger()
-    assert resumed.budget.spent.calls == whole.budget.spent.calls
-    assert resumed.ledger().paid.money == whole.ledger().paid.money
-    resumed.cache.close()
+    assert resumed.budget.spent == whole.budget.spent
+    assert resumed.tally == whole.tally
+
+
+class InterruptionError(Exception):
+    pass
+
+
+def tuned(gate: Gateway, state: dict[str, Any], last_ask: int | None = None) -> dict[str, Any]:
+    """A run whose every decision looks at the budget; `state` is its checkpoint, step by step."""
+    asks = count()
+    worst = Usage(calls=4, tokens_in=100, tokens_out=4, money=0.4)
+
+    def ask(numbers: list[int]) -> None:
+        at_once(gate.ask(prompts(*numbers), LABELS))
+        if next(asks) == last_ask:
+            raise InterruptionError
+
+    gate.restore(Tally(**state["tally"]))
+    while not state["done"]:
+        log, looks = [*state["log"]], state["looks"]
+        gate.budget.reserve("looks", Usage(calls=3 * looks))
+        for part in range(2):
+            step = len(log) + part
+            if gate.budget.affords(worst):
+                log.append(gate.budget.remaining())
+                ask([(step * k) % 11 + 1 for k in (1, 2, 3, 5)])
+        look = [20, 22, 23 + looks]
+        if looks and gate.estimate(prompts(*look), LABELS).calls:
+            looks -= 1
+            gate.budget.reserve("looks", Usage(calls=3 * looks))
+        if gate.budget.affords(gate.estimate(prompts(*look), LABELS)):
+            ask(look)
+        done = not gate.budget.affords(worst) or len(log) > 20
+        tally = asdict(gate.tally)
+        state.update(log=log, looks=looks, tally=tally, done=done)
+    gate.budget.release("looks")
+    return {**state, "left": gate.budget.remaining(), "ledger": gate.ledger()}
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    calls=st.integers(4, 40),
+    money=st.sampled_from([0.9, 1.7, 2.3, 9.0]),
+    kills=st.lists(st.integers(0, 12), max_size=3),
+)
+def test_decisions_about_the_budget_fall_alike_after_a_resume(
+    calls: int, money: float, kills: list[int]
+) -> None:
+    def start() -> dict[str, Any]:
+        return {"log": [], "looks": 2, "tally": {}, "done": False}
+
+    def scored(asked: Prompt, labels: Sequence[str]) -> tuple[float, ...]:
+        return (-1.0, -2.0)
+
+    def model() -> ScriptedLanguageModel:
+        return ScriptedLanguageModel(scored, price=0.1)
+
+    limits = Limits(calls=calls, money=money)
+    whole = tuned(gateway(model(), limits), start())
+    cache, state = AnswerCache(":memory:"), start()
+    for kill in kills:
+        with suppress(InterruptionError):
+            tuned(gateway(model(), limits, cache), state, last_ask=kill)
+    assert tuned(gateway(model(), limits, cache), state) == whole
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    sittings=st.lists(
+        st.tuples(st.integers(0, 4), st.lists(st.lists(st.integers(1, 40), max_size=5))),
+        max_size=4,
+    ),
+    calls=st.integers(0, 30),
+)
+def test_a_resumed_run_that_asks_other_things_stays_within_its_budget(
+    sittings: list[tuple[int, list[list[int]]]], calls: int
+) -> None:
+    cache, charged, tallies = AnswerCache(":memory:"), 0, [Tally()]
+    for saved, batches in sittings:
+        model = ScriptedLanguageModel({"": (-1.0, -2.0)})
+        gate = Gateway(model, cache, Budget(Limits(calls=calls)))
+        gate.restore(tallies[-1 - saved % len(tallies)])
+        for numbers in batches:
+            with suppress(BudgetExhausted):
+                at_once(gate.ask(prompts(*numbers), LABELS))
+            tallies.append(gate.tally)
+        charged += model.charged.calls
+    assert charged == cache.total().calls <= calls
 
 
 def test_a_restored_tally_counts_its_failures_as_spent() -> None:

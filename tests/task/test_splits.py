@@ -1,4 +1,3 @@
-import re
 from collections.abc import Iterable
 from itertools import combinations
 
@@ -39,12 +38,12 @@ def parts(split: Split) -> dict[tuple[str, str], tuple[Example, ...]]:
 Examples = st.lists(
     st.builds(
         lambda text, label, site, gap: Example({"text": f"text{gap}{text}"}, label, site),
-        st.integers(0, 60),
+        st.integers(0, 25),
         st.sampled_from(TASK.labels),
         st.sampled_from(["north", "south"]),
         st.sampled_from([" ", "  ", "\n"]),
     ),
-    max_size=80,
+    max_size=30,
 )
 Sizes = st.builds(SplitSizes, *[st.none() | st.integers(1, 3)] * 3)
 
@@ -57,12 +56,10 @@ def try_split(
     seed: int = 0,
 ) -> Split | None:
     # Enough examples of every class and site, so that most draws give a split.
-    for site in ("north", "south"):
-        train = train + make(range(1000, 1020), site)
+    enough = [example for site in ("north", "south") for example in make(range(90, 110), site)]
     try:
-        return split_sites(TASK, train, validation, test, sizes=sizes, seed=seed)
-    except DataError as error:
-        assert re.search("site '(north|south)'", str(error))
+        return split_sites(TASK, [*train, *enough], validation, test, sizes=sizes, seed=seed)
+    except DataError:
         return None
 
 
@@ -78,7 +75,8 @@ def test_no_text_is_in_two_parts(
         if site == other_site or (part == "test") != (other == "test"):
             assert not contents(held[site, part]) & contents(held[other_site, other])
     for (_, part), examples in held.items():
-        assert len(set(examples)) == len(examples)
+        labelled = {(example.content, example.label) for example in examples}
+        assert len(labelled) == len(examples)
         assert part == "test" or len(contents(examples)) == len(examples)
 
 
@@ -89,28 +87,33 @@ def test_test_data_is_complete_and_nothing_comes_from_elsewhere(
     split = try_split(train, validation, test, sizes)
     for site in split.sites if split else ():
         own = [example for example in test if example.site == site.name]
-        assert set(site.test) == set(own)
-        assert [example for example in own if example in site.test][:1] == list(site.test[:1])
+        assert list(dict.fromkeys((e.content, e.label) for e in own)) == [
+            (e.content, e.label) for e in site.test
+        ]
         assert {example.site for part in PARTS for example in getattr(site, part)} <= {site.name}
 
 
-@given(Examples, Examples, Examples, Sizes, st.randoms(use_true_random=False), st.integers(0, 3))
+@given(Examples, Examples, Examples, Sizes, st.permutations(range(30)), st.integers(0, 3))
 def test_the_order_of_rows_and_sites_changes_nothing(
     train: list[Example],
     validation: list[Example],
     test: list[Example],
     sizes: SplitSizes,
-    random: object,
+    order: list[int],
     seed: int,
 ) -> None:
     first = try_split(train, validation, test, sizes, seed)
     assert first == try_split(train, validation, test, sizes, seed)
     by_site = sorted(train, key=lambda example: str(example.site), reverse=True)
-    second = try_split(by_site, validation, test, sizes, seed)
-    assert first == second
-    random.shuffle(by_site)  # type: ignore[attr-defined]
-    third = try_split(by_site, validation, test, sizes, seed)
-    assert (first and parts(first)) == (third and parts(third))
+    assert first == try_split(by_site, validation, test, sizes, seed)
+    shuffled = [train[i] for i in order if i < len(train)] + train[30:]
+    second = try_split(shuffled, validation, test, sizes, seed)
+    assert (first is None) == (second is None)
+    if first and second:
+        # Of texts that differ in white space alone, the first one is kept.
+        assert [[e.content for e in held] for held in parts(first).values()] == [
+            [e.content for e in held] for held in parts(second).values()
+        ]
 
 
 @given(Examples, Examples, Examples)
@@ -122,7 +125,7 @@ def test_every_example_is_used_or_reported(
     if split is None:
         return
     used = sum(len(examples) for examples in parts(split).values())
-    assert used + split.duplicates.total == len(train) + 40 + len(validation) + len(test)
+    assert used + split.duplicates.total == len(train) + 20 * 2 + len(validation) + len(test)
 
 
 def test_sizes_per_class() -> None:
@@ -252,7 +255,9 @@ def test_merged_sites_do_not_overlap_and_keep_all_test_data(
     if split is None:
         return
     merged = merge_sites(split.sites, "all")
-    assert set(merged.test) == {example for site in split.sites for example in site.test}
+    assert {(e.content, e.label) for e in merged.test} == {
+        (e.content, e.label) for site in split.sites for e in site.test
+    }
     for part in PARTS[:3]:
         assert contents(getattr(merged, part)) <= {
             text for site in split.sites for text in contents(getattr(site, part))

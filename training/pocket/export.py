@@ -22,5 +22,5 @@ def export(network: PocketNetwork, path: Path) -> None:
     arrays["words"] = np.frombuffer(words, dtype=np.uint8)
     arrays["shape"] = np.array(list(network.shape.as_dict().values()), dtype=np.int64)
     partial = path.with_suffix(".partial.npz")
-    np.savez_compressed(partial, **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(partial, **arrays)
     partial.replace(path)

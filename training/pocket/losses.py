@@ -6,6 +6,7 @@
 The auxiliary terms are what makes a network this small learn from the labels of demonstrations.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -101,7 +102,7 @@ def collate(episodes: list[Episode]) -> Batch:
     )
 
 
-def _table(rows: list[tuple[int, ...]] | list[tuple[int, int]], columns: int) -> Tensor:
+def _table(rows: Sequence[tuple[int, ...]], columns: int) -> Tensor:
     return torch.tensor(rows, dtype=torch.long).view(-1, columns)
 
 
@@ -200,4 +201,5 @@ def evidence_loss(q: Tensor, k: Tensor, looking: Tensor, seen: Tensor) -> Tensor
     log_attention = scores.masked_fill(later, NEVER).log_softmax(1)
     good = torch.zeros_like(log_attention, dtype=torch.bool)
     good[seen[:, 0], seen[:, 1]] = True
-    return -log_attention.masked_fill(~good, NEVER).logsumexp(1).mean()
+    mass: Tensor = log_attention.masked_fill(~good, NEVER).logsumexp(1)
+    return -mass.mean()

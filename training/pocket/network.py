@@ -62,7 +62,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def rotary_table(head_width: int, context: int) -> tuple[Tensor, Tensor]:
-    """Return cos and sin [context, head_width / 2]; the second half of the pairs is position-free."""
+    """Return cos and sin [context, head_width / 2]; half of the pairs carry no position."""
     pairs = head_width // 2
     frequency = ROTARY_BASE ** (-torch.arange(pairs) / pairs)
     frequency[pairs // 2 :] = 0
@@ -124,7 +124,7 @@ class PocketNetwork(nn.Module):
         self.register_buffer("sin", sin, persistent=False)
 
     def hidden(self, ids: Tensor) -> tuple[Tensor, Trace]:
-        """Compute final hidden states [batch, tokens, width] and the trace of ids [batch, tokens]."""
+        """Compute final states [batch, tokens, width] and the trace of ids [batch, tokens]."""
         tokens = ids.shape[1]
         x = embedding = functional.rms_norm(self.embedding(ids), (self.shape.width,))
         trace = Trace([], [], [])
@@ -145,6 +145,7 @@ class PocketNetwork(nn.Module):
         size = width // self.shape.heads
         rows = slice(2 * width + head * size, 2 * width + (head + 1) * size)
         block = self.blocks[layer]
+        assert isinstance(block, Block)
         with torch.no_grad():
             value = nn.init.orthogonal_(torch.empty(size, width))
             block.qkv.weight[rows] = value

@@ -49,7 +49,7 @@ class Question(NamedTuple):
 def draw_probe(name: str) -> list[Question]:
     """Draw the questions of a probe, always the same ones."""
     probe, rng = PROBES[name], Random(f"probe {name}")
-    questions = []
+    questions: list[Question] = []
     while len(questions) < QUESTIONS:
         task = random_task(rng)
         words = choose_labels(rng, task, probe.mode)

@@ -22,6 +22,7 @@ from typing import Final
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.multiprocessing.spawn import spawn
 
 from asyndbt.pocket.tokenizer import vocabulary
 
@@ -203,9 +204,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=WEIGHTS_FILE)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        torch.multiprocessing.spawn(
-            worker, (args, str(Path(folder) / "rendezvous")), nprocs=args.workers
-        )
+        spawn(worker, (args, str(Path(folder) / "rendezvous")), nprocs=args.workers)
 
 
 if __name__ == "__main__":

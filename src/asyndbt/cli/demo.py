@@ -28,7 +28,7 @@ def add(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "demo",
-        help="tune for a small task at three sites, offline, in a minute",
+        help="tune for a small task at three sites, offline",
         description="Tune prompts for a small task at three sites with the pocket model: "
         "no key, no network, nothing to set up.",
     )
@@ -90,13 +90,15 @@ def demo_config(task: str, seed: int = 0, directory: Path | None = None) -> Conf
 
 
 def _account(task: str, done: Finished) -> str:
-    known, result = TASKS[task], done.result
+    result = done.result
     parts = [
         *(f"Warning: {text}" for text in result.data["warnings"]),
-        accuracy_table(result.data["metrics"]),
-        prompts(result, known.sites, known.text_fields),
-        calls(result.data["ledger"])
-        + " The pocket model answers for nothing; a cloud model would have charged for each.",
+        accuracy_table(result.data),
+        prompts(result, TASKS[task].text_fields),
+        calls(
+            result.data["ledger"],
+            " The pocket model answers for nothing; a cloud model would have charged for each.",
+        ),
         border(result.directory, done.start),
         f"Record: {result.directory}",
         _HONESTY,

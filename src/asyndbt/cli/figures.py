@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["clock_text", "mean_loss", "percent", "score_text", "validation_accuracy"]
+__all__ = ["Latest", "clock_text", "percent", "score_text"]
 
 
 def percent(share: float) -> str:
@@ -49,28 +49,39 @@ def clock_text(seconds: float) -> str:
     return f"{hours} h {minutes_rest:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
-def mean_loss(step: Mapping[str, Any]) -> str:
-    """Write the mean of the sites' losses of a step.
+class Latest:
+    """The latest figures of every site: at one step, only the active ones have new ones.
 
     Examples
     --------
-    >>> mean_loss({"loss": {"a": 0.5, "b": 1.0}}), mean_loss({"loss": {}})
-    ('0.750', '-')
+    >>> latest = Latest()
+    >>> latest.take({"loss": {"a": 0.5}, "validation": {"a": {"accuracy": 1.0, "n": 10}}})
+    >>> latest.take({"loss": {"b": 1.0}, "validation": {"b": {"accuracy": 0.5, "n": 30}}})
+    >>> latest.mean_loss(), latest.validation_accuracy()
+    ('0.750', '62.5 %')
     """
-    losses = [value for value in step["loss"].values() if value is not None]
-    return f"{sum(losses) / len(losses):.3f}" if losses else "-"
 
+    def __init__(self) -> None:
+        self.sites: dict[str, dict[str, Any]] = {}
 
-def validation_accuracy(step: Mapping[str, Any]) -> str:
-    """Write the accuracy over the validation examples of all sites.
+    def take(self, step: Mapping[str, Any]) -> None:
+        """Take in the data of a step."""
+        for name in ("staleness", "loss", "validation", "entropy_q", "calls"):
+            for site, value in step.get(name, {}).items():
+                self.sites.setdefault(site, {})[name] = value
 
-    Examples
-    --------
-    >>> validation_accuracy(
-    ...     {"validation": {"a": {"accuracy": 1.0, "n": 10}, "b": {"accuracy": 0.5, "n": 30}}}
-    ... )
-    '62.5 %'
-    """
-    sites = step["validation"].values()
-    count = sum(site["n"] for site in sites)
-    return percent(sum(site["accuracy"] * site["n"] for site in sites) / count) if count else "-"
+    def mean_loss(self) -> str:
+        """Return the mean of the sites' losses."""
+        losses = self._all("loss")
+        return f"{sum(losses) / len(losses):.3f}" if losses else "-"
+
+    def validation_accuracy(self) -> str:
+        """Return the accuracy over the validation examples of all sites."""
+        looks = self._all("validation")
+        count = sum(look["n"] for look in looks)
+        right = sum(look["accuracy"] * look["n"] for look in looks)
+        return percent(right / count) if count else "-"
+
+    def _all(self, name: str) -> list[Any]:
+        found = (site.get(name) for site in self.sites.values())
+        return [value for value in found if value is not None]

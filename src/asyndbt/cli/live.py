@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from asyndbt.cli.figures import clock_text, mean_loss, percent, validation_accuracy
+from asyndbt.cli.figures import Latest, clock_text, percent
 from asyndbt.run.events import Event
 
 __all__ = ["LiveDisplay"]
@@ -34,8 +34,7 @@ class LiveDisplay:
         self._start: Mapping[str, Any] = {}
         self._step: Mapping[str, Any] = {}
         self._phase = "preparing"
-        # A site reports at some steps only: the display keeps its latest figures.
-        self._sites: dict[str, dict[str, Any]] = {}
+        self._latest = Latest()
         self._live = Live(console=self._console, get_renderable=self._render, refresh_per_second=4)
 
     def __enter__(self) -> Self:
@@ -56,10 +55,10 @@ class LiveDisplay:
         match event.kind:
             case "start":
                 self._start, self._phase = data, "tuning"
-                self._sites = {name: {} for name in data["sites"]}
+                self._latest.sites = {name: {} for name in data["sites"]}
             case "step":
                 self._step, self._phase = data, data.get("phase", "tuning")
-                self._remember(data)
+                self._latest.take(data)
             case "phase":
                 self._phase = data["phase"]
             case "warning":
@@ -67,11 +66,6 @@ class LiveDisplay:
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Show nothing more: the result is printed below."""
-
-    def _remember(self, step: Mapping[str, Any]) -> None:
-        for name in ("staleness", "loss", "validation", "entropy_q", "calls"):
-            for site, value in step[name].items():
-                self._sites.setdefault(site, {})[name] = value
 
     def _render(self) -> Group:
         if not self._step:
@@ -94,16 +88,18 @@ class LiveDisplay:
         table.add_column("site")
         for title in ("", "behind", "loss", "validation", "entropy q", "calls"):
             table.add_column(title, justify="right")
-        lag = sorted(self._sites, key=lambda site: -self._sites[site].get("staleness", 0))
-        shown = list(self._sites) if len(lag) <= _ROWS else lag[:_ROWS]
-        for site in shown:
+        sites = self._latest.sites
+        names = list(sites)
+        if len(names) > _ROWS:
+            names.sort(key=lambda site: -sites[site].get("staleness", 0))
+        for site in names[:_ROWS]:
             table.add_row(Text(site), *self._row(site))
-        if len(lag) > _ROWS:
-            table.add_row(Text(f"... and {len(lag) - _ROWS} more", style="dim"))
+        if len(names) > _ROWS:
+            table.add_row(Text(f"... and {len(names) - _ROWS} more", style="dim"))
         return table
 
     def _row(self, site: str) -> list[str]:
-        known, step = self._sites[site], self._step
+        known, step = self._latest.sites[site], self._step
         state = "gone" if site in step["gone"] else "active" if site in step["active"] else ""
         look = known.get("validation")
         loss, entropy = known.get("loss"), known.get("entropy_q")
@@ -118,11 +114,11 @@ class LiveDisplay:
 
     def _foot(self) -> Text:
         step = self._step
-        quorum = f"{len(step['active'])} of {len(self._sites)} sites"
+        quorum = f"{len(step['active'])} of {len(self._latest.sites)} sites"
         parts = [
             f"step {step['iteration']} ({quorum}, quorum {self._start.get('quorum', '-')})",
-            f"loss {mean_loss(step)}",
-            f"validation {validation_accuracy(step)}",
+            f"loss {self._latest.mean_loss()}",
+            f"validation {self._latest.validation_accuracy()}",
             f"entropy p {step['entropy_p']:.2f}",
             f"planes {step['planes']}",
             f"distance to consensus {step['consensus_distance']:.3f}",

@@ -40,7 +40,7 @@ def execute(args: argparse.Namespace) -> None:
     if args.output is not None:
         _check_output(args.output, args.input)
     rows = [dict(row) for _, row in read_file(args.input)]
-    lines = _lines(facade.predict(args.directory, rows, args.site))
+    lines = _lines(facade.Result(args.directory).predict(rows, args.site))
     if args.output is None:
         sys.stdout.writelines(lines)
         return

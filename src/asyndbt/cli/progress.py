@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Protocol, Self, TextIO
 
-from asyndbt.cli.figures import clock_text, mean_loss, validation_accuracy
+from asyndbt.cli.figures import Latest, clock_text
 from asyndbt.run.events import Event
 
 __all__ = ["Display", "JsonLines", "PlainLines", "Silence"]
@@ -108,18 +108,21 @@ class PlainLines(Silence):
         self._stream = stream
         self._clock = clock
         self._began = clock()
-        self._latest = -math.inf
+        self._printed = -math.inf
+        self._latest = Latest()
         self._share = 0.0
 
     def __call__(self, event: Event) -> None:
         """Print the event, if it is its turn."""
         data = event.data
+        if event.kind == "step":
+            self._latest.take(data)
         match event.kind:
             case "start":
                 self._print(_start_text(data))
             case "step" if self._is_due(data):
-                self._print(_step_text(data))
-            case "phase":
+                self._print(_step_text(data, self._latest))
+            case "phase" if data["phase"] != "done":
                 self._print(f"{data['phase']} ...")
             case "warning":
                 self._print(f"warning: {data['text']}")
@@ -132,11 +135,11 @@ class PlainLines(Silence):
         share = data["calls_total"] / limit if limit else None
         # Without a limit the end is not known: lines become rarer as the run grows older.
         pause = self.seconds if share is not None else max(self.seconds, (now - self._began) / 6)
-        if now - self._latest < pause:
+        if now - self._printed < pause:
             return False
-        if share is not None and self._latest > -math.inf and share < self._share + 1 / self.lines:
+        if share is not None and self._printed > -math.inf and share < self._share + 1 / self.lines:
             return False
-        self._latest, self._share = now, share or 0.0
+        self._printed, self._share = now, share or 0.0
         return True
 
     def _print(self, text: str) -> None:
@@ -146,19 +149,22 @@ class PlainLines(Silence):
 def _start_text(data: Mapping[str, Any]) -> str:
     sites = data["sites"]
     names = ", ".join(list(sites)[:8]) + (", ..." if len(sites) > 8 else "")
-    tuned = f"{data['positions']} positions of {data['words']} words"
+    tuned = (
+        f"{data['positions']} words of {data['words']}, "
+        f"{data['slots']} demonstrations of {data['candidates']} candidates"
+    )
     return (
         f"tuning for {data['model']}: {len(sites)} sites ({names}), quorum {data['quorum']}, "
         f"{tuned}, preset {data['preset']}, seed {data['seed']}\nrecord: {data['directory']}"
     )
 
 
-def _step_text(data: Mapping[str, Any]) -> str:
+def _step_text(data: Mapping[str, Any], latest: Latest) -> str:
     limit = f" of {data['calls_limit']:,}" if data.get("calls_limit") else ""
     parts = [
         f"step {data['iteration']}",
-        f"loss {mean_loss(data)}",
-        f"validation {validation_accuracy(data)}",
+        f"loss {latest.mean_loss()}",
+        f"validation {latest.validation_accuracy()}",
         f"entropy of p {data['entropy_p']:.2f}",
         f"calls {data['calls_total']:,}{limit}",
     ]

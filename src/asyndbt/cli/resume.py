@@ -27,6 +27,10 @@ def add(commands: argparse._SubParsersAction[Any]) -> None:
 
 def execute(args: argparse.Namespace) -> None:
     """Resume it."""
-    done = follow(args, lambda observers: facade.resume_run(args.directory, observers=observers))
+    done = follow(
+        args,
+        lambda observers: facade.resume_run(args.directory, observers=observers),
+        args.directory,
+    )
     if not args.json:
         print(outcome(done.result))

@@ -50,7 +50,11 @@ def add_display_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def follow(args: argparse.Namespace, start: Callable[[Sequence[Observer]], Result]) -> Finished:
+def follow(
+    args: argparse.Namespace,
+    start: Callable[[Sequence[Observer]], Result],
+    directory: Path | None = None,
+) -> Finished:
     """Show a run while it goes on.
 
     Parameters
@@ -59,6 +63,8 @@ def follow(args: argparse.Namespace, start: Callable[[Sequence[Observer]], Resul
         With the flags of `add_display_flags`.
     start : callable
         Starts the run with the observers that it is given.
+    directory : Path, optional
+        Where the run is recorded, if it is recorded already.
 
     Raises
     ------
@@ -70,9 +76,10 @@ def follow(args: argparse.Namespace, start: Callable[[Sequence[Observer]], Resul
         with display:
             result = start((note, display))
     except KeyboardInterrupt:
-        if "directory" not in note.start:
+        directory = Path(note.start["directory"]) if note.start else directory
+        if directory is None:
             raise
-        raise Interrupted(Path(note.start["directory"])) from None
+        raise Interrupted(directory) from None
     display.finish(result.data)
     return Finished(result, note.start)
 

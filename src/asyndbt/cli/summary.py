@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,32 +23,33 @@ _SITES = 20
 
 def outcome(result: Result) -> str:
     """Return the short account that ends every run: accuracy, calls, files, what to type next."""
-    directory = shlex.quote(str(result.directory))
+    directory, sites = shlex.quote(str(result.directory)), result.sites
+    site = f" --site {shlex.quote(sites[0])}" if len(sites) > 1 else ""
     lines = [
         f"Done: {result.data['stop_reason']}, after {result.data['iterations']} steps.",
         *(f"Warning: {text}" for text in result.data["warnings"]),
         "",
-        accuracy_table(result.data["metrics"]),
+        accuracy_table(result.data),
         "",
         calls(result.data["ledger"]),
         f"Record: {directory}",
-        f"Next: asyndbt predict {directory} --input FILE",
+        f"Next: asyndbt predict {directory} --input FILE{site}",
     ]
     return "\n".join(lines)
 
 
-def accuracy_table(metrics: Mapping[str, Any]) -> str:
+def accuracy_table(data: Mapping[str, Any]) -> str:
     """Return accuracies on test data with 95 % intervals, per site and overall.
 
     Parameters
     ----------
-    metrics : mapping
-        ``metrics`` of ``result.json``.
+    data : mapping
+        The content of ``result.json``.
     """
-    overall = metrics.get("test")
-    if not overall:
+    overall = data["metrics"]["test"]
+    if not any(overall.values()):
         return "No accuracy was measured: there is no test data (data.test)."
-    sites = {name: of["test"] for name, of in metrics.get("sites", {}).items() if of.get("test")}
+    sites = {name: site["metrics"]["test"] for name, site in data["sites"].items()}
     rows = [["accuracy on test data", *(title for _, title in _COLUMNS), "n"]]
     rows += [_row(name, sites[name]) for name in list(sites)[:_SITES]]
     rows += [_row("all sites", overall)] if len(sites) != 1 else []
@@ -56,20 +59,24 @@ def accuracy_table(metrics: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def calls(ledger: Mapping[str, Any]) -> str:
-    """Return what the run asked of the language model."""
+def calls(ledger: Mapping[str, Any], more: str = "") -> str:
+    """Return what the run asked of the language model, and what `more` there is to say of it."""
     money = f", {ledger['money']:.2f} of money" if ledger["money"] else ""
-    return (
+    failed = f"; {ledger['failed']:,} requests failed" if ledger.get("failed") else ""
+    return _wrapped(
         f"Calls: {ledger['calls']:,} (and {ledger['cached']:,} answers from the cache), "
-        f"{ledger['tokens_in']:,} tokens sent, {ledger['tokens_out']:,} received{money}: "
-        "all of it, tuning, choosing and the table above."
+        f"{ledger['tokens_in']:,} tokens sent, {ledger['tokens_out']:,} received{money}{failed}. "
+        f"That is all of it: tuning, choosing, and the table above.{more}"
     )
 
 
-def prompts(result: Result, sites: Sequence[str], fields: Sequence[str]) -> str:
+def prompts(result: Result, fields: Sequence[str]) -> str:
     """Return the tuned prompt of each site as text, with the fields where the query goes."""
     query = {name: f"{{{name}}}" for name in fields}
-    parts = [f"Prompt of {site}:\n\n{_text(result.prompt(site), query)}" for site in sites[:_SITES]]
+    parts = []
+    for site in result.sites[:_SITES]:
+        text = result.prompt(site).render(**query).text
+        parts.append(f"Prompt of {site}:\n\n{textwrap.indent(text, '    ')}")
     return "\n\n".join(parts)
 
 
@@ -83,12 +90,25 @@ def border(directory: Path, start: Mapping[str, Any]) -> str:
     start : mapping
         Data of the event "start".
     """
-    size = f"{start['positions']} x {start['words']}" if start else "positions x words"
-    return (
-        f"What left each site: its probabilities of the shared words ({size} numbers) with mean "
-        f"losses, accuracies and counts, step by step.\nNo text, label, demonstration, prompt or "
-        f"answer. Messages and bytes: {directory / 'traffic.json'}"
+    size = f" ({start['positions']} x {start['words']} numbers)" if start else ""
+    said = (
+        f"What left each site: its probabilities of the shared words{size}, step by step, and mean "
+        "losses, accuracies and counts. No text, label, demonstration, prompt or answer."
     )
+    return "\n".join([_wrapped(said), *_traffic(directory / "traffic.json")])
+
+
+def _traffic(file: Path) -> Iterator[str]:
+    if not file.exists():
+        return
+    for site, kinds in list(json.loads(file.read_text("utf-8")).items())[:_SITES]:
+        out = [counted for kind, counted in kinds.items() if kind.startswith("out ")]
+        messages, size = (sum(column) for column in zip(*out, strict=True)) if out else (0, 0)
+        yield f"    {site}: {messages:,} messages, {size:,} bytes"
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 96, break_on_hyphens=False, break_long_words=False)
 
 
 def _row(name: str, scores: Mapping[str, Any]) -> list[str]:
@@ -102,8 +122,3 @@ def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     for first, *rest in rows:
         cells = (cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))
         yield "   ".join([first.ljust(widths[0]), *cells])
-
-
-def _text(prompt: Any, query: Mapping[str, str]) -> str:
-    text: str = prompt.render(**query).text
-    return "\n".join(f"    {line}" for line in text.splitlines())

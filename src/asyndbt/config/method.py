@@ -42,7 +42,7 @@ def _vocabulary(value: str, info: ValidationInfo) -> str:
 
 
 class _MethodKeys(Section):
-    """[method]: what is tuned and how; every field of `Settings` is a key as well."""
+    """[method]: what is tuned, and how; every field of `Settings` is a key as well."""
 
     preset: Literal["default", "paper"] = key(
         "default",
@@ -156,7 +156,7 @@ def _settings_keys() -> dict[str, Any]:
 if TYPE_CHECKING:
 
     class MethodConfig(_MethodKeys):
-        """[method]: what is tuned and how; every field of `Settings` is a key as well."""
+        """[method]: what is tuned, and how; every field of `Settings` is a key as well."""
 
 else:
     MethodConfig = create_model(

@@ -66,8 +66,9 @@ def tables(model: type[Section], path: tuple[str, ...] = ()) -> Iterator[Table]:
             is_mapping, section = inner
             below.append((section, (*path, name, SITE) if is_mapping else (*path, name)))
     if path:
-        title = (model.__doc__ or "").splitlines()[0].partition(": ")[2]
-        yield Table(path, title or (model.__doc__ or "").splitlines()[0], tuple(keys))
+        # A docstring begins with "[table]: what the table is for".
+        title = (model.__doc__ or "").split("\n")[0].partition(": ")[2].rstrip(".")
+        yield Table(path, title, tuple(keys))
     for section, where in below:
         yield from tables(section, where)
 
@@ -76,7 +77,7 @@ def markdown(model: type[Section]) -> str:
     """Return the reference of every key below a model as Markdown tables."""
     parts = []
     for table in tables(model):
-        rows = [f"### `[{'.'.join(table.path)}]`", "", _capital(table.title), ""]
+        rows = [f"### `[{'.'.join(table.path)}]`", "", f"{_capital(table.title)}.", ""]
         rows += ["| key | value | default | what it does |", "|---|---|---|---|"]
         rows += [
             f"| `{key.name}` | {_escape(key.kind)} | {_default(key)} | {_escape(key.description)} |"

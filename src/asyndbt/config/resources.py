@@ -58,7 +58,7 @@ class LMConfig(Section):
 
 
 class LimitsConfig(Section):
-    """Hard caps; a run that reaches one ends with the best result so far."""
+    """[budget.per_site]: caps of each site; one that is reached ends tuning there."""
 
     calls: int | None = key(None, "Most requests.", example=20_000, ge=1)
     tokens: int | None = key(None, "Most tokens, sent and received.", example=5_000_000, ge=1)

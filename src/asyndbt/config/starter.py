@@ -17,7 +17,7 @@ _UNSET = object()
 
 _HEAD = """\
 # A configuration of asyndbt that runs as it stands:  asyndbt run THIS-FILE
-# A line "# key = value" is another setting than the default: remove the "# " to use it.
+# In a line "# key = value", the value is an example: remove the "# " to set it.
 """
 
 
@@ -43,7 +43,7 @@ def _block(table: Table, values: Mapping[str, Any]) -> str:
     is_set = len(table.path) == 1 or bool(given)
     header = f"[{'.'.join('north' if part == SITE else part for part in table.path)}]"
     lines = [
-        f"# ---- {table.title[:1].upper()}{table.title[1:]}",
+        f"# ---- {table.title[:1].upper()}{table.title[1:]}.",
         header if is_set else f"# {header}",
     ]
     for key in table.keys:
@@ -58,15 +58,14 @@ def _look_up(values: Mapping[str, Any], path: tuple[str, ...]) -> Mapping[str, A
 
 
 def _entry(key: Key, value: object) -> Iterator[str]:
-    default = ""
+    yield ""
+    yield from textwrap.wrap(key.description, _WIDTH, initial_indent="# ", subsequent_indent="#   ")
     if key.required:
-        default = " Required."
-    elif key.default not in (None, {}):
-        default = f" Default: {format_value(key.default)}."
-    yield from textwrap.wrap(
-        key.description + default, _WIDTH, initial_indent="# ", subsequent_indent="#   "
-    )
+        default = "  # required"
+    else:
+        default = "" if key.default in (None, {}) else f"  # default: {format_value(key.default)}"
     if value is not _UNSET:
-        yield f"{key.name} = {format_value(value)}"
+        yield f"{key.name} = {format_value(value)}{default}"
+        default = ""
     if value != key.example:
-        yield f"# {key.name} = {format_value(key.example)}"
+        yield f"# {key.name} = {format_value(key.example)}{default}"

@@ -71,5 +71,8 @@ def _lines(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
 
 
 def _text(value: str) -> str:
+    needs_escapes = '"' in value or "\\" in value
+    if needs_escapes and "'" not in value and value.isprintable():
+        return f"'{value}'"
     # JSON's escapes are TOML's, but for the delete character, which TOML wants escaped too.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

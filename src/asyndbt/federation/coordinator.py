@@ -100,10 +100,14 @@ class Coordinator:
             self._advance_evaluating()
 
     def assignments(self, now: float) -> list[Assignment]:
-        """Work for every site that should have some now; it counts as handed out."""
+        """Work for every site that should have some now; it counts as handed out.
+
+        Who has contributed least comes first, so that sites of equal speed contribute equally.
+        """
         if self.phase == "tuning" and self.roster.awaited():
             return []
-        work = [(member, self._work_for(member)) for member in self.roster if member.free]
+        free = sorted((m for m in self.roster if m.free), key=lambda m: (m.used, m.index))
+        work = [(member, self._work_for(member)) for member in free]
         given = []
         for member, assignment in work:
             if assignment is not None:
@@ -225,6 +229,7 @@ class Coordinator:
         else:
             self.server = _without_consensus(self.server, rows, policies)
         for member in active:
+            member.used += 1
             member.used_at = self.server.iteration
             member.exhausted |= self.pending[member.name].exhausted
         self.reports |= self.pending

@@ -7,7 +7,7 @@ nowhere above it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -261,13 +261,7 @@ class PromptObjective:
 
     def state(self) -> dict[str, int]:
         """Counts that belong into the worker's checkpoint."""
-        tally = self.gateway.tally
-        return {
-            "looks_left": self._looks_left,
-            "requests": tally.requests,
-            "failed": tally.failed,
-            "unparsed": tally.unparsed,
-        }
+        return {"looks_left": self._looks_left, **asdict(self.gateway.tally)}
 
     def restore(self, state: Mapping[str, int]) -> None:
         """Take over what `state` wrote."""

@@ -25,6 +25,8 @@ class Member:
         Whether it has offered itself, has let its lease run out, has spent its tuning budget.
     heard : float
         Time of its last message, seconds.
+    used : int
+        Reports of its that server steps have used.
     used_at : int
         Server step in which its last report was used.
     strikes : int
@@ -41,6 +43,7 @@ class Member:
     gone: bool = False
     exhausted: bool = False
     heard: float = 0.0
+    used: int = 0
     used_at: int = 0
     strikes: int = 0
     outstanding: Assignment | None = None
@@ -146,6 +149,7 @@ class Roster:
                 "gone": m.gone,
                 "exhausted": m.exhausted,
                 "heard": m.heard,
+                "used": m.used,
                 "used_at": m.used_at,
                 "strikes": m.strikes,
                 "sent_at": m.sent_at,

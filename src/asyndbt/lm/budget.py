@@ -149,6 +149,10 @@ class Budget:
             }
         )
 
+    def restate(self, spent: Usage) -> None:
+        """Replace what was charged so far: for a run that goes on from a checkpoint."""
+        self._spent = spent
+
     def charge(self, usage: Usage) -> None:
         """Book what was really spent."""
         self._spent += usage

@@ -123,13 +123,7 @@ class AnswerCache:
             with self._db:
                 self._db.execute(_SCHEMA)
                 self._db.execute(f"PRAGMA user_version = {_VERSION}")
-            own = self._db.execute(
-                "SELECT calls, tokens_in, tokens_out, money FROM answers WHERE payer = ? "
-                "ORDER BY id",
-                (self.payer,),
-            )
-            # Added up in the order of payment, so that money is the same float after a resume.
-            self._total = sum((Usage(*row) for row in own), Usage())
+        self._total = self.total_of_first(-1)
 
     def get_many(self, keys: Iterable[bytes]) -> dict[bytes, Answer]:
         """Return the stored answers among `keys`, whoever paid for them."""
@@ -151,6 +145,24 @@ class AnswerCache:
     def total(self) -> Usage:
         """Return the summed usage of the answers that this payer paid for."""
         return self._total
+
+    def total_of_first(self, count: int) -> Usage:
+        """Return the summed usage of the first `count` answers paid by this payer; -1 is all."""
+        # Added up in the order of payment, so that money is the same float after a resume.
+        return sum((usage for _, usage in self._payments(count, 0)), Usage())
+
+    def paid_after(self, count: int) -> dict[bytes, Usage]:
+        """Return by key what this payer paid for after its first `count` answers, oldest first."""
+        return dict(self._payments(-1, count))
+
+    def _payments(self, limit: int, offset: int) -> list[tuple[bytes, Usage]]:
+        with self._explained():
+            rows = self._db.execute(
+                "SELECT key, calls, tokens_in, tokens_out, money FROM answers WHERE payer = ? "
+                "ORDER BY id LIMIT ? OFFSET ?",
+                (self.payer, limit, offset),
+            ).fetchall()
+        return [(key, Usage(*usage)) for key, *usage in rows]
 
     def __len__(self) -> int:
         """Count the requests with an answer, whoever paid for it."""

@@ -23,13 +23,19 @@ class Gateway:
     A gateway serves one site on one event loop.  With a model whose `score` never suspends, `ask`
     never suspends either, so that such a run is one deterministic sequence.
 
+    A resumed run repeats what it did since its checkpoint.  So what was paid for after the
+    checkpoint lies *ahead*: its answers come from the cache, but to `estimate` and to the budget
+    they are not paid for before they are asked for again.  Decisions about the budget then fall as
+    they fell the first time.  The first request that really has to be sent ends this: whatever is
+    still ahead is charged before it, for the caps are hard.
+
     Parameters
     ----------
     model : LanguageModel
     cache : AnswerCache
         Its payer is this run at this site; what that payer paid is the ledger's `paid`.
     budget : Budget
-        Made with ``spent=cache.total()``, so that a resumed run goes on where it was.
+        This gateway's own; what it has spent is set here and in `restore`.
 
     Examples
     --------
@@ -47,18 +53,20 @@ class Gateway:
         self.model = model
         self.cache = cache
         self.budget = budget
-        self._tally = Tally()
         self._in_flight: dict[bytes, asyncio.Future[_Answers]] = {}
+        self.restore(Tally())
 
     @property
     def tally(self) -> Tally:
-        """What was asked: goes into a checkpoint, next to the state that led to the asking."""
+        """How far this has come: goes whole into a checkpoint."""
         return self._tally
 
     def restore(self, tally: Tally) -> None:
-        """Take up the tally of a checkpoint; the failed requests in it count against the budget."""
-        self.budget.charge(Usage(calls=tally.failed - self._tally.failed))
+        """Go on from a checkpoint; an empty tally starts from the beginning."""
         self._tally = tally
+        self._ahead = self.cache.paid_after(tally.paid)
+        spent = self.cache.total_of_first(tally.paid)
+        self.budget.restate(spent + Usage(calls=tally.failed))
 
     def ledger(self) -> Ledger:
         """Say what was asked and paid so far, by this run at this site."""
@@ -68,7 +76,8 @@ class Gateway:
         """Upper bound of what `ask` would cost now: repeats and cached answers are free."""
         wanted = dict(zip(self._keys(prompts, labels, sample), prompts, strict=True))
         cached = self.cache.get_many(wanted)
-        return self._bound(prompt for key, prompt in wanted.items() if key not in cached)
+        unpaid = (key for key in wanted if key not in cached or key in self._ahead)
+        return self._bound(wanted[key] for key in unpaid)
 
     async def ask(
         self, prompts: Sequence[Prompt], labels: Sequence[str], sample: int = 0
@@ -109,6 +118,7 @@ class Gateway:
     async def _resolve(self, wanted: Mapping[bytes, Prompt], labels: Sequence[str]) -> _Answers:
         """Answers from the cache, from requests under way, and from the model."""
         found: _Answers = {**self.cache.get_many(wanted)}
+        self._charge({key: self._ahead.pop(key) for key in wanted if key in self._ahead})
         missing = {key: prompt for key, prompt in wanted.items() if key not in found}
         joined = {key: self._in_flight[key] for key in missing if key in self._in_flight}
         own = {key: prompt for key, prompt in missing.items() if key not in joined}
@@ -122,7 +132,9 @@ class Gateway:
         return found | await self._resolve(abandoned, labels) if abandoned else found
 
     async def _send(self, prompts: Mapping[bytes, Prompt], labels: Sequence[str]) -> _Answers:
-        """Send requests, book and store their answers."""
+        """Send requests, charge and store their answers."""
+        self._charge(self._ahead)
+        self._ahead = {}
         with self.budget.hold(self._bound(prompts.values())), self._announced(prompts) as pending:
             sent = await self.model.score(list(prompts.values()), labels)
             answers = dict(zip(prompts, sent, strict=True))
@@ -130,9 +142,7 @@ class Gateway:
             failed = len(answers) - len(paid)
             self._tally += Tally(failed=failed)
             self.budget.charge(Usage(calls=failed))
-            # One by one, as the cache adds them up: money is the same float after a resume.
-            for answer in paid.values():
-                self.budget.charge(answer.usage)
+            self._charge({key: answer.usage for key, answer in paid.items()})
             self.cache.put_many(paid)
             pending.set_result(answers)
         return answers
@@ -150,6 +160,12 @@ class Gateway:
             if not pending.done():
                 # Cancelled or broken off: those who waited find nothing and ask themselves.
                 pending.set_result({})
+
+    def _charge(self, paid: Mapping[bytes, Usage]) -> None:
+        self._tally += Tally(paid=len(paid))
+        # One by one, as the cache adds them up: money is the same float after a resume.
+        for usage in paid.values():
+            self.budget.charge(usage)
 
     def _keys(self, prompts: Sequence[Prompt], labels: Sequence[str], sample: int) -> list[bytes]:
         name = self.model.name

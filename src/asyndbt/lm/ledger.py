@@ -11,7 +11,7 @@ __all__ = ["Ledger", "Tally"]
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """The counts that no cache row holds; they belong into a checkpoint.
+    """How far a gateway has come: belongs into a checkpoint, with the state that did the asking.
 
     Parameters
     ----------
@@ -21,17 +21,21 @@ class Tally:
         Requests that were sent and brought no answer.
     unparsed : int
         Requests whose answer favours no label, repeats included.
+    paid : int
+        Answers paid for.
     """
 
     requests: int = 0
     failed: int = 0
     unparsed: int = 0
+    paid: int = 0
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(
             self.requests + other.requests,
             self.failed + other.failed,
             self.unparsed + other.unparsed,
+            self.paid + other.paid,
         )
 
 

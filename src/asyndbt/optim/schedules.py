@@ -9,6 +9,8 @@ c2 of 1 / eta_theta at the start keeps theta at p - z for long and the sites har
 
 from __future__ import annotations
 
+import math
+
 from asyndbt.optim.settings import Settings
 
 __all__ = ["c1_at", "c2_at"]
@@ -27,4 +29,4 @@ def c2_at(iteration: int, settings: Settings) -> float:
 def _weight(iteration: int, eta: float, floor: float, settings: Settings) -> float:
     if settings.regularisation == "constant":
         return floor
-    return max(floor, 1.0 / (eta * float(iteration + 1) ** 0.25))
+    return max(floor, 1.0 / (eta * math.pow(iteration + 1, 0.25)))

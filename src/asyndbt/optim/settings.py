@@ -35,6 +35,9 @@ class Settings:
         Form of a worker's step on p and q.
     eta_p, eta_q : float
         Step sizes of the fragment policy p and the demonstration policy q.
+    entropy : float
+        Weight tau of a term ``-tau * entropy`` of p and of q in the exponentiated step: a policy
+        settles only on differences of the loss that are large beside tau nats. 0 is the paper.
     eta_z, eta_lambda, eta_theta : float
         Step sizes of the consensus z, the plane multipliers and the consensus multipliers.
     psi : float
@@ -74,6 +77,7 @@ class Settings:
     step: Literal["exponentiated", "projection", "adam"] = "exponentiated"
     eta_p: float = 5.0
     eta_q: float = 5.0
+    entropy: float = 0.0
     eta_z: float = 0.05
     eta_lambda: float = 0.1
     eta_theta: float = 0.1

@@ -6,6 +6,7 @@ section 5): a descent step on the regularised Lagrangian in p and q, back on the
 Departures:
 
 * ``step = "exponentiated"`` (default), mirror descent with the entropy (Beck and Teboulle, 2003).
+* `entropy` holds the exponentiated step back from settling before enough has been seen.
 * ``step = "adam"`` projects after Adam's step; the paper names Adam and the simplex, not how they
   are combined.
 * Without consensus (cenDBT, one site) z is None: no pull and no robust term.
@@ -69,7 +70,7 @@ def worker_step(
     z : FloatArray or None
         (M, N) consensus; None takes the centralised form, in which `pull` must be None too.
     settings : Settings
-        Reads `step`, `eta_p`, `eta_q`, `psi`.
+        Reads `step`, `eta_p`, `eta_q`, `psi`, `entropy`.
     optimizer_state : mapping of arrays
         From `initial_optimizer_state` or the step before.
 
@@ -83,8 +84,8 @@ def worker_step(
         slope = slope + settings.psi * np.sign(p - z)
     if settings.step == "exponentiated":
         return (
-            _exponentiated(p, slope, settings.eta_p),
-            _exponentiated(q, gradient.q, settings.eta_q),
+            _exponentiated(p, slope, settings.eta_p, settings.entropy),
+            _exponentiated(q, gradient.q, settings.eta_q, settings.entropy),
             {},
         )
     if settings.step == "projection":
@@ -96,11 +97,15 @@ def worker_step(
     return _adam(p, q, Gradient(slope, gradient.q), settings, optimizer_state)
 
 
-def _exponentiated(x: FloatArray, slope: FloatArray, eta: float) -> FloatArray:
-    """Return ``x exp(-eta slope) / sum``, row by row, in logarithms."""
+def _exponentiated(x: FloatArray, slope: FloatArray, eta: float, tau: float) -> FloatArray:
+    """Return ``(x exp(-eta slope))^(1 / (1 + eta tau)) / sum``, row by row, in logarithms.
+
+    The minimiser of ``eta <slope, y> + KL(y, x) - eta tau entropy(y)``: the entropy enters
+    implicitly, which is stable for every eta and tau.
+    """
     if x.size == 0:
         return x.copy()
-    logits = np.log(np.maximum(x, _ALIVE)) - eta * slope
+    logits = (np.log(np.maximum(x, _ALIVE)) - eta * slope) / (1.0 + eta * tau)
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     stepped: FloatArray = powers / powers.sum(axis=1, keepdims=True)
     return stepped

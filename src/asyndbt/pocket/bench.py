@@ -41,11 +41,14 @@ class Bench:
         Test rows per site.
     draws : int
         Draws per figure and site.
+    best_of : int
+        Candidates per site for the best demonstrations; half as many fragments.
     """
 
     name: str
     rows: int = 60
     draws: int = 16
+    best_of: int = 48
 
     def __post_init__(self) -> None:
         self.model = PocketModel.load()

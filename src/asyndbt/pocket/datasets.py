@@ -38,11 +38,11 @@ SIZES: Final[Mapping[Split, int]] = MappingProxyType({"train": 480, "validation"
 
 CLUED_DIMS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
-        "sentiment": ("size",),
+        "sentiment": ("size", "tempo"),
         "topic": ("sports-finance", "science-cooking", "sports-science", "finance-cooking"),
-        "telecom": ("plane",),
-        "entailment": ("hedge",),
-        "paraphrase": ("mood",),
+        "telecom": ("plane", "lifecycle"),
+        "entailment": ("hedge", "frequency"),
+        "paraphrase": ("place", "time"),
     }
 )
 """Dims whose clue words are in the fragment vocabulary."""
@@ -103,21 +103,22 @@ class _World:
 
 
 _CLASS_BALANCE: Final = ((1.4, 1.0, 0.8, 0.8), (0.8, 1.4, 1.0, 0.8), (1.0, 0.8, 1.4, 1.4))
-_HARD: Final = ((4.0, 4.0, 2.0, 1.0), (4.0, 1.0, 4.0, 2.0), (4.0, 2.0, 1.0, 4.0))
-_EASY: Final = ((5.0, 3.0, 1.0, 1.0), (1.0, 5.0, 3.0, 1.0), (1.0, 1.0, 3.0, 5.0))
+_FIRST_TWO_CLUED: Final = ((3.0, 3.0, 5.0, 1.0), (3.0, 3.0, 1.0, 5.0), (3.0, 3.0, 3.0, 3.0))
+_MIDDLE_CLUED: Final = ((5.0, 3.0, 3.0, 1.0), (1.0, 3.0, 3.0, 5.0), (3.0, 3.0, 3.0, 3.0))
+_SPREAD: Final = ((5.0, 3.0, 1.0, 1.0), (1.0, 5.0, 3.0, 1.0), (1.0, 1.0, 3.0, 5.0))
 
 _WORLDS: Final[dict[str, _World]] = {
-    "sentiment-consumer": _World("sentiment", "----", _HARD, plain=0.6),
+    "sentiment-consumer": _World("sentiment", "----", _FIRST_TWO_CLUED, plain=0.55, noise=0.04),
     "sentiment-fans": _World(
         "sentiment", "-+-+", ((4, 1, 4, 1), (4, 2, 2, 1), (4, 1, 3, 2)), plain=0.4
     ),
     "sentiment-3way": _World(
         "sentiment", "--+-", ((4, 3, 1, 1), (3, 1, 2, 4), (4, 1, 2, 2)), 0.35, classes=(0, 1, 2)
     ),
-    "telecom-relation": _World("telecom", "----", _HARD, plain=0.6),
-    "topic-4way": _World("topic", "-+--", _EASY, plain=0.45),
-    "entailment": _World("entailment", "----", _HARD, plain=0.6),
-    "paraphrase": _World("paraphrase", "----", _HARD, plain=0.6),
+    "telecom-relation": _World("telecom", "----", _FIRST_TWO_CLUED, plain=0.55, noise=0.03),
+    "topic-4way": _World("topic", "-+--", _SPREAD, plain=0.45),
+    "entailment": _World("entailment", "----", _FIRST_TWO_CLUED, plain=0.55, noise=0.03),
+    "paraphrase": _World("paraphrase", "----", _MIDDLE_CLUED, plain=0.55, noise=0.04),
 }
 
 

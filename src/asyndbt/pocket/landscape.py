@@ -22,7 +22,6 @@ from asyndbt.pocket.lexicon import ARBITRARY_LABELS
 __all__ = ["COLUMNS", "landscape"]
 
 CLUE_WORDS: Final = 8
-BEST_OF: Final = 48
 
 
 # ------------------------------------------------------------------ figures
@@ -37,13 +36,12 @@ def _demonstrations(bench: Bench) -> dict[str, float]:
         )
 
     mean, deviation = drawn(1)
-    half = {item: drawn(item)[0] for item in (2, 4)}
     return {
         "demos 1": mean,
         "sd": deviation,
-        "demos 2": half[2],
-        "demos 4": half[4],
-        "one in four wrong 4": drawn(4, 0.25)[0],
+        "demos 2": drawn(2)[0],
+        "demos 4": drawn(4)[0],
+        "quarter wrong 4": drawn(4, 0.25)[0],
         "wrong 1": drawn(1, 1.0)[0],
         "wrong 4": drawn(4, 1.0)[0],
     }
@@ -75,15 +73,17 @@ def _fragments(bench: Bench) -> dict[str, float]:
 def _best(bench: Bench) -> dict[str, float]:
     """Best of random draws, and the best known prompts of one kind and of both kinds."""
     vocabulary, sites = fragment_vocabulary(), bench.task.sites
-    random_fragment = bench.best_fragment([bench.fragment(vocabulary) for _ in range(BEST_OF // 2)])
+    random_fragment = bench.best_fragment(
+        [bench.fragment(vocabulary) for _ in range(bench.best_of // 2)]
+    )
     fragment = bench.best_fragment([bench.fragment(bench.clues_to_tell()) for _ in range(6)])
-    shots = {site: [bench.demonstrations(site) for _ in range(BEST_OF)] for site in sites}
+    shots = {site: [bench.demonstrations(site) for _ in range(bench.best_of)] for site in sites}
     known = {
-        site: [bench.demonstrations(site, wanted=bench.is_telling) for _ in range(BEST_OF)]
+        site: [bench.demonstrations(site, wanted=bench.is_telling) for _ in range(bench.best_of)]
         for site in sites
     }
     needed = {
-        site: [bench.demonstrations(site, wanted=bench.is_needed) for _ in range(BEST_OF)]
+        site: [bench.demonstrations(site, wanted=bench.is_needed) for _ in range(bench.best_of)]
         for site in sites
     }
 
@@ -96,11 +96,9 @@ def _best(bench: Bench) -> dict[str, float]:
 
     both = {site: known[site] + needed[site] for site in sites}
     return {
-        "best demos of 48": best(shots, ()),
+        "best demos": best(shots, ()),
         "best known demos": best(known, ()),
-        "best fragment of 24": bench.over_sites(
-            lambda site: bench.accuracy(site, (), random_fragment)
-        ),
+        "best fragment": bench.over_sites(lambda site: bench.accuracy(site, (), random_fragment)),
         "best known fragment": bench.over_sites(lambda site: bench.accuracy(site, (), fragment)),
         "random both": bench.over_draws(
             lambda site: bench.accuracy(
@@ -118,7 +116,7 @@ COLUMNS: Final = (
     "sd",
     "demos 2",
     "demos 4",
-    "one in four wrong 4",
+    "quarter wrong 4",
     "wrong 1",
     "wrong 4",
     "arbitrary 4",
@@ -126,9 +124,9 @@ COLUMNS: Final = (
     "fragment sd",
     "informative",
     "misleading",
-    "best demos of 48",
+    "best demos",
     "best known demos",
-    "best fragment of 24",
+    "best fragment",
     "best known fragment",
     "random both",
     "best known both",
@@ -136,7 +134,7 @@ COLUMNS: Final = (
 """Names of the figures, in the order of the table."""
 
 
-def landscape(name: str, rows: int = 60, draws: int = 16) -> dict[str, float]:
+def landscape(name: str, rows: int = 60, draws: int = 16, best_of: int = 48) -> dict[str, float]:
     """All figures of one demo task, in per cent.
 
     Parameters
@@ -147,14 +145,16 @@ def landscape(name: str, rows: int = 60, draws: int = 16) -> dict[str, float]:
         Test rows per site.
     draws : int
         Draws per figure and site.
+    best_of : int
+        Candidates per site for the "best" figures; without any these are left out.
 
     Returns
     -------
     dict of str to float
         Keys are `COLUMNS`.
     """
-    bench, figures = Bench(name, rows, draws), {}
-    for part in _FIGURES:
+    bench, figures = Bench(name, rows, draws, best_of), {}
+    for part in _FIGURES if best_of else _FIGURES[:-1]:
         figures.update(part(bench))
     return figures
 

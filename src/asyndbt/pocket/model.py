@@ -4,7 +4,7 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -20,8 +20,9 @@ WEIGHTS_FILE: Final = Path(__file__).with_name("weights.npz")
 SPECIAL_TOKENS: Final = 7
 LENGTH_STEP: Final = 8
 """Queries are padded to a multiple of so many tokens."""
-TOKENS_PER_PASS: Final = 4096
+TOKENS_PER_PASS: Final = 2048
 PREFIXES_KEPT: Final = 48
+BEGINNINGS_KEPT: Final = 512
 
 
 class PocketModel:
@@ -46,6 +47,7 @@ class PocketModel:
             self._tokenizer = Tokenizer(json.loads(arrays["words"].tobytes()))
         self._prefixes: OrderedDict[str, Prefix] = OrderedDict()
         self._lock = threading.Lock()
+        self._beginning_ids = lru_cache(BEGINNINGS_KEPT)(self._encode_beginning)
 
     @classmethod
     def load(cls) -> "PocketModel":
@@ -59,7 +61,8 @@ class PocketModel:
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text; of a prompt, the start token included."""
-        return len(self._tokenizer.encode(text)) + 1
+        beginning, rest = _cut(text)
+        return len(self._beginning_ids(beginning)) + len(self._tokenizer.encode(rest))
 
     def label_log_probabilities(
         self, prompts: Sequence[str], labels: Sequence[str]
@@ -123,18 +126,14 @@ class PocketModel:
     def _passes(self, prompts: Sequence[str]) -> Iterator[tuple[list[int], Array]]:
         """Yield indices of some prompts and their scores, until all are done."""
         groups: dict[tuple[str, int], list[tuple[int, list[int]]]] = {}
-        heads: dict[str, list[int]] = {}
         for index, prompt in enumerate(prompts):
-            head, newline, tail = prompt.rpartition("\n")
-            beginning = head + newline
-            if beginning not in heads:
-                heads[beginning] = [START, *self._tokenizer.encode(beginning)]
-            query = self._tokenizer.encode(tail) or [NEWLINE]
-            self._check_length(index, len(heads[beginning]) + len(query))
+            beginning, rest = _cut(prompt)
+            query = self._tokenizer.encode(rest) or [NEWLINE]
+            self._check_length(index, len(self._beginning_ids(beginning)) + len(query))
             padded = -(-len(query) // LENGTH_STEP) * LENGTH_STEP
             groups.setdefault((beginning, padded), []).append((index, query))
         for (beginning, padded), members in groups.items():
-            prefix = self._prefix(beginning, heads[beginning])
+            prefix = self._prefix(beginning)
             size = max(1, TOKENS_PER_PASS // padded)
             for start in range(0, len(members), size):
                 part = members[start : start + size]
@@ -155,17 +154,26 @@ class PocketModel:
         lengths = np.array([len(query) for _, query in part])
         return self._network.logits(self._network.last_states(ids, lengths, prefix))
 
-    def _prefix(self, beginning: str, ids: list[int]) -> Prefix:
+    def _encode_beginning(self, beginning: str) -> tuple[int, ...]:
+        return (START, *self._tokenizer.encode(beginning))
+
+    def _prefix(self, beginning: str) -> Prefix:
         with self._lock:
             if beginning in self._prefixes:
                 self._prefixes.move_to_end(beginning)
                 return self._prefixes[beginning]
-        prefix = self._network.prefix(ids)
+        prefix = self._network.prefix(self._beginning_ids(beginning))
         with self._lock:
             self._prefixes[beginning] = prefix
             while len(self._prefixes) > PREFIXES_KEPT:
                 self._prefixes.popitem(last=False)
         return prefix
+
+
+def _cut(prompt: str) -> tuple[str, str]:
+    """Everything up to the last newline, and the rest."""
+    head, newline, rest = prompt.rpartition("\n")
+    return head + newline, rest
 
 
 @cache

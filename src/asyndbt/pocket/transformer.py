@@ -64,7 +64,8 @@ class _Block:
 def _rms(x: Array) -> Array:
     """Root-mean-square normalisation over the last axis."""
     square = np.einsum("...i,...i->...", x, x)[..., None] / np.float32(x.shape[-1])
-    return x / np.sqrt(square + EPSILON)
+    normalised: Array = x * (np.float32(1) / np.sqrt(square + EPSILON))
+    return normalised
 
 
 def _times(x: Array, matrix: Array) -> Array:
@@ -110,6 +111,7 @@ class Transformer:
 
         qkv = matrix("qkv")
         qkv[:, : self.width] *= np.float32(self.head_width**-0.5)
+        qkv[:, : 2 * self.width] = qkv[:, self._positional_first()]
         return _Block(
             norm=get("norm_attention.weight"),
             embedding_gain=get("embedding_gain"),
@@ -122,10 +124,18 @@ class Transformer:
             mlp_gain=get("mlp_gain"),
         )
 
+    def _positional_first(self) -> NDArray[np.int64]:
+        """Order of the query and key columns in which the rotated ones lead each head."""
+        pairs = np.arange(self.head_width).reshape(2, 2, -1)
+        head = pairs.transpose(1, 0, 2).ravel()
+        starts = np.arange(2 * self.heads) * self.head_width
+        columns: NDArray[np.int64] = (starts[:, None] + head).ravel()
+        return columns
+
     def _rotary_table(self) -> tuple[Array, Array]:
+        """Cosines and sines [positions, head width / 4] of the pairs that carry a position."""
         pairs = self.head_width // 2
-        frequency = ROTARY_BASE ** (-np.arange(pairs) / pairs)
-        frequency[pairs // 2 :] = 0
+        frequency = ROTARY_BASE ** (-np.arange(pairs // 2) / pairs)
         angle = np.outer(np.arange(self.context + PADDING_ROOM), frequency)
         return np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
 
@@ -204,16 +214,21 @@ class Transformer:
         return mixed, padded
 
     def _heads(self, qkv: Array, start: int) -> tuple[Array, Array, Array]:
-        """Rotated queries and keys, and values, each [heads, rows, tokens, head width]."""
+        """Rotated queries and keys, and values, each [heads, rows, tokens, head width].
+
+        They are views of `qkv`, which is overwritten.
+        """
         rows, tokens, _ = qkv.shape
         split = qkv.reshape(rows, tokens, 3, self.heads, self.head_width).transpose(2, 3, 0, 1, 4)
         cos, sin = self._cos[start : start + tokens], self._sin[start : start + tokens]
-        half = self.head_width // 2
-        a, b = split[:2, ..., :half], split[:2, ..., half:]
-        rotated = np.empty((*a.shape[:-1], self.head_width), np.float32)
-        rotated[..., :half] = a * cos - b * sin
-        rotated[..., half:] = b * cos + a * sin
-        return rotated[0], rotated[1], split[2]
+        quarter = self.head_width // 4
+        a, b = split[:2, ..., :quarter], split[:2, ..., quarter : 2 * quarter]
+        rotated = a * cos
+        rotated -= b * sin
+        b *= cos
+        b += a * sin
+        a[...] = rotated
+        return split[0], split[1], split[2]
 
     @staticmethod
     def _causal(tokens: int) -> Array:
@@ -223,12 +238,17 @@ class Transformer:
         self, q: Array, k: Array, v: Array, mask: Array, prefix_k: Array, prefix_v: Array
     ) -> Array:
         """Attention to the suffix's own tokens (masked) and to all tokens of the prefix."""
-        own = q @ k.transpose(0, 1, 3, 2) + mask
+        own = q @ k.transpose(0, 1, 3, 2)
+        own += mask
         before = q @ prefix_k.transpose(0, 2, 1)[:, None]
         top = np.maximum(own.max(-1, keepdims=True), before.max(-1, keepdims=True))
-        own, before = np.exp(own - top), np.exp(before - top)
+        own -= top
+        before -= top
+        np.exp(own, out=own)
+        np.exp(before, out=before)
         total = own.sum(-1, keepdims=True) + before.sum(-1, keepdims=True)
-        return (own @ v + before @ prefix_v[:, None]) / total
+        mixed: Array = (own @ v + before @ prefix_v[:, None]) / total
+        return mixed
 
     def _add_branches(self, block: _Block, x: Array, attention: Array) -> Array:
         """Residual stream after the attention [heads, rows, tokens, head width] and the MLP."""

@@ -6,7 +6,8 @@ neighbouring words have a pointwise mutual information below a threshold,
     pmi(a, b) = log( n(a, b) n / (n(a) n(b)) ),
 
 and the pieces that occur often enough are kept, most frequent first.  Departures: words are split
-at punctuation instead of being tokens of one model, and ties have a fixed order.
+at punctuation instead of being tokens of one model; a piece that is too long is cut at its weakest
+link instead of being dropped, since a site's few texts bind too much; ties have a fixed order.
 
 `propose`, `agree` and `reveal` let sites find the n-grams that at least k of them have, without
 sending a text: they send keyed hashes.
@@ -69,13 +70,18 @@ def pmi_ngrams(
     runs = [words for text in texts for words in _runs(text)]
     single = Counter(word for words in runs for word in words)
     pairs = Counter(pair for words in runs for pair in pairwise(words))
-    bound = {
-        pair
-        for pair, count in pairs.items()
-        if math.log(count * single.total() / (single[pair[0]] * single[pair[1]])) >= threshold
-        and count >= min_count
+    pmi = {
+        (a, b): math.log(count * single.total() / (single[a] * single[b]))
+        for (a, b), count in pairs.items()
+        if count >= min_count
     }
-    counts = Counter(piece for words in runs for piece in _cut(words, bound) if len(piece) <= max_n)
+    bound = {pair for pair, value in pmi.items() if value >= threshold}
+    counts = Counter(
+        tuple(part)
+        for words in runs
+        for piece in _pieces(words, bound)
+        for part in _shortened(piece, pmi, max_n)
+    )
     kept = [(-count, " ".join(piece)) for piece, count in counts.items() if count >= min_count]
     return [ngram for _, ngram in sorted(kept)[:limit]]
 
@@ -87,13 +93,32 @@ def _runs(text: str) -> Iterator[list[str]]:
             yield words
 
 
-def _cut(words: Sequence[str], bound: set[tuple[str, str]]) -> Iterator[tuple[str, ...]]:
-    """Cut a run of words where neighbours are not bound to each other."""
+def _pieces(words: list[str], bound: set[tuple[str, str]]) -> Iterator[list[str]]:
+    """Cut where neighbours are not bound to each other."""
     start = 0
-    for end in range(1, len(words) + 1):
-        if end == len(words) or (words[end - 1], words[end]) not in bound:
-            yield tuple(words[start:end])
+    for end, pair in enumerate(pairwise(words), start=1):
+        if pair not in bound:
+            yield words[start:end]
             start = end
+    yield words[start:]
+
+
+def _shortened(
+    words: list[str], pmi: Mapping[tuple[str, str], float], max_n: int
+) -> Iterator[list[str]]:
+    """Cut at the weakest link, the middle one of equals, while a piece is too long."""
+    uncut = [words]
+    while uncut:
+        piece = uncut.pop()
+        if len(piece) <= max_n:
+            yield piece
+            continue
+        links = [
+            (pmi[pair], abs(2 * end - len(piece)), end)
+            for end, pair in enumerate(pairwise(piece), 1)
+        ]
+        end = min(links)[-1]
+        uncut += [piece[:end], piece[end:]]
 
 
 def propose(ngrams: Iterable[str], key: bytes) -> list[str]:

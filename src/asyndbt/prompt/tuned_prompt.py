@@ -125,6 +125,8 @@ class TunedPrompt:
         DataError
             If something is missing, or of another version.
         """
+        if not isinstance(data, Mapping):
+            raise DataError(f"prompt: found {shorten(data)} in place of an object")
         found = data.get("format")
         if found != _FORMAT:
             raise DataError(f"prompt: its format is {found!r}, this version reads {_FORMAT!r}")

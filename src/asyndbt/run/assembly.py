@@ -257,7 +257,7 @@ def _site(
     cache = AnswerCache(folder / "answers.sqlite", prompts.data.name)
     objective = PromptObjective(
         prompts,
-        Gateway(model, cache, Budget(limits, cache.total())),
+        Gateway(model, cache, Budget(limits)),
         needs,
         feedback=config.lm.feedback,
         smoothing=config.lm.smoothing,

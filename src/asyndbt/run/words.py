@@ -46,10 +46,10 @@ def agreed_vocabulary(config: Config, sites: Sequence[SiteData]) -> tuple[str, .
 
 
 def _shared(own: dict[str, list[str]], least: int, seed: int) -> list[str]:
+    """N-grams that several sites propose by hash alone, those of most sites first."""
     key = hashlib.sha256(f"n-grams of run {seed}".encode()).digest()
     agreed = agree({name: propose(words, key) for name, words in own.items()}, least)
-    known = chain.from_iterable(reveal(words, key, agreed) for words in own.values())
-    return sorted(dict.fromkeys(known))
+    return reveal(set(chain.from_iterable(own.values())), key, agreed)
 
 
 def _texts(site: SiteData) -> Iterable[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -69,7 +69,7 @@ class Unique:
 
 
 def without_repeats(examples: Iterable[Example], *, keep_contradictions: bool = False) -> Unique:
-    """Keep the first of equal examples, and none of those whose text has two labels.
+    """Keep the first of repeated examples, and none of those whose text has two labels.
 
     Parameters
     ----------
@@ -82,15 +82,17 @@ def without_repeats(examples: Iterable[Example], *, keep_contradictions: bool = 
     Unique
         In the order of `examples`.
     """
-    labels = defaultdict(set)
-    first: dict[Example, None] = {}
+    first: dict[tuple[Content, str], Example] = {}
     repeats = 0
     for example in examples:
-        labels[example.content].add(example.label)
-        repeats += example in first
-        first.setdefault(example)
+        key = example.content, example.label
+        repeats += key in first
+        first.setdefault(key, example)
+    labels = Counter(content for content, _ in first)
     kept = [
-        example for example in first if keep_contradictions or len(labels[example.content]) == 1
+        example
+        for (content, _), example in first.items()
+        if keep_contradictions or labels[content] == 1
     ]
     return Unique(kept, repeats, len(first) - len(kept))
 

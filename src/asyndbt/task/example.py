@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 __all__ = ["Example"]
 
@@ -43,7 +44,7 @@ class Example:
     def __hash__(self) -> int:
         return hash((self.content, self.label))
 
-    @property
+    @cached_property
     def content(self) -> tuple[tuple[str, str], ...]:
         """The texts alone, by field name, with every run of white space as one space.
 

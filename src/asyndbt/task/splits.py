@@ -43,7 +43,8 @@ def split_sites(
 
     A text that occurs in two parts is taken out of the earlier one: out of train and validation if
     it occurs in the test data of any site, out of train if it occurs in the site's validation data.
-    Nothing but exact repeats is taken out of the test data.
+    Texts are compared with every run of white space as one space. Nothing but repeats (same text,
+    same label) is taken out of the test data.
 
     Parameters
     ----------

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asyndbt.cli.demo import demo_config, demo_values
+from asyndbt.cli.main import main
+from asyndbt.cli.summary import accuracy_table
+from asyndbt.config import Config, load_config
+from asyndbt.config.reference import tables
+from asyndbt.config.starter import starter_toml
+from asyndbt.pocket import TASKS
+
+Capture = pytest.CaptureFixture[str]
+
+
+# ------------------------------------------------------------------ init
+def test_init_writes_a_file_that_is_valid_and_is_the_demo(tmp_path: Path, capsys: Capture) -> None:
+    assert main(["init"]) == 0
+    config = load_config(tmp_path / "asyndbt.toml")
+    assert config == Config.from_dict(
+        demo_values("sentiment-consumer"), base=tmp_path, name="asyndbt"
+    )
+    assert "asyndbt run asyndbt.toml" in capsys.readouterr().out
+
+
+def test_init_does_not_write_over_a_file_unless_forced(tmp_path: Path, capsys: Capture) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("mine")
+    assert main(["init", str(file)]) == 1
+    assert "--force" in capsys.readouterr().err
+    assert file.read_text() == "mine"
+    assert main(["init", str(file), "--force"]) == 0
+    load_config(file)
+
+
+def settings_in_comments() -> Iterator[tuple[str, str]]:
+    """Every commented setting, with the table that it stands in."""
+    table = ""
+    for line in starter_toml(demo_values("sentiment-consumer")).splitlines():
+        bare = line.removeprefix("# ")
+        if bare.startswith("["):
+            table = bare.strip("[]")
+        elif line.startswith("# ") and " = " in bare and bare.split(" = ")[0].isidentifier():
+            yield table, bare
+
+
+def test_init_names_every_key_with_what_it_does() -> None:
+    text = starter_toml(demo_values("sentiment-consumer"))
+    for table in tables(Config):
+        for key in table.keys:
+            assert f"\n{key.name} = " in text or f"\n# {key.name} = " in text
+            assert key.description[:40] in text
+
+
+@pytest.mark.parametrize(("table", "line"), list(settings_in_comments()))
+def test_each_commented_setting_can_be_used(table: str, line: str) -> None:
+    values: dict[str, Any] = demo_values("sentiment-consumer")
+    full = f"{table}.{line.split(' = ')[0]}"
+    if full == "task.template":
+        values["task"] = {}
+    if table == "data.partition":
+        values["data"].update(site_column=None, partition={"sites": 2})
+    if table == "data.sites.north":
+        values["data"] = {"sites": {"north": {"train": "train.jsonl"}}}
+    if table == "federation.delays":
+        values["federation"] = {"engine": "virtual", "delays": {"dead": {"north": 1.0}}}
+    if full.startswith("lm.") and full.split(".")[1] in ("model", "base_url", "api_key_env"):
+        pytest.skip("no provider reads it yet")
+    *path, last = full.split(".")
+    here = values
+    for part in path:
+        here = here.setdefault(part, {})
+    here[last] = tomllib.loads(line)[last]
+    Config.from_dict(values)
+
+
+# ------------------------------------------------------------------ demo
+@pytest.mark.parametrize("task", list(TASKS))
+def test_every_demo_task_has_a_valid_configuration(task: str, tmp_path: Path) -> None:
+    config = demo_config(task, seed=3)
+    assert config.task.labels == dict(TASKS[task].labels)
+    assert list(config.task.labels) == list(TASKS[task].labels)
+    assert config.run.dir == tmp_path / "runs" / f"demo-{task}-seed3"
+    assert config.budget.per_site.calls is not None
+
+
+def test_demo_tells_what_it_found(capsys: Capture, facade: Any) -> None:
+    assert main(["demo", "--seed", "2", "--dir", "here"]) == 0
+    assert facade.configs[0].run.seed == 2
+    out = capsys.readouterr().out
+    for part in (
+        *("movies", "plain", "random demonstrations", "tuned", "all sites", "360", "95 %"),
+        "Question: shot of phones Answer: yes\n    Question: {text_a} Answer:",
+        "6,000",
+        "movies: 3 messages, 4,096 bytes",
+        "they say nothing about real language models",
+        "asyndbt init",
+        "here",
+    ):
+        assert part in out
+
+
+# ------------------------------------------------------------------ predict
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    file = tmp_path / "new.csv"
+    file.write_text('text_a,id\nfine,1\n"so, so",2\n')
+    return file
+
+
+def test_predict_prints_the_rows_with_predictions(rows: Path, capsys: Capture) -> None:
+    assert main(["predict", "runs/x", "--input", str(rows)]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["text_a"] for line in lines] == ["fine", "so, so"]
+    assert lines[0]["prediction"] == "1"
+    assert lines[0]["scores"] == {"0": 0.25, "1": 0.75}
+
+
+def test_predict_writes_a_file(rows: Path, tmp_path: Path, capsys: Capture) -> None:
+    assert main(["predict", "x", "--input", str(rows), "--output", "out.jsonl"]) == 0
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 2
+    assert capsys.readouterr().out == "2 predictions: out.jsonl\n"
+
+
+@pytest.mark.parametrize(
+    ("output", "text"), [("new.csv", "this is the input"), ("no/out.jsonl", "cannot be written")]
+)
+def test_predict_finds_out_first_that_the_output_has_no_place(
+    rows: Path, capsys: Capture, output: str, text: str
+) -> None:
+    before = rows.read_text()
+    assert main(["predict", "x", "--input", str(rows), "--output", output]) == 1
+    assert text in capsys.readouterr().err
+    assert rows.read_text() == before
+
+
+def test_predict_without_its_input(capsys: Capture) -> None:
+    assert main(["predict", "x", "--input", "none.csv"]) == 1
+    assert "none.csv" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------ landscape and tables
+def test_landscape_prints_a_block_per_task(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setattr("asyndbt.cli.landscape.COLUMNS", ("plain", "demos 1"))
+    monkeypatch.setattr(
+        "asyndbt.cli.landscape.landscape", lambda *_: {"plain": 61.5, "demos 1": 73.8}
+    )
+    assert main(["landscape", "--task", "entailment"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("entailment: ")
+    assert "demos 1   73.8" in out
+    assert main(["landscape"]) == 0
+    assert all(task in capsys.readouterr().out for task in ["paraphrase"])
+
+
+def test_a_table_of_a_thousand_sites_is_short(play: Any) -> None:
+    table = accuracy_table(play.result([f"site-{number}" for number in range(1000)]))
+    assert len(table.splitlines()) < 26
+    assert "980 more" in table
+    assert "all sites" in table
+
+
+def test_a_run_without_test_data_says_so() -> None:
+    nothing = dict.fromkeys(("plain", "random_icl", "tuned"))
+    assert "no test data" in accuracy_table({"metrics": {"test": nothing}, "sites": {}})

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from asyndbt.federation import (
+    Coordinator,
+    Delays,
+    LocalEngine,
+    Plan,
+    TabularObjective,
+    VirtualEngine,
+    Wire,
+    Worker,
+)
+from asyndbt.optim import Settings, Shape, TabularProblem
+
+
+@dataclass
+class MemorySite:
+    """A site that keeps its state in memory."""
+
+    worker: Worker
+    saved: bytes = b""
+
+    def save(self) -> None:
+        self.saved = self.worker.state()
+
+
+@dataclass
+class Finished:
+    """What a test looks at after a run."""
+
+    coordinator: Coordinator
+    sites: dict[str, MemorySite]
+    problem: TabularProblem
+    notices: list[dict[str, Any]] = field(default_factory=list)
+    now: float = 0.0
+
+    @property
+    def gap(self) -> float:
+        """Distance of the read-out from the enumerated optimum, as a share of the loss range."""
+        shape, total = self.problem.shape, 0.0
+        fragment = np.eye(shape.words)[self.coordinator.fragment]
+        for index, site in enumerate(self.sites.values()):
+            shown = np.eye(shape.candidates)[site.worker.demonstrations]
+            total += self.problem.expected_loss(index, fragment, shown)
+        return (total - self.problem.optimum().loss) / self.problem.loss_range()
+
+    def kinds(self) -> list[str]:
+        return [notice["kind"] for notice in self.notices]
+
+
+RunTabular = Callable[..., Finished]
+
+
+@pytest.fixture
+def run_tabular() -> RunTabular:
+    """Run a small problem, whose optimum is known, through coordinator, workers and an engine."""
+
+    def run(
+        problem: TabularProblem | None = None,
+        *,
+        settings: Settings | None = None,
+        delays: Delays | None = None,
+        limit: int | None = 2_000,
+        seed: int = 0,
+        wire: Wire | None = None,
+        reports: Mapping[str, Callable[[Any], Any]] | None = None,
+        **plan: Any,
+    ) -> Finished:
+        problem = problem or TabularProblem(Shape(2, 4, 2, 3), workers=3, seed=1)
+        names = tuple(f"site-{index}" for index in range(problem.workers))
+        plan.setdefault("quorum", len(names))
+        agreed = Plan(
+            sites=names,
+            positions=problem.shape.positions,
+            words=problem.shape.words,
+            settings=settings or Settings(batch_size=problem.queries),
+            **plan,
+        )
+        sites = {
+            name: MemorySite(Worker(name, agreed, TabularObjective(problem, index, limit), seed))
+            for index, name in enumerate(names)
+        }
+        for name, change in (reports or {}).items():
+            _lie(sites[name].worker, change)
+        coordinator = Coordinator(agreed)
+        finished = Finished(coordinator, sites, problem)
+
+        def changed(now: float) -> None:
+            finished.notices += coordinator.notices()
+            finished.now = now
+
+        engine = LocalEngine(wire) if delays is None else VirtualEngine(delays, wire)
+        asyncio.run(engine.run(coordinator, sites, changed))
+        return finished
+
+    return run
+
+
+def _lie(worker: Worker, change: Callable[[Any], Any]) -> None:
+    honest = worker.handle
+
+    async def handle(assignment: Any) -> Any:
+        report = await honest(assignment)
+        return replace(report, **change(report))
+
+    worker.handle = handle  # type: ignore[method-assign]

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from asyndbt.federation import Delays
+from asyndbt.federation.worker import Worker
+from asyndbt.optim import Settings, ServerState, Shape, TabularProblem, server_step
+
+SLOW = Delays(kind="lognormal", mean=1.0, sigma=0.6, slow={"site-2": 10.0}, seed=3)
+
+
+def test_quorum_of_all_is_the_synchronous_run_bit_for_bit(run_tabular: Callable[..., Any]) -> None:
+    """Whatever the delays, waiting for everybody gives the plain loop without any engine."""
+    settings = Settings(refresh_every=0, batch_size=4)
+    run = run_tabular(settings=settings, delays=SLOW, iterations=12, limit=None, staleness=99)
+    plain = _plain_loop(run.sites, settings, 12)
+    assert np.array_equal(run.coordinator.server.z, plain.z)
+    assert np.array_equal(run.coordinator.server.p_all, plain.p_all)
+    assert np.array_equal(run.coordinator.server.theta, plain.theta)
+
+
+def _plain_loop(sites: Any, settings: Settings, steps: int) -> ServerState:
+    from asyndbt.federation import TabularObjective
+    from asyndbt.federation.messages import Step
+
+    problem = TabularProblem(Shape(2, 4, 2, 3), workers=3, seed=1)
+    workers = [
+        Worker(name, site.worker.plan, TabularObjective(problem, index), 0)
+        for index, (name, site) in enumerate(sites.items())
+    ]
+    state = ServerState.initial(3, 2, 4)
+    for t in range(steps):
+        reports = []
+        for index, worker in enumerate(workers):
+            work = Step(
+                site=worker.site,
+                id=t * 3 + index + 1,
+                iteration=t,
+                z=state.z,
+                pull=state.theta[index].copy(),
+                local_steps=1,
+            )
+            reports.append(asyncio.run(worker.handle(work)).p)  # type: ignore[attr-defined]
+        state = server_step(state, np.arange(3), np.stack(reports), settings)
+    return state
+
+
+def test_a_virtual_run_is_repeatable_and_depends_on_its_delays(
+    run_tabular: Callable[..., Any],
+) -> None:
+    first = run_tabular(delays=SLOW, quorum=2)
+    again = run_tabular(delays=SLOW, quorum=2)
+    other = run_tabular(delays=Delays(kind="pareto", seed=4), quorum=2)
+    assert first.coordinator.server.z.tobytes() == again.coordinator.server.z.tobytes()
+    assert first.now == again.now
+    assert first.coordinator.server.z.tobytes() != other.coordinator.server.z.tobytes()
+
+
+def test_a_slow_site_does_not_hold_up_a_quorum(run_tabular: Callable[..., Any]) -> None:
+    """Virtual seconds for the same number of server steps: the slow site sets the pace only of
+    the synchronous run."""
+    times = {
+        quorum: run_tabular(
+            delays=SLOW, quorum=quorum, iterations=40, limit=None, staleness=1_000
+        ).notices
+        for quorum in (2, 3)
+    }
+    end = {q: sum(n["kind"] == "step" for n in notices) for q, notices in times.items()}
+    assert end == {2: 40, 3: 40}
+    asynchronous = run_tabular(delays=SLOW, quorum=2, iterations=40, limit=None, staleness=1_000)
+    synchronous = run_tabular(delays=SLOW, quorum=3, iterations=40, limit=None, staleness=1_000)
+    assert asynchronous.now < synchronous.now / 3
+
+
+def test_a_site_that_dies_and_returns_neither_stops_nor_spoils_a_run(
+    run_tabular: Callable[..., Any],
+) -> None:
+    delays = Delays(kind="constant", dead={"site-1": 20.0}, rejoin={"site-1": 60.0})
+    run = run_tabular(delays=delays, quorum=2, lease=10.0)
+    kinds = run.kinds()
+    assert kinds.count("gone") == 1
+    assert kinds.index("gone") < len(kinds) - 1 - kinds[::-1].index("joined"), "it came back"
+    assert run.coordinator.phase == "done"
+    assert set(run.coordinator.evaluations) == set(run.sites)
+    assert run.gap <= 0.01
+
+
+def test_a_site_that_dies_for_good_is_left_behind(run_tabular: Callable[..., Any]) -> None:
+    delays = Delays(kind="constant", dead={"site-1": 20.0})
+    run = run_tabular(delays=delays, quorum=3, lease=10.0)
+    assert run.coordinator.phase == "done"
+    assert set(run.coordinator.evaluations) == {"site-0", "site-2"}
+
+
+def test_the_local_engine_has_sites_waiting_side_by_side(run_tabular: Callable[..., Any]) -> None:
+    waiting, most = 0, 0
+    original = Worker.handle
+
+    async def slow(self: Worker, assignment: Any) -> Any:
+        nonlocal waiting, most
+        waiting += 1
+        most = max(most, waiting)
+        await asyncio.sleep(0.001)
+        report = await original(self, assignment)
+        waiting -= 1
+        return report
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Worker, "handle", slow)
+        run = run_tabular(quorum=2, limit=200)
+    assert most == 3
+    assert run.coordinator.phase == "done"
+
+
+def test_a_failing_site_ends_a_local_run_with_its_own_error(
+    run_tabular: Callable[..., Any],
+) -> None:
+    async def fail(self: Worker, assignment: Any) -> Any:
+        raise RuntimeError("the model is gone")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Worker, "handle", fail)
+        with pytest.raises(RuntimeError, match="the model is gone"):
+            run_tabular()

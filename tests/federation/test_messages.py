@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asyndbt.errors import MessageError
+from asyndbt.federation import Spent, decode, encode
+from asyndbt.federation.codec import pack, unpack
+from asyndbt.federation.messages import Score, Step, StepDone, byte_bound
+
+
+def step(positions: int = 2, words: int = 3, seed: int = 0) -> Step:
+    z, pull = np.random.default_rng(seed).normal(size=(2, positions, words))
+    return Step(site="north", id=7, iteration=4, z=z, pull=pull, local_steps=2)
+
+
+def done(**changes: object) -> StepDone:
+    message = StepDone(
+        site="north",
+        id=7,
+        spent=Spent(calls=40, tokens_in=900),
+        p=np.full((2, 3), 1 / 3),
+        loss=0.25,
+        entropy_q=1.5,
+        exhausted=False,
+        validation=Score(3, 4, 0.5),
+    )
+    return dataclasses.replace(message, **changes)
+
+
+@given(st.integers(0, 5), st.integers(1, 40), st.integers(0, 2**32))
+def test_a_message_comes_back_bit_for_bit_within_its_bound(
+    positions: int, words: int, seed: int
+) -> None:
+    sent = step(positions, words, seed)
+    data = encode(sent)
+    received = decode(data)
+    assert isinstance(received, Step)
+    assert received.z.tobytes() == sent.z.tobytes()
+    assert received.pull.tobytes() == sent.pull.tobytes()
+    assert (received.id, received.iteration, received.local_steps) == (7, 4, 2)
+    assert len(data) <= byte_bound(Step, positions, words)
+
+
+def test_records_inside_a_message_come_back() -> None:
+    received = decode(encode(done()))
+    assert isinstance(received, StepDone)
+    assert received.spent == Spent(calls=40, tokens_in=900)
+    assert received.validation == Score(3, 4, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"p": np.full((2, 3), np.nan)}, "StepDone.p is not finite"),
+        ({"p": np.zeros((2, 3), dtype=np.int64)}, "StepDone.p is not an array of float64"),
+        ({"exhausted": 1}, "StepDone.exhausted is 1, not a bool"),
+        ({"site": "x" * 201}, "longer than 200 characters"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(change: dict[str, object], said: str) -> None:
+    with pytest.raises(MessageError, match=said):
+        decode(encode(done(**change)))
+
+
+def test_another_version_is_refused_with_the_mend() -> None:
+    fields, arrays = unpack(encode(done()))
+    with pytest.raises(MessageError, match="install the same release"):
+        decode(pack({**fields, "version": 99}, arrays))
+
+
+def test_a_field_too_many_or_too_few_is_refused() -> None:
+    fields, arrays = unpack(encode(done()))
+    with pytest.raises(MessageError, match="fields are not exactly"):
+        decode(pack(fields, {**arrays, "q": np.ones((2, 2))}))
+    with pytest.raises(MessageError, match="fields are not exactly"):
+        decode(pack(fields, {}))
+
+
+@given(st.binary(max_size=200))
+def test_garbage_is_refused_and_never_crashes(data: bytes) -> None:
+    with pytest.raises(MessageError):
+        decode(data)
+
+
+@given(st.integers(0, 400))
+def test_a_cut_message_is_refused(length: int) -> None:
+    data = encode(done())
+    with pytest.raises(MessageError):
+        decode(data[: min(length, len(data) - 1)])
+
+
+def test_no_message_has_a_field_for_texts_or_demonstration_policies() -> None:
+    from asyndbt.federation import messages
+
+    kinds = [getattr(messages, name) for name in messages.__all__]
+    records = [kind for kind in kinds if dataclasses.is_dataclass(kind)]
+    texts = {
+        (kind.__name__, field.name)
+        for kind in records
+        for field in dataclasses.fields(kind)
+        if field.type in ("str", str)
+    }
+    assert {name for _, name in texts} == {"site", "agreement"}
+    assert not any(f.name == "q" for kind in records for f in dataclasses.fields(kind))
