@@ -113,17 +113,21 @@ class LiveDisplay:
         ]
 
     def _foot(self) -> Text:
-        step = self._step
-        quorum = f"{len(step['active'])} of {len(self._latest.sites)} sites"
-        parts = [
-            f"step {step['iteration']} ({quorum}, quorum {self._start.get('quorum', '-')})",
-            f"loss {self._latest.mean_loss()}",
-            f"validation {self._latest.validation_accuracy()}",
-            f"entropy p {step['entropy_p']:.2f}",
-            f"planes {step['planes']}",
-            f"distance to consensus {step['consensus_distance']:.3f}",
-        ]
-        return Text("  ".join(parts))
+        step, latest = self._step, self._latest
+        quorum = f"{len(step['active'])} of {len(latest.sites)} sites"
+        lines = (
+            (
+                f"step {step['iteration']} ({quorum}, quorum {self._start.get('quorum', '-')})",
+                f"loss {latest.mean_loss()}",
+                f"validation {latest.validation_accuracy()}",
+            ),
+            (
+                f"entropy p {step['entropy_p']:.2f}",
+                f"planes {step['planes']}",
+                f"distance to consensus {step['consensus_distance']:.3f}",
+            ),
+        )
+        return Text("\n".join("  ".join(line) for line in lines))
 
     def _bar(self) -> Table:
         step, row = self._step, Table.grid(padding=(0, 1))

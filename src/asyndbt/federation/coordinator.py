@@ -218,6 +218,9 @@ class Coordinator:
         ]
         if len(self.pending) >= min(self.plan.quorum, len(participants)) and not overdue:
             self._server_step()
+            if self.phase == "tuning" and not self._participants():
+                # Nobody is left whose report could bring the next call.
+                self._advance_tuning()
 
     def _server_step(self) -> None:
         plan, active = self.plan, [m for m in self.roster if m.name in self.pending]

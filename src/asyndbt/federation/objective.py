@@ -77,6 +77,9 @@ class Objective(Protocol):
 class TabularObjective:
     """One worker of a `TabularProblem`: every expected loss is known, so runs can be checked.
 
+    Validation and test losses are told above the worker's least one: losses are nats, never
+    negative, and the coordinator takes them so.
+
     Parameters
     ----------
     problem : TabularProblem
@@ -93,6 +96,7 @@ class TabularObjective:
     ) -> None:
         self._problem, self._worker, self._limit, self._seed = problem, worker, limit, seed
         self._calls = 0
+        self._least = float(problem.tables[worker].mean(axis=-1).min())
 
     @property
     def shape(self) -> Shape:
@@ -143,4 +147,4 @@ class TabularObjective:
     def _exact(self, words: IntArray, demonstrations: IntArray) -> float:
         p = np.eye(self.shape.words)[words]
         q = np.eye(self.shape.candidates)[demonstrations]
-        return float(self._problem.expected_loss(self._worker, p, q))
+        return max(0.0, float(self._problem.expected_loss(self._worker, p, q)) - self._least)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from asyndbt.errors import BudgetError
 from asyndbt.federation.codec import pack, unpack
 from asyndbt.federation.messages import (
     Assignment,
@@ -115,10 +116,15 @@ class Worker:
     async def _step(self, work: Step) -> StepDone:
         settings, loss = self.plan.settings, float("nan")
         prompts = settings.draws * settings.batch_size
+        exhausted = False
         for _ in range(work.local_steps):
-            if not self.objective.affords_step(prompts):
+            exhausted = exhausted or not self.objective.affords_step(prompts)
+            if exhausted:
                 break
-            loss = await self._local_step(work)
+            try:
+                loss = await self._local_step(work)
+            except BudgetError:
+                exhausted = True
         validation = Score()
         if self._validation_due(work.local_steps):
             self._validation = await self.objective.validate(read_out(work.z), read_out(self.q))
@@ -130,7 +136,7 @@ class Worker:
             p=self.p,
             loss=loss if np.isfinite(loss) else 0.0,
             entropy_q=float(row_entropies(self.q).mean()) if len(self.q) else 0.0,
-            exhausted=not self.objective.affords_step(prompts),
+            exhausted=exhausted or not self.objective.affords_step(prompts),
             validation=validation,
         )
 

@@ -33,6 +33,7 @@ from asyndbt.optim.simplex import (
     sample_rows,
     uniform_rows,
 )
+from asyndbt.optim.stationarity import stationarity_gap
 from asyndbt.optim.tabular import TabularOptimum, TabularProblem
 from asyndbt.optim.types import (
     Arrays,
@@ -82,6 +83,7 @@ __all__ = [
     "sample_rows",
     "server_step",
     "standing_values",
+    "stationarity_gap",
     "uniform_rows",
     "values",
     "violation",

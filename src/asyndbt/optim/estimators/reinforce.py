@@ -20,6 +20,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from asyndbt.optim.estimators.history import gather
 from asyndbt.optim.estimators.protocol import EstimatorState
 from asyndbt.optim.settings import Settings
 from asyndbt.optim.types import Evaluations, FloatArray, Gradient, IntArray, Shape
@@ -72,10 +73,7 @@ class Reinforce:
         )
 
     def _scores(self, drawn: IntArray, advantages: FloatArray, policy: FloatArray) -> FloatArray:
-        gathered = np.zeros(policy.shape)
-        rows = np.broadcast_to(np.arange(policy.shape[0]), drawn.shape)
-        np.add.at(gathered, (rows, drawn), np.broadcast_to(advantages[:, None], drawn.shape))
-        return gathered / np.maximum(policy, self._floor)
+        return gather(drawn, advantages, policy.shape) / np.maximum(policy, self._floor)
 
 
 def _advantages(losses: FloatArray) -> FloatArray:
