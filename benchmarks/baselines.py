@@ -83,8 +83,14 @@ class TpeProposer:
         """Return a prompt."""
         self._trial = trial = self._study.ask()
         shape = self._shape
-        words = [trial.suggest_categorical(f"word {i}", range(shape.words)) for i in range(shape.positions)]
-        shown = [trial.suggest_categorical(f"slot {u}", range(shape.candidates)) for u in range(shape.slots)]
+        words = [
+            trial.suggest_categorical(f"word {i}", range(shape.words))
+            for i in range(shape.positions)
+        ]
+        shown = [
+            trial.suggest_categorical(f"slot {u}", range(shape.candidates))
+            for u in range(shape.slots)
+        ]
         return np.array(words, dtype=np.int64), np.array(shown, dtype=np.int64)
 
     def learn(self, loss: float) -> None:

@@ -141,7 +141,8 @@ def site_tables(
 def parser(doc: str | None, *, seeds: int = 5, tasks: bool = True) -> argparse.ArgumentParser:
     """Return the options that the benchmarks have in common."""
     made = argparse.ArgumentParser(
-        description=(doc or "").split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        description=(doc or "").split("\n")[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     if tasks:
         made.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))

@@ -10,55 +10,78 @@ import numpy as np
 import pytest
 
 from asyndbt.federation import Delays
+from asyndbt.federation.messages import LowerDone, StepDone
 from asyndbt.optim import Settings, Shape, TabularProblem
 
 DELAYS = Delays(kind="pareto", shape=1.5, slow={"site-0": 4.0}, seed=5)
-SETTINGS = Settings(batch_size=4, ridge=1.0, eta_p=2.0, eta_q=2.0)
+# Effects in these tables have a standard deviation of one nat: sites disagree by several, so the
+# multipliers that make them agree need that much room.
+SETTINGS = Settings(
+    batch_size=4,
+    ridge=1.0,
+    window=200,
+    eta_p=0.3,
+    eta_q=0.3,
+    eta_z=0.2,
+    eta_theta=0.5,
+    theta_clip=3.0,
+)
+FORMS: dict[str, dict[str, Any]] = {
+    "synchronous": {"quorum": 3},
+    "asynchronous": {"quorum": 2},
+    "barrier": {"quorum": 2, "refresh": "barrier"},
+}
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("form", ["synchronous", "asynchronous", "barrier"])
+@pytest.mark.parametrize("form", FORMS)
 def test_the_read_out_reaches_the_enumerated_optimum(
     run_tabular: Callable[..., Any], form: str, seed: int
 ) -> None:
-    problem = TabularProblem(Shape(2, 5, 2, 4), workers=3, seed=seed, noise=0.3)
-    run = run_tabular(
-        problem,
-        settings=SETTINGS,
-        delays=DELAYS,
-        limit=4_000,
-        quorum=3 if form == "synchronous" else 2,
-        refresh="barrier" if form == "barrier" else "free",
-    )
+    """1,500 prompts a site; there are 125 fragments times 4,096 choices of demonstrations."""
+    problem = TabularProblem(Shape(3, 5, 2, 4), workers=3, seed=seed)
+    run = run_tabular(problem, settings=SETTINGS, delays=DELAYS, limit=1_500, **FORMS[form])
     assert run.gap <= 0.01
+    assert max(site.worker.objective.spent().calls for site in run.sites.values()) <= 1_500
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_centralised_form_reaches_the_enumerated_optimum(
     run_tabular: Callable[..., Any], seed: int
 ) -> None:
-    problem = TabularProblem(Shape(2, 5, 2, 4), workers=1, seed=seed, noise=0.3)
-    run = run_tabular(problem, settings=SETTINGS, limit=4_000, consensus=False)
+    problem = TabularProblem(Shape(3, 5, 2, 4), workers=1, seed=seed)
+    run = run_tabular(problem, settings=SETTINGS, limit=1_500, consensus=False)
     assert run.gap <= 0.01
 
 
-@pytest.mark.parametrize("seed", range(3))
+def test_the_consensus_itself_is_close_before_anything_is_confirmed(
+    run_tabular: Callable[..., Any],
+) -> None:
+    """Confirmation compares a few read-outs; what it is given must be good already."""
+    gaps = []
+    for seed in range(4):
+        problem = TabularProblem(Shape(3, 5, 2, 4), workers=3, seed=seed)
+        run = run_tabular(
+            problem, settings=SETTINGS, delays=DELAYS, limit=1_500, quorum=2, confirm_candidates=1
+        )
+        gaps.append(run.gap)
+    assert np.mean(gaps) <= 0.01
+
+
+@pytest.mark.parametrize("seed", range(4))
 def test_one_liar_among_four_does_not_carry_the_fragment(
     run_tabular: Callable[..., Any], seed: int
 ) -> None:
-    """Three honest sites agree; the fourth always reports the worst fragment with certainty."""
+    """Three sites agree; the first always reports the worst fragment, with certainty."""
     problem = TabularProblem(Shape(2, 4, 1, 3), workers=4, seed=seed, agreement=1.0)
-    honest = problem.optimum()
-    rows = [problem.exact_gradient(0, *_uniform(problem)).p.argmax(axis=1)]
-    lie = np.eye(4)[rows[0]]
-    run = run_tabular(
-        problem,
-        settings=SETTINGS,
-        limit=4_000,
-        quorum=3,
-        reports={"site-3": lambda report: {"p": lie} if hasattr(report, "loss") else {}},
-    )
-    assert np.array_equal(run.coordinator.fragment, honest.words)
+    worst = problem.exact_gradient(0, *_uniform(problem)).p.argmax(axis=1)
+
+    def lie(report: Any) -> dict[str, Any]:
+        return {"p": np.eye(4)[worst]} if isinstance(report, StepDone | LowerDone) else {}
+
+    settings = replace(SETTINGS, theta_clip=1.0)
+    run = run_tabular(problem, settings=settings, limit=1_000, quorum=3, reports={"site-0": lie})
+    assert np.array_equal(run.coordinator.fragment, problem.optimum().words)
 
 
 def _uniform(problem: TabularProblem) -> tuple[Any, Any]:
@@ -74,15 +97,15 @@ def test_one_level_alone_is_tuned_to_its_optimum(
     run_tabular: Callable[..., Any], shape: Shape
 ) -> None:
     problem = TabularProblem(shape, workers=2, seed=2)
-    consensus = shape.positions > 0
-    run = run_tabular(problem, settings=SETTINGS, limit=3_000, consensus=consensus)
+    run = run_tabular(problem, settings=SETTINGS, limit=800, consensus=shape.positions > 0)
     assert run.gap <= 0.01
 
 
-def test_reinforce_reaches_the_optimum_too_with_more_calls(
-    run_tabular: Callable[..., Any],
+@pytest.mark.parametrize("step", ["exponentiated", "projection", "adam"])
+def test_reinforce_reaches_the_optimum_too_in_every_form_of_step(
+    run_tabular: Callable[..., Any], step: str
 ) -> None:
     problem = TabularProblem(Shape(2, 3, 1, 3), workers=2, seed=0)
-    settings = replace(SETTINGS, estimator="reinforce", draws=8, eta_p=0.3, eta_q=0.3)
-    run = run_tabular(problem, settings=settings, limit=16_000)
+    settings = replace(SETTINGS, estimator="reinforce", step=step, draws=8, eta_p=0.05, eta_q=0.05)
+    run = run_tabular(problem, settings=settings, limit=8_000)
     assert run.gap <= 0.01

@@ -18,6 +18,8 @@ __all__ = ["DEFAULT_TASK", "add", "demo_config", "demo_values"]
 DEFAULT_TASK = "sentiment-consumer"
 _TUNING_CALLS = 2_000
 """Calls of a site for tuning and choosing."""
+_POOL = 40
+"""Candidates for demonstrations at a site, all classes together."""
 
 _HONESTY = """\
 The pocket model is a tiny model that this project trained for its demo. The figures show that
@@ -65,6 +67,7 @@ def demo_values(task: str) -> dict[str, dict[str, Any]]:
         "data": {
             **{split: f"pocket:{task}/{split}" for split in ("train", "validation", "test")},
             "site_column": "site",
+            "pool_per_class": _POOL // len(known.labels),
         },
         "lm": {"provider": "pocket"},
         "method": {"vocabulary": "pocket"},

@@ -6,7 +6,7 @@ from asyndbt.federation.engines.local import LocalEngine
 from asyndbt.federation.engines.virtual import Delays, VirtualEngine
 from asyndbt.federation.messages import Message, Score, Spent, decode, encode
 from asyndbt.federation.objective import Objective, TabularObjective, TestScores
-from asyndbt.federation.plan import Plan, quorum_size, vocabulary_digest
+from asyndbt.federation.plan import Plan, vocabulary_digest
 from asyndbt.federation.prompt_objective import Needs, PromptObjective, SitePrompts
 from asyndbt.federation.snapshot import restore, snapshot
 from asyndbt.federation.worker import Worker
@@ -32,7 +32,6 @@ __all__ = [
     "Worker",
     "decode",
     "encode",
-    "quorum_size",
     "restore",
     "snapshot",
     "vocabulary_digest",

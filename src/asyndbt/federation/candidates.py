@@ -49,18 +49,24 @@ class Candidates:
         return np.array(self.final, dtype=np.int64).reshape(len(self.final), positions)
 
     def record(self, site: str, losses: FloatArray, n: int) -> None:
-        """Note a site's mean validation losses (C,) over `n` examples.
-
-        Losses are cut to [0, 10] nats and `n` to 1,000, so that no site outweighs all the others.
-        """
-        self.losses[site] = (np.clip(losses, 0.0, 10.0).tolist(), min(max(n, 0), 1_000))
+        """Note a site's mean validation losses (C,) over `n` examples."""
+        self.losses[site] = (losses.tolist(), max(n, 0))
 
     def choose(self, order: Sequence[str]) -> None:
-        """Take the candidate with the least loss over all sites' examples; the first on a tie."""
-        answered = [self.losses[site] for site in order if site in self.losses]
-        if answered and sum(n for _, n in answered):
-            total = sum(n * np.array(losses) for losses, n in answered)
-            self._best = self.final[int(np.argmin(total))]
+        """Take the candidate with the least loss over all sites' examples; the first on a tie.
+
+        What a site adds is n times its losses above the least of them. Both factors are cut to
+        their medians over sites, so that no site, lying or not, weighs more than a usual one.
+        """
+        answered = [self.losses[site] for site in order if self.losses.get(site, ((), 0))[1]]
+        if not answered:
+            return
+        counts = np.array([n for _, n in answered], dtype=np.float64)
+        losses = np.array([losses for losses, _ in answered])
+        excess = losses - losses.min(axis=1, keepdims=True)
+        cut = np.minimum(excess, np.median(excess.max(axis=1)))
+        total = np.minimum(counts, np.median(counts)) @ cut
+        self._best = self.final[int(np.argmin(total))]
 
     def best(self) -> IntArray:
         """Return the chosen fragment (M,)."""

@@ -227,7 +227,10 @@ def decode(data: bytes) -> Message:
     if not isinstance(content, dict) or {*content, *arrays} != set(hints):
         raise MessageError(f"{kind}: the fields are not exactly {sorted(hints)}")
     return _KINDS[kind](
-        **{name: _checked(kind, name, hint, {**content, **arrays}[name]) for name, hint in hints.items()}
+        **{
+            name: _checked(kind, name, hint, {**content, **arrays}[name])
+            for name, hint in hints.items()
+        }
     )
 
 
@@ -275,5 +278,3 @@ def _scalar(kind: str, name: str, hint: type, value: Any) -> Any:
     if hint is str and len(value) > 200:
         raise MessageError(f"{kind}.{name} is longer than 200 characters")
     return float(value) if hint is float else value
-
-

@@ -52,7 +52,7 @@ class Objective(Protocol):
     async def losses(
         self, words: IntArray, demonstrations: IntArray, queries: IntArray
     ) -> FloatArray:
-        """Losses (I, B) in nats of draws (I, M) and (I, U) on training queries (B,); NaN = failed."""
+        """Losses (I, B) in nats of draws (I, M), (I, U) on training queries (B,); NaN = failed."""
         ...
 
     async def validate(self, words: IntArray, demonstrations: IntArray) -> Score:

@@ -8,37 +8,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
-from asyndbt.errors import ConfigError
 from asyndbt.optim import Settings
 
-__all__ = ["Plan", "quorum_size", "vocabulary_digest"]
-
-
-def quorum_size(rule: int | float | str, sites: int) -> int:
-    """Return S, the number of answers after which the server moves on.
-
-    Parameters
-    ----------
-    rule : int, float or {"majority", "all"}
-        A number of sites, a share of them in (0, 1), more than half, or every one.
-    sites : int
-        N, sites of the run.
-
-    Examples
-    --------
-    >>> quorum_size("majority", 3), quorum_size("all", 3), quorum_size(0.5, 8), quorum_size(2, 3)
-    (2, 3, 4, 2)
-    """
-    if rule == "majority":
-        return sites // 2 + 1
-    if rule == "all":
-        return sites
-    if isinstance(rule, float) and rule < 1:
-        return max(1, round(rule * sites))
-    size = int(rule)
-    if not 1 <= size <= sites:
-        raise ConfigError(f"federation.quorum is {rule}, but the run has {sites} sites: take 1 to {sites}")
-    return size
+__all__ = ["Plan", "vocabulary_digest"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +45,8 @@ class Plan:
         C, fragments compared on validation data at the end.
     validate_every : int
         Worker steps between looks at the validation split on the way; 0 for none.
+    looks : int
+        Most such looks.
     strikes : int
         Refused reports after which a site is no longer asked.
     """
@@ -91,6 +65,7 @@ class Plan:
     iterations: int = 1_000
     confirm_candidates: int = 4
     validate_every: int = 0
+    looks: int = 3
     strikes: int = 3
 
     @property

@@ -75,10 +75,18 @@ class SitePrompts:
         shown, fragment = self.chosen(demonstrations), self.fragment(words)
         return [render(self.task, shown, fragment, example.fields) for example in examples]
 
-    def longest(self, examples: Iterable[Example]) -> list[Prompt]:
-        """One prompt per example, longer than any that tuning can make of it."""
-        shown = [max(slot, key=lambda e: sum(map(len, e.fields.values()))) for slot in self.slots]
-        fragment = [max(self.vocabulary, key=len)] * self.positions
+    def longest(self, examples: Iterable[Example], model: LanguageModel) -> list[Prompt]:
+        """One prompt per example, with the words and demonstrations that cost the model most."""
+
+        def size(text: str) -> int:
+            return model.estimate(Prompt((), text)).tokens
+
+        def shown_size(example: Example) -> int:
+            prompt = render(self.task, (example,), (), example.fields)
+            return size(prompt.text)
+
+        shown = [max(slot, key=shown_size) for slot in self.slots]
+        fragment = [max(self.vocabulary, key=size, default="")] * self.positions
         return [render(self.task, shown, fragment, example.fields) for example in examples]
 
 
@@ -127,15 +135,15 @@ class Needs:
             Draws of random demonstrations evaluated on the test split.
         """
         data = prompts.data
-        train = [model.estimate(prompt) for prompt in prompts.longest(data.train)]
+        train = [model.estimate(prompt) for prompt in prompts.longest(data.train, model)]
         worst = Usage(
             1,
             max(usage.tokens_in for usage in train),
             max(usage.tokens_out for usage in train),
             max(usage.money for usage in train),
         )
-        look = _total(model, prompts.longest(data.validation))
-        test = _total(model, prompts.longest(data.test))
+        look = _total(model, prompts.longest(data.validation, model))
+        test = _total(model, prompts.longest(data.test, model))
         kinds = 2 + (random_draws if prompts.slots else 0)
         return cls(_times(worst, step), look, looks, _times(test, kinds))
 

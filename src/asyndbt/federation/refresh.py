@@ -82,7 +82,11 @@ class Refresh:
         """JSON and arrays for a checkpoint."""
         arrays: dict[str, NDArray[Any]] = {"p_all": self.p_all, "rho": self.rho, "z": self.z}
         arrays |= {f"answer_{index}": p for index, p in self.answered.items()}
-        return {"asked": list(self.asked), "round": self.round, "answered": list(self.answered)}, arrays
+        return {
+            "asked": list(self.asked),
+            "round": self.round,
+            "answered": list(self.answered),
+        }, arrays
 
     @classmethod
     def restore(cls, fields: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Refresh:

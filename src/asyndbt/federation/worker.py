@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,6 @@ class Worker:
         self._memory: Mapping[str, NDArray[Any]] = self._estimator.initial(shape)
         self._optimizer = initial_optimizer_state(self.p, self.q, plan.settings)
         self._steps = 0
-        self._validation = Score()
         self._settled: IntArray | None = None
         self._answered: Report | None = None
 
@@ -114,7 +114,7 @@ class Worker:
 
     # ------------------------------------------------------------------ work
     async def _step(self, work: Step) -> StepDone:
-        settings, loss = self.plan.settings, float("nan")
+        settings, loss, before = self.plan.settings, float("nan"), self._steps
         prompts = settings.draws * settings.batch_size
         exhausted = False
         for _ in range(work.local_steps):
@@ -126,9 +126,8 @@ class Worker:
             except BudgetError:
                 exhausted = True
         validation = Score()
-        if self._validation_due(work.local_steps):
-            self._validation = await self.objective.validate(read_out(work.z), read_out(self.q))
-            validation = self._validation
+        if self._validation_due(before):
+            validation = await self.objective.validate(read_out(work.z), read_out(self.q))
         return StepDone(
             site=self.site,
             id=work.id,
@@ -163,10 +162,13 @@ class Worker:
         """One lower-level round: q held at its read-out (method section 4)."""
         held = np.eye(self.q.shape[1])[read_out(self.q)] if len(self.q) else self.q
         settings, memory = self.plan.settings, self._memory
-        fresh = settings.estimator == "reinforce"
-        if fresh and self.objective.affords_step(settings.draws * settings.batch_size):
-            drawn = await self._evaluations(work.point, held, f"lower {work.id}")
-            memory = self._estimator.update(memory, drawn)
+        if settings.estimator == "reinforce":
+            # Its draws must come from this very point: without new ones there is no estimate.
+            memory = self._estimator.initial(self.objective.shape)
+            if self.objective.affords_step(settings.draws * settings.batch_size):
+                with suppress(BudgetError):
+                    drawn = await self._evaluations(work.point, held, f"lower {work.id}")
+                    memory = self._estimator.update(memory, drawn)
         gradient = self._estimator.gradient(memory, work.point, held)
         p = lower_worker_step(work.point, gradient.p, work.rho, work.z, self.plan.settings)
         return LowerDone(site=self.site, id=work.id, spent=self.objective.spent(), p=p)
@@ -221,9 +223,10 @@ class Worker:
     def _rng(self, purpose: str) -> np.random.Generator:
         return np.random.default_rng([*self._entropy, zlib.crc32(purpose.encode()), self._steps])
 
-    def _validation_due(self, steps: int) -> bool:
+    def _validation_due(self, before: int) -> bool:
+        """Whether a look falls due in the steps since `before`; those of the end stay paid for."""
         every = self.plan.validate_every
-        return bool(every) and self._steps // every > (self._steps - steps) // every
+        return bool(every) and before // every < min(self._steps // every, self.plan.looks)
 
     def _demonstration_options(self) -> list[IntArray]:
         """The read-out of q, and that with its least certain slots at their second choice."""

@@ -10,18 +10,14 @@ from asyndbt.optim.estimators import (
     make_estimator,
 )
 from asyndbt.optim.lower import lower_server_step, lower_worker_step
-from asyndbt.optim.planes import (
-    Planes,
-    add_planes,
-    drop_inactive,
-    grow,
+from asyndbt.optim.plane_values import (
     pull_on_consensus,
     pull_on_workers,
     renew_products,
     standing_values,
     values,
-    violation,
 )
+from asyndbt.optim.planes import Planes, add_planes, drop_inactive, grow, violation
 from asyndbt.optim.schedules import c1_at, c2_at
 from asyndbt.optim.server_step import ServerState, server_step
 from asyndbt.optim.settings import PRESETS, Settings, preset

@@ -17,14 +17,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from asyndbt.optim.planes import (
-    Planes,
-    drop_inactive,
-    grow,
-    pull_on_consensus,
-    renew_products,
-    standing_values,
-)
+from asyndbt.optim.plane_values import pull_on_consensus, renew_products, standing_values
+from asyndbt.optim.planes import Planes, drop_inactive, grow
 from asyndbt.optim.schedules import c1_at, c2_at
 from asyndbt.optim.settings import Settings
 from asyndbt.optim.simplex import project_rows, uniform_rows

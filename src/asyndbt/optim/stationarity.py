@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from asyndbt.optim.planes import pull_on_consensus, pull_on_workers, values
+from asyndbt.optim.plane_values import pull_on_consensus, pull_on_workers, values
 from asyndbt.optim.server_step import ServerState
 from asyndbt.optim.settings import Settings
 from asyndbt.optim.simplex import project_rows

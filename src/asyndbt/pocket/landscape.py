@@ -11,6 +11,7 @@ candidates and are chosen on validation rows: upper marks for a tuner, not prove
 import argparse
 import json
 import statistics
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -160,26 +161,24 @@ def landscape(name: str, rows: int = 60, draws: int = 16, best_of: int = 48) -> 
 
 
 def main() -> None:
-    """Print the table, one line per task and a line of means."""
+    """Print the table: a line per figure, a column per task and one of means."""
     parser = argparse.ArgumentParser(description="The tuning landscape of the demo tasks.")
     parser.add_argument("--tasks", default=",".join(TASKS))
     parser.add_argument("--rows", type=int, default=60, help="test rows per site")
-    parser.add_argument("--draws", type=int, default=16)
+    parser.add_argument("--draws", type=int, default=16, help="draws per figure and site")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     args = parser.parse_args()
     table: dict[str, dict[str, float]] = {}
-    print("| task | " + " | ".join(COLUMNS) + " |\n|---|" + "---|" * len(COLUMNS))
     for name in args.tasks.split(","):
         table[name] = landscape(name, args.rows, args.draws)
-        _print_row(name, table[name])
-    means = {key: statistics.fmean(row[key] for row in table.values()) for key in COLUMNS}
-    _print_row("mean", means)
+        print(f"{name} is done", file=sys.stderr)
+    print("| | " + " | ".join(table) + " | mean |\n|---|" + "---|" * (len(table) + 1))
+    for key in COLUMNS:
+        values = [row[key] for row in table.values()]
+        cells = " | ".join(f"{value:.1f}" for value in (*values, statistics.fmean(values)))
+        print(f"| {key} | {cells} |")
     if args.json:
         args.json.write_text(json.dumps(table, indent=1) + "\n")
-
-
-def _print_row(name: str, figures: dict[str, float]) -> None:
-    print(f"| {name} | " + " | ".join(f"{figures[key]:.1f}" for key in COLUMNS) + " |", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from asyndbt.config import Config
+from asyndbt.errors import DataError
 from asyndbt.federation import (
     Needs,
     Plan,
@@ -121,6 +123,7 @@ def assemble(config: Config, directory: RunDirectory) -> Assembly:
     task, method = task_of(config), config.method
     split = _split(config, task)
     data = list(split.sites)
+    _check_names(data)
     if method.centralised:
         data = [merge_sites(data)]
     positions = 0 if method.mode == "demonstrations" else method.fragment_length
@@ -128,7 +131,8 @@ def assemble(config: Config, directory: RunDirectory) -> Assembly:
     prompts = {site.name: _prompts(config, task, site, vocabulary, positions) for site in data}
     model = make_model(config.lm.provider, feedback=config.lm.feedback)
     for site in prompts.values():
-        check_requests(model, task.label_words, site.longest([*site.data.train, *site.data.test]))
+        queries = [*site.data.train, *site.data.validation, *site.data.test]
+        check_requests(model, task.label_words, site.longest(queries, model))
     needs = {name: _needs(config, site, model) for name, site in prompts.items()}
     limits = split_limits(
         _limits(config.budget),
@@ -143,14 +147,22 @@ def assemble(config: Config, directory: RunDirectory) -> Assembly:
     return Assembly(plan, sites, vocabulary, tuple(str(split.duplicates).splitlines()))
 
 
+def _check_names(sites: Sequence[SiteData]) -> None:
+    """A site's name becomes a folder's: it must be one."""
+    for site in sites:
+        if not re.fullmatch(r"\w[\w .-]*", site.name):
+            raise DataError(
+                f"site {site.name!r}: a site's name starts with a letter or digit and has only "
+                "letters, digits, spaces and . _ - in it; rename it in the data"
+            )
+
+
 def _split(config: Config, task: Task) -> Split:
     data = config.data
     sizes = SplitSizes(data.pool_per_class, data.train_per_class, data.validation_per_class)
     train = _examples(config, task, "train")
     validation, test = _examples(config, task, "validation"), _examples(config, task, "test")
-    return split_sites(
-        task, train, validation, test, sizes=sizes, seed=config.run.seed
-    )
+    return split_sites(task, train, validation, test, sizes=sizes, seed=config.run.seed)
 
 
 def _examples(config: Config, task: Task, part: str) -> list[Example]:
@@ -232,7 +244,7 @@ def _plan(
         words=len(vocabulary),
         settings=method.settings(),
         vocabulary_digest=vocabulary_digest(vocabulary),
-        quorum=federation.quorum_of(len(names)),
+        quorum=1 if method.centralised else federation.quorum_of(len(names)),
         staleness=federation.staleness,
         lease=federation.lease,
         refresh=federation.refresh,
@@ -240,7 +252,8 @@ def _plan(
         local_steps=method.local_steps,
         iterations=method.iterations or 100_000,
         confirm_candidates=method.confirm_candidates,
-        validate_every=max(1, steps // (_LOOKS_ON_THE_WAY + 1)),
+        validate_every=max(1, steps * method.local_steps // (_LOOKS_ON_THE_WAY + 1)),
+        looks=_LOOKS_ON_THE_WAY,
     )
 
 
@@ -266,4 +279,3 @@ def _site(
     worker = Worker(prompts.data.name, plan, objective, config.run.seed)
     tuning = 0 if limits.calls is None else limits.calls - needs.evaluation.calls
     return RunSite(worker, prompts, folder, cache, tuning)
-

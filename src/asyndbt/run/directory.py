@@ -1,18 +1,21 @@
 """A run is a directory: everything needed to resume it, and everything it found.
 
-    config.toml       the configuration, every default written out
-    events.jsonl      what happened, one JSON object a line
-    checkpoint        the coordinator after its latest decision
-    traffic.json      messages and bytes that crossed each site's border
-    result.json       the outcome; no text of any example
-    sites/NAME/       a site's own part: state, paid answers, demonstrations, tuned prompt
+config.toml       the configuration, every default written out
+events.jsonl      what happened, one JSON object a line
+checkpoint        the coordinator after its latest decision
+lock              held while a process works here
+traffic.json      messages and bytes that crossed each site's border
+result.json       the outcome; no text of any example
+sites/NAME/       a site's own part: state, paid answers, demonstrations, tuned prompt
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +73,28 @@ class RunDirectory:
         if not directory.config_file.exists():
             raise RunDirectoryError(f"{path} is not the directory of a run: no config.toml in it")
         return directory
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Keep other processes from working here meanwhile; a killed process keeps nobody out.
+
+        Raises
+        ------
+        RunDirectoryError
+            If another process is at work here.
+        """
+        # A lock of SQLite is one on every system, and ends with its process.
+        with closing(
+            sqlite3.connect(self.path / "lock", timeout=0.0, isolation_level=None)
+        ) as lock:
+            try:
+                lock.execute("BEGIN EXCLUSIVE")
+            except sqlite3.OperationalError as error:
+                raise RunDirectoryError(
+                    f"{self.path} is in use: another process is carrying this run out; wait for "
+                    "it, or stop it"
+                ) from error
+            yield
 
     @property
     def config_file(self) -> Path:

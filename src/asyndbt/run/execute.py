@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from asyndbt.config import Config, load_config
@@ -15,7 +16,7 @@ from asyndbt.federation import (
     Wire,
     restore,
 )
-from asyndbt.run.assembly import assemble
+from asyndbt.run.assembly import Assembly, assemble
 from asyndbt.run.directory import RunDirectory
 from asyndbt.run.events import Observer
 from asyndbt.run.outcome import result_of, write_site_part
@@ -66,7 +67,18 @@ def resume_run(directory: Path | str, *, observers: Sequence[Observer] = ()) -> 
 
 
 def _carry_out(config: Config, directory: RunDirectory, observers: Sequence[Observer]) -> Result:
-    assembly = assemble(config, directory)
+    with ExitStack() as open_files:
+        assembly = assemble(config, directory)
+        for site in assembly.sites.values():
+            open_files.callback(site.close)
+        open_files.enter_context(directory.claimed())
+        _work(config, directory, assembly, observers)
+    return Result(directory.path)
+
+
+def _work(
+    config: Config, directory: RunDirectory, assembly: Assembly, observers: Sequence[Observer]
+) -> None:
     config.dump(directory.config_file)
     wire, elapsed, events = Wire(), 0.0, 0
     coordinator = Coordinator(assembly.plan)
@@ -90,9 +102,6 @@ def _carry_out(config: Config, directory: RunDirectory, observers: Sequence[Obse
         write_site_part(site, tuple(result["fragment"]))
     directory.write_json("result.json", result)
     recorder.tell("result", engine.now(), **result)
-    for site in assembly.sites.values():
-        site.close()
-    return Result(directory.path)
 
 
 def _engine(config: Config, wire: Wire, elapsed: float) -> LocalEngine | VirtualEngine:

@@ -1,0 +1,1 @@
+"""Who carries the messages, and what time it is."""

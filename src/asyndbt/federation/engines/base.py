@@ -74,5 +74,3 @@ class Engine(Protocol):
             any of that work is sent: the moment to write a checkpoint.
         """
         ...
-
-

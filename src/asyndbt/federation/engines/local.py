@@ -87,7 +87,9 @@ class LocalEngine:
         deadline = coordinator.deadline()
         wait = None if deadline is None else max(0.0, deadline - self.now())
         try:
-            item = inbox.get_nowait() if inbox.qsize() else await asyncio.wait_for(inbox.get(), wait)
+            item = (
+                inbox.get_nowait() if inbox.qsize() else await asyncio.wait_for(inbox.get(), wait)
+            )
         except TimeoutError:
             coordinator.advance(self.now())
             return

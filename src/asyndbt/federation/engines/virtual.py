@@ -17,7 +17,7 @@ import numpy as np
 
 from asyndbt.federation.coordinator import Coordinator
 from asyndbt.federation.engines.base import Site, Wire
-from asyndbt.federation.messages import Assignment, Join, Message
+from asyndbt.federation.messages import Assignment, Join, Message, Report
 
 __all__ = ["Delays", "VirtualEngine"]
 
@@ -86,7 +86,7 @@ class VirtualEngine:
     def __init__(self, delays: Delays, wire: Wire | None = None, elapsed: float = 0.0) -> None:
         self.wire = wire or Wire()
         self._delays, self._now = delays, elapsed
-        self._events: list[tuple[float, int, Message]] = []
+        self._events: list[tuple[float, int, int, Message]] = []
         self._order = itertools.count()
 
     def now(self) -> float:
@@ -135,7 +135,9 @@ class VirtualEngine:
         self._push(arrival, report)
 
     def _push(self, when: float, message: Message) -> None:
-        heapq.heappush(self._events, (when, next(self._order), message))
+        # Of things at the same moment the order is that of the work, also after a resume.
+        work = message.id if isinstance(message, Report) else 0
+        heapq.heappush(self._events, (when, work, next(self._order), message))
 
     def _next(self, coordinator: Coordinator) -> None:
         """Move the clock to the next arrival or the end of a lease, whichever is first."""
@@ -145,7 +147,7 @@ class VirtualEngine:
             self._now = deadline
             coordinator.advance(deadline)
         elif self._events:
-            self._now, _, message = heapq.heappop(self._events)
+            self._now, _, _, message = heapq.heappop(self._events)
             coordinator.receive(self.wire.carry(message, "out"), self._now)
         else:
             raise RuntimeError("no site is left to wait for, and the run is not done")

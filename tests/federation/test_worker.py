@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from asyndbt.federation import Plan, Score, Spent, TabularObjective, TestScores, Worker, encode
+from asyndbt.federation.messages import (
+    Assignment,
+    Confirm,
+    ConfirmDone,
+    Evaluate,
+    EvaluateDone,
+    LowerDone,
+    LowerRound,
+    Report,
+    Step,
+    StepDone,
+)
+from asyndbt.lm import BudgetExhausted, Limits, Usage
+from asyndbt.optim import Settings, Shape, TabularProblem
+
+SHAPE = Shape(2, 4, 2, 3)
+SETTINGS = Settings(draws=3, batch_size=2, eta_p=0.3, eta_q=0.3, window=50)
+PER_STEP = 6
+
+
+def worker(
+    *, limit: int | None = None, settings: Settings = SETTINGS, seed: int = 0, **changes: Any
+) -> Worker:
+    problem = TabularProblem(SHAPE, workers=1, queries=4, seed=2)
+    plan = Plan(sites=("north",), positions=2, words=4, settings=settings, **changes)
+    return Worker("north", plan, TabularObjective(problem, 0, limit), seed)
+
+
+def step(number: int, local_steps: int = 1) -> Step:
+    z = np.random.default_rng(number).dirichlet(np.ones(4), size=2)
+    pull = np.random.default_rng([number, 1]).normal(size=(2, 4)) * 0.1
+    return Step(site="north", id=number, iteration=number, z=z, pull=pull, local_steps=local_steps)
+
+
+def lower(number: int) -> LowerRound:
+    point, z = (np.random.default_rng([number, k]).dirichlet(np.ones(4), size=2) for k in (0, 1))
+    return LowerRound(site="north", id=number, iteration=1, point=point, z=z, rho=np.zeros((2, 4)))
+
+
+def confirm(number: int) -> Confirm:
+    table = np.array([[0, 0], [1, 3], [2, 2]], dtype=np.int64)
+    return Confirm(site="north", id=number, iteration=9, candidates=table)
+
+
+def evaluate(number: int) -> Evaluate:
+    return Evaluate(site="north", id=number, iteration=9, fragment=np.array([1, 3], dtype=np.int64))
+
+
+def done(whose: Worker, work: Assignment) -> Report:
+    return asyncio.run(whose.handle(work))
+
+
+def calls(whose: Worker) -> int:
+    return whose.objective.spent().calls
+
+
+KINDS = {"step": step, "lower": lower, "confirm": confirm, "evaluate": evaluate}
+
+
+@pytest.mark.parametrize("estimator", ["regression", "reinforce"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_work_asked_twice_is_answered_twice_and_done_once(
+    kind: str, estimator: Any
+) -> None:
+    site = worker(settings=Settings(estimator=estimator, draws=3, batch_size=2))
+    done(site, step(1))
+    first = done(site, KINDS[kind](2))
+    paid, state = calls(site), site.state()
+    again = done(site, KINDS[kind](2))
+    assert encode(again) == encode(first)
+    assert calls(site) == paid
+    assert site.state() == state
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SETTINGS,
+        Settings(estimator="reinforce", step="adam", draws=3, batch_size=2, eta_p=0.01, eta_q=0.01),
+        Settings(estimator="reinforce", step="projection", draws=3, batch_size=2, eta_p=0.1),
+    ],
+)
+@pytest.mark.parametrize("stop", [0, 1, 3, 6])
+def test_a_restored_worker_goes_on_bit_for_bit(settings: Settings, stop: int) -> None:
+    works = [step(1), step(2), lower(3), step(4), confirm(5), evaluate(6)]
+    whole, first, second = (worker(settings=settings, validate_every=2) for _ in range(3))
+    expected = [encode(done(whole, work)) for work in works]
+    for work in works[:stop]:
+        done(first, work)
+    second.restore(first.state())
+    assert second.state() == first.state()
+    if stop:
+        assert encode(done(second, works[stop - 1])) == expected[stop - 1], "asked again"
+        assert calls(second) == calls(first)
+    assert [encode(done(second, work)) for work in works[stop:]] == expected[stop:]
+    assert second.state() == whole.state()
+    assert np.array_equal(second.demonstrations, whole.demonstrations)
+
+
+def test_local_steps_are_steps() -> None:
+    """Three steps in one piece of work move like three pieces with the same z and pull."""
+    together, apart = worker(), worker()
+    report = done(together, step(1, local_steps=3))
+    for number in (1, 2, 3):
+        work = step(1)
+        done(apart, Step(**{**_fields(work), "id": number}))
+    assert isinstance(report, StepDone)
+    assert report.p.tobytes() == apart.p.tobytes()
+    assert together.q.tobytes() == apart.q.tobytes()
+    assert report.spent.calls == 3 * PER_STEP
+
+
+def _fields(message: Any) -> dict[str, Any]:
+    return {name: getattr(message, name) for name in message.__dataclass_fields__}
+
+
+def test_a_worker_stops_within_its_limit_and_says_so() -> None:
+    site = worker(limit=2 * PER_STEP + 1)
+    reports = [done(site, step(number)) for number in (1, 2, 3)]
+    assert [report.exhausted for report in reports if isinstance(report, StepDone)] == [
+        False,
+        True,
+        True,
+    ]
+    assert calls(site) == 2 * PER_STEP
+
+
+def test_steps_that_no_longer_fit_are_left_out_of_a_piece_of_work() -> None:
+    site = worker(limit=2 * PER_STEP)
+    report = done(site, step(1, local_steps=5))
+    assert isinstance(report, StepDone)
+    assert report.exhausted
+    assert report.spent.calls == 2 * PER_STEP
+    before = site.p.copy()
+    done(site, step(2))
+    assert np.array_equal(site.p, before), "nothing asked, nothing moved"
+
+
+@pytest.mark.parametrize(
+    ("local_steps", "looks"),
+    [(1, [0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0]), (2, [0, 1, 1, 0, 1, 0, 0])],
+)
+def test_looks_at_validation_come_every_so_many_steps_and_no_more_than_agreed(
+    local_steps: int, looks: list[int]
+) -> None:
+    site = worker(validate_every=3, looks=3)
+    seen = []
+    for number in range(1, len(looks) + 1):
+        report = done(site, step(number, local_steps))
+        assert isinstance(report, StepDone)
+        seen.append(report.validation.n)
+    assert seen == looks
+
+
+def test_a_look_that_is_not_due_is_not_taken_when_no_step_could_be_done() -> None:
+    site = worker(limit=3 * PER_STEP, validate_every=3)
+    reports = [done(site, step(number)) for number in range(1, 6)]
+    assert [r.validation.n for r in reports if isinstance(r, StepDone)] == [0, 0, 1, 0, 0]
+
+
+class Broke:
+    """An objective whose first look at the budget was too hopeful."""
+
+    shape, counts = SHAPE, (4, 1, 1)
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def affords_step(self, prompts: int) -> bool:
+        return True
+
+    def spent(self) -> Spent:
+        return Spent(calls=7)
+
+    async def losses(self, words: Any, demonstrations: Any, queries: Any) -> Any:
+        self.asked += 1
+        raise BudgetExhausted(Usage(calls=6), Limits(calls=1))
+
+    async def validate(self, words: Any, demonstrations: Any) -> Score:
+        return Score()
+
+    async def test(self, words: Any, demonstrations: Any, rng: Any) -> TestScores:
+        return TestScores(Score(), Score(), Score())
+
+    def state(self) -> dict[str, int]:
+        return {}
+
+    def restore(self, state: Mapping[str, int]) -> None: ...
+
+
+@pytest.mark.parametrize("estimator", ["regression", "reinforce"])
+def test_a_budget_that_ends_in_the_middle_counts_as_exhausted(estimator: Any) -> None:
+    settings = Settings(estimator=estimator)
+    plan = Plan(sites=("north",), positions=2, words=4, settings=settings)
+    objective = Broke()
+    site = Worker("north", plan, objective, 0)
+    report = done(site, step(1, local_steps=4))
+    assert isinstance(report, StepDone)
+    assert report.exhausted
+    assert report.spent.calls == 7
+    assert objective.asked == 1, "not tried again"
+    assert np.array_equal(report.p, np.full((2, 4), 0.25))
+    assert isinstance(done(site, lower(2)), LowerDone)
+    assert isinstance(done(site, confirm(3)), ConfirmDone)
+    assert isinstance(done(site, evaluate(4)), EvaluateDone)
+
+
+def test_draws_hang_on_the_seed_and_the_sites_name() -> None:
+    one, same, other = worker(), worker(), worker(seed=1)
+    for site in (one, same, other):
+        done(site, step(1))
+    assert one.state() == same.state()
+    assert one.p.tobytes() != other.p.tobytes()
+
+
+def test_every_training_query_is_asked_once_before_any_is_asked_again() -> None:
+    seen: list[int] = []
+    site = worker()
+    original = site.objective.losses
+
+    async def losses(words: Any, demonstrations: Any, queries: Any) -> Any:
+        seen.extend(queries.tolist())
+        return await original(words, demonstrations, queries)
+
+    site.objective.losses = losses  # type: ignore[method-assign]
+    for number in range(1, 7):
+        done(site, step(number))
+    rounds = [sorted(seen[start : start + 4]) for start in range(0, 12, 4)]
+    assert rounds == [[0, 1, 2, 3]] * 3
+
+
+def test_the_settled_demonstrations_are_the_option_that_validates_best() -> None:
+    site = worker()
+    for number in range(1, 4):
+        done(site, step(number))
+    report = done(site, evaluate(9))
+    assert isinstance(report, EvaluateDone)
+    problem = TabularProblem(SHAPE, workers=1, queries=4, seed=2)
+    fragment = np.eye(4)[[1, 3]]
+
+    def loss(demonstrations: Any) -> float:
+        return problem.expected_loss(0, fragment, np.eye(3)[demonstrations])
+
+    assert loss(site.demonstrations) <= loss(site.q.argmax(axis=1))
+    assert report.tuned.loss == report.validation.loss
