@@ -158,7 +158,7 @@ async def halving_search(
     assert calls is not None
     count = looks * 2 ** (rounds - 1)
     proposer = RandomProposer(objective.shape, seed)
-    pairs = [proposer.propose() for _ in range(count)]
+    pairs: list[Pair] = [proposer.propose() for _ in range(count)]
     order = np.random.default_rng([seed, 102]).permutation(objective.counts[0])
     first = max(1, calls // rounds // count)
     sums, seen = np.zeros(count), 0
@@ -172,7 +172,7 @@ async def halving_search(
             alive = alive[np.argsort(sums[alive], kind="stable")[: alive.size // 2]]
     scores = [await objective.validate(*pairs[k]) for k in alive]
     best = min(range(alive.size), key=lambda k: (not scores[k].n, scores[k].loss))
-    return pairs[alive[best]]
+    return pairs[int(alive[best])]
 
 
 async def _losses(objective: PromptObjective, pairs: list[Pair], queries: IntArray) -> FloatArray:

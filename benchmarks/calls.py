@@ -34,9 +34,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from baselines import Pair, RandomProposer, Search, TpeProposer, affords, objective_of
-from common import map_jobs, parse_changes, parser, site_tables, table, write_results
-from probe import Probe
 
 from asyndbt import Config
 from asyndbt.cli.demo import demo_values
@@ -44,8 +41,14 @@ from asyndbt.federation import PromptObjective, Worker
 from asyndbt.federation.messages import Step, StepDone
 from asyndbt.optim import read_out, uniform_rows
 from asyndbt.pocket import TASKS, dataset
+from asyndbt.pocket.datasets import SIZES
 from asyndbt.run.assembly import assemble
 from asyndbt.run.directory import RunDirectory
+from baselines import RandomProposer, Search, TpeProposer, affords, objective_of
+from common import map_jobs, parse_changes, parser, table, write_results
+from curves import Track, checkpoints, first, mean_curve
+from probe import Probe
+from rows import site_tables
 
 LOOKS = 5
 SHARE = 0.95
@@ -65,8 +68,6 @@ GRID: dict[str, dict[str, Any]] = {
 }
 """Step form and step sizes of p / q; the gradients of `reinforce` scale with N and V."""
 
-Curve = list[tuple[int, float]]
-
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -79,20 +80,13 @@ class Job:
     changes: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Track:
-    """Accuracies (per cent) by calls, and the plain prompt's."""
-
-    plain: float
-    curve: Curve
-
-
 def work(job: Job, folder: Path) -> Track:
     """Trace one method."""
     known = TASKS[job.task]
     site = known.sites[job.seed % len(known.sites)]
-    splits = ("train", "validation", "test")
-    rows = {split: dataset(job.task, split) for split in splits}
+    rows: dict[str, list[dict[str, str]]] = {}
+    for split in SIZES:
+        rows[split] = dataset(job.task, split)
     settings = GRID.get(job.method.removeprefix("reinforce "), {})
     # Beside the calls looked at, the run needs room for what it keeps back and never uses.
     values = {
@@ -113,14 +107,6 @@ def work(job: Job, folder: Path) -> Track:
         return asyncio.run(trace_search(objective_of(ready), Probe(ready), job))
     finally:
         ready.close()
-
-
-def checkpoints(calls: int) -> list[int]:
-    """Numbers of calls at which to look: every 100, above 2,000 each 5 % more than the last."""
-    marks = list(range(100, min(calls, 2_000) + 1, 100))
-    while marks[-1] * 1.05 <= calls:
-        marks.append(int(marks[-1] * 1.05))
-    return marks
 
 
 async def trace_worker(worker: Worker, probe: Probe, calls: int) -> Track:
@@ -158,25 +144,6 @@ async def trace_search(objective: PromptObjective, probe: Probe, job: Job) -> Tr
             curve.append((spent, await probe.accuracy(pair)))
             marks = [mark for mark in marks if mark > spent]
     return Track(await probe.plain(), curve)
-
-
-def mean_curve(tracks: list[Track], marks: list[int]) -> list[float]:
-    """Mean over seeds at the checkpoints: the latest value not later, the plain prompt's before."""
-    rows = []
-    for track in tracks:
-        known = np.array([0, *(calls for calls, _ in track.curve)])
-        values = np.array([track.plain, *(accuracy for _, accuracy in track.curve)])
-        rows.append(values[np.searchsorted(known, marks, side="right") - 1])
-    return [float(value) for value in np.mean(rows, axis=0)]
-
-
-def first(curve: list[float], marks: list[int], level: float, limit: int) -> int | None:
-    """First checkpoint at the level from which on the curve, to its end, is there on average."""
-    own = [value for mark, value in zip(marks, curve, strict=True) if mark <= limit]
-    for index, value in enumerate(own):
-        if value >= level and float(np.mean(own[index:])) >= level:
-            return marks[index]
-    return None
 
 
 def main() -> None:

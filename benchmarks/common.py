@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
@@ -42,7 +42,6 @@ __all__ = [
     "parser",
     "run_once",
     "run_pocket",
-    "site_tables",
     "table",
     "write_results",
 ]
@@ -107,34 +106,6 @@ def run_once(task: str, config: Config) -> Outcome:
         stop_reason=data["stop_reason"],
         seconds=time.perf_counter() - started,
     )
-
-
-def site_tables(
-    rows: Mapping[str, Iterable[Mapping[str, str]]], sites: Sequence[str], folder: Path
-) -> dict[str, dict[str, str]]:
-    """Write the rows of some sites to files and return the tables ``[data.sites.NAME]``.
-
-    Parameters
-    ----------
-    rows : mapping of str to rows
-        By split (train, validation, test), with the column ``site``.
-    sites : sequence of str
-        Sites to write; rows of others are left out.
-    folder : Path
-    """
-    tables: dict[str, dict[str, str]] = {site: {} for site in sites}
-    for split, content in rows.items():
-        lines: dict[str, list[str]] = {site: [] for site in sites}
-        for row in content:
-            if row["site"] in lines:
-                kept = {key: value for key, value in row.items() if key != "site"}
-                lines[row["site"]].append(json.dumps(kept))
-        for site in sites:
-            path = folder / site / f"{split}.jsonl"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("\n".join(lines[site]) + "\n", encoding="utf-8")
-            tables[site][split] = str(path.resolve())
-    return tables
 
 
 # ---------------------------------------------------------------------- jobs
@@ -231,7 +202,7 @@ def write_results(
         As the command was given.
     """
     about = {
-        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": _commit(),
         "versions": {
             "python": platform.python_version(),

@@ -23,6 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from asyndbt import Config
+from asyndbt.cli.demo import demo_values
+from asyndbt.config import MethodConfig
+from asyndbt.pocket import TASKS, dataset
 from common import (
     Outcome,
     differences,
@@ -31,18 +35,12 @@ from common import (
     parse_changes,
     parser,
     run_once,
-    site_tables,
     table,
     write_results,
 )
-
-from asyndbt import Config
-from asyndbt.cli.demo import demo_values
-from asyndbt.config import MethodConfig
-from asyndbt.pocket import TASKS, dataset
+from rows import site_tables, training_rows
 
 POOL = 20
-_MOST_SEEDS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,33 +80,6 @@ def work(job: Job, folder: Path) -> Outcome:
         "run": {"seed": job.seed, "dir": str(folder / "run")},
     }
     return run_once(job.task, Config.from_dict(values).override(job.changes))
-
-
-def training_rows(task: str, per_class: int) -> list[dict[str, str]]:
-    """Training rows of as many data seeds as give every site this many of every class.
-
-    Texts of the validation and test splits, and repeats, are left out.
-    """
-    taken = {
-        _text(row)
-        for split in ("validation", "test")
-        for row in dataset(task, split)  # type: ignore[arg-type]
-    }
-    rows: list[dict[str, str]] = []
-    known = TASKS[task]
-    for seed in range(_MOST_SEEDS):
-        for row in dataset(task, "train", seed):
-            if _text(row) not in taken:
-                taken.add(_text(row))
-                rows.append(row)
-        counts = Counter((row["site"], row["label"]) for row in rows)
-        if min(counts[site, label] for site in known.sites for label in known.labels) >= per_class:
-            return rows
-    raise RuntimeError(f"{task}: no {per_class} different rows of every class and site")
-
-
-def _text(row: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(row[key] for key in sorted(row) if key.startswith("text"))
 
 
 def main() -> None:

@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
-from baselines import Pair, objective_of
 
 from asyndbt.federation import Needs, PromptObjective, Score, SitePrompts
 from asyndbt.lm import AnswerCache, Budget, Gateway, Limits, Usage
 from asyndbt.run.assembly import RunSite
+from baselines import Pair, objective_of
 
 __all__ = ["Probe"]
 

@@ -27,6 +27,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from asyndbt.cli.demo import demo_config
+from asyndbt.federation import PromptObjective, Score, TestScores
+from asyndbt.run.assembly import RunSite, assemble
+from asyndbt.run.directory import RunDirectory
 from baselines import RandomProposer, Search, affords, halving_search, objective_of, test
 from common import (
     Outcome,
@@ -39,11 +43,6 @@ from common import (
     table,
     write_results,
 )
-
-from asyndbt.cli.demo import demo_config
-from asyndbt.federation import PromptObjective, TestScores
-from asyndbt.run.assembly import RunSite, assemble
-from asyndbt.run.directory import RunDirectory
 
 METHODS = ("asyndbt", "cendbt", "random search", "best of random")
 TESTED = 360
@@ -85,7 +84,7 @@ def search_all(job: Job, changes: Mapping[str, Any], folder: Path) -> Outcome:
         site.close()
 
     def pooled(kind: str) -> float:
-        parts = [getattr(score, kind) for score in scores]
+        parts: list[Score] = [getattr(score, kind) for score in scores]
         return 100 * sum(part.correct for part in parts) / sum(part.n for part in parts)
 
     return Outcome(

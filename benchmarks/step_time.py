@@ -31,12 +31,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import map_jobs, parser, table, write_results
-from engines import Bench, Enough
 
 from asyndbt.federation import Coordinator, Delays, Plan, TabularObjective, VirtualEngine, Worker
 from asyndbt.federation.engines.base import Site
 from asyndbt.optim import Settings, Shape, TabularProblem
+from common import map_jobs, parser, table, write_results
+from engines import Bench, Enough
 
 SITES, SLOW = 8, 10.0
 LAST = f"site-{SITES}"

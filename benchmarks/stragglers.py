@@ -25,9 +25,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import estimate, map_jobs, parse_changes, parser, table, write_results
-from engines import Bench, Enough, finished
-from probe import Probe
 
 from asyndbt import Config
 from asyndbt.cli.demo import demo_values
@@ -43,6 +40,9 @@ from asyndbt.optim import IntArray, Settings, Shape, TabularProblem, read_out
 from asyndbt.pocket import TASKS
 from asyndbt.run.assembly import assemble
 from asyndbt.run.directory import RunDirectory
+from common import estimate, map_jobs, parse_changes, parser, table, write_results
+from engines import Bench, Enough, finished
+from probe import Probe
 
 SITES, SLOW = 8, 10.0
 LEVELS = (0.5, 0.75, 0.9, 0.95)
@@ -117,7 +117,7 @@ def pocket(job: Job, folder: Path) -> Setting:
     def look(name: str, words: IntArray, shown: IntArray) -> float:
         key = (name, words.tobytes(), shown.tobytes())
         if key not in memory:
-            # Inside the engine's loop already; the pocket model never suspends, so one send ends it.
+            # Inside the engine's loop already, and the pocket model never suspends.
             memory[key] = finished(probes[name].score((words, shown))).loss
         return memory[key]
 
@@ -177,7 +177,7 @@ def main() -> None:
     text = "\n".join(
         [
             f"# Stragglers: {SITES} sites, one {SLOW:g} times slower, virtual clock\n",
-            f"{args.task}, {args.seeds} seeds. Virtual seconds to a validation loss, and in brackets "
+            f"{args.task}, {args.seeds} seeds. Virtual seconds to a validation loss, in brackets "
             "how many times faster than synchronous (ratio of the mean times):\n",
             table(head, rows),
             "Goal: asynchronous at least 3 times faster.",

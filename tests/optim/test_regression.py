@@ -141,9 +141,9 @@ def test_failures_and_zeros_stay_finite():
     mixed.losses[0, 2] = np.nan
     for batches in ([], [failed], [good, failed, mixed]):
         state = learnt(estimator, SHAPE, *batches)
-        gradient, doubt = estimator.gradient(state, p, q), estimator.uncertainty(state)
-        for array in (gradient.p, gradient.q, doubt.p, doubt.q):
-            assert np.isfinite(array).all()
+        gradient = estimator.gradient(state, p, q)
+        assert np.isfinite(gradient.p).all()
+        assert np.isfinite(gradient.q).all()
     assert len(state["words"]) == 5
     assert not estimator.gradient(learnt(estimator, SHAPE, failed), p, q).p.any()
 
@@ -156,9 +156,9 @@ def test_policies_may_be_missing(shape):
     words, demonstrations = sample_rows(p, 6, rng), sample_rows(q, 6, rng)
     evaluations = Evaluations(words, demonstrations, np.arange(2), rng.normal(size=(6, 2)))
     state = learnt(estimator, shape, evaluations, evaluations)
-    gradient, doubt = estimator.gradient(state, p, q), estimator.uncertainty(state)
-    assert gradient.p.shape == doubt.p.shape == p.shape
-    assert gradient.q.shape == doubt.q.shape == q.shape
+    gradient = estimator.gradient(state, p, q)
+    assert gradient.p.shape == p.shape
+    assert gradient.q.shape == q.shape
     assert estimator.predict(state, words, demonstrations).shape == (6,)
 
 
@@ -186,15 +186,16 @@ def test_predicts_losses_of_combinations_it_has_not_seen():
     np.testing.assert_allclose(estimator.predict(state, words, demonstrations), truth, atol=0.2)
 
 
-def test_uncertainty_covers_the_truth_and_falls_with_evaluations():
-    # Differences from the row's mean: the model leaves the common level of a row undetermined.
-    problem = TabularProblem(SHAPE, interaction=0.0, noise=0.3)
-    p, q = uniform_rows(2, 4), uniform_rows(1, 3)
-    estimator = Regression(Settings(ridge=0.1, shared_words=0.0, discount=1.0))
-    few = estimator.uncertainty(learnt(estimator, SHAPE, evaluate(problem, p, q, 8)))
-    state = learnt(estimator, SHAPE, evaluate(problem, p, q, 200))
-    many = estimator.uncertainty(state)
-    assert (many.p < few.p).all()
-    exact = problem.exact_gradient(0, p, q).p
-    error = estimator.gradient(state, p, q).p - exact + exact.mean(axis=1, keepdims=True)
-    assert (np.abs(error) < 4 * many.p).all()
+def test_a_word_that_another_position_has_is_no_longer_worth_choosing():
+    """The loss falls by one if word 0 occurs at all, however often: once it is chosen, no more."""
+    rng = np.random.default_rng(0)
+    shape = Shape(2, 5, 0, 0)
+    estimator = Regression(Settings(ridge=0.1, shared_words=10.0))
+    words = sample_rows(uniform_rows(2, 5), 300, rng)
+    losses = -(words == 0).any(axis=1).astype(float)[:, None]
+    drawn = Evaluations(words, np.empty((300, 0), dtype=np.int64), np.arange(1), losses)
+    state = learnt(estimator, shape, drawn)
+    undecided = estimator.gradient(state, uniform_rows(2, 5), np.empty((0, 0))).p
+    assert (undecided.argmin(axis=1) == 0).all()
+    decided = estimator.gradient(state, np.array([[1.0, 0, 0, 0, 0], [0.2] * 5]), np.empty((0, 0))).p
+    assert abs(decided[1, 0] - decided[1, 1:].mean()) < 0.3 * abs(undecided[1, 0])

@@ -42,7 +42,7 @@ CLUED_DIMS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "topic": ("sports-finance", "science-cooking", "finance-cooking"),
         "telecom": ("plane", "lifecycle"),
         "entailment": ("hedge", "frequency"),
-        "paraphrase": ("place", "time"),
+        "paraphrase": ("mood",),
     }
 )
 """Dims whose clue words are in the fragment vocabulary."""
@@ -104,7 +104,7 @@ class _World:
 
 _CLASS_BALANCE: Final = ((1.4, 1.0, 0.8, 0.8), (0.8, 1.4, 1.0, 0.8), (1.0, 0.8, 1.4, 1.4))
 _FIRST_TWO_CLUED: Final = ((3.0, 3.0, 5.0, 1.0), (3.0, 3.0, 1.0, 5.0), (3.0, 3.0, 3.0, 3.0))
-_MIDDLE_CLUED: Final = ((5.0, 3.0, 3.0, 1.0), (1.0, 3.0, 3.0, 5.0), (3.0, 3.0, 3.0, 3.0))
+_FIRST_CLUED: Final = ((6.0, 4.0, 2.0, 1.0), (6.0, 1.0, 4.0, 2.0), (6.0, 2.0, 1.0, 4.0))
 _SPREAD: Final = ((5.0, 3.0, 1.0, 1.0), (1.0, 5.0, 3.0, 1.0), (1.0, 1.0, 3.0, 5.0))
 
 _WORLDS: Final[dict[str, _World]] = {
@@ -118,7 +118,7 @@ _WORLDS: Final[dict[str, _World]] = {
     "telecom-relation": _World("telecom", "----", _FIRST_TWO_CLUED, plain=0.55, noise=0.03),
     "topic-4way": _World("topic", "-+--", _SPREAD, plain=0.45),
     "entailment": _World("entailment", "----", _FIRST_TWO_CLUED, plain=0.55, noise=0.05),
-    "paraphrase": _World("paraphrase", "----", _MIDDLE_CLUED, plain=0.55, noise=0.04),
+    "paraphrase": _World("paraphrase", "----", _FIRST_CLUED, plain=0.55, noise=0.02),
 }
 
 

@@ -12,17 +12,21 @@ import argparse
 import json
 import statistics
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from asyndbt.pocket.bench import FRAGMENT_WORDS, Bench, Demonstrations, Words
 from asyndbt.pocket.datasets import TASKS, fragment_vocabulary
-from asyndbt.pocket.grammar import false_clues, true_clues
+from asyndbt.pocket.grammar import Item, false_clues, true_clues
 from asyndbt.pocket.lexicon import ARBITRARY_LABELS
 
 __all__ = ["COLUMNS", "landscape"]
 
 CLUE_WORDS: Final = 8
+
+Candidates = dict[str, list[Demonstrations]]
+"""Demonstrations to choose from, by site."""
 
 
 # ------------------------------------------------------------------ figures
@@ -74,40 +78,51 @@ def _fragments(bench: Bench) -> dict[str, float]:
 def _best(bench: Bench) -> dict[str, float]:
     """Best of random draws, and the best known prompts of one kind and of both kinds."""
     vocabulary, sites = fragment_vocabulary(), bench.task.sites
-    random_fragment = bench.best_fragment(
-        [bench.fragment(vocabulary) for _ in range(bench.best_of // 2)]
-    )
-    fragment = bench.best_fragment([bench.fragment(bench.clues_to_tell()) for _ in range(6)])
-    shots = {site: [bench.demonstrations(site) for _ in range(bench.best_of)] for site in sites}
-    known = {
-        site: [bench.demonstrations(site, wanted=bench.is_telling) for _ in range(bench.best_of)]
+    random = [bench.fragment(vocabulary) for _ in range(bench.best_of // 2)]
+    clues = [bench.fragment(bench.clues_to_tell()) for _ in range(6)]
+    shots: Candidates = {site: _candidates(bench, site) for site in sites}
+    known: Candidates = {
+        site: shots[site]
+        + _candidates(bench, site, bench.is_telling)
+        + _candidates(bench, site, bench.is_needed)
         for site in sites
     }
-    needed = {
-        site: [bench.demonstrations(site, wanted=bench.is_needed) for _ in range(bench.best_of)]
-        for site in sites
-    }
-
-    def best(candidates: dict[str, list[Demonstrations]], words: Words) -> float:
-        return bench.over_sites(
-            lambda site: bench.accuracy(
-                site, bench.best_demonstrations(site, candidates[site], words), words
-            )
-        )
-
-    both = {site: known[site] + needed[site] for site in sites}
     return {
-        "best demos": best(shots, ()),
-        "best known demos": best(known, ()),
-        "best fragment": bench.over_sites(lambda site: bench.accuracy(site, (), random_fragment)),
-        "best known fragment": bench.over_sites(lambda site: bench.accuracy(site, (), fragment)),
+        "best demos": _tuned(bench, shots, ())[1],
+        "best known demos": _tuned(bench, known, ())[1],
+        "best fragment": _told(bench, random)[1],
+        "best known fragment": _told(bench, random + clues)[1],
         "random both": bench.over_draws(
             lambda site: bench.accuracy(
                 site, bench.demonstrations(site), bench.fragment(vocabulary)
             )
         )[0],
-        "best known both": best(both, fragment),
+        "best known both": max(
+            _tuned(bench, known, words)
+            for words in (_told(bench, clues)[0], _told(bench, random + clues)[0])
+        )[1],
     }
+
+
+def _candidates(
+    bench: Bench, site: str, wanted: Callable[[Item], bool] = lambda item: True
+) -> list[Demonstrations]:
+    return [bench.demonstrations(site, wanted=wanted) for _ in range(bench.best_of)]
+
+
+def _tuned(bench: Bench, candidates: Candidates, words: Words) -> tuple[float, float]:
+    """Validation and test accuracy of each site's best demonstrations with a given fragment."""
+    chosen = {site: bench.best_demonstrations(site, candidates[site], words) for site in candidates}
+    validation = bench.over_sites(
+        lambda site: bench.accuracy(site, chosen[site], words, split="validation")
+    )
+    return validation, bench.over_sites(lambda site: bench.accuracy(site, chosen[site], words))
+
+
+def _told(bench: Bench, candidates: Sequence[Words]) -> tuple[Words, float]:
+    """Fragment with the best validation accuracy, and its test accuracy."""
+    words = bench.best_fragment(candidates)
+    return words, bench.over_sites(lambda site: bench.accuracy(site, (), words))
 
 
 _FIGURES: Final = (_plain, _demonstrations, _arbitrary, _fragments, _best)
@@ -136,7 +151,7 @@ COLUMNS: Final = (
 
 
 def landscape(name: str, rows: int = 60, draws: int = 16, best_of: int = 48) -> dict[str, float]:
-    """All figures of one demo task, in per cent.
+    """Measure all figures of one demo task, in per cent.
 
     Parameters
     ----------

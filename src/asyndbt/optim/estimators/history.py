@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from asyndbt.optim.types import Evaluations, FloatArray, IntArray, Shape
 
-__all__ = ["History", "bags_of_words", "gather", "matches", "one_hot"]
+__all__ = ["History", "gather", "matches", "words_present"]
 
 _UNUSED = -1
 
@@ -113,11 +113,11 @@ def matches(left: IntArray, right: IntArray) -> FloatArray:
     return counts.astype(np.float64)
 
 
-def bags_of_words(words: IntArray, vocabulary: int) -> NDArray[np.float32]:
-    """Return (n, N) how often each word is drawn; small integers, exact in single precision."""
-    counts = np.zeros((words.shape[0], vocabulary), dtype=np.float32)
-    np.add.at(counts, (np.arange(words.shape[0])[:, None], words), 1.0)
-    return counts
+def words_present(words: IntArray, vocabulary: int) -> NDArray[np.float32]:
+    """Return (n, N) indicators of the words drawn at any position; exact in single precision."""
+    present = np.zeros((words.shape[0], vocabulary), dtype=np.float32)
+    present[np.arange(words.shape[0])[:, None], words] = 1.0
+    return present
 
 
 def gather(drawn: IntArray, weights: FloatArray, shape: tuple[int, ...]) -> FloatArray:
@@ -125,18 +125,3 @@ def gather(drawn: IntArray, weights: FloatArray, shape: tuple[int, ...]) -> Floa
     gathered = np.zeros(shape)
     np.add.at(gathered, (np.arange(shape[0]), drawn), weights[:, None])
     return gathered
-
-
-def one_hot(drawn: IntArray, columns: int) -> FloatArray:
-    """Return (n, rows, columns) indicators."""
-    indicators: FloatArray = (drawn[:, :, None] == np.arange(columns)).astype(np.float64)
-    return indicators
-
-
-def _stack(old: NDArray[np.generic], new: NDArray[np.generic], filler: float) -> FloatArray:
-    """Return `new` below `old`, the narrower one filled up with `filler`."""
-    width = max(old.shape[1], new.shape[1])
-    stacked = np.full((old.shape[0] + new.shape[0], width), filler)
-    stacked[: old.shape[0], : old.shape[1]] = old
-    stacked[old.shape[0] :, : new.shape[1]] = new
-    return stacked

@@ -9,12 +9,14 @@ evaluations so far, older ones discounted. Every answer that was paid for is use
 There are fewer evaluations than features (M N + U V goes up to 10,000), so it is solved in its
 dual form, as a Gaussian process: the loss of a drawn prompt, averaged over its queries, is
 
-    y_s = mean_b o_b + sum_i (e_{i, j_si} + r_{j_si}) + sum_u d_{u, k_su} + noise_s
+    y_s = mean_b o_b + sum_i e_{i, j_si} + sum_{j in prompt s} r_j + sum_u d_{u, k_su} + noise_s
 
 with independent effects of prior variance 1 for a word at its position (e) and a candidate in its
-slot (d), `shared_words` for what a word does at every position (r), a nearly flat prior for the
-offset o_b of a query, and noise of variance ``ridge / (answered queries * discount^age)``. The
-offsets do what a baseline does for a policy gradient: draws are compared on the same queries.
+slot (d), `shared_words` for what a word does wherever it stands, once however often it stands
+there (r), a nearly flat prior for the offset o_b of a query, and noise of variance
+``ridge / (answered queries * discount^age)``. The offsets do what a baseline does for a policy
+gradient: draws are compared on the same queries. That a word counts once makes its main effect at
+one position vanish as another position settles on it, so the positions choose different words.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from asyndbt.optim.estimators.history import History, bags_of_words, gather, matches, one_hot
+from asyndbt.optim.estimators.history import History, gather, matches, words_present
 from asyndbt.optim.estimators.protocol import EstimatorState
 from asyndbt.optim.settings import Settings
 from asyndbt.optim.types import Evaluations, FloatArray, Gradient, IntArray, Shape
@@ -92,13 +94,15 @@ class Regression:
     ) -> Gradient:
         """Return the posterior mean main effects, every row centred under its policy.
 
-        ``g_ij = e_ij + r_j``, with ``e_ij = sum_s alpha_s 1{j_si = j}`` and
-        ``r_j = shared_words * sum_i e_ij``; alpha solves ``(K + R) alpha = y - mean y``.
+        ``g_ij = e_ij + r_j prod_{k != i} (1 - p_kj)``, with ``e_ij = sum_s alpha_s 1{j_si = j}``
+        and ``r_j = shared_words * sum_s alpha_s 1{j in prompt s}``; alpha solves
+        ``(K + R) alpha = y - mean y``.
         """
         history = History.from_arrays(state)
         weights = np.asarray(state["weights"], dtype=np.float64)
         own = gather(history.words, weights, p.shape)
-        effects = own + self._shared * own.sum(axis=0)
+        present = weights @ words_present(history.words, p.shape[1])
+        effects = own + self._shared * present * _absent_elsewhere(p)
         candidates = gather(history.demonstrations, weights, q.shape)
         return Gradient(
             effects - (p * effects).sum(axis=1, keepdims=True),
@@ -124,39 +128,6 @@ class Regression:
         weights = np.asarray(state["weights"], dtype=np.float64)
         return float(np.asarray(state["level"], dtype=np.float64)) + kernel @ weights
 
-    def uncertainty(self, state: Mapping[str, NDArray[np.generic]]) -> Gradient:
-        """Return posterior standard deviations of the main effects in nats, (M, N) and (U, V).
-
-        Of an effect less the mean of its row, since the level of a row is left undetermined.
-        The prior variance of an effect, 1 in the model, is set by the evaluations themselves:
-        ``(y - mean y)' (K + R)^-1 (y - mean y) / n``. Costs n^2 (M N + U V) operations: for a
-        read-out, not for every step.
-        """
-        history, shape = History.from_arrays(state), _shape(state)
-        own = one_hot(history.words, shape.words)
-        own += self._shared * own.sum(axis=1, keepdims=True)
-        slots = one_hot(history.demonstrations, shape.candidates)
-        features = np.concatenate([_contrasts(own), _contrasts(slots)], axis=1)
-        prior = np.repeat(
-            [
-                (1.0 + self._shared) * (1.0 - 1.0 / max(shape.words, 1)),
-                1.0 - 1.0 / max(shape.candidates, 1),
-            ],
-            [shape.positions * shape.words, shape.slots * shape.candidates],
-        )
-        variances, scale = prior, 1.0
-        if len(history):
-            system = self._system(history, _integer(state["updates"]), shape)
-            solved = np.linalg.solve(system.covariance, features)
-            variances = prior - (features * solved).sum(axis=0)
-            weights = np.asarray(state["weights"], dtype=np.float64)
-            scale = float(system.targets @ weights) / len(history)
-        deviations = np.sqrt(scale * np.maximum(variances, 0.0))
-        p, q = np.split(deviations, [shape.positions * shape.words])
-        return Gradient(
-            p.reshape(shape.positions, shape.words), q.reshape(shape.slots, shape.candidates)
-        )
-
     def _system(self, history: History, updates: int, shape: Shape) -> _System:
         """Return K + R and what it is solved against."""
         shares = history.query_shares()
@@ -175,8 +146,8 @@ class Regression:
         """Return (C, n) prior covariances of given prompts' summed effects with the draws'."""
         kernel = matches(words, history.words) + matches(demonstrations, history.demonstrations)
         if self._shared and shape.positions:
-            mine = bags_of_words(words, shape.words)
-            theirs = bags_of_words(history.words, shape.words)
+            mine = words_present(words, shape.words)
+            theirs = words_present(history.words, shape.words)
             kernel += self._shared * (mine @ theirs.T)
         return kernel
 
@@ -191,12 +162,12 @@ class _System:
     shares: FloatArray
 
 
-def _contrasts(features: FloatArray) -> FloatArray:
-    """Return (n, rows * columns) of (n, rows, columns), every row less its mean."""
-    draws, rows, columns = features.shape
-    centred = features - features.sum(axis=2, keepdims=True) / max(columns, 1)
-    contrasts: FloatArray = centred.reshape(draws, rows * columns)
-    return contrasts
+def _absent_elsewhere(p: FloatArray) -> FloatArray:
+    """Return (M, N) the probability that no other position draws the word."""
+    missing = np.vstack([np.ones((1, p.shape[1])), 1.0 - p, np.ones((1, p.shape[1]))])
+    before = np.cumprod(missing, axis=0)[:-2]
+    after = np.cumprod(missing[::-1], axis=0)[::-1][2:]
+    return before * after
 
 
 def _shape(state: Mapping[str, NDArray[np.generic]]) -> Shape:

@@ -1,0 +1,276 @@
+"""Interrupted and resumed is uninterrupted, byte for byte."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asyndbt.config import Config
+from asyndbt.errors import RunDirectoryError
+from asyndbt.run import Event, Result, resume_run, run_config
+from asyndbt.run.assembly import RunSite
+from asyndbt.run.directory import RunDirectory
+
+ENGINES: dict[str, dict[str, Any]] = {
+    "local": {"quorum": "majority"},
+    "virtual": {
+        "engine": "virtual",
+        "quorum": 2,
+        "staleness": 4,
+        "lease": 6.0,
+        "delays": {
+            "kind": "lognormal",
+            "slow": {"movies": 3.0},
+            "dead": {"phones": 4.5},
+            "rejoin": {"phones": 13.5},
+        },
+    },
+    "constant": {
+        "engine": "virtual",
+        "quorum": 2,
+        "refresh": "barrier",
+        "lease": 3.0,
+        "delays": {"kind": "constant", "dead": {"meals": 4.0}, "rejoin": {"meals": 8.0}},
+    },
+}
+
+
+class Stop(BaseException):
+    """What ends a session in these tests: nothing catches it."""
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(
+    data_files: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[Any, str], Path]:
+    """The directory of the run that nothing disturbed, made once for every engine."""
+    done: dict[str, Path] = {}
+
+    def directory(small: Any, engine: str) -> Path:
+        if engine not in done:
+            folder = tmp_path_factory.mktemp("whole")
+            config = small.config(federation=ENGINES[engine], run={"dir": str(folder / "run")})
+            done[engine] = run_config(config).directory
+        return done[engine]
+
+    return directory
+
+
+def same(small: Any, one: Path, other: Path) -> None:
+    assert small.outcome(one) == small.outcome(other)
+    assert small.story(one) == small.story(other)
+    assert small.paid(one) == small.paid(other)
+
+
+def interrupter(kind: str, count: int, error: type[BaseException]) -> Callable[[Event], None]:
+    """Raises at the so-manieth event of a kind."""
+    seen = 0
+
+    def observe(event: Event) -> None:
+        nonlocal seen
+        seen += event.kind == kind
+        if event.kind == kind and seen == count:
+            raise error
+
+    return observe
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("kind", "count"),
+    [
+        ("start", 1),
+        ("joined", 2),
+        ("step", 1),
+        ("step", 2),
+        ("step", 7),
+        ("step", 20),
+        ("refresh", 1),
+        ("refresh", 3),
+        ("phase", 1),
+        ("phase", 2),
+        ("phase", 3),
+        ("result", 1),
+    ],
+)
+def test_interrupted_at_an_event_and_resumed(
+    small: Any, uninterrupted: Any, engine: str, kind: str, count: int
+) -> None:
+    whole = uninterrupted(small, engine)
+    config = small.config(federation=ENGINES[engine])
+    with pytest.raises(KeyboardInterrupt):
+        run_config(config, observers=[interrupter(kind, count, KeyboardInterrupt)])
+    same(small, resume_run(config.run.dir).directory, whole)
+
+
+@pytest.mark.parametrize("engine", ["local", "virtual"])
+def test_interrupted_again_and_again(small: Any, uninterrupted: Any, engine: str) -> None:
+    config = small.config(federation=ENGINES[engine])
+    with pytest.raises(Stop):
+        run_config(config, observers=[interrupter("step", 3, Stop)])
+    for count in (1, 2, 5, 4, 3):
+        with pytest.raises(Stop):
+            resume_run(config.run.dir, observers=[interrupter("step", count, Stop)])
+    same(small, resume_run(config.run.dir).directory, uninterrupted(small, engine))
+
+
+@pytest.mark.parametrize("engine", ["local", "virtual"])
+@pytest.mark.parametrize("count", [2, 3, 11, 40])
+def test_stopped_between_a_sites_save_and_the_coordinators_checkpoint(
+    small: Any, uninterrupted: Any, monkeypatch: pytest.MonkeyPatch, engine: str, count: int
+) -> None:
+    config = small.config(federation=ENGINES[engine])
+    _stop_at(monkeypatch, RunDirectory, "write_checkpoint", count, before=True)
+    with pytest.raises(Stop):
+        run_config(config)
+    monkeypatch.undo()
+    same(small, resume_run(config.run.dir).directory, uninterrupted(small, engine))
+
+
+@pytest.mark.parametrize("engine", ["local", "virtual"])
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("count", [1, 4, 17])
+def test_stopped_around_the_saving_of_a_site(
+    small: Any,
+    uninterrupted: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    engine: str,
+    before: bool,
+    count: int,
+) -> None:
+    """The answers are paid then; asked for again they are found, and count once."""
+    config = small.config(federation=ENGINES[engine])
+    _stop_at(monkeypatch, RunSite, "save", count, before=before)
+    with pytest.raises((Stop, RuntimeError)):
+        run_config(config)
+    monkeypatch.undo()
+    same(small, resume_run(config.run.dir).directory, uninterrupted(small, engine))
+
+
+def _stop_at(
+    monkeypatch: pytest.MonkeyPatch, owner: type, method: str, count: int, *, before: bool
+) -> None:
+    original, calls = getattr(owner, method), 0
+
+    def counted(self: Any, *args: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if before and calls == count:
+            raise Stop
+        original(self, *args)
+        if calls == count:
+            raise Stop
+
+    monkeypatch.setattr(owner, method, counted)
+
+
+# ------------------------------------------------------------------ killed
+_RUN = """
+import sys
+from asyndbt.config import load_config
+from asyndbt.run import resume_run, run_config
+target = sys.argv[1]
+run_config(load_config(target)) if target.endswith(".toml") else resume_run(target)
+"""
+
+
+def killed_at(target: Path, directory: Path, step: int) -> bool:
+    """Carry the run out in a process of its own, killed once its log has that step."""
+    process = subprocess.Popen([sys.executable, "-c", _RUN, str(target)])
+    log = directory / "events.jsonl"
+    mark = f'"iteration": {step},'
+    try:
+        deadline = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline:
+            if log.exists() and mark in log.read_text("utf-8"):
+                break
+            time.sleep(0.001)
+    finally:
+        process.kill()
+    return process.wait() == -signal.SIGKILL
+
+
+def prepared(small: Any, engine: str) -> tuple[Config, Path]:
+    config, file = small.config(federation=ENGINES[engine]), small.folder / "run.toml"
+    config.dump(file)
+    return config, file
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+@pytest.mark.parametrize(("engine", "steps"), [("local", (3, 9)), ("virtual", (5, 14))])
+def test_killed_twice_and_resumed(
+    small: Any, uninterrupted: Any, engine: str, steps: tuple[int, int]
+) -> None:
+    config, file = prepared(small, engine)
+    whole = uninterrupted(small, engine)
+    assert killed_at(file, config.run.dir, steps[0])
+    assert not (config.run.dir / "result.json").exists()
+    assert killed_at(config.run.dir, config.run.dir, steps[1])
+    assert not (config.run.dir / "result.json").exists()
+    same(small, resume_run(config.run.dir).directory, whole)
+
+
+# ------------------------------------------------------------------ directories
+def test_a_directory_is_not_used_for_a_second_run(small: Any) -> None:
+    config = small.config(method={"iterations": 2})
+    first = small.outcome(run_config(config).directory)
+    with pytest.raises(RunDirectoryError, match="holds a run already: go on with 'asyndbt resume"):
+        run_config(config)
+    assert small.outcome(config.run.dir) == first
+
+
+def test_a_finished_run_is_only_read(small: Any, asked: Any) -> None:
+    done = run_config(small.config(method={"iterations": 2}))
+    before = {file: file.stat().st_mtime_ns for file in done.directory.rglob("*")}
+    requests = len(asked.prompts)
+    again = resume_run(done.directory)
+    assert isinstance(again, Result)
+    assert again.data == done.data
+    assert len(asked.prompts) == requests
+    assert {file: file.stat().st_mtime_ns for file in done.directory.rglob("*")} == before
+
+
+def test_a_directory_in_which_a_process_works_is_left_alone(small: Any) -> None:
+    config = small.config()
+    with pytest.raises(Stop):
+        run_config(config, observers=[interrupter("step", 2, Stop)])
+    paid = small.paid(config.run.dir)
+    with (
+        RunDirectory(config.run.dir).claimed(),
+        pytest.raises(RunDirectoryError, match="is in use: another process"),
+    ):
+        resume_run(config.run.dir)
+    assert small.paid(config.run.dir) == paid
+    assert resume_run(config.run.dir).data["iterations"] > 2
+
+
+def test_a_directory_without_a_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunDirectoryError, match=r"not the directory of a run: no config\.toml"):
+        resume_run(tmp_path)
+
+
+def test_a_run_that_was_moved_is_resumed_where_it_is(small: Any, uninterrupted: Any) -> None:
+    config = small.config(federation=ENGINES["local"])
+    with pytest.raises(Stop):
+        run_config(config, observers=[interrupter("step", 6, Stop)])
+    moved = small.folder / "elsewhere"
+    config.run.dir.rename(moved)
+    assert resume_run(moved).directory == moved
+    same(small, moved, uninterrupted(small, "local"))
+    assert not config.run.dir.exists()
+
+
+def test_a_checkpoint_of_other_settings_is_refused(small: Any) -> None:
+    config = small.config()
+    with pytest.raises(Stop):
+        run_config(config, observers=[interrupter("step", 2, Stop)])
+    small.config(method={"eta_p": 2.0}).dump(config.run.dir / "config.toml")
+    with pytest.raises(RunDirectoryError, match="written under other settings"):
+        resume_run(config.run.dir)
