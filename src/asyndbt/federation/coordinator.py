@@ -116,9 +116,17 @@ class Coordinator:
         return given
 
     def outstanding(self) -> list[Assignment]:
-        """Work handed out and not answered, oldest first: what a resumed engine sends again."""
+        """Work handed out and not answered, oldest first."""
         held = [member.outstanding for member in self.roster if member.outstanding is not None]
         return sorted(held, key=lambda assignment: assignment.id)
+
+    def unanswered(self) -> list[Assignment]:
+        """What a resumed engine sends again: also the work of sites given up since.
+
+        Their late answers are what brings such sites back.
+        """
+        late = [member.given_up for member in self.roster if member.given_up is not None]
+        return sorted([*self.outstanding(), *late], key=lambda assignment: assignment.id)
 
     def deadline(self) -> float | None:
         """Time at which `advance` should be called if nothing comes in before; None for never."""

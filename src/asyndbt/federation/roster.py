@@ -33,6 +33,8 @@ class Member:
         Reports of its that were refused.
     outstanding : Assignment or None
         The work it holds; at most one piece.
+    given_up : Assignment or None
+        The work it held when its lease ran out, until it is heard of again.
     sent_at : float
         When that work was handed out, seconds.
     """
@@ -47,6 +49,7 @@ class Member:
     used_at: int = 0
     strikes: int = 0
     outstanding: Assignment | None = None
+    given_up: Assignment | None = None
     sent_at: float = 0.0
     spent: Spent = field(default_factory=Spent)
 
@@ -109,7 +112,7 @@ class Roster:
 
     def take_back(self, member: Member) -> Assignment | None:
         """Note that the site holds no work any more, and return what it held."""
-        work, member.outstanding = member.outstanding, None
+        work, member.outstanding, member.given_up = member.outstanding, None, None
         self.busy -= work is not None
         return work
 
@@ -123,7 +126,7 @@ class Roster:
         lost = [member for member in self if not member.gone and self._expiry(member) <= now]
         for member in lost:
             member.gone = True
-            self.take_back(member)
+            member.given_up = self.take_back(member)
         self._horizon = min(self.deadline() or math.inf, now + self._lease)
         return lost
 

@@ -19,6 +19,7 @@ from asyndbt.optim import ServerState
 __all__ = ["restore", "snapshot"]
 
 _GROUPS = ("pending", "reports", "evaluations")
+_SLOTS = ("outstanding", "given_up")
 
 
 def snapshot(coordinator: Coordinator, **more: Any) -> bytes:
@@ -27,8 +28,10 @@ def snapshot(coordinator: Coordinator, **more: Any) -> bytes:
     arrays: dict[str, NDArray[Any]] = {f"server/{k}": v for k, v in c.server.arrays().items()}
     for group in _GROUPS:
         arrays |= {f"{group}/{site}": _bytes(m) for site, m in getattr(c, group).items()}
-    for work in c.outstanding():
-        arrays[f"outstanding/{work.site}"] = _bytes(work)
+    for member in c.roster:
+        for slot in _SLOTS:
+            if getattr(member, slot) is not None:
+                arrays[f"{slot}/{member.name}"] = _bytes(getattr(member, slot))
     fields: dict[str, Any] = {
         "agreement": c.plan.agreement,
         "phase": c.phase,
@@ -72,6 +75,8 @@ def restore(plan: Plan, data: bytes) -> tuple[Coordinator, dict[str, Any]]:
     for site, work in _group(arrays, "outstanding").items():
         member, message = c.roster[site], decode(work.tobytes())
         c.roster.hand_out(member, message, member.sent_at)  # type: ignore[arg-type]
+    for site, work in _group(arrays, "given_up").items():
+        c.roster[site].given_up = decode(work.tobytes())  # type: ignore[assignment]
     if fields["refresh"] is not None:
         c.refresh = Refresh.restore(fields["refresh"], _group(arrays, "refresh"))
     return c, fields["more"]

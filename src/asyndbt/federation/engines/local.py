@@ -64,7 +64,7 @@ class LocalEngine:
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)
 
-        send(coordinator.outstanding())
+        send(coordinator.unanswered())
         for name, site in sites.items():
             if not coordinator.roster[name].joined:
                 coordinator.receive(self.wire.carry(site.worker.join(), "out"), self.now())

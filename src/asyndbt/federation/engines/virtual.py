@@ -100,7 +100,7 @@ class VirtualEngine:
         changed: Callable[[float], None],
     ) -> None:
         """Run until the coordinator is done."""
-        for work in coordinator.outstanding():
+        for work in coordinator.unanswered():
             sent_at = coordinator.roster[work.site].sent_at
             await self._send(work, sites[work.site], sent_at)
         for name, site in sites.items():

@@ -125,3 +125,12 @@ def gather(drawn: IntArray, weights: FloatArray, shape: tuple[int, ...]) -> Floa
     gathered = np.zeros(shape)
     np.add.at(gathered, (np.arange(shape[0]), drawn), weights[:, None])
     return gathered
+
+
+def _stack(old: NDArray[np.generic], new: NDArray[np.generic], filler: float) -> FloatArray:
+    """Return `new` below `old`, the narrower one filled up with `filler`."""
+    width = max(old.shape[1], new.shape[1])
+    stacked = np.full((old.shape[0] + new.shape[0], width), filler)
+    stacked[: old.shape[0], : old.shape[1]] = old
+    stacked[old.shape[0] :, : new.shape[1]] = new
+    return stacked
