@@ -6,6 +6,8 @@ nowhere above it.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -60,6 +62,15 @@ class SitePrompts:
         words = len(self.vocabulary) if self.positions else 0
         return Shape(self.positions, words, len(self.slots), candidates)
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all of it: equal where indices mean the same texts, in the same splits."""
+        data = self.data
+        parts = (data.train, data.validation, data.test, *self.slots)
+        held = [[(example.content, example.label) for example in part] for part in parts]
+        whole = [asdict(self.task), held, self.vocabulary, self.positions]
+        return hashlib.sha256(json.dumps(whole).encode()).hexdigest()
+
     def fragment(self, words: IntArray) -> tuple[str, ...]:
         """Entries of the vocabulary at these indices (M,)."""
         return tuple(self.vocabulary[index] for index in words)
@@ -96,20 +107,23 @@ class Needs:
 
     Parameters
     ----------
-    step : Usage
-        One worker step.
+    prompt : Usage
+        One prompt about a training query.
     look : Usage
         One look at the whole validation split.
     looks : int
         Looks, on the way and at the end.
     evaluation : Usage
         The test split under three kinds of prompt.
+    step_prompts : int
+        Prompts of one local step.
     """
 
-    step: Usage
+    prompt: Usage
     look: Usage
     looks: int
     evaluation: Usage
+    step_prompts: int = 1
 
     @classmethod
     def of(
@@ -117,7 +131,7 @@ class Needs:
         prompts: SitePrompts,
         model: LanguageModel,
         *,
-        step: int,
+        step_prompts: int,
         looks: int,
         random_draws: int,
     ) -> Needs:
@@ -127,8 +141,8 @@ class Needs:
         ----------
         prompts : SitePrompts
         model : LanguageModel
-        step : int
-            Prompts of one worker step.
+        step_prompts : int
+            Prompts of one local step.
         looks : int
             Looks at the validation split.
         random_draws : int
@@ -145,7 +159,12 @@ class Needs:
         look = _total(model, prompts.longest(data.validation, model))
         test = _total(model, prompts.longest(data.test, model))
         kinds = 2 + (random_draws if prompts.slots else 0)
-        return cls(_times(worst, step), look, looks, _times(test, kinds))
+        return cls(worst, look, looks, _times(test, kinds), step_prompts)
+
+    @property
+    def step(self) -> Usage:
+        """One local step."""
+        return _times(self.prompt, self.step_prompts)
 
     @property
     def least(self) -> Usage:
@@ -153,7 +172,7 @@ class Needs:
         return self.step + _times(self.look, self.looks) + self.evaluation
 
     def steps_within(self, limits: Limits) -> int:
-        """Worker steps that a budget surely covers; 100,000 without limits."""
+        """Local steps that a budget surely covers; 100,000 without limits."""
         held = _times(self.look, self.looks) + self.evaluation
         counts = [
             (limits.cap(field) - getattr(held, field)) // getattr(self.step, field)
@@ -207,8 +226,8 @@ class PromptObjective:
         return len(data.train), len(data.validation), len(data.test)
 
     def affords_step(self, prompts: int) -> bool:
-        """Whether the budget for tuning covers one more step."""
-        return self.gateway.budget.affords(self._needs.step)
+        """Whether the budget for tuning covers this many more prompts, whatever they cost."""
+        return self.gateway.budget.affords(_times(self._needs.prompt, prompts))
 
     def spent(self) -> Spent:
         """Figures of the ledger."""
@@ -265,7 +284,7 @@ class PromptObjective:
             batch = [render(task, shown, (), e.fields) for e in examples]
             draws.append(await self._score(batch, examples))
         tuned = await self._score(self.prompts.prompts(words, demonstrations, examples), examples)
-        return TestScores(plain, _average(draws) if draws else plain, tuned)
+        return TestScores(plain, _average(draws), tuned)
 
     def state(self) -> dict[str, int]:
         """Counts that belong into the worker's checkpoint."""

@@ -6,6 +6,9 @@ ICLR 2023, arXiv 2212.10048), Algorithm 1; robust sign term from RSA (Li et al.,
 Departures:
 
 * Workers declared gone count in no sum; neither source has such workers.
+* With `averaging` alpha > 0 the step on z starts from z + alpha (mean of live p - z), the proximal
+  counterpart of the workers' `proximity`. One worker among W moves z by at most alpha / W of its
+  distance to z through it.
 * Workers are summed in their fixed order, whatever the order in which their reports came.
 """
 
@@ -148,7 +151,10 @@ def server_step(
     planes = renew_products(state.planes, state.p_all, active)
 
     slope = pull_on_consensus(planes) + _workers_pull_on_consensus(state, settings.psi)
-    z = project_rows(state.z - settings.eta_z * slope)
+    start = state.z
+    if settings.averaging and state.live.any():
+        start = start + settings.averaging * (state.p_all[state.live].mean(axis=0) - start)
+    z = project_rows(start - settings.eta_z * slope)
 
     before = planes.multipliers
     ascent = standing_values(planes, z, state.live) - c1_at(state.iteration, settings) * before

@@ -24,9 +24,9 @@ class Settings:
         Ridge penalty of `regression`.
     discount : float
         Weight of an evaluation one step older, in (0, 1], of `regression`.
-    shared_words : float
-        Prior variance of a word's effect common to all positions, relative to that of its effect
-        at one position (`regression`; 0 keeps the positions apart).
+    shared_words, positional_words : float
+        Prior variances of a word's effect wherever it stands and of what it does beyond that at
+        one position, relative to the variance of a demonstration's effect (`regression`).
     window : int
         Latest draws that `regression` remembers.
     probability_floor : float
@@ -40,6 +40,11 @@ class Settings:
         settles only on differences of the loss that are large beside tau nats. 0 is the paper.
     eta_z, eta_lambda, eta_theta : float
         Step sizes of the consensus z, the plane multipliers and the consensus multipliers.
+    proximity : float
+        kappa in [0, 1]: a worker's step starts from (1 - kappa) p + kappa z. 0 is the paper.
+    averaging : float
+        alpha in [0, 1]: the server's step starts from z + alpha (mean of live p - z). 0 is the
+        paper.
     psi : float
         Weight of the robust term, psi * sum_v ||p^(v) - z||_1.
     c1_min, c2_min : float
@@ -72,6 +77,7 @@ class Settings:
     ridge: float = 4.0
     discount: float = 0.99
     shared_words: float = 1.0
+    positional_words: float = 1.0
     window: int = 1_500
     probability_floor: float = 1e-6
     step: Literal["exponentiated", "projection", "adam"] = "exponentiated"
@@ -81,6 +87,8 @@ class Settings:
     eta_z: float = 0.05
     eta_lambda: float = 0.1
     eta_theta: float = 0.1
+    proximity: float = 0.0
+    averaging: float = 0.0
     psi: float = 0.1
     c1_min: float = 0.01
     c2_min: float = 0.01

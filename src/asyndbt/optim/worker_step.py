@@ -9,6 +9,9 @@ Departures:
 * `entropy` holds the exponentiated step back from settling before enough has been seen.
 * ``step = "adam"`` projects after Adam's step; the paper names Adam and the simplex, not how they
   are combined.
+* With `proximity` kappa > 0 the step starts from (1 - kappa) p + kappa z, a proximal pull towards
+  the consensus: the sites settle on the same word at the same position while all words are still
+  open. Multipliers alone bring them together later, when each has settled by itself.
 * Without consensus (cenDBT, one site) z is None: no pull and no robust term.
 """
 
@@ -82,6 +85,7 @@ def worker_step(
     slope = gradient.p if pull is None else gradient.p + pull
     if z is not None:
         slope = slope + settings.psi * np.sign(p - z)
+        p = (1.0 - settings.proximity) * p + settings.proximity * z
     if settings.step == "exponentiated":
         return (
             _exponentiated(p, slope, settings.eta_p, settings.entropy),

@@ -217,10 +217,17 @@ def _needs(config: Config, prompts: SitePrompts, model: LanguageModel) -> Needs:
     return Needs.of(
         prompts,
         model,
-        step=settings.draws * settings.batch_size * method.local_steps,
-        looks=_LOOKS_ON_THE_WAY + 2 * method.confirm_candidates - 1,
+        step_prompts=settings.draws * settings.batch_size,
+        looks=_LOOKS_ON_THE_WAY + _looks_at_the_end(prompts, method.confirm_candidates),
         random_draws=method.random_icl_draws,
     )
+
+
+def _looks_at_the_end(prompts: SitePrompts, candidates: int) -> int:
+    """Fragments that are compared, then demonstrations beside those that the fragments had."""
+    shape = prompts.shape
+    others = min(candidates - 1, shape.slots)
+    return candidates + others if shape.positions else 1 + others
 
 
 def _limits(section: object) -> Limits:
@@ -237,7 +244,7 @@ def _plan(
 ) -> Plan:
     method, federation = config.method, config.federation
     steps = min(needs[name].steps_within(limits[name]) for name in names)
-    steps = min(steps, method.iterations or steps)
+    steps = min(steps, method.iterations * method.local_steps if method.iterations else steps)
     return Plan(
         sites=tuple(names),
         positions=positions,
@@ -252,7 +259,7 @@ def _plan(
         local_steps=method.local_steps,
         iterations=method.iterations or 100_000,
         confirm_candidates=method.confirm_candidates,
-        validate_every=max(1, steps * method.local_steps // (_LOOKS_ON_THE_WAY + 1)),
+        validate_every=max(1, steps // (_LOOKS_ON_THE_WAY + 1)),
         looks=_LOOKS_ON_THE_WAY,
     )
 

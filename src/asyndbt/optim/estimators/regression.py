@@ -11,9 +11,9 @@ dual form, as a Gaussian process: the loss of a drawn prompt, averaged over its 
 
     y_s = mean_b o_b + sum_i e_{i, j_si} + sum_{j in prompt s} r_j + sum_u d_{u, k_su} + noise_s
 
-with independent effects of prior variance 1 for a word at its position (e) and a candidate in its
-slot (d), `shared_words` for what a word does wherever it stands, once however often it stands
-there (r), a nearly flat prior for the offset o_b of a query, and noise of variance
+with independent effects of prior variance 1 for a candidate in its slot (d), `positional_words` for
+a word at its position (e), `shared_words` for what a word does wherever it stands, once however
+often it stands there (r), a nearly flat prior for the offset o_b of a query, and noise of variance
 ``ridge / (answered queries * discount^age)``. The offsets do what a baseline does for a policy
 gradient: draws are compared on the same queries. That a word counts once makes its main effect at
 one position vanish as another position settles on it, so the positions choose different words.
@@ -48,13 +48,14 @@ class Regression:
     Parameters
     ----------
     settings : Settings
-        Reads `ridge`, `discount`, `shared_words`, `window`.
+        Reads `ridge`, `discount`, `shared_words`, `positional_words`, `window`.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._ridge = settings.ridge
         self._discount = settings.discount
         self._shared = settings.shared_words
+        self._positional = settings.positional_words
         self._window = settings.window
 
     def initial(self, shape: Shape) -> EstimatorState:
@@ -94,13 +95,13 @@ class Regression:
     ) -> Gradient:
         """Return the posterior mean main effects, every row centred under its policy.
 
-        ``g_ij = e_ij + r_j prod_{k != i} (1 - p_kj)``, with ``e_ij = sum_s alpha_s 1{j_si = j}``
-        and ``r_j = shared_words * sum_s alpha_s 1{j in prompt s}``; alpha solves
+        ``g_ij = e_ij + r_j prod_{k != i} (1 - p_kj)``, with
+        ``e_ij = positional_words * sum_s alpha_s 1{j_si = j}`` and ``r_j = shared_words * sum_s alpha_s 1{j in prompt s}``; alpha solves
         ``(K + R) alpha = y - mean y``.
         """
         history = History.from_arrays(state)
         weights = np.asarray(state["weights"], dtype=np.float64)
-        own = gather(history.words, weights, p.shape)
+        own = self._positional * gather(history.words, weights, p.shape)
         present = weights @ words_present(history.words, p.shape[1])
         effects = own + self._shared * present * _absent_elsewhere(p)
         candidates = gather(history.demonstrations, weights, q.shape)
@@ -144,7 +145,9 @@ class Regression:
         self, words: IntArray, demonstrations: IntArray, history: History, shape: Shape
     ) -> FloatArray:
         """Return (C, n) prior covariances of given prompts' summed effects with the draws'."""
-        kernel = matches(words, history.words) + matches(demonstrations, history.demonstrations)
+        kernel = matches(demonstrations, history.demonstrations)
+        if self._positional:
+            kernel += self._positional * matches(words, history.words)
         if self._shared and shape.positions:
             mine = words_present(words, shape.words)
             theirs = words_present(history.words, shape.words)
