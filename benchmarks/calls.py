@@ -52,7 +52,7 @@ from rows import site_tables
 
 LOOKS = 5
 SHARE = 0.95
-_REINFORCE = {"estimator": "reinforce", "draws": 8, "batch_size": 10, "entropy": 0.0}
+_REINFORCE = {"estimator": "reinforce", "draws": 8, "batch_size": 10}
 GRID: dict[str, dict[str, Any]] = {
     **{
         f"exponentiated {eta_p:g}/{eta_q:g}": {

@@ -20,7 +20,7 @@ Measured, each part in a process of its own:
    estimator `reinforce` with 2 draws. With ``--profile`` the 25 functions with most time of their
    own are printed.
 
-How to read it: goals of the project's issue 2, section 7: ratio <= 3; part 2 under a minute.
+How to read it: goals: ratio <= 3; part 2 under a minute.
 """
 
 from __future__ import annotations

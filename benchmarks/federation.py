@@ -11,8 +11,8 @@ validation and test rows are the demo's. Validation rows per class can be cut to
 training set with ``--validation-like-training``.
 
 How to read it: a positive difference says that sites tune better together. It is paired by seed;
-error and interval are over seeds (of the means over tasks in the last row). Goal of the project's
-issue 2, section 7: at least +3 at 10 per class, never below -1.
+error and interval are over seeds (of the means over tasks in the last row). Goal: at
+least +3 at 10 per class, never below -1.
 """
 
 from __future__ import annotations

@@ -64,6 +64,8 @@ def test_each_commented_setting_can_be_used(table: str, line: str) -> None:
     full = f"{table}.{line.split(' = ')[0]}"
     if full == "task.template":
         values["task"] = {}
+    if full == "method.mode":
+        values["method"] = {}
     if table == "data.partition":
         values["data"].update(site_column=None, partition={"sites": 2})
     if table == "data.sites.north":

@@ -46,6 +46,24 @@ VIRTUAL = {"federation.engine": "virtual"}
             {"method.demonstrations_total": 4, "method.demonstrations_per_class": 1},
             "method.demonstrations_total and method.demonstrations_per_class exclude each other",
         ),
+        (
+            {"method.mode": "fragment", "method.demonstrations_total": 4},
+            'method.demonstrations_total has no effect with mode "fragment": remove it',
+        ),
+        (
+            {"method.mode": "demonstrations", "method.vocabulary": "pmi"},
+            'method.vocabulary has no effect with mode "demonstrations": remove it',
+        ),
+        (
+            {"method.estimator": "reinforce", "method.window": 9},
+            'method.window has no effect with estimator "reinforce": remove it',
+        ),
+        (
+            {"method.preset": "paper", "method.entropy": 0.1},
+            'method.entropy has no effect with step "adam": remove it',
+        ),
+        ({"method.vocabulary_min_sites": 1}, "method.vocabulary_min_sites = 1: use 2 or more"),
+        ({"data.max_chars": 0}, "data.max_chars = 0: use 1 or more"),
         ({"federation.delays.mean": 2}, 'federation.delays belongs to engine "virtual"'),
         (VIRTUAL | {"federation.delays.shape": 1}, "federation.delays.shape = 1: use more than 1"),
         (VIRTUAL | {"federation.delays.slow": {"a": 0}}, "federation.delays.slow.a = 0: use more"),

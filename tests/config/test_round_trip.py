@@ -3,12 +3,13 @@ from __future__ import annotations
 import tomllib
 from dataclasses import fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from asyndbt.config import Config, load_config
+from asyndbt.config import Config, MethodConfig, load_config
 from asyndbt.config.toml import format_table
 from asyndbt.optim.settings import Settings
 
@@ -57,7 +58,7 @@ data = st.one_of(
         optional=common,
     ),
 )
-methods = some(
+every_method = some(
     preset=st.sampled_from(["default", "paper"]),
     mode=st.sampled_from(["both", "demonstrations", "fragment"]),
     centralised=st.booleans(),
@@ -68,6 +69,9 @@ methods = some(
     step=st.sampled_from(["exponentiated", "projection", "adam"]),
     eta_p=positive,
     discount=st.floats(0, 1, exclude_min=True),
+)
+methods = every_method.map(
+    lambda given: {k: v for k, v in given.items() if k not in MethodConfig(**given).idle()}
 )
 delays = st.one_of(
     some(mean=positive, slow=st.dictionaries(names, positive, max_size=2)),
@@ -158,6 +162,30 @@ def test_override_moves_the_defaults_that_hang_on_other_keys(minimal: dict[str, 
     assert changed.method.settings().estimator == "reinforce"
     assert changed.budget.calls == 7
     assert config.run.seed == 0
+
+
+def test_keys_without_effect_are_not_written_out(minimal: dict[str, Any]) -> None:
+    paper = Config.from_dict(minimal | {"method": {"preset": "paper", "mode": "demonstrations"}})
+    dumped = tomllib.loads(paper.to_toml())["method"]
+    assert not {"ridge", "window", "entropy", "vocabulary", "fragment_length"} & set(dumped)
+    assert Config.from_dict(tomllib.loads(paper.to_toml())).method == paper.method
+
+
+def test_mappings_of_any_kind_are_tables(minimal: dict[str, Any]) -> None:
+    labels = {"0": "no", "1": "yes"}
+    minimal["task"] = MappingProxyType(
+        {"instruction": "{text_a}?", "labels": MappingProxyType(labels)}
+    )
+    config = Config.from_dict(MappingProxyType(minimal))
+    assert config.task.labels == labels
+    assert config.override({"task.labels": MappingProxyType(labels)}) == config
+
+
+def test_the_paper_has_its_number_of_epochs(minimal: dict[str, Any]) -> None:
+    del minimal["budget"]
+    config = Config.from_dict(minimal | {"method": {"preset": "paper"}})
+    assert config.method.iterations == 500
+    assert config.override({"method.iterations": 7}).method.iterations == 7
 
 
 def test_override_takes_a_key_out(minimal: dict[str, Any]) -> None:

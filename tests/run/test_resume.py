@@ -42,7 +42,7 @@ ENGINES: dict[str, dict[str, Any]] = {
 }
 
 
-class Stop(BaseException):
+class Stop(KeyboardInterrupt):
     """What ends a session in these tests: nothing catches it."""
 
 
@@ -122,7 +122,7 @@ def test_interrupted_again_and_again(small: Any, uninterrupted: Any, engine: str
 
 
 @pytest.mark.parametrize("engine", ["local", "virtual"])
-@pytest.mark.parametrize("count", [2, 3, 11, 40])
+@pytest.mark.parametrize("count", [2, 3, 11, 30])
 def test_stopped_between_a_sites_save_and_the_coordinators_checkpoint(
     small: Any, uninterrupted: Any, monkeypatch: pytest.MonkeyPatch, engine: str, count: int
 ) -> None:
@@ -148,7 +148,7 @@ def test_stopped_around_the_saving_of_a_site(
     """The answers are paid then; asked for again they are found, and count once."""
     config = small.config(federation=ENGINES[engine])
     _stop_at(monkeypatch, RunSite, "save", count, before=before)
-    with pytest.raises((Stop, RuntimeError)):
+    with pytest.raises(Stop):
         run_config(config)
     monkeypatch.undo()
     same(small, resume_run(config.run.dir).directory, uninterrupted(small, engine))

@@ -82,6 +82,17 @@ class Latest:
         right = sum(look["accuracy"] * look["n"] for look in looks)
         return percent(right / count) if count else "-"
 
+    def mean_entropy(self) -> str:
+        """Return the mean of the entropies of the sites' demonstration policies, nats."""
+        entropies = self._all("entropy_q")
+        return f"{sum(entropies) / len(entropies):.2f}" if entropies else "-"
+
+    def most_stale(self) -> str:
+        """Return how many steps the site that lags most is behind, and its name."""
+        behind = {name: site.get("staleness") or 0 for name, site in self.sites.items()}
+        slowest = max(behind, key=lambda name: behind[name], default="")
+        return f"{behind[slowest]} ({slowest})" if slowest and behind[slowest] else "0"
+
     def _all(self, name: str) -> list[Any]:
         found = (site.get(name) for site in self.sites.values())
         return [value for value in found if value is not None]

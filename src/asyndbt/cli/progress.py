@@ -111,6 +111,7 @@ class PlainLines(Silence):
         self._printed = -math.inf
         self._latest = Latest()
         self._share = 0.0
+        self._quorum: int | str = "-"
 
     def __call__(self, event: Event) -> None:
         """Print the event, if it is its turn."""
@@ -119,9 +120,10 @@ class PlainLines(Silence):
             self._latest.take(data)
         match event.kind:
             case "start":
+                self._quorum = data["quorum"]
                 self._print(_start_text(data))
             case "step" if self._is_due(data):
-                self._print(_step_text(data, self._latest))
+                self._print(_step_text(data, self._latest, self._quorum))
             case "phase" if data["phase"] != "done":
                 self._print(f"{data['phase']} ...")
             case "warning":
@@ -159,13 +161,15 @@ def _start_text(data: Mapping[str, Any]) -> str:
     )
 
 
-def _step_text(data: Mapping[str, Any], latest: Latest) -> str:
+def _step_text(data: Mapping[str, Any], latest: Latest, quorum: int | str) -> str:
     limit = f" of {data['calls_limit']:,}" if data.get("calls_limit") else ""
     parts = [
         f"step {data['iteration']}",
+        f"sites {len(data['active'])} (quorum {quorum})",
+        f"behind {latest.most_stale()}",
         f"loss {latest.mean_loss()}",
         f"validation {latest.validation_accuracy()}",
-        f"entropy of p {data['entropy_p']:.2f}",
+        f"entropy p {data['entropy_p']:.2f} q {latest.mean_entropy()}",
         f"calls {data['calls_total']:,}{limit}",
     ]
     if data["gone"]:

@@ -36,8 +36,8 @@ class Config(Section):
     ...     "data": {"train": "train.jsonl"},
     ...     "method": {"iterations": 10},
     ... })
-    >>> config.method.settings().draws, config.federation.quorum
-    (4, 'majority')
+    >>> config.method.iterations, config.federation.quorum
+    (10, 'majority')
     """
 
     task: TaskConfig = Field(description="What is asked.")
@@ -57,7 +57,7 @@ class Config(Section):
         name: str = "run",
         source: str | None = None,
     ) -> Self:
-        """Check a configuration given as nested dictionaries.
+        """Check a configuration given as nested mappings.
 
         Parameters
         ----------
@@ -111,11 +111,13 @@ class Config(Section):
         return self._checked(given, {"name": name, "runs": self.run.dir.parent}, None)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the resolved configuration as nested dictionaries, without unset keys."""
-        return self.model_dump(mode="json", exclude_none=True)
+        """Return the resolved configuration as nested dictionaries, without idle and unset keys."""
+        return self.model_dump(
+            mode="json", exclude_none=True, exclude={"method": set(self.method.idle())}
+        )
 
     def to_toml(self) -> str:
-        """Return the resolved configuration as TOML, every default written out.
+        """Return the resolved configuration as TOML, every default that counts written out.
 
         It reads back to an equal configuration from any directory.
         """
@@ -136,7 +138,7 @@ class Config(Section):
 
     @classmethod
     def _checked(cls, data: Mapping[str, Any], context: dict[str, Any], source: str | None) -> Self:
-        tables = {**{table: {} for table in cls.model_fields}, **data}
+        tables = {**{table: {} for table in cls.model_fields}, **_plain(data)}
         try:
             return cls.model_validate(tables, context=context)
         except ValidationError as error:
@@ -144,7 +146,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        for problem in (*self._endless(), *self._strangers()):
+        for problem in (*self._endless(), *self._strangers(), *self._idle()):
             raise problem
         return self
 
@@ -161,6 +163,12 @@ class Config(Section):
                 + "or method.iterations",
             )
 
+    def _idle(self) -> Iterator[SettingError]:
+        """Find keys that were given and have no effect."""
+        for name, reason in self.method.idle().items():
+            if name in self.method.model_fields_set:
+                yield SettingError(f"method.{name}", f"has no effect with {reason}: remove it")
+
     def _strangers(self) -> Iterator[SettingError]:
         """Find sites with delays that are not sites."""
         if self.data.sites is None or self.federation.delays is None:
@@ -173,6 +181,13 @@ class Config(Section):
                     hint = f'; did you mean "{meant}"?' if meant else f": {', '.join(known)}"
                     key = f"federation.delays.{name}"
                     yield SettingError(key, f'names "{site}", which is not one of the sites{hint}')
+
+
+def _plain(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn mappings of any kind into dictionaries, all the way down."""
+    return {
+        name: _plain(value) if isinstance(value, Mapping) else value for name, value in data.items()
+    }
 
 
 def load_config(path: Path | str) -> Config:

@@ -122,6 +122,15 @@ class DataConfig(Section):
     label_column: str = key(
         "label", "Column that holds the label.", example="sentiment", min_length=1
     )
+    columns: dict[str, str] | None = key(
+        None,
+        "The column of every field of the instruction that has another name in the data.",
+        example={"text_a": "sentence"},
+        kind="table: field = column",
+    )
+    max_chars: int = key(
+        20_000, "Most characters of one text; a longer one is an error.", example=50_000, ge=1
+    )
     site_column: str | None = key(
         None, "Column that holds the site's name: one site per value.", example="site", min_length=1
     )

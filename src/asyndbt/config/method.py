@@ -16,8 +16,12 @@ __all__ = ["PAPER", "VOCABULARIES", "MethodConfig"]
 
 VOCABULARIES = ("builtin", "pocket", "pmi")
 
-PAPER = {"fragment_length": 75, "vocabulary_limit": 100}
-"""What preset "paper" sets besides the fields of `Settings` (method section 7: M and N)."""
+PAPER = {"fragment_length": 75, "vocabulary_limit": 100, "iterations": 500}
+"""What preset "paper" sets besides the fields of `Settings` (method section 7: M, N, epochs)."""
+
+_OF_FRAGMENT = ("vocabulary", "vocabulary_limit", "vocabulary_min_sites", "fragment_length")
+_OF_DEMONSTRATIONS = ("demonstrations_per_class", "demonstrations_total")
+_OF_REGRESSION = ("ridge", "discount", "window", "shared_words", "positional_words")
 
 _BOUNDS: dict[str, dict[str, Any]] = {
     "draws": {"ge": 2},
@@ -65,7 +69,7 @@ class _MethodKeys(Section):
         None, 'Most entries of the vocabulary (all; preset "paper": 100).', example=200, ge=2
     )
     vocabulary_min_sites: int = key(
-        2, 'Sites that must share an n-gram before "pmi" uses it in a federation.', example=3, ge=1
+        2, 'Sites that must share an n-gram before "pmi" uses it in a federation.', example=3, ge=2
     )
     fragment_length: int = key(6, 'Words in the fragment (preset "paper": 75).', example=12, ge=1)
     demonstrations_per_class: int | None = key(
@@ -78,7 +82,10 @@ class _MethodKeys(Section):
         None, "Demonstrations in the prompt, all classes together.", example=8, ge=1
     )
     iterations: int | None = key(
-        None, "Most server steps (until the budget is used).", example=200, ge=1
+        None,
+        'Most server steps (until the budget is used; preset "paper": 500).',
+        example=200,
+        ge=1,
     )
     local_steps: int = key(1, "Steps of a site between two reports.", example=2, ge=1)
     confirm_candidates: int = key(
@@ -92,6 +99,20 @@ class _MethodKeys(Section):
         """Return the settings of the numerics, with the preset's values where none were given."""
         names = [field.name for field in dataclasses.fields(Settings)]
         return Settings(**{name: getattr(self, name) for name in names})
+
+    def idle(self) -> dict[str, str]:
+        """Return the keys that have no effect beside the others, each with what takes it away."""
+        idle: dict[str, str] = {}
+        if self.mode == "fragment":
+            idle |= dict.fromkeys(_OF_DEMONSTRATIONS, 'mode "fragment"')
+        if self.mode == "demonstrations":
+            idle |= dict.fromkeys(_OF_FRAGMENT, 'mode "demonstrations"')
+        settings = self.settings()
+        if settings.estimator != "regression":
+            idle |= dict.fromkeys(_OF_REGRESSION, f'estimator "{settings.estimator}"')
+        if settings.step != "exponentiated":
+            idle["entropy"] = f'step "{settings.step}"'
+        return idle
 
     @model_validator(mode="after")
     def _resolve(self) -> Self:

@@ -64,15 +64,27 @@ def unpack(data: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         header = json.loads(data[8 : 8 + length])
         offset, arrays = 8 + length, {}
         for name, code, shape in header["arrays"]:
+            if name in arrays or not all(type(size) is int and size >= 0 for size in shape):
+                raise MessageError("an array comes twice, or its shape is none")
             dtype = _DTYPES[code]
-            count = math.prod(int(size) for size in shape)
+            count = math.prod(shape)
             if offset + count * dtype.itemsize > len(data):
-                raise MessageError(f"the array {name!r} is cut short")
+                raise MessageError(f"an array of {count} numbers is cut short")
             flat = np.frombuffer(data, dtype, count, offset)
             arrays[name] = flat.reshape(shape).astype(dtype.newbyteorder("="))
             offset += count * dtype.itemsize
-    except (KeyError, IndexError, TypeError, ValueError, struct.error) as error:
-        raise MessageError(f"the message cannot be read: {error}") from error
+        if not isinstance(header["fields"], dict):
+            raise MessageError("the fields are not a record")
+    except (
+        IndexError,
+        KeyError,
+        OverflowError,
+        RecursionError,
+        TypeError,
+        ValueError,
+        struct.error,
+    ) as error:
+        raise MessageError(f"the message cannot be read: {type(error).__name__}") from error
     if offset != len(data):
         raise MessageError(f"{len(data) - offset} bytes follow the end of the message")
     return header["fields"], arrays

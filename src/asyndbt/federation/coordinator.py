@@ -7,16 +7,17 @@ sends or looks at a clock, so an engine is a thin loop around it and a checkpoin
     confirming  candidate fragments are compared on the sites' validation data
     evaluating  every site scores the test split, once
     done
+
+A phase in which no site has answered is not over because no site is left: the run waits, and may
+be taken up again when one is back.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from asyndbt.errors import MessageError
+from asyndbt.federation.admission import check_join, check_report
 from asyndbt.federation.candidates import Candidates
 from asyndbt.federation.messages import (
     Assignment,
@@ -29,27 +30,16 @@ from asyndbt.federation.messages import (
     LowerRound,
     Message,
     Report,
-    Step,
     StepDone,
 )
 from asyndbt.federation.plan import Plan
-from asyndbt.federation.refresh import Refresh
 from asyndbt.federation.roster import Member, Roster
-from asyndbt.optim import (
-    FloatArray,
-    IntArray,
-    ServerState,
-    on_simplex,
-    pull_on_workers,
-    read_out,
-    row_entropies,
-    server_step,
-)
+from asyndbt.federation.tuning import Tuning
+from asyndbt.optim import IntArray, ServerState
 
 __all__ = ["Coordinator", "Notice"]
 
 Notice = dict[str, Any]
-_CONVERGED = 0.02
 
 
 class Coordinator:
@@ -67,20 +57,17 @@ class Coordinator:
         self.phase = "tuning"
         self.stop_reason = ""
         self.roster = Roster(plan.sites, plan.lease, started)
-        self.server = ServerState.initial(len(plan.sites), plan.positions, plan.words)
-        self.pending: dict[str, StepDone] = {}
-        self.reports: dict[str, StepDone] = {}
-        self.refresh: Refresh | None = None
         self.candidates = Candidates(plan.confirm_candidates)
+        self.tuning = Tuning(plan, self.roster, self.candidates, self._notice)
         self.evaluations: dict[str, EvaluateDone] = {}
         self.next_id = 0
         self._notices: list[Notice] = []
 
-    # ------------------------------------------------------------------ what engines call
+    # ------------------------------------------------------------------ what engines tell
     def receive(self, message: Message, now: float) -> None:
         """Take in one message from a site.
 
-        Late, doubled, malformed and refused messages change nothing but the sender's record.
+        Late, doubled and refused messages change nothing but the sender's record.
         """
         if isinstance(message, Join):
             self._join(message, now)
@@ -88,17 +75,45 @@ class Coordinator:
             self._report(message, now)
         self.advance(now)
 
+    def refuse(self, site: str, why: str, now: float) -> None:
+        """Count it against a site that what came from it is no message."""
+        if site in self.roster:
+            member = self.roster[site]
+            self.roster.take_back(member)
+            self._strike(member, why)
+        else:
+            self._notice("refused", site=site, why=why)
+        self.advance(now)
+
+    def lose(self, site: str, why: str, now: float) -> None:
+        """Take note that a site has failed over its work: it is gone at once."""
+        member = self.roster[site]
+        self.roster.take_back(member)
+        self.roster.lose(member)
+        self._notice("gone", site=site, why=why)
+        self.advance(now)
+
+    def keep(self, site: str, now: float) -> None:
+        """Take note that a site is known to be at work still: its lease begins anew."""
+        member = self.roster[site]
+        if not member.gone:
+            self.roster.hear(member, now)
+
     def advance(self, now: float) -> None:
         """Let the clock run to `now`: leases may end, and with them what the server waits for."""
         for member in self.roster.expire(now):
             self._notice("gone", site=member.name)
         if self.phase == "tuning":
-            self._advance_tuning()
-        if self.phase == "confirming":
-            self._advance_confirming()
-        if self.phase == "evaluating":
-            self._advance_evaluating()
+            self.stop_reason = self.tuning.advance()
+            if self.stop_reason:
+                self._end_tuning()
+        if self.phase == "confirming" and self._answered(self.candidates.losses):
+            self.candidates.choose([m.name for m in self.roster if not m.banned])
+            self._enter("evaluating")
+        if self.phase == "evaluating" and self._answered(self.evaluations):
+            self._enter("done")
 
+    # ------------------------------------------------------------------ what engines ask
     def assignments(self, now: float) -> list[Assignment]:
         """Work for every site that should have some now; it counts as handed out.
 
@@ -106,7 +121,7 @@ class Coordinator:
         """
         if self.phase == "tuning" and self.roster.awaited():
             return []
-        free = sorted((m for m in self.roster if m.free), key=lambda m: (m.used, m.index))
+        free = sorted(self.roster.free(), key=lambda m: (m.used, m.index))
         work = [(member, self._work_for(member)) for member in free]
         given = []
         for member, assignment in work:
@@ -120,13 +135,10 @@ class Coordinator:
         held = [member.outstanding for member in self.roster if member.outstanding is not None]
         return sorted(held, key=lambda assignment: assignment.id)
 
-    def unanswered(self) -> list[Assignment]:
-        """What a resumed engine sends again: also the work of sites given up since.
-
-        Their late answers are what brings such sites back.
-        """
+    def given_up(self) -> list[Assignment]:
+        """Work of sites whose lease ran out over it, oldest first: a late answer brings one back."""
         late = [member.given_up for member in self.roster if member.given_up is not None]
-        return sorted([*self.outstanding(), *late], key=lambda assignment: assignment.id)
+        return sorted(late, key=lambda assignment: assignment.id)
 
     def deadline(self) -> float | None:
         """Time at which `advance` should be called if nothing comes in before; None for never."""
@@ -138,192 +150,99 @@ class Coordinator:
         return notices
 
     @property
+    def server(self) -> ServerState:
+        """What the server knows of the method."""
+        return self.tuning.server
+
+    @property
     def fragment(self) -> IntArray:
         """The chosen fragment (M,), as indices into the vocabulary."""
         return self.candidates.best()
 
     # ------------------------------------------------------------------ messages in
     def _join(self, message: Join, now: float) -> None:
-        plan = self.plan
-        if message.agreement != plan.agreement:
-            self._notice("refused", site=message.site, why="settings differ from the coordinator's")
+        try:
+            check_join(self.plan, self.roster, message)
+        except MessageError as error:
+            self._notice("refused", site=message.site, why=str(error))
             return
         if message.site not in self.roster:
             self.roster.add(message.site)
-            self.server = self.server.with_worker()
+            self.tuning.add_worker()
         member = self.roster[message.site]
-        if member.gone or not member.joined:
+        if member.banned:
+            return
+        if not member.live:
             member.used_at = self.server.iteration
-        self.roster.take_back(member)
-        member.joined, member.gone, member.heard = True, False, now
+        self.roster.join(member, (message.train, message.validation, message.test), now)
         self._notice("joined", site=message.site, train=message.train, test=message.test)
 
     def _report(self, report: Report, now: float) -> None:
         member = self.roster[report.site]
-        member.heard = now
-        if member.gone:
-            member.gone = False
+        if member.banned or not member.joined:
+            return
+        if self.roster.hear(member, now):
             member.used_at = self.server.iteration
             self._notice("back", site=member.name)
-        if member.outstanding is None or member.outstanding.id != report.id:
+        asked = member.outstanding
+        if asked is None or asked.id != report.id:
+            # Work given up is not used, and its answer is no longer waited for.
+            member.given_up = None
             return
-        asked = self.roster.take_back(member)
-        assert asked is not None
+        self.roster.take_back(member)
         try:
-            self._accept(asked, report)
-            member.spent = report.spent
+            check_report(self.plan, member, asked, report)
         except MessageError as error:
-            member.strikes += 1
-            member.exhausted |= member.strikes >= self.plan.strikes
-            self._notice("refused", site=member.name, why=str(error), strikes=member.strikes)
+            self._strike(member, str(error))
+            return
+        member.spent = report.spent
+        self._use(asked, report)
 
-    def _accept(self, asked: Assignment, report: Report) -> None:
+    def _use(self, asked: Assignment, report: Report) -> None:
         match asked, report:
-            case Step(), StepDone():
-                self._check_policy(report.p)
-                self.pending[report.site] = report
-            case LowerRound(), LowerDone():
-                self._check_policy(report.p)
-                index = self.roster[report.site].index
-                if self.refresh is not None and self.refresh.waits_for(index):
-                    self.refresh.answered[index] = report.p
-            case Confirm(), ConfirmDone():
-                if report.losses.shape != (len(asked.candidates),):
-                    raise MessageError(f"{report.losses.shape} losses for {len(asked.candidates)}")
+            case (_, StepDone()):
+                self.tuning.take_step(report)
+            case (LowerRound(), LowerDone()):
+                self.tuning.take_lower(asked, report)
+            case (_, ConfirmDone()):
                 self.candidates.record(report.site, report.losses, report.n)
-            case Evaluate(), EvaluateDone():
+            case (_, EvaluateDone()):
                 self.evaluations[report.site] = report
-            case _:
-                raise MessageError(f"{type(asked).__name__} answered by {type(report).__name__}")
 
-    def _check_policy(self, p: FloatArray) -> None:
-        wanted = (self.plan.positions, self.plan.words)
-        if p.shape != wanted:
-            raise MessageError(f"a policy of shape {p.shape} instead of {wanted}")
-        if not on_simplex(p, 1e-6):
-            raise MessageError("a policy that is not on the simplex")
+    def _strike(self, member: Member, why: str) -> None:
+        """Count a refusal; too many, and the site has no part in the run any more."""
+        member.strikes += 1
+        self._notice("refused", site=member.name, why=why, strikes=member.strikes)
+        if member.strikes >= self.plan.strikes and not member.banned:
+            self.roster.ban(member)
+            self.tuning.drop(member.name)
+            self._notice("banned", site=member.name)
 
-    # ------------------------------------------------------------------ tuning
-    def _participants(self) -> list[Member]:
-        return [m for m in self.roster.live() if not m.exhausted or m.name in self.pending]
-
-    def _advance_tuning(self) -> None:
-        if self.refresh is not None and not self._advance_refresh():
-            return
-        if len(self.pending) < self.plan.quorum and self.roster.busy:
-            return
-        if self.roster.awaited():
-            return
-        participants = self._participants()
-        if not participants:
-            self._stop("budget" if any(m.joined for m in self.roster) else "no site joined")
-            return
-        overdue = [
-            m
-            for m in participants
-            if m.name not in self.pending
-            and self.server.iteration - m.used_at >= self.plan.staleness
-        ]
-        if len(self.pending) >= min(self.plan.quorum, len(participants)) and not overdue:
-            self._server_step()
-            if self.phase == "tuning" and not self._participants():
-                # Nobody is left whose report could bring the next call.
-                self._advance_tuning()
-
-    def _server_step(self) -> None:
-        plan, active = self.plan, [m for m in self.roster if m.name in self.pending]
-        rows = np.array([m.index for m in active])
-        policies = np.stack([self.pending[m.name].p for m in active])
-        if plan.consensus:
-            state = self.server.with_live(np.array([m.live for m in self.roster]))
-            self.server = server_step(state, rows, policies, plan.settings)
-        else:
-            self.server = _without_consensus(self.server, rows, policies)
-        for member in active:
-            member.used += 1
-            member.used_at = self.server.iteration
-            member.exhausted |= self.pending[member.name].exhausted
-        self.reports |= self.pending
-        self.pending = {}
-        if plan.positions:
-            self.candidates.note(read_out(self.server.z))
-        self._notice_step([m.name for m in active])
-        if self.server.iteration >= plan.iterations:
-            self._stop("iterations")
-        elif self._converged():
-            self._stop("converged")
-        elif self._refresh_due():
-            barrier = plan.refresh == "barrier"
-            asked = self._participants() if barrier else active
-            self.refresh = Refresh.begin(self.server, [m.index for m in asked])
-
-    def _refresh_due(self) -> bool:
-        settings, t = self.plan.settings, self.server.iteration
-        return bool(
-            self.plan.consensus
-            and self.plan.positions
-            and settings.refresh_every
-            and t % settings.refresh_every == 0
-            and t <= settings.refresh_until
+    # ------------------------------------------------------------------ phases
+    def _end_tuning(self) -> None:
+        finals, own = (
+            [self.plan.fragment(p) for p in policies] for policies in self.tuning.sources()
         )
+        self.tuning.close()
+        self.candidates.close(finals, own)
+        self._enter("confirming" if self.plan.positions else "evaluating")
 
-    def _advance_refresh(self) -> bool:
-        """Finish as many rounds as the answers allow; True when no estimate is under way."""
-        refresh = self.refresh
-        assert refresh is not None
-        asked = [m for m in self._participants() if m.index in refresh.asked]
-        need = len(asked)
-        if self.plan.refresh == "free":
-            need = min(self.plan.quorum, need)
-        if len(refresh.answered) < need:
+    def _answered(self, by: dict[str, Any]) -> bool:
+        """Whether all live sites, one at least, have given the answer that this phase asks for."""
+        if self.roster.busy or not by:
             return False
-        if asked and not refresh.finish_round(self.plan.settings):
-            return False
-        if asked:
-            self.server, violation = refresh.cut(self.server, self.plan.settings)
-            self._notice("refresh", violation=violation, planes=len(self.server.planes))
-        self.refresh = None
-        return True
+        return all(member.name in by for member in self.roster.live())
 
-    def _converged(self) -> bool:
-        """Whether every policy has settled, so that further draws would only repeat themselves."""
-        live = self.roster.live()
-        if any(m.name not in self.reports for m in live):
-            return False
-        spread = [self.reports[m.name].entropy_q for m in live]
-        spread += row_entropies(self.server.z).tolist()
-        return max(spread, default=0.0) < _CONVERGED
-
-    def _stop(self, reason: str) -> None:
-        self.stop_reason, self.refresh, self.pending = reason, None, {}
-        self.phase = "confirming" if self.plan.positions else "evaluating"
-        self.candidates.close([read_out(p) for p in self._fragment_sources()])
-        self._notice("phase", phase=self.phase, stop_reason=reason)
-
-    def _fragment_sources(self) -> list[FloatArray]:
-        """Policies whose read-outs deserve a comparison: z, the mean of the sites', each site's."""
-        rows = [m.index for m in self.roster if m.joined]
-        each = self.server.p_all[rows]
-        return [self.server.z, *([each.mean(axis=0)] if rows else []), *each[:8]]
-
-    # ------------------------------------------------------------------ confirming, evaluating
-    def _advance_confirming(self) -> None:
-        live = self.roster.live()
-        if all(m.name in self.candidates.losses for m in live):
-            self.candidates.choose([m.name for m in self.roster])
-            self.phase = "evaluating"
-            self._notice("phase", phase=self.phase, stop_reason=self.stop_reason)
-
-    def _advance_evaluating(self) -> None:
-        if all(m.name in self.evaluations for m in self.roster.live()):
-            self.phase = "done"
-            self._notice("phase", phase=self.phase, stop_reason=self.stop_reason)
+    def _enter(self, phase: str) -> None:
+        self.phase = phase
+        self._notice("phase", phase=phase, stop_reason=self.stop_reason)
 
     # ------------------------------------------------------------------ work out
     def _work_for(self, member: Member) -> Assignment | None:
         match self.phase:
-            case "tuning":
-                return self._tuning_work(member)
+            case "tuning" if (work := self.tuning.work_for(member)) is not None:
+                kind = work.pop("kind")
+                return kind(**work, **self._address(member))
             case "confirming" if member.name not in self.candidates.losses:
                 table = self.candidates.table(self.plan.positions)
                 return Confirm(candidates=table, **self._address(member))
@@ -331,61 +250,9 @@ class Coordinator:
                 return Evaluate(fragment=self.fragment, **self._address(member))
         return None
 
-    def _tuning_work(self, member: Member) -> Assignment | None:
-        index, refresh = member.index, self.refresh
-        if refresh is not None and index in refresh.asked:
-            if not refresh.waits_for(index):
-                return None
-            return LowerRound(
-                point=refresh.p_all[index],
-                z=refresh.z,
-                rho=refresh.rho[index],
-                **self._address(member),
-            )
-        held = refresh is not None and self.plan.refresh == "barrier"
-        if held or member.exhausted or member.name in self.pending:
-            return None
-        pull = pull_on_workers(self.server.planes, np.array([index]))[0]
-        return Step(
-            z=self.server.z,
-            pull=pull + self.server.theta[index],
-            local_steps=self.plan.local_steps,
-            **self._address(member),
-        )
-
     def _address(self, member: Member) -> dict[str, Any]:
         self.next_id += 1
         return {"site": member.name, "id": self.next_id, "iteration": self.server.iteration}
 
-    # ------------------------------------------------------------------ notices
     def _notice(self, kind: str, **data: Any) -> None:
         self._notices.append({"kind": kind, **data})
-
-    def _notice_step(self, active: list[str]) -> None:
-        server, latest = self.server, self.reports
-        rows = [self.roster[name].index for name in active]
-        distance = np.abs(server.p_all[rows] - server.z).sum(axis=(1, 2))
-        self._notice(
-            "step",
-            iteration=server.iteration,
-            active=active,
-            staleness={m.name: server.iteration - m.used_at for m in self.roster.live()},
-            gone=[m.name for m in self.roster if m.gone],
-            loss={name: report.loss for name, report in latest.items()},
-            validation={
-                name: {"accuracy": r.validation.correct / r.validation.n, "n": r.validation.n}
-                for name, r in latest.items()
-                if r.validation.n
-            },
-            entropy_p=float(row_entropies(server.z).mean()) if self.plan.positions else 0.0,
-            entropy_q={name: report.entropy_q for name, report in latest.items()},
-            calls={m.name: m.spent.calls for m in self.roster},
-            planes=len(server.planes),
-            consensus_distance=float(distance.mean()),
-        )
-
-
-def _without_consensus(state: ServerState, rows: IntArray, policies: FloatArray) -> ServerState:
-    """Take in policies where none are to be agreed on: z follows the sites' mean."""
-    state.p_all[rows] = policies
-    return replace(state, z=state.p_all.mean(axis=0), iteration=state.iteration + 1)

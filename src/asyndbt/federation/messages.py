@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from asyndbt.errors import MessageError
 from asyndbt.federation.codec import pack, unpack
+from asyndbt.federation.records import RECORDS, Score, Spent, checked, shown
 from asyndbt.optim import FloatArray, IntArray
 
 __all__ = [
@@ -45,29 +46,6 @@ __all__ = [
 
 PROTOCOL_VERSION = 1
 _HEADER_BOUND = 2_000
-
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """A site's figures since the start of the run: answers paid for, and how they fared."""
-
-    calls: int = 0
-    requests: int = 0
-    failed: int = 0
-    unparsed: int = 0
-    tokens_in: int = 0
-    tokens_out: int = 0
-    money: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """Right answers out of `n` (`correct` may be a mean over draws), mean loss in nats."""
-
-    correct: float = 0.0
-    n: int = 0
-    loss: float = 0.0
-    spread: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,11 +94,17 @@ class Step(Assignment):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepDone(Report):
-    """The site's fragment policy p (M, N) after the step, loss and entropy figures."""
+    """The site's fragment policy p (M, N) after the step, loss and entropy figures.
+
+    `loss` is the mean over `answered` requests, and says nothing when that is 0; `entropy_q` is
+    the mean over the rows of q and `entropy_q_max` the largest, both in nats.
+    """
 
     p: FloatArray
     loss: float
+    answered: int
     entropy_q: float
+    entropy_q_max: float
     exhausted: bool
     validation: Score
 
@@ -187,50 +171,64 @@ _KINDS: dict[str, type[Message]] = {
         EvaluateDone,
     )
 }
-_RECORDS: dict[type, type] = {Score: Score, Spent: Spent}
 _HINTS: dict[str, dict[str, Any]] = {name: get_type_hints(kind) for name, kind in _KINDS.items()}
 
 
 def encode(message: Message) -> bytes:
-    """Write a message as bytes."""
-    fields: dict[str, Any] = {}
-    arrays: dict[str, NDArray[Any]] = {}
-    for field in dataclasses.fields(message):
-        value = getattr(message, field.name)
-        if isinstance(value, np.ndarray):
-            arrays[field.name] = value
-        else:
-            fields[field.name] = dataclasses.astuple(value) if _is_record(value) else value
-    kind = type(message).__name__
-    return pack({"version": PROTOCOL_VERSION, "kind": kind, "content": fields}, arrays)
-
-
-def decode(data: bytes) -> Message:
-    """Read and check a message.
+    """Write a message as bytes.
 
     Raises
     ------
     MessageError
-        If the bytes are malformed, of another version, of an unknown kind, or if a field is
-        missing, unknown, of another type, or not finite.
+        If a value has no such form: not finite, or an array of another type.
     """
+    fields: dict[str, Any] = {}
+    arrays: dict[str, NDArray[Any]] = {}
+    kind = type(message).__name__
+    for name in _HINTS[kind]:
+        value = getattr(message, name)
+        if isinstance(value, np.ndarray):
+            arrays[name] = value
+        else:
+            fields[name] = dataclasses.astuple(value) if type(value) in RECORDS else value
+    try:
+        return pack({"version": PROTOCOL_VERSION, "kind": kind, "content": fields}, arrays)
+    except (KeyError, TypeError, ValueError) as error:
+        raise MessageError(f"{kind} cannot be written: {error}") from error
+
+
+def decode(data: bytes, limit: int | None = None) -> Message:
+    """Read and check a message.
+
+    Parameters
+    ----------
+    data : bytes
+    limit : int or None
+        Most bytes that it may have.
+
+    Raises
+    ------
+    MessageError
+        If the bytes are too many, malformed, of another version, of an unknown kind, or if a
+        field is missing, unknown, of another type, or out of bounds.
+    """
+    if limit is not None and len(data) > limit:
+        raise MessageError(f"a message of {len(data)} bytes, where {limit} are the most")
     header, arrays = unpack(data)
     if header.get("version") != PROTOCOL_VERSION:
         raise MessageError(
-            f"the message has version {header.get('version')!r}, this program speaks "
+            f"the message has version {shown(header.get('version'))}, this program speaks "
             f"{PROTOCOL_VERSION}: install the same release at every site"
         )
     kind = header.get("kind")
-    if kind not in _KINDS:
-        raise MessageError(f"unknown kind of message: {kind!r}")
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise MessageError(f"unknown kind of message")
     hints, content = _HINTS[kind], header.get("content")
     if not isinstance(content, dict) or {*content, *arrays} != set(hints):
         raise MessageError(f"{kind}: the fields are not exactly {sorted(hints)}")
+    values = {**content, **arrays}
     return _KINDS[kind](
-        **{
-            name: _checked(kind, name, hint, {**content, **arrays}[name])
-            for name, hint in hints.items()
-        }
+        **{name: checked(f"{kind}.{name}", hint, values[name]) for name, hint in hints.items()}
     )
 
 
@@ -248,33 +246,3 @@ def byte_bound(kind: type[Message], positions: int, words: int, candidates: int 
     matrices = {Step: 2, StepDone: 1, LowerRound: 3, LowerDone: 1}.get(kind, 0)
     integers = {Confirm: candidates * positions, ConfirmDone: candidates, Evaluate: positions}
     return _HEADER_BOUND + 8 * (matrices * positions * words + integers.get(kind, 0))
-
-
-def _is_record(value: object) -> bool:
-    return type(value) in _RECORDS
-
-
-def _checked(kind: str, name: str, hint: Any, value: Any) -> Any:
-    """Return the value in the type that the message declares, or raise MessageError."""
-    if hint in _RECORDS:
-        types = get_type_hints(hint).values()
-        if not isinstance(value, list) or len(value) != len(types):
-            raise MessageError(f"{kind}.{name} is not a {hint.__name__}")
-        return hint(*(_scalar(kind, name, t, v) for t, v in zip(types, value, strict=True)))
-    if hint in (FloatArray, IntArray):
-        wanted = np.float64 if hint == FloatArray else np.int64
-        if not isinstance(value, np.ndarray) or value.dtype != wanted:
-            raise MessageError(f"{kind}.{name} is not an array of {wanted.__name__}")
-        if not np.isfinite(value).all():
-            raise MessageError(f"{kind}.{name} is not finite")
-        return value
-    return _scalar(kind, name, hint, value)
-
-
-def _scalar(kind: str, name: str, hint: type, value: Any) -> Any:
-    fits = type(value) is hint or (hint is float and type(value) is int)
-    if not fits or (hint is float and not np.isfinite(value)):
-        raise MessageError(f"{kind}.{name} is {value!r}, not a {hint.__name__}")
-    if hint is str and len(value) > 200:
-        raise MessageError(f"{kind}.{name} is longer than 200 characters")
-    return float(value) if hint is float else value

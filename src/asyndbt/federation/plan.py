@@ -6,9 +6,10 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import Literal
 
-from asyndbt.optim import Settings
+from asyndbt.optim import FloatArray, IntArray, Settings, read_out, read_out_distinct
 
 __all__ = ["Plan", "vocabulary_digest"]
 
@@ -68,11 +69,20 @@ class Plan:
     looks: int = 3
     strikes: int = 3
 
+    def fragment(self, policy: FloatArray) -> IntArray:
+        """Return the fragment (M,) that a policy (M, N) stands for."""
+        return (read_out_distinct if self.settings.distinct_words else read_out)(policy)
+
     @property
     def agreement(self) -> str:
         """Digest of everything that must be equal at all sites."""
-        shared = [self.positions, self.words, self.vocabulary_digest, asdict(self.settings)]
-        return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:16]
+        return _agreement(self.positions, self.words, self.vocabulary_digest, self.settings)
+
+
+@lru_cache(maxsize=16)
+def _agreement(positions: int, words: int, vocabulary: str, settings: Settings) -> str:
+    shared = [positions, words, vocabulary, asdict(settings)]
+    return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def vocabulary_digest(words: Sequence[str]) -> str:

@@ -3,7 +3,9 @@
 K_in rounds of the augmented Lagrangian (method section 4; paper Eqs. 7-13), each one exchange with
 the sites asked. Deliberate departure: ADBO and the paper stop every site at a refresh. Here only
 the sites that are free are asked, a round ends with the quorum, and a silent site stands in with
-its last known policy; ``refresh = "barrier"`` is the literal form.
+its last known policy; ``refresh = "barrier"`` is the literal form. Server steps go on meanwhile:
+a plane cuts off the point at which the server stands when the estimate is ready, which is as valid
+as any other, h being convex. Sites that are not live count neither here nor in the planes.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ from asyndbt.optim import (
 
 __all__ = ["Refresh"]
 
+Rows = NDArray[np.bool_]
+
 
 @dataclass(slots=True)
 class Refresh:
@@ -33,6 +37,8 @@ class Refresh:
 
     Parameters
     ----------
+    started : int
+        Server step at which it began.
     asked : tuple of int
         Rows of the sites that take part.
     p_all, rho : FloatArray
@@ -45,6 +51,7 @@ class Refresh:
         Policies that came in during this round.
     """
 
+    started: int
     asked: tuple[int, ...]
     p_all: FloatArray
     rho: FloatArray
@@ -55,26 +62,36 @@ class Refresh:
     @classmethod
     def begin(cls, server: ServerState, asked: Sequence[int]) -> Refresh:
         """Start at the current iterate with rho = 0."""
-        return cls(tuple(asked), server.p_all.copy(), np.zeros_like(server.p_all), server.z.copy())
+        p_all, rho = server.p_all.copy(), np.zeros_like(server.p_all)
+        return cls(server.iteration, tuple(asked), p_all, rho, server.z.copy())
 
     def waits_for(self, index: int) -> bool:
         """Whether the site in this row still owes an answer to this round."""
         return index in self.asked and index not in self.answered
 
-    def finish_round(self, settings: Settings) -> bool:
+    def take(self, index: int, iteration: int, p: FloatArray) -> None:
+        """Take in an answer to work of this server step, unless it was for an earlier estimate."""
+        if iteration >= self.started and self.waits_for(index):
+            self.answered[index] = p
+
+    def finish_round(self, live: Rows, settings: Settings) -> bool:
         """Take this round's answers in and update z and rho; True when that was the last round."""
         for index, p in self.answered.items():
             self.p_all[index] = p
-        self.z, self.rho = lower_server_step(self.z, self.p_all, self.rho, settings)
+        self.z, self.rho[live] = lower_server_step(
+            self.z, self.p_all[live], self.rho[live], settings
+        )
         self.answered = {}
         self.round += 1
         return self.round >= settings.lower_rounds
 
-    def cut(self, server: ServerState, settings: Settings) -> tuple[ServerState, float]:
+    def cut(self, server: ServerState, live: Rows, settings: Settings) -> tuple[ServerState, float]:
         """Add the planes that this estimate calls for; also the largest violation h."""
-        h = violation(server.p_all, server.z, self.p_all, self.z)
+        # A row that stands where it should adds nothing to h, and its signs are zero.
+        phi = np.where(live[:, None, None], self.p_all, server.p_all)
+        h = violation(server.p_all, server.z, phi, self.z)
         planes = add_planes(
-            server.planes, server.p_all, server.z, self.p_all, self.z, settings.plane_tolerance
+            server.planes, server.p_all, server.z, phi, self.z, settings.plane_tolerance
         )
         return replace(server, planes=planes), float(h.max(initial=0.0))
 
@@ -83,6 +100,7 @@ class Refresh:
         arrays: dict[str, NDArray[Any]] = {"p_all": self.p_all, "rho": self.rho, "z": self.z}
         arrays |= {f"answer_{index}": p for index, p in self.answered.items()}
         return {
+            "started": self.started,
             "asked": list(self.asked),
             "round": self.round,
             "answered": list(self.answered),
@@ -93,6 +111,7 @@ class Refresh:
         """Take over what `state` wrote."""
         answered = {index: arrays[f"answer_{index}"] for index in fields["answered"]}
         return cls(
+            fields["started"],
             tuple(fields["asked"]),
             arrays["p_all"],
             arrays["rho"],

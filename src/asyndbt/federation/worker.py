@@ -114,7 +114,8 @@ class Worker:
 
     # ------------------------------------------------------------------ work
     async def _step(self, work: Step) -> StepDone:
-        settings, loss, before = self.plan.settings, float("nan"), self._steps
+        settings, before = self.plan.settings, self._steps
+        answered: list[float] = []
         prompts = settings.draws * settings.batch_size
         exhausted = False
         for _ in range(work.local_steps):
@@ -122,25 +123,30 @@ class Worker:
             if exhausted:
                 break
             try:
-                loss = await self._local_step(work)
+                answered += await self._local_step(work)
             except BudgetError:
                 exhausted = True
         validation = Score()
         if self._validation_due(before):
-            validation = await self.objective.validate(read_out(work.z), read_out(self.q))
+            validation = await self.objective.validate(
+                self.plan.fragment(work.z if self.plan.consensus else self.p), read_out(self.q)
+            )
+        entropies = row_entropies(self.q)
         return StepDone(
             site=self.site,
             id=work.id,
             spent=self.objective.spent(),
             p=self.p,
-            loss=loss if np.isfinite(loss) else 0.0,
-            entropy_q=float(row_entropies(self.q).mean()) if len(self.q) else 0.0,
+            loss=float(np.mean(answered)) if answered else 0.0,
+            answered=len(answered),
+            entropy_q=float(entropies.mean()) if entropies.size else 0.0,
+            entropy_q_max=float(entropies.max(initial=0.0)),
             exhausted=exhausted or not self.objective.affords_step(prompts),
             validation=validation,
         )
 
-    async def _local_step(self, work: Step) -> float:
-        """Draw, ask, estimate, move; the mean loss of the draws."""
+    async def _local_step(self, work: Step) -> list[float]:
+        """Draw, ask, estimate, move; the losses of the requests that were answered."""
         evaluations = await self._evaluations(self.p, self.q, "draws")
         self._memory = self._estimator.update(self._memory, evaluations)
         gradient = self._estimator.gradient(self._memory, self.p, self.q)
@@ -155,8 +161,8 @@ class Worker:
             self._optimizer,
         )
         self._steps += 1
-        answered = evaluations.losses[np.isfinite(evaluations.losses)]
-        return float(answered.mean()) if answered.size else float("nan")
+        answered: list[float] = evaluations.losses[np.isfinite(evaluations.losses)].tolist()
+        return answered
 
     async def _lower(self, work: LowerRound) -> LowerDone:
         """One lower-level round: q held at its read-out (method section 4)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Self
@@ -51,6 +51,15 @@ class Limits:
         calls, tokens, money = (caps[field] for field in FIELDS)
         return cls(
             None if calls is None else int(calls), None if tokens is None else int(tokens), money
+        )
+
+    def after(self, spent: Usage) -> Limits:
+        """Return what is left of the caps, never below 0."""
+        return Limits.of(
+            {
+                field: None if cap is None else max(0, cap - _of(spent, field))
+                for field, cap in _caps(self)
+            }
         )
 
     def cap(self, field: str) -> float | None:
@@ -141,13 +150,7 @@ class Budget:
 
     def remaining(self) -> Limits:
         """Return what is neither spent, nor reserved, nor in flight."""
-        gone = self._gone()
-        return Limits.of(
-            {
-                field: None if cap is None else max(0, cap - _of(gone, field))
-                for field, cap in _caps(self.limits)
-            }
-        )
+        return self.limits.after(self._gone())
 
     def restate(self, spent: Usage) -> None:
         """Replace what was charged so far: for a run that goes on from a checkpoint."""
@@ -158,8 +161,10 @@ class Budget:
         self._spent += usage
 
     @contextmanager
-    def hold(self, bound: Usage) -> Iterator[None]:
+    def hold(self, bound: Usage) -> Iterator[Callable[[Usage], None]]:
         """Count `bound` as gone while requests are in flight; charge what they cost inside.
+
+        Gives a function that replaces the bound as requests come back: by that of the rest.
 
         Raises
         ------
@@ -170,8 +175,12 @@ class Budget:
             raise BudgetExhausted(bound, self.remaining())
         ticket = object()
         self._in_flight[ticket] = bound
+
+        def narrow(rest: Usage) -> None:
+            self._in_flight[ticket] = rest
+
         try:
-            yield
+            yield narrow
         finally:
             del self._in_flight[ticket]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Final
 
 from asyndbt.lm.budget import Budget
 from asyndbt.lm.cache import AnswerCache, request_key
@@ -15,6 +16,9 @@ from asyndbt.lm.protocol import Answer, LanguageModel, Prompt, Usage
 __all__ = ["Gateway"]
 
 _Answers = dict[bytes, Answer | None]
+
+_CHUNK: Final = 64
+"""Requests that are sent together: so many paid answers at most are lost with a killed process."""
 
 
 class Gateway:
@@ -85,7 +89,7 @@ class Gateway:
         """Answer every prompt, paying only for what was never answered before.
 
         Equal prompts, in this call or in one that is under way, become one request.  Everything
-        else is sent in one call of the model and stored before this returns.
+        else is sent in chunks, and every chunk is stored as soon as it is back.
 
         Parameters
         ----------
@@ -132,19 +136,28 @@ class Gateway:
         return found | await self._resolve(abandoned, labels) if abandoned else found
 
     async def _send(self, prompts: Mapping[bytes, Prompt], labels: Sequence[str]) -> _Answers:
-        """Send requests, charge and store their answers."""
+        """Send requests chunk by chunk, charge and store their answers."""
         self._charge(self._ahead)
         self._ahead = {}
-        with self.budget.hold(self._bound(prompts.values())), self._announced(prompts) as pending:
-            sent = await self.model.score(list(prompts.values()), labels)
-            answers = dict(zip(prompts, sent, strict=True))
-            paid = {key: answer for key, answer in answers.items() if answer is not None}
-            failed = len(answers) - len(paid)
-            self._tally += Tally(failed=failed)
-            self.budget.charge(Usage(calls=failed))
-            self._charge({key: answer.usage for key, answer in paid.items()})
-            self.cache.put_many(paid)
+        keys, answers = list(prompts), _Answers()
+        chunks = [keys[start : start + _CHUNK] for start in range(0, len(keys), _CHUNK)]
+        bounds = [self._bound(prompts[key] for key in chunk) for chunk in chunks]
+        with self.budget.hold(sum(bounds, Usage())) as narrow, self._announced(prompts) as pending:
+            for number, chunk in enumerate(chunks, start=1):
+                sent = await self.model.score([prompts[key] for key in chunk], labels)
+                answers |= self._store(dict(zip(chunk, sent, strict=True)))
+                narrow(sum(bounds[number:], Usage()))
             pending.set_result(answers)
+        return answers
+
+    def _store(self, answers: _Answers) -> _Answers:
+        """Charge and keep what came back."""
+        paid = {key: answer for key, answer in answers.items() if answer is not None}
+        failed = len(answers) - len(paid)
+        self._tally += Tally(failed=failed)
+        self.budget.charge(Usage(calls=failed))
+        self._charge({key: answer.usage for key, answer in paid.items()})
+        self.cache.put_many(paid)
         return answers
 
     @contextmanager

@@ -12,6 +12,9 @@ __all__ = ["PRESETS", "Settings", "preset"]
 class Settings:
     """Everything that the numerics of AsynDBT can be told.
 
+    The defaults of the fields leave every term of this project's own out; `PRESETS` has the
+    settings that runs use.
+
     Parameters
     ----------
     estimator : {"regression", "reinforce"}
@@ -33,6 +36,8 @@ class Settings:
         Smallest denominator of `reinforce`.
     step : {"exponentiated", "projection", "adam"}
         Form of a worker's step on p and q.
+    distinct_words : bool
+        Whether a fragment is read out of its policy without repeating a word.
     eta_p, eta_q : float
         Step sizes of the fragment policy p and the demonstration policy q.
     entropy : float
@@ -81,6 +86,7 @@ class Settings:
     window: int = 1_500
     probability_floor: float = 1e-6
     step: Literal["exponentiated", "projection", "adam"] = "exponentiated"
+    distinct_words: bool = False
     eta_p: float = 5.0
     eta_q: float = 5.0
     entropy: float = 0.0
@@ -105,7 +111,28 @@ class Settings:
 
 
 PRESETS: dict[str, Settings] = {
-    "default": Settings(),
+    "default": Settings(
+        draws=5,
+        batch_size=4,
+        ridge=20.0,
+        shared_words=0.1,
+        positional_words=0.01,
+        window=1_000,
+        distinct_words=True,
+        eta_p=100.0,
+        eta_q=40.0,
+        entropy=0.001,
+        eta_z=0.1,
+        eta_lambda=0.002,
+        eta_theta=0.001,
+        proximity=1.0,
+        averaging=1.0,
+        psi=0.001,
+        theta_clip=0.02,
+        eta_lower=1.0,
+        refresh_every=20,
+        plane_tolerance=1.0,
+    ),
     "paper": Settings(
         estimator="reinforce",
         draws=8,
@@ -114,8 +141,6 @@ PRESETS: dict[str, Settings] = {
         eta_p=1e-4,
         eta_q=1e-4,
         eta_z=0.1,
-        eta_lambda=0.1,
-        eta_theta=0.1,
         regularisation="scheduled",
         refresh_every=50,
         refresh_until=500,

@@ -13,7 +13,7 @@ import numpy as np
 
 from asyndbt.optim.types import FloatArray, IntArray
 
-__all__ = ["on_simplex", "project_rows", "read_out", "row_entropies", "sample_rows", "uniform_rows"]
+__all__ = ["on_simplex", "project_rows", "read_out", "read_out_distinct", "row_entropies", "sample_rows", "uniform_rows"]
 
 
 def project_rows(x: FloatArray) -> FloatArray:
@@ -98,6 +98,22 @@ def read_out(p: FloatArray) -> IntArray:
         return np.empty(0, dtype=np.int64)
     best: IntArray = np.argmax(p, axis=1)
     return best
+
+
+def read_out_distinct(p: FloatArray) -> IntArray:
+    """Return (R,) columns, no column twice: the largest entry first, its row and column then taken.
+
+    With fewer columns than rows repeats cannot be avoided, and it is `read_out`.
+    """
+    if p.shape[1] < p.shape[0]:
+        return read_out(p)
+    chosen = np.empty(p.shape[0], dtype=np.int64)
+    left = p.copy()
+    for _ in range(p.shape[0]):
+        row, column = divmod(int(np.argmax(left)), p.shape[1])
+        chosen[row] = column
+        left[row], left[:, column] = -1.0, -1.0
+    return chosen
 
 
 def on_simplex(p: FloatArray, tolerance: float = 1e-6) -> bool:

@@ -173,7 +173,10 @@ def agree(proposals: Mapping[str, Sequence[str]], k: int) -> list[str]:
     ['bb']
     """
     if not 1 <= k <= len(proposals):
-        raise ConfigError(f"k: {k} given for {len(proposals)} sites; it must be 1 to that number")
+        raise ConfigError(
+            f"method.vocabulary_min_sites: {k} given for {len(proposals)} sites; it must be 1 to"
+            " that number"
+        )
     votes = Counter(digest for hashes in proposals.values() for digest in set(hashes))
     kept = [(-count, digest) for digest, count in votes.items() if count >= k]
     return [digest for _, digest in sorted(kept)]

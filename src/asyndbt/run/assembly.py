@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from asyndbt.config import Config
-from asyndbt.errors import DataError
+from asyndbt.errors import ConfigError, DataError, RunDirectoryError
 from asyndbt.federation import (
     Needs,
     Plan,
@@ -32,6 +32,7 @@ from asyndbt.lm import (
 from asyndbt.run.directory import RunDirectory, write_atomically
 from asyndbt.run.words import agreed_vocabulary
 from asyndbt.task import (
+    MERGED_SITE,
     Example,
     SiteData,
     Split,
@@ -54,24 +55,38 @@ _LOOKS_ON_THE_WAY = 3
 class RunSite:
     """A site of a run on this machine: its worker, its prompts, and where its state is kept.
 
-    `tuning_calls` are the calls that its budget leaves for tuning; 0 without a limit on calls.
+    `tuning` is what its budget leaves for tuning.
     """
 
     worker: Worker
     prompts: SitePrompts
     folder: Path
     cache: AnswerCache
-    tuning_calls: int
+    tuning: Limits
 
     def save(self) -> None:
         """Put the worker's state into the site's own part of the run directory."""
-        write_atomically(self.folder / "state", self.worker.state())
+        head = self.prompts.digest.encode() + b"\n"
+        write_atomically(self.folder / "state", head + self.worker.state())
 
     def load(self) -> None:
-        """Take over the state of an earlier session, if there is one."""
+        """Take over the state of an earlier session, if there is one.
+
+        Raises
+        ------
+        RunDirectoryError
+            If the session worked on other data: its policies would mean other texts here.
+        """
         file = self.folder / "state"
-        if file.exists():
-            self.worker.restore(file.read_bytes())
+        if not file.exists():
+            return
+        digest, _, state = file.read_bytes().partition(b"\n")
+        if digest.decode("ascii", "replace") != self.prompts.digest:
+            raise RunDirectoryError(
+                f"site {self.worker.site!r}: its data, or the vocabulary, is not what this run "
+                "was started with; put the files back, or start anew in another directory"
+            )
+        self.worker.restore(state)
 
     def close(self) -> None:
         """Close the file of paid answers."""
@@ -124,6 +139,7 @@ def assemble(config: Config, directory: RunDirectory) -> Assembly:
     split = _split(config, task)
     data = list(split.sites)
     _check_names(data)
+    _check_delays(config, [site.name for site in data])
     if method.centralised:
         data = [merge_sites(data)]
     positions = 0 if method.mode == "demonstrations" else method.fragment_length
@@ -155,6 +171,19 @@ def _check_names(sites: Sequence[SiteData]) -> None:
                 f"site {site.name!r}: a site's name starts with a letter or digit and has only "
                 "letters, digits, spaces and . _ - in it; rename it in the data"
             )
+
+
+def _check_delays(config: Config, sites: Sequence[str]) -> None:
+    """Delays of sites that there are not would be a slip, and change nothing."""
+    delays = config.federation.delays
+    known = [*sites, *([MERGED_SITE] if config.method.centralised else [])]
+    for name in ("slow", "dead", "rejoin") if delays else ():
+        for site in getattr(delays, name):
+            if site not in known:
+                raise ConfigError(
+                    f"federation.delays.{name} names {site!r}, which is not one of the sites "
+                    f"{', '.join(known[:12])}: remove it, or write it as the data does"
+                )
 
 
 def _split(config: Config, task: Task) -> Split:
@@ -192,6 +221,8 @@ def _load(config: Config, task: Task, source: str | None, site: str | None) -> l
         label_column=data.label_column,
         site_column=data.site_column,
         site=site,
+        columns=data.columns,
+        max_chars=data.max_chars,
         base=Path(),
     )
 
@@ -284,5 +315,4 @@ def _site(
         random_draws=config.method.random_icl_draws,
     )
     worker = Worker(prompts.data.name, plan, objective, config.run.seed)
-    tuning = 0 if limits.calls is None else limits.calls - needs.evaluation.calls
-    return RunSite(worker, prompts, folder, cache, tuning)
+    return RunSite(worker, prompts, folder, cache, limits.after(needs.evaluation))

@@ -6,7 +6,7 @@ checkpoint        the coordinator after its latest decision
 lock              held while a process works here
 traffic.json      messages and bytes that crossed each site's border
 result.json       the outcome; no text of any example
-sites/NAME/       a site's own part: state, paid answers, demonstrations, tuned prompt
+sites/NAME/       a site's own part: state, paid answers, demonstrations, tuned prompt, predictions
 """
 
 from __future__ import annotations

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from asyndbt.config import Config, load_config
+from asyndbt.errors import AsyndbtError, RunDirectoryError
 from asyndbt.federation import (
     Coordinator,
     Delays,
@@ -16,9 +18,11 @@ from asyndbt.federation import (
     Wire,
     restore,
 )
+from asyndbt.federation.codec import unpack
 from asyndbt.run.assembly import Assembly, assemble
-from asyndbt.run.directory import RunDirectory
+from asyndbt.run.directory import RunDirectory, write_atomically
 from asyndbt.run.events import Observer
+from asyndbt.run.loops import complete
 from asyndbt.run.outcome import result_of, write_site_part
 from asyndbt.run.recorder import Recorder
 from asyndbt.run.result import Result
@@ -57,7 +61,7 @@ def resume_run(directory: Path | str, *, observers: Sequence[Observer] = ()) -> 
     Raises
     ------
     RunDirectoryError
-        If no run is recorded in that directory.
+        If no run is recorded in that directory, or settings or data are not those of its start.
     """
     files = RunDirectory.open(Path(directory))
     if files.result_file.exists():
@@ -79,29 +83,47 @@ def _carry_out(config: Config, directory: RunDirectory, observers: Sequence[Obse
 def _work(
     config: Config, directory: RunDirectory, assembly: Assembly, observers: Sequence[Observer]
 ) -> None:
-    config.dump(directory.config_file)
+    if not directory.config_file.exists():
+        write_atomically(directory.config_file, config.to_toml().encode())
     wire, elapsed, events = Wire(), 0.0, 0
     coordinator = Coordinator(assembly.plan)
     saved = directory.read_checkpoint()
     if saved is not None:
-        coordinator, more = restore(assembly.plan, saved)
-        elapsed, events, wire.traffic = more["elapsed"], more["events"], more["traffic"]
+        _check_settings(config, unpack(saved)[0]["more"])
         for site in assembly.sites.values():
             site.load()
+        coordinator, more = restore(assembly.plan, saved)
+        elapsed, events, wire.traffic = more["elapsed"], more["events"], more["traffic"]
     directory.cut_events(events)
     recorder = Recorder(directory, coordinator, wire, config, assembly, observers)
     if saved is None:
         recorder.start(elapsed)
     engine = _engine(config, wire, elapsed)
     try:
-        asyncio.run(engine.run(coordinator, assembly.sites, recorder.changed))
+        complete(engine.run(coordinator, assembly.sites, recorder.changed))
     finally:
         directory.write_json("traffic.json", wire.traffic)
+    if not coordinator.evaluations:
+        raise AsyndbtError(
+            "all sites are gone, none has scored its test data: there is no result; when they "
+            f"are back, go on with 'asyndbt resume {directory.path}'"
+        )
     result = result_of(config, assembly, coordinator)
     for site in assembly.sites.values():
         write_site_part(site, tuple(result["fragment"]))
     directory.write_json("result.json", result)
     recorder.tell("result", engine.now(), **result)
+
+
+def _check_settings(config: Config, saved: Mapping[str, Any]) -> None:
+    """A checkpoint goes with the settings that it was written under."""
+    if saved["settings"] == config.fingerprint():
+        return
+    then, now = saved["version"], version("asyndbt")
+    mend = "resume with the config it was started with, or start anew in another directory"
+    if then != now:
+        mend = f"asyndbt {then} wrote it and this is {now}: resume with that release"
+    raise RunDirectoryError(f"the checkpoint was written under other settings: {mend}")
 
 
 def _engine(config: Config, wire: Wire, elapsed: float) -> LocalEngine | VirtualEngine:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from asyndbt.config import Config
 from asyndbt.federation import Coordinator
-from asyndbt.optim import row_entropies
+from asyndbt.optim import FloatArray, row_entropies
 from asyndbt.prompt import TunedPrompt
 from asyndbt.run.assembly import Assembly, RunSite
 from asyndbt.run.directory import to_json, write_atomically
@@ -22,39 +22,41 @@ __all__ = ["result_of", "write_site_part"]
 SCHEMA_VERSION = 1
 _KINDS = ("plain", "random_icl", "tuned")
 _NEAR_UNIFORM = 0.9
+_NAMED = 8
+"""Most sites that one warning names."""
+_DOUBTFUL = 0.05
+"""Share of requests without a usable answer that is worth a warning."""
 
 
 def result_of(config: Config, assembly: Assembly, coordinator: Coordinator) -> dict[str, Any]:
     """Return the content of ``result.json``: figures and the shared fragment, no example's text."""
     evaluations = coordinator.evaluations
-    draws = config.method.random_icl_draws
+    draws = {"random_icl": config.method.random_icl_draws}
     overall = {
-        kind: accuracy(
-            pool([getattr(e, kind) for e in evaluations.values()]),
-            draws if kind == "random_icl" else 1,
-        )
+        kind: accuracy(pool([getattr(e, kind) for e in evaluations.values()]), draws.get(kind, 1))
         for kind in _KINDS
     }
-    sites = {
-        name: {
+    sites = {}
+    for member in coordinator.roster:
+        found = evaluations.get(member.name)
+        sites[member.name] = {
             "metrics": {
                 "test": {
-                    kind: accuracy(getattr(e, kind), draws if kind == "random_icl" else 1)
+                    kind: found and accuracy(getattr(found, kind), draws.get(kind, 1))
                     for kind in _KINDS
                 },
-                "validation": {"tuned": accuracy(e.validation)},
+                "validation": {"tuned": found and accuracy(found.validation)},
             },
-            "gone": coordinator.roster[name].gone,
-            "refused": coordinator.roster[name].strikes,
+            "gone": member.gone,
+            "refused": member.strikes,
         }
-        for name, e in evaluations.items()
-    }
     spent = {name: site.worker.objective.spent() for name, site in assembly.sites.items()}
     total = {
         field: sum(getattr(s, field) for s in spent.values())
         for field in ("calls", "requests", "failed", "unparsed", "tokens_in", "tokens_out", "money")
     }
     requests = total.pop("requests")
+    ledger = {**total, "cached": max(0, requests - total["calls"] - total["failed"])}
     fragment = coordinator.fragment if assembly.plan.positions else ()
     return {
         "schema_version": SCHEMA_VERSION,
@@ -63,14 +65,19 @@ def result_of(config: Config, assembly: Assembly, coordinator: Coordinator) -> d
         "fragment": [assembly.vocabulary[index] for index in fragment],
         "metrics": {"test": overall},
         "sites": sites,
-        "ledger": {**total, "cached": max(0, requests - total["calls"] - total["failed"])},
+        "ledger": ledger,
         "seed": config.run.seed,
         "versions": {
             "asyndbt": version("asyndbt"),
             "numpy": np.__version__,
             "python": platform.python_version(),
         },
-        "warnings": [*assembly.warnings, *_doubts(coordinator, assembly)],
+        "warnings": [
+            *assembly.warnings,
+            *_unanswered(ledger, requests),
+            *_undecided(coordinator, assembly),
+            *_absences(coordinator),
+        ],
     }
 
 
@@ -85,21 +92,48 @@ def write_site_part(site: RunSite, fragment: tuple[str, ...]) -> None:
     prompt.save(site.folder / "prompt.json")
 
 
-def _doubts(coordinator: Coordinator, assembly: Assembly) -> list[str]:
-    """Say what makes the outcome less than it seems."""
-    doubts = []
+def _unanswered(ledger: Mapping[str, float], requests: int) -> Iterator[str]:
+    """Say how many requests brought nothing to learn from."""
+    for count, of, what in (
+        (ledger["failed"], ledger["failed"] + ledger["calls"], "requests failed"),
+        (ledger["unparsed"], requests, "answers name no label"),
+    ):
+        if count > _DOUBTFUL * of:
+            yield f"{count:,} of {of:,} {what} ({count / of:.0%}): the figures rest on the others"
+
+
+def _undecided(coordinator: Coordinator, assembly: Assembly) -> Iterator[str]:
+    """Say which policies have hardly moved: what is read out of them is chance."""
     plan = assembly.plan
-    if plan.positions:
-        entropy = float(row_entropies(coordinator.server.z).mean())
-        if entropy > _NEAR_UNIFORM * np.log(plan.words):
-            doubts.append(
-                f"the fragment policy is still close to uniform (entropy {entropy:.2f} of "
-                f"{np.log(plan.words):.2f} nats): the fragment is little better than chance; give "
-                "the run more calls or larger steps"
-            )
+    if plan.positions and _is_uniform(coordinator.server.z):
+        yield (
+            "the fragment policy is still close to uniform (entropy "
+            f"{row_entropies(coordinator.server.z).mean():.2f} of {np.log(plan.words):.2f} nats): "
+            "the fragment is little better than chance; give the run more calls or larger steps"
+        )
+    names = [name for name, site in assembly.sites.items() if _is_uniform(site.worker.q)]
+    if names:
+        yield (
+            f"the demonstration policy is still close to uniform at {_some(names)}: the "
+            "demonstrations there are little better than chance; give the run more calls or "
+            "larger steps"
+        )
+
+
+def _is_uniform(policy: FloatArray) -> bool:
+    if not policy.size:
+        return False
+    return bool(row_entropies(policy).mean() > _NEAR_UNIFORM * np.log(policy.shape[1]))
+
+
+def _absences(coordinator: Coordinator) -> Iterator[str]:
     for member in coordinator.roster:
         if member.gone:
-            doubts.append(f"site {member.name} was gone at the end")
+            yield f"site {member.name} was gone at the end"
         if member.strikes:
-            doubts.append(f"site {member.name}: {member.strikes} reports were refused")
-    return doubts
+            yield f"site {member.name}: {member.strikes} reports were refused"
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_NAMED])
+    return f"{shown} and {len(names) - _NAMED} more sites" if len(names) > _NAMED else shown

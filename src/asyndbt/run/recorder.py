@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import Any
 
 from asyndbt.config import Config
@@ -39,7 +40,7 @@ class Recorder:
         self._directory, self._coordinator, self._wire = directory, coordinator, wire
         self._config, self._assembly, self._observers = config, assembly, observers
         self._handed_out = -1
-        self._begun: tuple[float, int] | None = None
+        self._begun: tuple[float, float] | None = None
 
     def start(self, elapsed: float) -> None:
         """Say what is about to run."""
@@ -75,7 +76,11 @@ class Recorder:
             if notice["kind"] == "step":
                 data |= self._progress(data, now)
             self.tell(notice["kind"], now, **data)
-        if self._coordinator.next_id != self._handed_out or self._coordinator.phase == "done":
+        done = self._coordinator.phase == "done"
+        if done and not self._coordinator.evaluations:
+            # All sites are gone: the run goes on from where some were there.
+            return
+        if self._coordinator.next_id != self._handed_out or done:
             self._handed_out = self._coordinator.next_id
             self._directory.write_checkpoint(
                 snapshot(
@@ -83,28 +88,53 @@ class Recorder:
                     elapsed=now,
                     events=self._directory.events_length(),
                     traffic=self._wire.traffic,
+                    settings=self._config.fingerprint(),
+                    version=version("asyndbt"),
                 )
             )
 
     def tell(self, kind: str, elapsed: float, **data: Any) -> None:
-        """Log one event and show it to the observers."""
+        """Log one event and show it to the observers.
+
+        The log may be passed on: where it lies on this machine is for the observers alone.
+        """
         event = Event(kind, data, elapsed)
-        self._directory.append_event(event)
+        logged = {key: value for key, value in data.items() if key != "directory"}
+        self._directory.append_event(Event(kind, logged, elapsed))
         for observer in self._observers:
             observer(event)
 
     def _progress(self, step: dict[str, Any], now: float) -> dict[str, Any]:
-        """Calls so far and time left, from the calls that the budget still allows for tuning."""
-        calls = sum(step["calls"].values())
-        tuning = sum(site.tuning_calls for site in self._assembly.sites.values())
+        """Calls so far, and time left until the first of the limits of tuning."""
+        share = self._share()
         if self._begun is None:
-            self._begun = (now, calls)
+            self._begun = (now, share)
         start, first = self._begun
-        share = (calls - first) / max(1, tuning - first)
-        left = (now - start) * (1 / share - 1) if share > 0 and tuning else None
+        done = (share - first) / max(1e-9, 1 - first)
+        left = (now - start) * (1 / done - 1) if done > 0 else None
         return {
             "phase": "tuning",
-            "calls_total": calls,
-            "calls_limit": tuning or None,
+            "calls_total": sum(step["calls"].values()),
+            "calls_limit": self._limit("calls"),
             "seconds_left": None if left is None else round(max(0.0, left), 1),
         }
+
+    def _share(self) -> float:
+        """Share of the limit that is nearest: of calls, tokens, money or iterations."""
+        spent = [member.spent for member in self._coordinator.roster]
+        used = {
+            "calls": sum(s.calls for s in spent),
+            "tokens": sum(s.tokens_in + s.tokens_out for s in spent),
+            "money": sum(s.money for s in spent),
+        }
+        limits = {field: self._limit(field) for field in used}
+        shares = [used[field] / limit for field, limit in limits.items() if limit]
+        if self._config.method.iterations is not None:
+            shares.append(self._coordinator.server.iteration / self._config.method.iterations)
+        return max(shares, default=0.0)
+
+    def _limit(self, field: str) -> float | None:
+        """Return what all sites together may spend on tuning, or None without a limit."""
+        caps = [site.tuning.cap(field) for site in self._assembly.sites.values()]
+        known = [cap for cap in caps if cap is not None]
+        return sum(known) if known else None

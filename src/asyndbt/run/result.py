@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,9 +11,21 @@ import numpy as np
 
 from asyndbt.config import Config, load_config
 from asyndbt.errors import ConfigError, DataError
-from asyndbt.lm import AnswerCache, Budget, Gateway, Limits, label_distribution, make_model
+from asyndbt.lm import (
+    Answer,
+    AnswerCache,
+    Budget,
+    Gateway,
+    Limits,
+    Prompt,
+    check_requests,
+    is_unparsed,
+    label_distribution,
+    make_model,
+)
 from asyndbt.prompt import TunedPrompt
 from asyndbt.run.directory import RunDirectory
+from asyndbt.run.loops import complete
 
 __all__ = ["Result"]
 
@@ -81,60 +92,89 @@ class Result:
         ConfigError
             If there is no such site, or it is left out and there are several.
         """
+        return TunedPrompt.load(self._part(site) / "prompt.json")
+
+    def _part(self, site: str | None) -> Path:
+        """Return the folder of a site, or of the only one."""
         names = self.sites
         if site is None and len(names) == 1:
             site = names[0]
         if site not in names:
             said = "name a site" if site is None else f"there is no site {site!r}"
             raise ConfigError(f"{said}; the run has: {', '.join(names)}")
-        return TunedPrompt.load(self.directory / "sites" / site / "prompt.json")
+        return self.directory / "sites" / site
 
     def predict(
-        self, rows: Sequence[Mapping[str, str]], site: str | None = None
+        self, rows: Sequence[Mapping[str, Any]], site: str | None = None
     ) -> list[dict[str, Any]]:
         """Answer new examples with a site's tuned prompt; answers paid for once are kept.
 
         Parameters
         ----------
         rows : sequence of mapping
-            One text per field of the task; other keys are carried along.
+            One text per field of the task, in the columns that the run's data had; other keys are
+            carried along.
         site : str, optional
 
         Returns
         -------
         list of dict
-            The rows with ``prediction`` (a data label, or None if the request failed) and
-            ``scores`` (label to probability).
+            The rows with ``prediction`` (a data label; None where the answer names none, or the
+            request failed) and ``scores`` (label to probability; None where the request failed).
 
         Raises
         ------
         DataError
-            If a row lacks a field.
+            Before any request: if a row lacks a text or has a column ``prediction`` or ``scores``
+            already, or the model cannot take a prompt.
         """
         prompt, config = self.prompt(site), self.config
-        task = prompt.task
-        batch = []
-        for number, row in enumerate(rows, start=1):
-            missing = [field for field in task.fields if field not in row]
-            if missing:
-                raise DataError(
-                    f"row {number}: no field {missing[0]!r}; the task reads "
-                    f"{', '.join(task.fields)}"
-                )
-            batch.append(prompt.render(**{field: str(row[field]) for field in task.fields}))
-        model = make_model(config.lm.provider, feedback=config.lm.feedback)
-        with AnswerCache(self.directory / "predictions.sqlite") as cache:
+        words, lm = prompt.task.label_words, config.lm
+        batch = [_query(prompt, config, number, row) for number, row in enumerate(rows, start=1)]
+        model = make_model(lm.provider, feedback=lm.feedback)
+        check_requests(model, words, batch)
+        with AnswerCache(self._part(site) / "predictions.sqlite") as cache:
             gateway = Gateway(model, cache, Budget(Limits()))
-            answers = asyncio.run(gateway.ask(batch, task.label_words))
-        predicted = []
-        for row, answer in zip(rows, answers, strict=True):
-            outcome: dict[str, Any] = {**row, "prediction": None, "scores": None}
-            if answer is not None:
-                logs = label_distribution(
-                    answer, task.label_words, config.lm.feedback, config.lm.smoothing
-                )
-                outcome["prediction"] = task.labels[int(np.argmax(logs))]
-                shares = np.exp(logs).round(6).tolist()
-                outcome["scores"] = dict(zip(task.labels, shares, strict=True))
-            predicted.append(outcome)
-        return predicted
+            answers = complete(gateway.ask(batch, words))
+        return [
+            {**row, **_outcome(prompt, config, answer)}
+            for row, answer in zip(rows, answers, strict=True)
+        ]
+
+
+def _query(prompt: TunedPrompt, config: Config, number: int, row: Mapping[str, Any]) -> Prompt:
+    """Render the prompt for one row."""
+    for name in ("prediction", "scores"):
+        if name in row:
+            raise DataError(
+                f"row {number}: there is a column {name!r} already, which the answer would "
+                "overwrite; rename or remove it"
+            )
+    fields = {}
+    for field in prompt.task.fields:
+        column = (config.data.columns or {}).get(field, field)
+        if column not in row:
+            raise DataError(
+                f"row {number}: no column {column!r}; the task reads "
+                f"{', '.join(prompt.task.fields)}"
+            )
+        if not isinstance(row[column], str):
+            raise DataError(
+                f"row {number}, column {column!r}: found {row[column]!r}, not text; write it as "
+                "text in quotes"
+            )
+        fields[field] = row[column]
+    return prompt.render(**fields)
+
+
+def _outcome(prompt: TunedPrompt, config: Config, answer: Answer | None) -> dict[str, Any]:
+    """Read one answer."""
+    if answer is None:
+        return {"prediction": None, "scores": None}
+    task, lm = prompt.task, config.lm
+    logs = label_distribution(answer, task.label_words, lm.feedback, lm.smoothing)
+    named = not is_unparsed(answer, task.label_words)
+    return {
+        "prediction": task.labels[int(np.argmax(logs))] if named else None,
+        "scores": dict(zip(task.labels, np.exp(logs).round(6).tolist(), strict=True)),
+    }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
+import secrets
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
@@ -21,7 +22,9 @@ def agreed_vocabulary(config: Config, sites: Sequence[SiteData]) -> tuple[str, .
     """Return the vocabulary that all sites use, in one order.
 
     ``pmi`` takes n-grams of the sites' own data: from one site all of them, in a federation those
-    that at least ``vocabulary_min_sites`` sites propose on their own.
+    that at least ``vocabulary_min_sites`` sites propose on their own.  Here all sites are in one
+    process, which makes the key and sees every n-gram: a simulation of the protocol, with its
+    outcome and without its secrecy.
 
     Raises
     ------
@@ -36,7 +39,7 @@ def agreed_vocabulary(config: Config, sites: Sequence[SiteData]) -> tuple[str, .
     if len(sites) == 1:
         words = own[sites[0].name]
     else:
-        words = _shared(own, method.vocabulary_min_sites, config.run.seed)[:limit]
+        words = _shared(own, method.vocabulary_min_sites)[:limit]
     if len(words) < 2:
         raise DataError(
             f'method.vocabulary = "pmi" leaves {len(words)} n-grams that the sites share; use '
@@ -45,11 +48,16 @@ def agreed_vocabulary(config: Config, sites: Sequence[SiteData]) -> tuple[str, .
     return tuple(words)
 
 
-def _shared(own: dict[str, list[str]], least: int, seed: int) -> list[str]:
-    """N-grams that several sites propose by hash alone, those of most sites first."""
-    key = hashlib.sha256(f"n-grams of run {seed}".encode()).digest()
+def _shared(own: dict[str, list[str]], least: int) -> list[str]:
+    """N-grams that several sites propose by hash alone, those of most sites first.
+
+    The key is new every time.  So that a run can be repeated and resumed, the order does not hang
+    on it: of n-grams that equally many sites propose, the first in the alphabet comes first.
+    """
+    key = secrets.token_bytes(32)
     agreed = agree({name: propose(words, key) for name, words in own.items()}, least)
-    return reveal(set(chain.from_iterable(own.values())), key, agreed)
+    votes = Counter(chain.from_iterable(map(set, own.values())))
+    return sorted(reveal(votes, key, agreed), key=lambda word: (-votes[word], word))
 
 
 def _texts(site: SiteData) -> Iterable[str]:

@@ -5,7 +5,7 @@ from asyndbt.task.drawing import SplitSizes
 from asyndbt.task.duplicates import DuplicateReport
 from asyndbt.task.example import Example
 from asyndbt.task.loading import MAX_CHARS, load_examples
-from asyndbt.task.site_data import SiteData, merge_sites
+from asyndbt.task.site_data import MERGED_SITE, SiteData, merge_sites
 from asyndbt.task.sites import partition_examples
 from asyndbt.task.slots import demonstration_slots
 from asyndbt.task.splits import DEFAULT_SITE, Split, split_sites
@@ -15,6 +15,7 @@ __all__ = [
     "BUILTIN_TASK_NAMES",
     "DEFAULT_SITE",
     "MAX_CHARS",
+    "MERGED_SITE",
     "DuplicateReport",
     "Example",
     "SiteData",

@@ -1,7 +1,7 @@
 """The six tasks of the paper as templates.
 
 Wording: the query templates of the paper (Ma et al., doi 10.1038/s41598-026-39582-5).  Labels are
-those of the GLUE files; the columns there have other names: see ``columns`` of `load_examples`.
+those of the GLUE files; the columns there have other names: see ``data.columns``.
 """
 
 from __future__ import annotations
@@ -82,6 +82,6 @@ def builtin_task(name: str) -> Task:
         return _TASKS[name]
     except KeyError:
         raise ConfigError(
-            f"task {name!r} is not built in; there are {listed(BUILTIN_TASK_NAMES)}"
+            f"task.template = {name!r} is not built in; there are {listed(BUILTIN_TASK_NAMES)}"
             f"{did_you_mean(name, BUILTIN_TASK_NAMES)}"
         ) from None

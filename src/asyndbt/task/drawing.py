@@ -44,7 +44,9 @@ class SplitSizes:
         for field in fields(self):
             value = getattr(self, field.name)
             if value is not None and value < 1:
-                raise ConfigError(f"{field.name}: {value} given; it must be 1 or more, or left out")
+                raise ConfigError(
+                    f"data.{field.name}: {value} given; it must be 1 or more, or left out"
+                )
 
 
 def seeded_order(examples: Iterable[Example], *salt: object) -> list[Example]:
@@ -134,7 +136,7 @@ class Drawing:
         if have >= need:
             return
         parts = " + ".join(f"{count or 'at least 1'} for {part}" for part, count in wanted.items())
-        settings = " or ".join(f"{part}_per_class" for part, count in wanted.items() if count)
+        settings = " or ".join(f"data.{part}_per_class" for part, count in wanted.items() if count)
         lower = f", or lower {settings}" if settings and have >= len(wanted) else ""
         raise DataError(
             f"site {self.name!r}, class {label!r}: {have} {source} examples, {need} needed"

@@ -81,7 +81,7 @@ def load_examples(
     for name, column in by_field.items():
         if column == label_column:
             raise ConfigError(
-                f"columns: field {name!r} of the instruction is the label column"
+                f"data.columns: field {name!r} of the instruction is the label column"
                 f" {label_column!r}; the prompt would tell the answer: use another name"
             )
     reader = _RowReader(task, by_field, label_column, site_column, site, max_chars)
@@ -104,7 +104,7 @@ def _known_columns(columns: Mapping[str, str] | None, task: Task) -> dict[str, s
     for name in columns or {}:
         if name not in task.fields:
             raise ConfigError(
-                f"columns: the instruction has no field {name!r}, only {listed(task.fields)}"
+                f"data.columns: the instruction has no field {name!r}, only {listed(task.fields)}"
                 f"{did_you_mean(name, task.fields)}"
             )
     return dict(columns or {})
@@ -136,7 +136,7 @@ class _RowReader:
         if len(value) > self.max_chars:
             raise DataError(
                 f"{where}: the text has {len(value):,} characters, {self.max_chars:,} are allowed;"
-                " shorten it or raise max_chars"
+                " shorten it or raise data.max_chars"
             )
         if any("\ud800" <= character <= "\udfff" for character in value):
             raise DataError(

@@ -10,7 +10,10 @@ from asyndbt.errors import DataError
 from asyndbt.task.duplicates import without, without_repeats
 from asyndbt.task.example import Example
 
-__all__ = ["SiteData", "merge_sites"]
+__all__ = ["MERGED_SITE", "SiteData", "merge_sites"]
+
+MERGED_SITE = "all"
+"""Name of the site that holds the data of all."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class SiteData:
                 )
 
 
-def merge_sites(sites: Sequence[SiteData], name: str = "all") -> SiteData:
+def merge_sites(sites: Sequence[SiteData], name: str = MERGED_SITE) -> SiteData:
     """Put the data of several sites into one, as a method that may pool all data would see it.
 
     A text that one site has in its pool and another one queries stays where it is asked about:

@@ -87,11 +87,11 @@ def partition_examples(
 
 def _check(sites: int, kind: str, alpha: float) -> None:
     if sites < 1:
-        raise ConfigError(f"sites: {sites} given; it must be 1 or more")
+        raise ConfigError(f"data.partition.sites: {sites} given; it must be 1 or more")
     if kind not in ("iid", "dirichlet"):
-        raise ConfigError(f"kind: {kind!r} given; it must be 'iid' or 'dirichlet'")
+        raise ConfigError(f"data.partition.kind: {kind!r} given; it must be 'iid' or 'dirichlet'")
     if not 0 < alpha < float("inf"):
-        raise ConfigError(f"alpha: {alpha} given; it must be above 0")
+        raise ConfigError(f"data.partition.alpha: {alpha} given; it must be above 0")
 
 
 def _counts(shares: NDArray[np.float64], total: int, rng: np.random.Generator) -> NDArray[np.int64]:

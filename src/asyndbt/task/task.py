@@ -44,7 +44,7 @@ class Task:
     >>> Task("Is this praise?", ("0", "1"), ("no", "yes"))
     Traceback (most recent call last):
         ...
-    asyndbt.errors.ConfigError: instruction: it has no field; name the text to judge, as {text_a}
+    asyndbt.errors.ConfigError: task.instruction: no field; name the text to judge, as {text_a}
     """
 
     instruction: str
@@ -90,7 +90,8 @@ def _template_fields(instruction: str) -> tuple[str, ...]:
         parts = list(Formatter().parse(instruction))
     except ValueError as error:
         raise ConfigError(
-            f"instruction: {error}; write {{{{ and }}}} for plain braces, {{text_a}} for a field"
+            f"task.instruction: {error}; write {{{{ and }}}} for plain braces, {{text_a}} for a"
+            " field"
         ) from None
     names: dict[str, None] = {}
     for _, name, spec, conversion in parts:
@@ -98,39 +99,40 @@ def _template_fields(instruction: str) -> tuple[str, ...]:
             continue
         if not name.isidentifier():
             raise ConfigError(
-                f"instruction: {{{name}}} is not a field name; use letters, digits and _, such as"
-                " {text_a}, or write {{ and }} for plain braces"
+                f"task.instruction: {{{name}}} is not a field name; use letters, digits and _, such"
+                " as {text_a}, or write {{ and }} for plain braces"
             )
         if conversion or spec:
             raise ConfigError(
-                f"instruction: field {name!r} has a conversion or a format; write just {{{name}}}"
+                f"task.instruction: field {name!r} has a conversion or a format; write just"
+                f" {{{name}}}"
             )
         names[name] = None
     if not names:
-        raise ConfigError("instruction: it has no field; name the text to judge, as {text_a}")
+        raise ConfigError("task.instruction: no field; name the text to judge, as {text_a}")
     return tuple(names)
 
 
 def _check_labels(labels: Sequence[str]) -> None:
     if len(labels) < 2:
-        raise ConfigError(f"labels: {len(labels)} given; a task needs 2 or more")
+        raise ConfigError(f"task.labels: {len(labels)} given; a task needs 2 or more")
     for index, label in enumerate(labels):
         if label in labels[:index]:
-            raise ConfigError(f"labels: {label!r} stands there twice; name each label once")
+            raise ConfigError(f"task.labels: {label!r} stands there twice; name each label once")
 
 
 def _check_label_words(words: Sequence[str], labels: Sequence[str]) -> None:
     if len(words) != len(labels):
         raise ConfigError(
-            f"label_words: {len(words)} words for {len(labels)} labels; give one word per label,"
+            f"task.labels: {len(words)} words for {len(labels)} labels; give one word per label,"
             " in the order of labels"
         )
     for word, label in zip(words, labels, strict=True):
         if not word.strip():
-            raise ConfigError(f"label_words: the word for label {label!r} is empty; give it a word")
+            raise ConfigError(f"task.labels: the word for label {label!r} is empty; give it a word")
         if word != " ".join(word.split()):
             raise ConfigError(
-                f"label_words: {word!r} has white space at an end, doubled, or a line break;"
+                f"task.labels: {word!r} has white space at an end, doubled, or a line break;"
                 " remove it"
             )
     lowered = [word.lower() for word in words]
@@ -143,6 +145,6 @@ def _check_label_words(words: Sequence[str], labels: Sequence[str]) -> None:
                     else "begin alike, so an answer cut short cannot be told apart"
                 )
                 raise ConfigError(
-                    f"label_words: {words[index]!r} and {words[other]!r} {clash}; choose words"
+                    f"task.labels: {words[index]!r} and {words[other]!r} {clash}; choose words"
                     " of which none is the beginning of another"
                 )
