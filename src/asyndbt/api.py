@@ -9,6 +9,7 @@ from typing import Any
 from asyndbt.config import Config, load_config
 from asyndbt.errors import ConfigError
 from asyndbt.run import Observer, Result, run_config
+from asyndbt.run.rows import place_rows, take_rows
 
 __all__ = ["tune"]
 
@@ -29,7 +30,8 @@ def tune(
         Are shown what happens.
     **tables
         Instead of `config`: ``task=...``, ``data=...``, ``lm=...``, ``method=...``, ... as in the
-        file.
+        file.  Here ``train``, ``validation`` and ``test`` of ``data`` may also be lists of rows,
+        mappings by column; they are kept in the run's directory, below ``sites/``.
 
     Returns
     -------
@@ -45,7 +47,7 @@ def tune(
     >>> import tempfile
     >>> result = tune(
     ...     task={"instruction": 'How does "{text_a}" feel?',
-    ...           "labels": {"great": "great", "terrible": "terrible"}},
+    ...           "labels": {"positive": "great", "negative": "terrible"}},
     ...     data={"train": "pocket:sentiment-consumer/train",
     ...           "validation": "pocket:sentiment-consumer/validation",
     ...           "site_column": "site", "validation_per_class": 5},
@@ -58,12 +60,12 @@ def tune(
     >>> result.prompt(result.sites[0]).render(text_a="the soup was huge").text.count("Question:")
     3
     """
-    if config is None:
-        config = Config.from_dict(tables)
-    elif tables:
+    if config is not None and tables:
         raise ConfigError("give either a configuration or its tables, not both")
-    elif isinstance(config, Mapping):
-        config = Config.from_dict(config)
+    if config is None or isinstance(config, Mapping):
+        given, rows = take_rows(config or tables)
+        config = Config.from_dict(given)
+        config = place_rows(config, rows) if rows else config
     elif not isinstance(config, Config):
         config = load_config(config)
     return run_config(config, observers=observers)

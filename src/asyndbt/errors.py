@@ -54,7 +54,7 @@ class MissingExtraError(AsyndbtError):
 
 
 class BudgetError(AsyndbtError):
-    """The budget is too small for one step and the final evaluation; the text says what is needed."""
+    """The budget does not buy one step and the final evaluation; the text says what does."""
 
 
 class MessageError(AsyndbtError):

@@ -28,12 +28,31 @@ def chosen(losses: Mapping[str, tuple[Sequence[float], int]]) -> int:
     return int(compared.best()[0])
 
 
-def test_the_final_read_outs_come_first_then_the_latest_ones_each_once() -> None:
-    compared = Candidates(3)
-    for index in (5, 6, 7, 6):
+def test_final_read_outs_come_first_then_what_stood_longest_then_what_most_sites_have() -> None:
+    compared = Candidates(8)
+    for index in (5, 6, 7, 6, 8):
         compared.note(np.array([index]))
-    compared.close([np.array([9]), np.array([9]), np.array([6])])
-    assert compared.final == [(9,), (6,), (7,)]
+    finals = [np.array([9]), np.array([9]), np.array([7])]
+    compared.close(finals, [np.array([index]) for index in (3, 2, 1, 2, 6)])
+    assert compared.final == [(9,), (7,), (6,), (8,), (5,), (2,), (1,), (3,)]
+
+
+@given(st.permutations(range(6)))
+def test_the_order_of_the_sites_does_not_change_what_is_compared(order: list[int]) -> None:
+    own = [np.array([index]) for index in (4, 4, 5, 6, 6, 7)]
+    lists = []
+    for sites in (own, [own[index] for index in order]):
+        compared = Candidates(4)
+        compared.close([np.array([0])], sites)
+        lists.append(compared.final)
+    assert lists[0] == lists[1]
+
+
+@given(st.lists(st.floats(0, 1e9), min_size=3, max_size=3), st.integers(1, 2**53))
+def test_of_two_sites_a_liar_weighs_no_more_than_the_other(lie: list[float], n: int) -> None:
+    """The most that it can do is undo the other's preference, never more."""
+    assert chosen({"a": ([0.2, 0.9, 1.5], 40), "b": (lie, n)}) in (0, int(np.argmin(lie)))
+    assert chosen({"a": ([0.2, 0.2, 1.5], 40), "b": ([1.0, 0.0, 0.0], n)}) == 1
 
 
 def test_the_least_loss_over_all_examples_wins_and_the_first_on_a_tie() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ QUIET = Settings(refresh_every=0)
 
 def plan(**changes: Any) -> Plan:
     values: dict[str, Any] = {"sites": NAMES, "quorum": 2, "settings": QUIET, "lease": 100.0}
-    return Plan(positions=M, words=N, **{**values, **changes})
+    return Plan(**{"positions": M, "words": N, **values, **changes})
 
 
 def started(agreed: Plan) -> Coordinator:
@@ -44,12 +45,12 @@ def started(agreed: Plan) -> Coordinator:
 def join(agreed: Plan, name: str) -> Join:
     return Join(
         site=name,
-        positions=M,
-        words=N,
+        positions=agreed.positions,
+        words=agreed.words,
         agreement=agreed.agreement,
         train=9,
-        validation=3,
-        test=3,
+        validation=4,
+        test=4,
     )
 
 
@@ -63,7 +64,14 @@ def answer(work: Assignment, *, exhausted: bool = False, p: Any = None) -> Repor
     match work:
         case Step():
             return StepDone(
-                p=p, loss=0.5, entropy_q=1.0, exhausted=exhausted, validation=Score(), **base
+                p=p,
+                loss=0.5,
+                answered=9,
+                entropy_q=1.0,
+                entropy_q_max=1.0,
+                exhausted=exhausted,
+                validation=Score(),
+                **base,
             )
         case LowerRound():
             return LowerDone(p=p, **base)
@@ -158,7 +166,7 @@ def test_a_site_restarted_in_the_middle_of_its_work_is_given_new_work() -> None:
     assert new.site == "a"
     assert new.id != old.id
     coordinator.receive(answer(old), 2.0)
-    assert coordinator.pending == {}
+    assert coordinator.tuning.pending == {}
 
 
 def test_a_site_nobody_expected_can_join() -> None:
@@ -170,7 +178,7 @@ def test_a_site_nobody_expected_can_join() -> None:
     assert work.site == "newcomer"
     assert coordinator.server.p_all.shape == (4, M, N)
     coordinator.receive(answer(work), 2.0)
-    assert "newcomer" in coordinator.pending
+    assert "newcomer" in coordinator.tuning.pending
 
 
 def test_a_site_with_other_settings_is_refused() -> None:
@@ -198,7 +206,7 @@ def test_a_report_off_the_simplex_is_refused_and_counted(p: Any, said: str) -> N
     assert notice["kind"] == "refused"
     assert said in notice["why"]
     assert coordinator.roster["a"].strikes == 1
-    assert coordinator.pending == {}
+    assert coordinator.tuning.pending == {}
     assert np.allclose(coordinator.server.p_all[0], 1 / N)
 
 
@@ -213,6 +221,216 @@ def test_a_site_that_keeps_lying_is_no_longer_asked_and_the_others_go_on() -> No
     assert "a" not in by_site(coordinator.outstanding())
 
 
+def test_a_site_that_lies_at_the_end_holds_up_neither_the_end_nor_the_others() -> None:
+    """Refused confirmations are asked again, but not for ever."""
+    coordinator = started(plan(quorum=3, strikes=2, lease=10.0))
+    for work in coordinator.assignments(0.0):
+        coordinator.receive(answer(work, exhausted=True), 0.0)
+    now = 1.0
+    while coordinator.phase != "done" and now < 50.0:
+        now += 1.0
+        for work in coordinator.assignments(now):
+            report = answer(work)
+            if work.site == "b":
+                report = replace(report, losses=np.zeros(1))
+            coordinator.receive(report, now)
+    assert coordinator.phase == "done"
+    assert coordinator.roster["b"].banned
+    assert set(coordinator.evaluations) == {"a", "c"}
+    coordinator.receive(join(coordinator.plan, "b"), now)
+    assert not coordinator.roster["b"].live
+
+
+def test_bytes_that_are_no_message_count_against_their_sender() -> None:
+    coordinator = started(plan(quorum=2, strikes=2))
+    for count in (1, 2):
+        coordinator.assignments(0.0)
+        coordinator.refuse("a", "it cannot be read", 1.0)
+        assert coordinator.roster["a"].strikes == count
+    assert coordinator.roster["a"].banned
+    assert "a" not in by_site(coordinator.assignments(1.0))
+    coordinator.refuse("stranger", "it cannot be read", 1.0)
+    assert "stranger" not in coordinator.roster
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"plain": Score(5, 5)}, "a score over 5 examples, of 4"),
+        ({"validation": Score(1, 10**9)}, "a score over 1000000000 examples"),
+        ({"spent": Spent(calls=0)}, "its count of calls has fallen"),
+    ],
+)
+def test_a_report_beyond_a_sites_own_data_is_refused(change: dict[str, Any], said: str) -> None:
+    coordinator = started(plan(positions=0, words=0, consensus=False, quorum=3))
+    empty = np.empty((0, 0))
+    for work in coordinator.assignments(0.0):
+        coordinator.receive(answer(work, exhausted=True, p=empty), 0.0)
+    assert coordinator.phase == "evaluating"
+    work = by_site(coordinator.assignments(1.0))["a"]
+    coordinator.notices()
+    coordinator.receive(replace(answer(work), **change), 1.0)
+    (notice,) = coordinator.notices()
+    assert said in notice["why"]
+    assert "a" not in coordinator.evaluations
+
+
+@pytest.mark.parametrize("losses", [[-1.0], [1e300]])
+def test_validation_losses_out_of_bounds_are_refused(losses: list[float]) -> None:
+    coordinator = started(plan(quorum=3, confirm_candidates=1))
+    for work in coordinator.assignments(0.0):
+        coordinator.receive(answer(work, exhausted=True), 0.0)
+    work = coordinator.assignments(1.0)[0]
+    coordinator.receive(replace(answer(work), losses=np.array(losses)), 1.0)
+    assert coordinator.roster["a"].strikes == 1
+    assert coordinator.candidates.losses == {}
+
+
+def test_a_run_is_not_done_because_everybody_is_gone() -> None:
+    agreed = plan(quorum=3)
+    coordinator = started(agreed)
+    for work in coordinator.assignments(0.0):
+        coordinator.receive(answer(work, exhausted=True), 1.0)
+    confirming = coordinator.assignments(1.0)
+    coordinator.advance(101.0)
+    assert coordinator.phase == "confirming"
+    assert coordinator.deadline() is None
+    assert coordinator.assignments(101.0) == []
+    coordinator.receive(answer(confirming[0]), 150.0)
+    for now in (151.0, 152.0):
+        for work in coordinator.assignments(now):
+            coordinator.receive(answer(work), now)
+    assert coordinator.phase == "done"
+    assert set(coordinator.evaluations) == {"a"}
+
+
+def test_a_run_whose_sites_never_joined_waits_and_starts_with_the_first() -> None:
+    agreed = plan()
+    coordinator = Coordinator(agreed)
+    coordinator.advance(100.0)
+    assert (coordinator.phase, coordinator.stop_reason) == ("tuning", "")
+    coordinator.receive(join(agreed, "b"), 200.0)
+    assert set(by_site(coordinator.assignments(200.0))) == {"b"}
+
+
+def test_a_site_that_fails_is_gone_at_once_and_its_error_told_by_kind() -> None:
+    coordinator = started(plan(quorum=3))
+    work = by_site(coordinator.assignments(0.0))
+    coordinator.receive(answer(work["a"]), 1.0)
+    coordinator.receive(answer(work["b"]), 1.0)
+    coordinator.notices()
+    coordinator.lose("c", "OSError", 2.0)
+    assert coordinator.server.iteration == 1
+    assert coordinator.notices()[0] == {"kind": "gone", "site": "c", "why": "OSError"}
+    assert "c" not in by_site(coordinator.unanswered())
+
+
+def test_a_site_known_to_be_at_work_keeps_its_lease() -> None:
+    coordinator = started(plan())
+    coordinator.assignments(0.0)
+    coordinator.keep("a", 99.0)
+    coordinator.advance(100.0)
+    assert [member.name for member in coordinator.roster.live()] == ["a"]
+    assert coordinator.deadline() == 199.0
+
+
+def test_a_newcomer_in_the_middle_of_a_refresh_ends_that_refresh() -> None:
+    agreed = plan(settings=Settings(refresh_every=1, lower_rounds=1, plane_tolerance=0.0))
+    coordinator = started(agreed)
+    work = by_site(coordinator.assignments(0.0))
+    for name in ("a", "b"):
+        coordinator.receive(answer(work[name]), 1.0)
+    rounds = coordinator.assignments(1.0)
+    assert coordinator.tuning.refresh is not None
+    coordinator.receive(join(agreed, "newcomer"), 2.0)
+    assert coordinator.tuning.refresh is None
+    for item in rounds:
+        coordinator.receive(answer(item), 3.0)
+    for now in (4.0, 5.0, 6.0):
+        for item in coordinator.assignments(now):
+            coordinator.receive(answer(item), now)
+    assert coordinator.server.p_all.shape == (4, M, N)
+    assert coordinator.server.iteration > 1
+
+
+def test_server_steps_go_on_while_a_free_refresh_is_under_way() -> None:
+    settings = Settings(refresh_every=2, lower_rounds=1, plane_tolerance=0.0)
+    coordinator = started(plan(settings=settings, sites=(*NAMES, "d"), staleness=99))
+    work = by_site(coordinator.assignments(0.0))
+    for names in (("a", "b"), ("a", "b")):
+        for name in names:
+            coordinator.receive(answer(work[name]), 1.0)
+        work |= by_site(coordinator.assignments(1.0))
+    assert {name: type(work[name]) for name in ("a", "b")} == {"a": LowerRound, "b": LowerRound}
+    for name in ("c", "d"):
+        coordinator.receive(answer(work[name]), 2.0)
+    assert coordinator.server.iteration == 3
+    assert coordinator.tuning.refresh is not None
+    start = coordinator.tuning.refresh.start_p.copy()
+    for name in ("a", "b"):
+        coordinator.receive(answer(work[name]), 3.0)
+    planes = coordinator.server.planes
+    assert len(planes) == M
+    assert not planes.a[:, 2:].any(), "who was not asked is not in the planes"
+    reached = np.stack([policy(work[name].id) for name in ("a", "b")])
+    for row, position in enumerate(planes.position):
+        signs = np.sign(start[:, position] - reached[:, position])
+        assert np.array_equal(planes.a[row, :2], signs)
+
+
+def test_sites_that_are_not_live_count_in_no_plane() -> None:
+    settings = Settings(refresh_every=1, lower_rounds=1, plane_tolerance=0.0)
+    coordinator = started(plan(quorum=3, settings=settings))
+    for work in coordinator.assignments(0.0):
+        coordinator.receive(answer(work), 1.0)
+    rounds = by_site(coordinator.assignments(1.0))
+    coordinator.receive(answer(rounds["a"]), 2.0)
+    coordinator.receive(answer(rounds["b"]), 2.0)
+    coordinator.advance(101.0)
+    planes = coordinator.server.planes
+    assert len(planes) == M
+    assert not planes.a[:, 2].any()
+    assert planes.a[:, :2].any()
+
+
+def test_a_run_that_asks_nothing_new_comes_to_an_end() -> None:
+    """All answers are there already: a budget of calls would never end it."""
+    coordinator = started(plan(quorum=3))
+    for _ in range(500):
+        for work in coordinator.assignments(0.0):
+            coordinator.receive(replace(answer(work), spent=Spent(calls=7)), 0.0)
+    assert coordinator.stop_reason == "nothing new to ask"
+
+
+@pytest.mark.parametrize(("entropy", "reason"), [(0.5, "iterations"), (0.001, "converged")])
+def test_convergence_asks_for_the_least_certain_slot(entropy: float, reason: str) -> None:
+    coordinator = started(plan(quorum=3, iterations=300))
+    sure = np.eye(N)[:M]
+    while coordinator.phase == "tuning":
+        for work in coordinator.assignments(0.0):
+            changes = {"entropy_q": 0.001, "entropy_q_max": entropy}
+            coordinator.receive(replace(answer(work, p=sure), **changes), 0.0)
+    assert coordinator.stop_reason == reason
+
+
+def test_a_loss_of_no_answers_is_not_shown() -> None:
+    coordinator = started(plan(quorum=3))
+    for work in coordinator.assignments(0.0):
+        report = answer(work)
+        coordinator.receive(replace(report, answered=0) if work.site == "b" else report, 0.0)
+    (step,) = [notice for notice in coordinator.notices() if notice["kind"] == "step"]
+    assert set(step["loss"]) == {"a", "c"}
+
+
+def test_more_strangers_than_a_run_can_hold_are_refused() -> None:
+    agreed = plan()
+    coordinator = started(agreed)
+    for number in range(150):
+        coordinator.receive(join(agreed, f"new-{number}"), 1.0)
+    assert len(coordinator.roster) == 100
+    assert coordinator.notices()[-1]["kind"] == "refused"
+
+
 def test_a_doubled_or_late_report_changes_nothing() -> None:
     coordinator = started(plan())
     work = by_site(coordinator.assignments(0.0))
@@ -220,7 +438,7 @@ def test_a_doubled_or_late_report_changes_nothing() -> None:
         coordinator.receive(answer(work[name]), 1.0)
     assert coordinator.server.iteration == 1
     coordinator.receive(answer(work["a"]), 1.5)
-    assert coordinator.pending == {}
+    assert coordinator.tuning.pending == {}
     coordinator.receive(StepDone(**{**vars_of(answer(work["a"])), "site": "stranger"}), 2.0)
     assert "stranger" not in coordinator.roster
 
@@ -255,7 +473,7 @@ def test_a_refresh_asks_the_free_sites_or_waits_for_all(refresh: str, asked: set
         assert {type(item) for item in rounds} == {LowerRound}
     for item in rounds:
         coordinator.receive(answer(item), 5.0)
-    assert coordinator.refresh is None
+    assert coordinator.tuning.refresh is None
     assert len(coordinator.server.planes) > 0
     following = by_site(coordinator.assignments(5.0))
     assert {type(item) for item in following.values()} == {Step}

@@ -1,13 +1,26 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from asyndbt.federation import Delays
+from asyndbt.errors import AsyndbtError, ModelError
+from asyndbt.federation import (
+    Coordinator,
+    Delays,
+    LocalEngine,
+    Plan,
+    Spent,
+    TabularObjective,
+    restore,
+    snapshot,
+)
+from asyndbt.federation.messages import StepDone
 from asyndbt.federation.worker import Worker
 from asyndbt.optim import ServerState, Settings, Shape, TabularProblem, server_step
 
@@ -133,13 +146,135 @@ def test_the_local_engine_has_sites_waiting_side_by_side(run_tabular: Callable[.
     assert run.coordinator.phase == "done"
 
 
-def test_a_failing_site_ends_a_local_run_with_its_own_error(
-    run_tabular: Callable[..., Any],
-) -> None:
-    async def fail(self: Worker, assignment: Any) -> Any:
-        raise RuntimeError("the model is gone")
+@dataclass
+class MemorySite:
+    """A site whose state is not kept."""
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Worker, "handle", fail)
-        with pytest.raises(RuntimeError, match="the model is gone"):
-            run_tabular()
+    worker: Worker
+
+    def save(self) -> None: ...
+
+
+ENGINES = [None, Delays(kind="constant")]
+
+
+def failing(names: set[str], error: Exception, after: int = 0) -> Callable[..., Any]:
+    """What `Worker.handle` is to be for these sites to fail over their work."""
+    original = Worker.handle
+
+    async def handle(self: Worker, assignment: Any) -> Any:
+        if self.site in names and assignment.id > after:
+            raise error
+        return await original(self, assignment)
+
+    return handle
+
+
+@pytest.mark.parametrize("delays", ENGINES)
+def test_a_failing_site_is_gone_and_the_others_go_on(
+    run_tabular: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, delays: Any
+) -> None:
+    error = RuntimeError("a private text")
+    monkeypatch.setattr(Worker, "handle", failing({"site-1"}, error, after=10))
+    run = run_tabular(quorum=3, limit=300, delays=delays)
+    assert run.coordinator.phase == "done"
+    assert set(run.coordinator.evaluations) == {"site-0", "site-2"}
+    gone = [notice for notice in run.notices if notice["kind"] == "gone"]
+    assert gone == [{"kind": "gone", "site": "site-1", "why": "RuntimeError"}]
+
+
+@pytest.mark.parametrize("delays", ENGINES)
+def test_when_every_site_fails_the_run_ends_with_the_error(
+    run_tabular: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, delays: Any
+) -> None:
+    everybody = {"site-0", "site-1", "site-2"}
+    monkeypatch.setattr(Worker, "handle", failing(everybody, RuntimeError("the disk is full")))
+    with pytest.raises(RuntimeError, match="the disk is full"):
+        run_tabular(limit=300, delays=delays)
+
+
+@pytest.mark.parametrize("delays", ENGINES)
+def test_a_model_that_nobody_can_use_ends_the_run(
+    run_tabular: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, delays: Any
+) -> None:
+    error = ModelError("the key is not valid", provider="openai", status=401)
+    monkeypatch.setattr(Worker, "handle", failing({"site-1"}, error))
+    with pytest.raises(ModelError, match="the key is not valid"):
+        run_tabular(limit=300, delays=delays)
+
+
+@pytest.mark.parametrize("delays", ENGINES)
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"spent": Spent(calls=10**400)},
+        {"p": np.full((2, 4), np.nan)},
+        {"p": np.full((400, 400), 1 / 400)},
+        {"loss": float("nan")},
+        {"site": "site-0"},
+    ],
+)
+def test_a_site_that_sends_no_messages_is_left_out(
+    run_tabular: Callable[..., Any], delays: Any, change: dict[str, Any]
+) -> None:
+    def lie(report: Any) -> dict[str, Any]:
+        return change if isinstance(report, StepDone) else {}
+
+    run = run_tabular(quorum=3, limit=200, delays=delays, reports={"site-1": lie})
+    assert run.coordinator.phase == "done"
+    assert run.coordinator.roster["site-1"].banned
+    assert run.coordinator.roster["site-0"].strikes == 0
+    assert set(run.coordinator.evaluations) == {"site-0", "site-2"}
+
+
+@pytest.mark.parametrize("lease", [0.001, 0.05])
+def test_a_site_at_work_or_with_its_report_delivered_keeps_its_place(
+    run_tabular: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, lease: float
+) -> None:
+    """Work of one site blocks the loop past the lease of all, or just takes longer than it."""
+    original = Worker.handle
+
+    async def slow(self: Worker, assignment: Any) -> Any:
+        if self.site == "site-0" and assignment.id % 5 == 0:
+            time.sleep(0.06)
+        if self.site == "site-1" and assignment.id % 5 == 0:
+            await asyncio.sleep(0.06)
+        return await original(self, assignment)
+
+    monkeypatch.setattr(Worker, "handle", slow)
+    run = run_tabular(quorum=3, limit=60, lease=lease)
+    assert "gone" not in run.kinds()
+    assert set(run.coordinator.evaluations) == set(run.sites)
+
+
+def test_sites_that_were_gone_are_back_after_a_local_resume(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    problem = TabularProblem(Shape(2, 4, 2, 3), workers=2, seed=1)
+    plan = Plan(sites=("a", "b"), positions=2, words=4, quorum=2)
+    sites = {
+        name: MemorySite(Worker(name, plan, TabularObjective(problem, index, 300), 0))
+        for index, name in enumerate(plan.sites)
+    }
+    coordinator = Coordinator(plan)
+    with monkeypatch.context() as patch:
+        patch.setattr(Worker, "handle", failing({"a", "b"}, OSError("no disk"), after=4))
+        with pytest.raises(OSError, match="no disk"):
+            asyncio.run(LocalEngine().run(coordinator, sites, lambda now: None))
+    coordinator, _ = restore(plan, snapshot(coordinator))
+    assert coordinator.roster.live() == []
+    asyncio.run(LocalEngine().run(coordinator, sites, lambda now: None))
+    assert set(coordinator.evaluations) == {"a", "b"}
+
+
+def test_a_run_that_nobody_joins_says_so(
+    run_tabular: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Worker.join
+
+    def join(self: Worker) -> Any:
+        return replace(original(self), agreement="another")
+
+    monkeypatch.setattr(Worker, "join", join)
+    with pytest.raises(AsyndbtError, match="all sites are gone"):
+        run_tabular(lease=0.01)

@@ -253,3 +253,19 @@ def test_the_settled_demonstrations_are_the_option_that_validates_best() -> None
 
     assert loss(site.demonstrations) <= loss(site.q.argmax(axis=1))
     assert report.tuned.loss == report.validation.loss
+
+
+def test_a_step_without_an_answer_says_so_and_the_widest_slot_is_reported() -> None:
+    site = worker()
+    report = done(site, step(1))
+    assert isinstance(report, StepDone)
+    assert report.answered == PER_STEP
+    assert report.entropy_q <= report.entropy_q_max <= np.log(SHAPE.candidates)
+
+    async def none(words: Any, demonstrations: Any, queries: Any) -> Any:
+        return np.full((len(words), len(queries)), np.nan)
+
+    site.objective.losses = none  # type: ignore[method-assign]
+    silent = done(site, step(2))
+    assert isinstance(silent, StepDone)
+    assert (silent.loss, silent.answered) == (0.0, 0)

@@ -291,6 +291,35 @@ def test_answers_are_stored_before_they_are_returned(tmp_path: Path) -> None:
         assert len(other) == 2
 
 
+def test_what_was_paid_in_a_long_batch_is_kept_when_it_breaks_off(tmp_path: Path) -> None:
+    def breaks(asked: Prompt, labels: Sequence[str]) -> tuple[float, ...]:
+        if "number 150." in asked.query:
+            raise ModelError("no quota left", provider="scripted")
+        return (-0.1, -1.0)
+
+    many = prompts(*range(200))
+    gate = gateway(ScriptedLanguageModel(breaks), Limits(calls=200), tmp_path / "a.sqlite")
+    with pytest.raises(ModelError, match="quota"):
+        asyncio.run(gate.ask(many, LABELS))
+    assert gate.ledger().paid.calls == 128
+    assert gate.budget.remaining().calls == 72, "nothing is in flight any more"
+
+    model = ScriptedLanguageModel(lambda asked, labels: (-0.1, -1.0))
+    again = gateway(model, Limits(calls=200), tmp_path / "a.sqlite")
+    asyncio.run(again.ask(many, LABELS))
+    assert len(model.asked) == 72
+    assert again.ledger().paid.calls == 200
+
+
+def test_what_is_back_is_no_longer_held() -> None:
+    budget = Budget(Limits(calls=10))
+    with budget.hold(Usage(calls=8)) as narrow:
+        budget.charge(Usage(calls=3))
+        narrow(Usage(calls=4))
+        assert budget.remaining().calls == 3
+    assert budget.remaining().calls == 7
+
+
 @settings(deadline=None, max_examples=30)
 @given(
     steps=st.lists(st.lists(st.integers(1, 15), min_size=1, max_size=5), min_size=1, max_size=8),

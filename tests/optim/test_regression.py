@@ -199,5 +199,7 @@ def test_a_word_that_another_position_has_is_no_longer_worth_choosing():
     state = learnt(estimator, shape, drawn)
     undecided = estimator.gradient(state, uniform_rows(2, 5), np.empty((0, 0))).p
     assert (undecided.argmin(axis=1) == 0).all()
-    decided = estimator.gradient(state, np.array([[1.0, 0, 0, 0, 0], [0.2] * 5]), np.empty((0, 0))).p
+    decided = estimator.gradient(
+        state, np.array([[1.0, 0, 0, 0, 0], [0.2] * 5]), np.empty((0, 0))
+    ).p
     assert abs(decided[1, 0] - decided[1, 1:].mean()) < 0.3 * abs(undecided[1, 0])

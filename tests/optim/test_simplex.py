@@ -102,3 +102,16 @@ def test_what_is_not_on_the_simplex(p):
 
 def test_read_out_takes_the_first_of_equals():
     assert read_out(np.array([[0.4, 0.4, 0.2], [0.1, 0.2, 0.7]])).tolist() == [0, 2]
+
+
+def test_a_distinct_read_out_repeats_no_column_and_keeps_what_is_clear():
+    from asyndbt.optim import read_out_distinct
+
+    p = np.array([[0.6, 0.3, 0.1], [0.5, 0.4, 0.1], [0.2, 0.2, 0.6]])
+    assert read_out_distinct(p).tolist() == [0, 1, 2]
+    assert read_out_distinct(np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3]])).tolist() == [0, 0, 0]
+    drawn = np.random.default_rng(0).dirichlet(np.ones(9), size=6)
+    chosen = read_out_distinct(drawn)
+    assert len(set(chosen.tolist())) == 6
+    best = np.unravel_index(drawn.argmax(), drawn.shape)
+    assert chosen[best[0]] == best[1]

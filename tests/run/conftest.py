@@ -20,7 +20,7 @@ from asyndbt.pocket import TASKS, dataset
 from asyndbt.run import Result, run_config
 
 TASK = TASKS["sentiment-consumer"]
-PARTS = {"train": 14, "validation": 4, "test": 5}
+PARTS = {"train": 14, "validation": 3, "test": 3}
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Small:
                 "eta_p": 1.0,
                 "eta_q": 1.0,
             },
-            "budget": {"per_site": {"calls": self.least + 16 * self.step}},
+            "budget": {"per_site": {"calls": self.least + 10 * self.step}},
             "run": {"dir": str(self.folder / name), "seed": 3},
         }
         return Config.from_dict(_merged(tables, changes))

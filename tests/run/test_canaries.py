@@ -109,9 +109,7 @@ def _files_with(directory: Path, needle: bytes) -> set[str]:
     return {str(f.relative_to(directory)) for f in files if needle in f.read_bytes()}
 
 
-def test_no_message_holds_a_row_of_a_demonstration_policy(
-    small: Any, recording: Recording
-) -> None:
+def test_no_message_holds_a_row_of_a_demonstration_policy(small: Any, recording: Recording) -> None:
     """Nor a file of the coordinator; uniform rows and one-hot rows are nobody's secret."""
     result = run_config(small.config(method={"eta_q": 0.3}))
     rows = {row.tobytes() for q in recording.policies for row in q if 0 < row.min() < row.max() < 1}

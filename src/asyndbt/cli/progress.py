@@ -128,7 +128,7 @@ class PlainLines(Silence):
                 self._print(f"{data['phase']} ...")
             case "warning":
                 self._print(f"warning: {data['text']}")
-            case "gone" | "back" | "joined" | "refused":
+            case "gone" | "back" | "joined" | "refused" | "banned":
                 told = ", ".join(f"{name} {value}" for name, value in data.items())
                 self._print(f"{event.kind}: {told}")
 

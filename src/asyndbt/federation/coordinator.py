@@ -121,11 +121,11 @@ class Coordinator:
         """
         if self.phase == "tuning" and self.roster.awaited():
             return []
-        free = sorted(self.roster.free(), key=lambda m: (m.used, m.index))
-        work = [(member, self._work_for(member)) for member in free]
         given = []
-        for member, assignment in work:
+        for member in sorted(self.roster.free(), key=lambda m: (m.used, m.index)):
+            assignment = self._work_for(member)
             if assignment is not None:
+                self.next_id = assignment.id
                 self.roster.hand_out(member, assignment, now)
                 given.append(assignment)
         return given
@@ -135,13 +135,13 @@ class Coordinator:
         held = [member.outstanding for member in self.roster if member.outstanding is not None]
         return sorted(held, key=lambda assignment: assignment.id)
 
-    def given_up(self) -> list[Assignment]:
-        """Work of sites whose lease ran out over it, oldest first: a late answer brings one back."""
+    def unanswered(self) -> list[Assignment]:
+        """The same, and the work of sites given up over it: a late answer brings one back."""
         late = [member.given_up for member in self.roster if member.given_up is not None]
-        return sorted(late, key=lambda assignment: assignment.id)
+        return sorted([*self.outstanding(), *late], key=lambda assignment: assignment.id)
 
     def deadline(self) -> float | None:
-        """Time at which `advance` should be called if nothing comes in before; None for never."""
+        """Time for `advance` if nothing comes in before; None for never."""
         return None if self.phase == "done" else self.roster.deadline()
 
     def notices(self) -> list[Notice]:
@@ -186,8 +186,6 @@ class Coordinator:
             self._notice("back", site=member.name)
         asked = member.outstanding
         if asked is None or asked.id != report.id:
-            # Work given up is not used, and its answer is no longer waited for.
-            member.given_up = None
             return
         self.roster.take_back(member)
         try:
@@ -239,20 +237,20 @@ class Coordinator:
 
     # ------------------------------------------------------------------ work out
     def _work_for(self, member: Member) -> Assignment | None:
+        iteration = self.server.iteration
+        address: dict[str, Any] = {
+            "site": member.name,
+            "id": self.next_id + 1,
+            "iteration": iteration,
+        }
         match self.phase:
-            case "tuning" if (work := self.tuning.work_for(member)) is not None:
-                kind = work.pop("kind")
-                return kind(**work, **self._address(member))
+            case "tuning":
+                return self.tuning.work_for(member, address)
             case "confirming" if member.name not in self.candidates.losses:
-                table = self.candidates.table(self.plan.positions)
-                return Confirm(candidates=table, **self._address(member))
+                return Confirm(candidates=self.candidates.table(self.plan.positions), **address)
             case "evaluating" if member.name not in self.evaluations:
-                return Evaluate(fragment=self.fragment, **self._address(member))
+                return Evaluate(fragment=self.fragment, **address)
         return None
-
-    def _address(self, member: Member) -> dict[str, Any]:
-        self.next_id += 1
-        return {"site": member.name, "id": self.next_id, "iteration": self.server.iteration}
 
     def _notice(self, kind: str, **data: Any) -> None:
         self._notices.append({"kind": kind, **data})

@@ -222,7 +222,7 @@ def decode(data: bytes, limit: int | None = None) -> Message:
         )
     kind = header.get("kind")
     if not isinstance(kind, str) or kind not in _KINDS:
-        raise MessageError(f"unknown kind of message")
+        raise MessageError("unknown kind of message")
     hints, content = _HINTS[kind], header.get("content")
     if not isinstance(content, dict) or {*content, *arrays} != set(hints):
         raise MessageError(f"{kind}: the fields are not exactly {sorted(hints)}")

@@ -87,7 +87,7 @@ def _record(where: str, kind: type, value: Any) -> Any:
     return record
 
 
-def _scalar(where: str, hint: type, value: Any, least: int) -> Any:
+def _scalar(where: str, hint: Any, value: Any, least: int) -> Any:
     if not (type(value) is hint or (hint is float and type(value) is int)):
         raise MessageError(f"{where} is {shown(value)}, not a {hint.__name__}")
     if hint in (int, float) and not least <= value <= BOUND:

@@ -4,8 +4,8 @@ K_in rounds of the augmented Lagrangian (method section 4; paper Eqs. 7-13), eac
 the sites asked. Deliberate departure: ADBO and the paper stop every site at a refresh. Here only
 the sites that are free are asked, a round ends with the quorum, and a silent site stands in with
 its last known policy; ``refresh = "barrier"`` is the literal form. Server steps go on meanwhile:
-a plane cuts off the point at which the server stands when the estimate is ready, which is as valid
-as any other, h being convex. Sites that are not live count neither here nor in the planes.
+the planes cut off the point at which the estimate began, since h at a later one would also count
+the way that tuning has gone. Sites that are not live count neither here nor in the planes.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ from asyndbt.optim import (
     Settings,
     add_planes,
     lower_server_step,
+    renew_products,
     violation,
 )
 
 __all__ = ["Refresh"]
 
 Rows = NDArray[np.bool_]
+_ARRAYS = ("start_p", "start_z", "p_all", "rho", "z")
 
 
 @dataclass(slots=True)
@@ -41,6 +43,8 @@ class Refresh:
         Server step at which it began.
     asked : tuple of int
         Rows of the sites that take part.
+    start_p, start_z : FloatArray
+        (A, M, N) policies of the sites asked, and (M, N) consensus, at which it began.
     p_all, rho : FloatArray
         (W, M, N) lower-level policies and multipliers, in the order of the sites.
     z : FloatArray
@@ -53,6 +57,8 @@ class Refresh:
 
     started: int
     asked: tuple[int, ...]
+    start_p: FloatArray
+    start_z: FloatArray
     p_all: FloatArray
     rho: FloatArray
     z: FloatArray
@@ -62,8 +68,15 @@ class Refresh:
     @classmethod
     def begin(cls, server: ServerState, asked: Sequence[int]) -> Refresh:
         """Start at the current iterate with rho = 0."""
-        p_all, rho = server.p_all.copy(), np.zeros_like(server.p_all)
-        return cls(server.iteration, tuple(asked), p_all, rho, server.z.copy())
+        return cls(
+            started=server.iteration,
+            asked=tuple(asked),
+            start_p=server.p_all[list(asked)],
+            start_z=server.z.copy(),
+            p_all=server.p_all.copy(),
+            rho=np.zeros_like(server.p_all),
+            z=server.z.copy(),
+        )
 
     def waits_for(self, index: int) -> bool:
         """Whether the site in this row still owes an answer to this round."""
@@ -87,17 +100,20 @@ class Refresh:
 
     def cut(self, server: ServerState, live: Rows, settings: Settings) -> tuple[ServerState, float]:
         """Add the planes that this estimate calls for; also the largest violation h."""
+        asked, start = np.array(self.asked, dtype=np.int64), self.p_all.copy()
+        start[asked] = self.start_p
         # A row that stands where it should adds nothing to h, and its signs are zero.
-        phi = np.where(live[:, None, None], self.p_all, server.p_all)
-        h = violation(server.p_all, server.z, phi, self.z)
+        phi = np.where(live[:, None, None], self.p_all, start)
+        h = violation(start, self.start_z, phi, self.z)
         planes = add_planes(
-            server.planes, server.p_all, server.z, phi, self.z, settings.plane_tolerance
+            server.planes, start, self.start_z, phi, self.z, settings.plane_tolerance
         )
+        planes = renew_products(planes, server.p_all, asked)
         return replace(server, planes=planes), float(h.max(initial=0.0))
 
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """JSON and arrays for a checkpoint."""
-        arrays: dict[str, NDArray[Any]] = {"p_all": self.p_all, "rho": self.rho, "z": self.z}
+        arrays: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in _ARRAYS}
         arrays |= {f"answer_{index}": p for index, p in self.answered.items()}
         return {
             "started": self.started,
@@ -109,13 +125,10 @@ class Refresh:
     @classmethod
     def restore(cls, fields: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Refresh:
         """Take over what `state` wrote."""
-        answered = {index: arrays[f"answer_{index}"] for index in fields["answered"]}
         return cls(
-            fields["started"],
-            tuple(fields["asked"]),
-            arrays["p_all"],
-            arrays["rho"],
-            arrays["z"],
-            fields["round"],
-            answered,
+            started=fields["started"],
+            asked=tuple(fields["asked"]),
+            round=fields["round"],
+            answered={index: arrays[f"answer_{index}"] for index in fields["answered"]},
+            **{name: arrays[name] for name in _ARRAYS},
         )

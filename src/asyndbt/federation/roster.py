@@ -146,7 +146,8 @@ class Roster:
 
     def hear(self, member: Member, now: float) -> bool:
         """Note a sign of life; True if the site had been given up."""
-        back, member.gone, member.heard = member.gone, False, now
+        back = member.gone
+        member.gone, member.given_up, member.heard = False, None, now
         self._settle(member)
         return back
 

@@ -18,7 +18,6 @@ from asyndbt.optim import ServerState
 
 __all__ = ["restore", "snapshot"]
 
-_GROUPS = ("pending", "reports", "evaluations")
 _SLOTS = ("outstanding", "given_up")
 
 
@@ -26,8 +25,8 @@ def snapshot(coordinator: Coordinator, **more: Any) -> bytes:
     """Write everything that a coordinator needs to go on, and `more` JSON beside it."""
     c = coordinator
     arrays: dict[str, NDArray[Any]] = {f"server/{k}": v for k, v in c.server.arrays().items()}
-    for group in _GROUPS:
-        arrays |= {f"{group}/{site}": _bytes(m) for site, m in getattr(c, group).items()}
+    for group, messages in _messages(c).items():
+        arrays |= {f"{group}/{site}": _bytes(message) for site, message in messages.items()}
     for member in c.roster:
         for slot in _SLOTS:
             if getattr(member, slot) is not None:
@@ -38,12 +37,13 @@ def snapshot(coordinator: Coordinator, **more: Any) -> bytes:
         "stop_reason": c.stop_reason,
         "next_id": c.next_id,
         "roster": c.roster.state(),
+        "tuning": c.tuning.state(),
         "candidates": c.candidates.state(),
         "refresh": None,
         "more": more,
     }
-    if c.refresh is not None:
-        fields["refresh"], refresh_arrays = c.refresh.state()
+    if c.tuning.refresh is not None:
+        fields["refresh"], refresh_arrays = c.tuning.refresh.state()
         arrays |= {f"refresh/{name}": array for name, array in refresh_arrays.items()}
     return pack(fields, arrays)
 
@@ -67,19 +67,24 @@ def restore(plan: Plan, data: bytes) -> tuple[Coordinator, dict[str, Any]]:
     c.next_id = fields["next_id"]
     c.roster.restore(fields["roster"])
     c.candidates.restore(fields["candidates"])
-    c.server = ServerState.from_arrays(_group(arrays, "server"))
-    for group in _GROUPS:
-        getattr(c, group).update(
-            {site: decode(data.tobytes()) for site, data in _group(arrays, group).items()}
-        )
+    c.tuning.restore(fields["tuning"])
+    c.tuning.server = ServerState.from_arrays(_group(arrays, "server"))
+    for group, messages in _messages(c).items():
+        for site, work in _group(arrays, group).items():
+            messages[site] = decode(work.tobytes())
     for site, work in _group(arrays, "outstanding").items():
         member, message = c.roster[site], decode(work.tobytes())
         c.roster.hand_out(member, message, member.sent_at)  # type: ignore[arg-type]
     for site, work in _group(arrays, "given_up").items():
         c.roster[site].given_up = decode(work.tobytes())  # type: ignore[assignment]
     if fields["refresh"] is not None:
-        c.refresh = Refresh.restore(fields["refresh"], _group(arrays, "refresh"))
+        c.tuning.refresh = Refresh.restore(fields["refresh"], _group(arrays, "refresh"))
     return c, fields["more"]
+
+
+def _messages(c: Coordinator) -> dict[str, dict[str, Any]]:
+    """Messages that a coordinator keeps, by site."""
+    return {"pending": c.tuning.pending, "evaluations": c.evaluations}
 
 
 def _bytes(message: Message) -> NDArray[np.int8]:

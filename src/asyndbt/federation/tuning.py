@@ -7,14 +7,15 @@ steps; whatever came in meanwhile is used. Everything that follows from a step i
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from asyndbt.federation.candidates import Candidates
-from asyndbt.federation.messages import LowerDone, LowerRound, Score, Step, StepDone
+from asyndbt.federation.figures import Figures, step_notice
+from asyndbt.federation.messages import Assignment, LowerDone, LowerRound, Step, StepDone
 from asyndbt.federation.plan import Plan
 from asyndbt.federation.refresh import Refresh
 from asyndbt.federation.roster import Member, Roster
@@ -27,21 +28,10 @@ from asyndbt.optim import (
     server_step,
 )
 
-__all__ = ["Figures", "Tuning"]
+__all__ = ["Tuning"]
 
 _CONVERGED = 0.02
 _IDLE_STEPS = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """What a site last said of itself; `loss` is over `answered` requests."""
-
-    loss: float
-    answered: int
-    entropy_q: float
-    entropy_q_max: float
-    validation: Score
 
 
 class Tuning:
@@ -97,11 +87,10 @@ class Tuning:
         if len(self.pending) < self._plan.quorum and self._roster.busy:
             return ""
         if self._ready():
-            self._server_step()
-            reason = self._enough()
-            if reason:
+            active = self._server_step()
+            if reason := self._enough():
                 return reason
-            self._begin_refresh()
+            self._begin_refresh(active)
         # Live sites of which none could bring the next call.
         return "budget" if self._roster.live() and not self._participants() else ""
 
@@ -115,21 +104,16 @@ class Tuning:
         each = self.server.p_all[rows]
         return [self.server.z, *([each.mean(axis=0)] if rows else [])], list(each)
 
-    def work_for(self, member: Member) -> dict[str, Any] | None:
-        """Return the kind of work that a free site gets and what it holds; None for nothing."""
+    def work_for(self, member: Member, address: dict[str, Any]) -> Assignment | None:
+        """Return the work that a free site gets, if any; `address` is what all work holds."""
         index, refresh = member.index, self.refresh
         if refresh is not None and refresh.waits_for(index):
-            state = {"point": refresh.p_all[index], "z": refresh.z, "rho": refresh.rho[index]}
-            return {"kind": LowerRound, **state}
+            point, rho = refresh.p_all[index], refresh.rho[index]
+            return LowerRound(point=point, z=refresh.z, rho=rho, **address)
         if self._barred or member.exhausted or member.name in self.pending:
             return None
         pull = pull_on_workers(self.server.planes, np.array([index]))[0] + self.server.theta[index]
-        return {
-            "kind": Step,
-            "z": self.server.z,
-            "pull": pull,
-            "local_steps": self._plan.local_steps,
-        }
+        return Step(z=self.server.z, pull=pull, local_steps=self._plan.local_steps, **address)
 
     # ------------------------------------------------------------------ server steps
     def _participants(self) -> list[Member]:
@@ -146,7 +130,8 @@ class Tuning:
         oldest = self.server.iteration - self._plan.staleness
         return not any(m.used_at <= oldest and m.name not in self.pending for m in participants)
 
-    def _server_step(self) -> None:
+    def _server_step(self) -> list[Member]:
+        """Use everything that has come in; return whose reports those were."""
         plan, active = self._plan, [m for m in self._roster if m.name in self.pending]
         rows = np.array([m.index for m in active])
         policies = np.stack([self.pending[m.name].p for m in active])
@@ -160,12 +145,14 @@ class Tuning:
             member.used += 1
             member.used_at = self.server.iteration
             member.exhausted |= report.exhausted
-            self.latest[member.name] = _figures(report)
+            self.latest[member.name] = Figures.of(report)
         self.pending = {}
         if plan.positions:
             self._candidates.note(plan.fragment(self.server.z))
         self._count_idle()
-        self._tell_step([m.name for m in active])
+        names = [m.name for m in active]
+        self._tell("step", **step_notice(self.server, self._roster, self.latest, names))
+        return active
 
     def _count_idle(self) -> None:
         """Count server steps for which no model was asked: all answers were there already."""
@@ -195,7 +182,7 @@ class Tuning:
         """Whether an estimate under way stops every site."""
         return self.refresh is not None and self._plan.refresh == "barrier"
 
-    def _begin_refresh(self) -> None:
+    def _begin_refresh(self, active: list[Member]) -> None:
         settings, t = self._plan.settings, self.server.iteration
         due = (
             self._plan.consensus
@@ -205,8 +192,7 @@ class Tuning:
             and t <= settings.refresh_until
         )
         if due and self.refresh is None:
-            barrier = self._plan.refresh == "barrier"
-            asked = [m for m in self._participants() if barrier or m.used_at == t]
+            asked = self._participants() if self._plan.refresh == "barrier" else active
             self.refresh = Refresh.begin(self.server, [m.index for m in asked])
 
     def _advance_refresh(self) -> None:
@@ -226,47 +212,16 @@ class Tuning:
             self._tell("refresh", violation=violation, planes=len(self.server.planes))
         self.refresh = None
 
-    # ------------------------------------------------------------------ notices, checkpoints
-    def _tell_step(self, active: list[str]) -> None:
-        server, latest = self.server, self.latest
-        rows = [self._roster[name].index for name in active]
-        distance = np.abs(server.p_all[rows] - server.z).sum(axis=(1, 2))
-        looks = {name: f.validation for name, f in latest.items() if f.validation.n}
-        self._tell(
-            "step",
-            iteration=server.iteration,
-            active=active,
-            staleness={m.name: server.iteration - m.used_at for m in self._roster.live()},
-            gone=[m.name for m in self._roster if m.gone],
-            loss={name: figures.loss for name, figures in latest.items() if figures.answered},
-            validation={n: {"accuracy": s.correct / s.n, "n": s.n} for n, s in looks.items()},
-            entropy_p=float(row_entropies(server.z).mean()) if self._plan.positions else 0.0,
-            entropy_q={name: figures.entropy_q for name, figures in latest.items()},
-            calls={m.name: m.spent.calls for m in self._roster},
-            planes=len(server.planes),
-            consensus_distance=float(distance.mean()),
-        )
-
+    # ------------------------------------------------------------------ checkpoints
     def state(self) -> dict[str, Any]:
         """Return the small figures, as JSON; the rest is public."""
-        latest = {name: asdict(figures) for name, figures in self.latest.items()}
+        latest = {name: figures.state() for name, figures in self.latest.items()}
         return {"latest": latest, "asked_for": self._asked_for, "idle": self._idle}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over what `state` wrote."""
         self._asked_for, self._idle = state["asked_for"], state["idle"]
-        for name, entry in state["latest"].items():
-            self.latest[name] = Figures(**{**entry, "validation": Score(**entry["validation"])})
-
-
-def _figures(report: StepDone) -> Figures:
-    return Figures(
-        report.loss,
-        report.answered,
-        report.entropy_q,
-        report.entropy_q_max,
-        report.validation,
-    )
+        self.latest = {name: Figures.restore(entry) for name, entry in state["latest"].items()}
 
 
 def _without_consensus(state: ServerState, rows: IntArray, policies: FloatArray) -> ServerState:

@@ -13,7 +13,15 @@ import numpy as np
 
 from asyndbt.optim.types import FloatArray, IntArray
 
-__all__ = ["on_simplex", "project_rows", "read_out", "read_out_distinct", "row_entropies", "sample_rows", "uniform_rows"]
+__all__ = [
+    "on_simplex",
+    "project_rows",
+    "read_out",
+    "read_out_distinct",
+    "row_entropies",
+    "sample_rows",
+    "uniform_rows",
+]
 
 
 def project_rows(x: FloatArray) -> FloatArray:

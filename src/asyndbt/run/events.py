@@ -16,8 +16,8 @@ class Event:
     Parameters
     ----------
     kind : str
-        ``start``, ``step``, ``phase``, ``joined``, ``gone``, ``back``, ``refused``, ``refresh``,
-        ``warning`` or ``result``.
+        ``start``, ``step``, ``phase``, ``joined``, ``gone``, ``back``, ``refused``, ``banned``,
+        ``refresh``, ``warning`` or ``result``.
     data : mapping
         JSON values; no text of any example.
     elapsed : float

@@ -30,7 +30,11 @@ _DOUBTFUL = 0.05
 
 def result_of(config: Config, assembly: Assembly, coordinator: Coordinator) -> dict[str, Any]:
     """Return the content of ``result.json``: figures and the shared fragment, no example's text."""
-    evaluations = coordinator.evaluations
+    evaluations = {
+        name: e
+        for name, e in coordinator.evaluations.items()
+        if not coordinator.roster[name].banned
+    }
     draws = {"random_icl": config.method.random_icl_draws}
     overall = {
         kind: accuracy(pool([getattr(e, kind) for e in evaluations.values()]), draws.get(kind, 1))
@@ -131,7 +135,8 @@ def _absences(coordinator: Coordinator) -> Iterator[str]:
         if member.gone:
             yield f"site {member.name} was gone at the end"
         if member.strikes:
-            yield f"site {member.name}: {member.strikes} reports were refused"
+            out = ": the site was left out of everything" if member.banned else ""
+            yield f"site {member.name}: {member.strikes} reports were refused{out}"
 
 
 def _some(names: Sequence[str]) -> str:

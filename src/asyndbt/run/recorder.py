@@ -77,9 +77,6 @@ class Recorder:
                 data |= self._progress(data, now)
             self.tell(notice["kind"], now, **data)
         done = self._coordinator.phase == "done"
-        if done and not self._coordinator.evaluations:
-            # All sites are gone: the run goes on from where some were there.
-            return
         if self._coordinator.next_id != self._handed_out or done:
             self._handed_out = self._coordinator.next_id
             self._directory.write_checkpoint(

@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from asyndbt.errors import AsyndbtError, MessageError, ModelError
 from asyndbt.federation.coordinator import Coordinator
-from asyndbt.federation.messages import Message, decode, encode
+from asyndbt.federation.messages import (
+    Assignment,
+    ConfirmDone,
+    EvaluateDone,
+    Message,
+    Report,
+    StepDone,
+    byte_bound,
+    decode,
+    encode,
+)
+from asyndbt.federation.plan import Plan
 from asyndbt.federation.worker import Worker
 
-__all__ = ["Engine", "Site", "Wire"]
+__all__ = ["Desk", "Engine", "Site", "Wire", "answer"]
 
 
 class Site(Protocol):
@@ -38,8 +50,14 @@ class Wire:
         self._tap = tap
         self.traffic: dict[str, dict[str, list[int]]] = {}
 
-    def carry(self, message: Message, direction: str) -> Message:
-        """Encode, count and decode a message: the receiver gets what the bytes say."""
+    def carry(self, message: Message, direction: str, limit: int | None = None) -> Message:
+        """Encode, count and decode a message: the receiver gets what the bytes say.
+
+        Raises
+        ------
+        MessageError
+            If they are no message, or more than `limit`.
+        """
         data = encode(message)
         if self._tap is not None:
             self._tap(message.site, direction, data)
@@ -47,7 +65,71 @@ class Wire:
         count = kinds.setdefault(f"{direction} {type(message).__name__}", [0, 0])
         count[0] += 1
         count[1] += len(data)
-        return decode(data)
+        return decode(data, limit)
+
+
+async def answer(site: Site, work: Assignment) -> Report | Exception:
+    """Have a site do its work; the error that is its own affair is returned, not raised.
+
+    Raises
+    ------
+    ModelError
+        If nobody could succeed: the key, the name of the model, the quota.
+    """
+    try:
+        report = await site.worker.handle(work)
+        site.save()
+    except ModelError:
+        raise
+    except Exception as error:
+        return error
+    return report
+
+
+class Desk:
+    """Where an engine brings what came from sites, whatever it is.
+
+    A message that is none counts against its sender; a site that fails is gone, with a notice of
+    the error's kind alone, since its text may hold private data; and the others go on.
+
+    Parameters
+    ----------
+    wire : Wire
+    coordinator : Coordinator
+    """
+
+    def __init__(self, wire: Wire, coordinator: Coordinator) -> None:
+        self._wire, self._coordinator = wire, coordinator
+        self._limit = _largest_report(coordinator.plan)
+        self._failure: Exception | None = None
+
+    def take(self, site: str, item: Message | Exception, now: float) -> None:
+        """Hand over what a site sent, or its failure."""
+        if isinstance(item, Exception):
+            self._failure = item
+            self._coordinator.lose(site, type(item).__name__, now)
+            return
+        try:
+            message = self._wire.carry(item, "out", self._limit)
+            if message.site != site:
+                raise MessageError("it bears another site's name")
+        except MessageError as error:
+            self._coordinator.refuse(site, str(error), now)
+        else:
+            self._coordinator.receive(message, now)
+
+    def nobody_left(self) -> Exception:
+        """Return the error of a run that waits for nobody and is not done."""
+        return self._failure or AsyndbtError(
+            "all sites are gone, or were refused too often: there is no result yet; when they are "
+            "back, resume the run"
+        )
+
+
+def _largest_report(plan: Plan) -> int:
+    kinds = (StepDone, ConfirmDone, EvaluateDone)
+    sizes = (plan.positions, plan.words, plan.confirm_candidates)
+    return max(byte_bound(kind, *sizes) for kind in kinds)
 
 
 class Engine(Protocol):
@@ -72,5 +154,12 @@ class Engine(Protocol):
         changed : callable
             Called with the time after everything the coordinator took in and handed out, before
             any of that work is sent: the moment to write a checkpoint.
+
+        Raises
+        ------
+        ModelError
+            If the language model cannot be used at all.
+        Exception
+            If no site is left: the last failure of one, or AsyndbtError.
         """
         ...

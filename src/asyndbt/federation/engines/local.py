@@ -4,6 +4,8 @@ Waiting for language models is where time goes, so sites wait side by side on on
 a model that answers without waiting (the pocket model) a piece of work is done in one go, and the
 order of everything that happens follows from the order in which work was handed out: such a run,
 interrupted and resumed, is the run that was not interrupted.
+
+In one process a task that lives is a sign of life: a lease ends for sites alone that never join.
 """
 
 from __future__ import annotations
@@ -13,10 +15,12 @@ import time
 from collections.abc import Callable, Mapping
 
 from asyndbt.federation.coordinator import Coordinator
-from asyndbt.federation.engines.base import Site, Wire
+from asyndbt.federation.engines.base import Desk, Site, Wire, answer
 from asyndbt.federation.messages import Assignment, Report
 
 __all__ = ["LocalEngine"]
+
+_Task = asyncio.Task[Report | Exception]
 
 
 class LocalEngine:
@@ -43,31 +47,23 @@ class LocalEngine:
         sites: Mapping[str, Site],
         changed: Callable[[float], None],
     ) -> None:
-        """Run until the coordinator is done; a site's failure ends the run with its error."""
-        inbox: asyncio.Queue[Report | BaseException] = asyncio.Queue()
-        tasks: set[asyncio.Task[None]] = set()
-
-        async def work(assignment: Assignment) -> None:
-            site = sites[assignment.site]
-            try:
-                report = await site.worker.handle(assignment)
-                site.save()
-                inbox.put_nowait(report)
-            except Exception as error:
-                inbox.put_nowait(error)
+        """Run until the coordinator is done."""
+        desk = Desk(self.wire, coordinator)
+        finished: asyncio.Queue[_Task] = asyncio.Queue()
+        working: dict[str, _Task] = {}
 
         def send(assignments: list[Assignment]) -> None:
             for assignment in assignments:
                 carried = self.wire.carry(assignment, "in")
                 assert isinstance(carried, Assignment)
-                task = asyncio.create_task(work(carried))
-                tasks.add(task)
-                task.add_done_callback(tasks.discard)
+                task = asyncio.create_task(answer(sites[carried.site], carried), name=carried.site)
+                working[carried.site] = task
+                task.add_done_callback(finished.put_nowait)
 
-        send(coordinator.unanswered())
+        send(coordinator.outstanding())
         for name, site in sites.items():
-            if not coordinator.roster[name].joined:
-                coordinator.receive(self.wire.carry(site.worker.join(), "out"), self.now())
+            if not coordinator.roster[name].live:
+                desk.take(name, site.worker.join(), self.now())
         try:
             while True:
                 given = coordinator.assignments(self.now())
@@ -75,24 +71,29 @@ class LocalEngine:
                 send(given)
                 if coordinator.phase == "done":
                     return
-                await self._take_in(coordinator, inbox)
+                if not working and coordinator.deadline() is None:
+                    raise desk.nobody_left()
+                task = await self._next(coordinator, finished)
+                now = self.now()
+                if (coordinator.deadline() or 0.0) <= now:
+                    for name in working:
+                        coordinator.keep(name, now)
+                if task is None:
+                    coordinator.advance(now)
+                else:
+                    del working[task.get_name()]
+                    desk.take(task.get_name(), task.result(), now)
         finally:
-            for task in tasks:
+            for task in working.values():
                 task.cancel()
 
-    async def _take_in(
-        self, coordinator: Coordinator, inbox: asyncio.Queue[Report | BaseException]
-    ) -> None:
-        """Hand the next report over, or the time if a lease ends first."""
+    async def _next(self, coordinator: Coordinator, finished: asyncio.Queue[_Task]) -> _Task | None:
+        """Wait for the next piece of work to be done; None if a lease ends first."""
+        if finished.qsize():
+            return finished.get_nowait()
         deadline = coordinator.deadline()
         wait = None if deadline is None else max(0.0, deadline - self.now())
         try:
-            item = (
-                inbox.get_nowait() if inbox.qsize() else await asyncio.wait_for(inbox.get(), wait)
-            )
+            return await asyncio.wait_for(finished.get(), wait)
         except TimeoutError:
-            coordinator.advance(self.now())
-            return
-        if isinstance(item, BaseException):
-            raise item
-        coordinator.receive(self.wire.carry(item, "out"), self.now())
+            return None

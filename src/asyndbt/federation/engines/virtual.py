@@ -16,8 +16,8 @@ from typing import Literal
 import numpy as np
 
 from asyndbt.federation.coordinator import Coordinator
-from asyndbt.federation.engines.base import Site, Wire
-from asyndbt.federation.messages import Assignment, Join, Message, Report
+from asyndbt.federation.engines.base import Desk, Site, Wire, answer
+from asyndbt.federation.messages import Assignment, Join, Message
 
 __all__ = ["Delays", "VirtualEngine"]
 
@@ -86,7 +86,7 @@ class VirtualEngine:
     def __init__(self, delays: Delays, wire: Wire | None = None, elapsed: float = 0.0) -> None:
         self.wire = wire or Wire()
         self._delays, self._now = delays, elapsed
-        self._events: list[tuple[float, int, int, Message]] = []
+        self._events: list[tuple[float, int, int, str, Message | Exception]] = []
         self._order = itertools.count()
 
     def now(self) -> float:
@@ -100,6 +100,7 @@ class VirtualEngine:
         changed: Callable[[float], None],
     ) -> None:
         """Run until the coordinator is done."""
+        desk = Desk(self.wire, coordinator)
         for work in coordinator.unanswered():
             sent_at = coordinator.roster[work.site].sent_at
             await self._send(work, sites[work.site], sent_at)
@@ -112,16 +113,18 @@ class VirtualEngine:
                 await self._send(work, sites[work.site], self._now)
             if coordinator.phase == "done":
                 return
-            self._next(coordinator)
+            self._next(coordinator, desk)
 
     def _announce(self, name: str, join: Join, coordinator: Coordinator) -> None:
         """Put a site's joining, and its return from the dead, on the clock."""
-        known = name in coordinator.roster and coordinator.roster[name].joined
+        member = coordinator.roster[name]
+        # A site whose lease ran out over its work comes back with the answer, if at all.
+        known = member.live or member.given_up is not None
         if not known and not self._delays.lost(name, self._now, self._now):
-            self._push(self._now, join)
+            self._push(self._now, 0, name, join)
         back = self._delays.rejoin.get(name)
         if back is not None and back > self._now:
-            self._push(back, join)
+            self._push(back, 0, name, join)
 
     async def _send(self, work: Assignment, site: Site, sent_at: float) -> None:
         """Have the work done, unless its site dies over it, and put the report on the clock."""
@@ -130,16 +133,13 @@ class VirtualEngine:
         arrival = sent_at + self._delays.seconds(work.site, work.id)
         if self._delays.lost(work.site, sent_at, arrival):
             return
-        report = await site.worker.handle(carried)
-        site.save()
-        self._push(arrival, report)
+        self._push(arrival, work.id, work.site, await answer(site, carried))
 
-    def _push(self, when: float, message: Message) -> None:
+    def _push(self, when: float, work: int, site: str, item: Message | Exception) -> None:
         # Of things at the same moment the order is that of the work, also after a resume.
-        work = message.id if isinstance(message, Report) else 0
-        heapq.heappush(self._events, (when, work, next(self._order), message))
+        heapq.heappush(self._events, (when, work, next(self._order), site, item))
 
-    def _next(self, coordinator: Coordinator) -> None:
+    def _next(self, coordinator: Coordinator, desk: Desk) -> None:
         """Move the clock to the next arrival or the end of a lease, whichever is first."""
         deadline = coordinator.deadline()
         arrival = self._events[0][0] if self._events else float("inf")
@@ -147,7 +147,7 @@ class VirtualEngine:
             self._now = deadline
             coordinator.advance(deadline)
         elif self._events:
-            self._now, _, _, message = heapq.heappop(self._events)
-            coordinator.receive(self.wire.carry(message, "out"), self._now)
+            self._now, _, _, site, item = heapq.heappop(self._events)
+            desk.take(site, item, self._now)
         else:
-            raise RuntimeError("no site is left to wait for, and the run is not done")
+            raise desk.nobody_left()

@@ -96,7 +96,8 @@ class Regression:
         """Return the posterior mean main effects, every row centred under its policy.
 
         ``g_ij = e_ij + r_j prod_{k != i} (1 - p_kj)``, with
-        ``e_ij = positional_words * sum_s alpha_s 1{j_si = j}`` and ``r_j = shared_words * sum_s alpha_s 1{j in prompt s}``; alpha solves
+        ``e_ij = positional_words * sum_s alpha_s 1{j_si = j}`` and
+        ``r_j = shared_words * sum_s alpha_s 1{j in prompt s}``; alpha solves
         ``(K + R) alpha = y - mean y``.
         """
         history = History.from_arrays(state)
@@ -167,9 +168,9 @@ class _System:
 
 def _absent_elsewhere(p: FloatArray) -> FloatArray:
     """Return (M, N) the probability that no other position draws the word."""
-    missing = np.vstack([np.ones((1, p.shape[1])), 1.0 - p, np.ones((1, p.shape[1]))])
-    before = np.cumprod(missing, axis=0)[:-2]
-    after = np.cumprod(missing[::-1], axis=0)[::-1][2:]
+    edge = np.ones((1, p.shape[1]))
+    before: FloatArray = np.cumprod(np.concatenate([edge, 1.0 - p[:-1]]), axis=0)
+    after: FloatArray = np.cumprod(np.concatenate([edge, 1.0 - p[:0:-1]]), axis=0)[::-1]
     return before * after
 
 

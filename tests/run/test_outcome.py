@@ -1,0 +1,162 @@
+"""What a run says when it did not go as it should have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from asyndbt.errors import AsyndbtError, ConfigError, RunDirectoryError
+from asyndbt.lm import Answer, PocketLanguageModel, Prompt
+from asyndbt.run import Event, resume_run, run_config
+from asyndbt.run.assembly import assemble
+from asyndbt.run.directory import RunDirectory
+
+CONSTANT = {"engine": "virtual", "lease": 3.0}
+
+
+class Stop(BaseException):
+    """Ends a session."""
+
+
+def stop_at(step: int) -> Any:
+    def observe(event: Event) -> None:
+        if event.kind == "step" and event.data["iteration"] == step:
+            raise Stop
+
+    return observe
+
+
+# ------------------------------------------------------------------ sites
+def test_a_gone_site_is_listed_without_figures(small: Any) -> None:
+    delays = {"kind": "constant", "dead": {"phones": 4.5}}
+    result = run_config(small.config(federation={**CONSTANT, "delays": delays}))
+    assert set(result.data["sites"]) == set(small.sites)
+    phones = result.data["sites"]["phones"]
+    assert phones["gone"]
+    assert phones["metrics"]["test"] == {"plain": None, "random_icl": None, "tuned": None}
+    assert result.data["metrics"]["test"]["tuned"]["n"] == 2 * small.test
+    assert "site phones was gone at the end" in result.data["warnings"]
+
+
+def test_without_any_site_there_is_an_error_and_no_result(small: Any) -> None:
+    delays = {"kind": "constant", "dead": dict.fromkeys(small.sites, 4.5)}
+    config = small.config(federation={**CONSTANT, "delays": delays})
+    with pytest.raises(AsyndbtError, match="all sites are gone"):
+        run_config(config)
+    assert not (config.run.dir / "result.json").exists()
+    with pytest.raises(AsyndbtError, match="all sites are gone"):
+        resume_run(config.run.dir)
+
+
+def test_delays_of_a_site_that_the_data_does_not_have(small: Any) -> None:
+    config = small.config(federation={**CONSTANT, "delays": {"slow": {"phone": 2.0}}})
+    with pytest.raises(ConfigError, match=r"delays\.slow names 'phone'.*meals, movies, phones"):
+        run_config(config)
+
+
+# ------------------------------------------------------------------ figures
+@pytest.mark.parametrize("every", [2, 50])
+def test_failed_requests_are_told_when_they_are_many(
+    small: Any, monkeypatch: pytest.MonkeyPatch, every: int
+) -> None:
+    score, asked = PocketLanguageModel.score, 0
+
+    async def unreliable(
+        model: PocketLanguageModel, prompts: Sequence[Prompt], labels: Sequence[str]
+    ) -> list[Answer | None]:
+        nonlocal asked
+        answers = await score(model, prompts, labels)
+        first, asked = asked, asked + len(answers)
+        return [None if (first + k) % every == 0 else a for k, a in enumerate(answers)]
+
+    monkeypatch.setattr(PocketLanguageModel, "score", unreliable)
+    result = run_config(small.config(method={"iterations": 3}))
+    assert result.data["ledger"]["failed"] > 0
+    told = [text for text in result.data["warnings"] if "requests failed" in text]
+    assert len(told) == (every == 2)
+
+
+def test_policies_that_hardly_moved_are_told_in_every_mode(small: Any) -> None:
+    still = {"iterations": 1, "eta_p": 0.0, "eta_q": 0.0, "psi": 0.0}
+    both = run_config(small.config("both", method=still)).data["warnings"]
+    assert len([text for text in both if "close to uniform" in text]) == 2
+    dropped = dict.fromkeys(("vocabulary", "vocabulary_limit", "fragment_length"))
+    shown = small.config("shown", method={**still, **dropped, "mode": "demonstrations"})
+    (told,) = [text for text in run_config(shown).data["warnings"] if "uniform" in text]
+    assert "demonstration policy is still close to uniform at meals, movies, phones" in told
+
+
+def test_without_demonstrations_there_are_no_random_ones(small: Any) -> None:
+    result = run_config(small.config(method={"mode": "fragment", "iterations": 2}))
+    parts = [result.data, *result.data["sites"].values()]
+    assert all(part["metrics"]["test"]["random_icl"] is None for part in parts)
+
+
+# ------------------------------------------------------------------ budgets
+@pytest.mark.parametrize("changes", [{}, {"mode": "demonstrations"}, {"mode": "fragment"}])
+@pytest.mark.parametrize("local_steps", [1, 4])
+def test_no_more_is_kept_back_than_the_mode_can_use(
+    small: Any, changes: dict[str, Any], local_steps: int
+) -> None:
+    method: dict[str, Any] = {**changes, "local_steps": local_steps}
+    if changes.get("mode") == "demonstrations":
+        method |= dict.fromkeys(("vocabulary", "vocabulary_limit", "fragment_length"))
+    config = small.config(method=method)
+    assembly = assemble(config, RunDirectory(config.run.dir))
+    needs = {name: site.worker.objective._needs for name, site in assembly.sites.items()}  # type: ignore[attr-defined]
+    for site in assembly.sites.values():
+        site.close()
+    looks = {None: 6, "demonstrations": 5, "fragment": 5}[changes.get("mode")]
+    assert {need.looks for need in needs.values()} == {looks}
+    assert {need.step.calls for need in needs.values()} == {small.step}
+
+
+# ------------------------------------------------------------------ directories
+def test_a_run_is_not_resumed_with_other_data(small: Any) -> None:
+    rows = small.rows("train")
+    train = small.write("mine.jsonl", rows)
+    config = small.config(data={"train": train})
+    with pytest.raises(Stop):
+        run_config(config, observers=[stop_at(4)])
+    before = {file: file.read_bytes() for file in config.run.dir.glob("sites/*/state")}
+    rows[0]["text_a"] = f"{rows[0]['text_a']} indeed"
+    small.write("mine.jsonl", rows)
+    with pytest.raises(RunDirectoryError, match=r"its data, or the vocabulary, is not what"):
+        resume_run(config.run.dir)
+    assert {file: file.read_bytes() for file in before} == before
+    small.write("mine.jsonl", small.rows("train")[::-1])
+    assert resume_run(config.run.dir).data["iterations"] > 4, "the order of rows does not matter"
+
+
+def test_settings_outside_of_the_agreement_are_kept_too(
+    small: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small.config()
+    with pytest.raises(Stop):
+        run_config(config, observers=[stop_at(4)])
+    (config.run.dir / "config.toml").write_text(
+        config.override({"federation.staleness": 3}).to_toml()
+    )
+    with pytest.raises(RunDirectoryError, match="other settings: resume with the config"):
+        resume_run(config.run.dir)
+    monkeypatch.setattr("asyndbt.run.execute.version", lambda name: "99.0")
+    with pytest.raises(RunDirectoryError, match=r"wrote it and this is 99\.0: resume with that"):
+        resume_run(config.run.dir)
+
+
+def test_the_configuration_is_written_once(small: Any) -> None:
+    config = small.config()
+    with pytest.raises(Stop):
+        run_config(config, observers=[stop_at(2)])
+    stamp = (config.run.dir / "config.toml").stat().st_mtime_ns
+    resume_run(config.run.dir)
+    assert (config.run.dir / "config.toml").stat().st_mtime_ns == stamp
+
+
+def test_the_log_does_not_say_where_it_lies(small: Any) -> None:
+    seen: list[Event] = []
+    result = run_config(small.config(method={"iterations": 2}), observers=[seen.append])
+    assert seen[0].data["directory"] == str(result.directory)
+    assert str(small.folder) not in (result.directory / "events.jsonl").read_text()

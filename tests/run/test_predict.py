@@ -1,0 +1,90 @@
+"""New examples under a tuned prompt: what is refused before it is paid for, and what is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from asyndbt.errors import DataError
+from asyndbt.lm import Answer, PocketLanguageModel, Prompt, Usage
+from asyndbt.run import Result, run_config
+
+
+@pytest.fixture
+def finished(one_run: Any) -> Result:
+    return one_run[0]
+
+
+@pytest.mark.parametrize(
+    ("row", "text"),
+    [
+        ({"text_a": None}, "row 2, column 'text_a': found None, not text"),
+        ({"text_a": 3}, "row 2, column 'text_a': found 3, not text"),
+        ({"text_a": "x", "scores": "1"}, "row 2: there is a column 'scores' already"),
+        ({"text_a": "x", "prediction": ""}, "row 2: there is a column 'prediction' already"),
+        ({"text_a": "fine " * 3000}, "the longest prompt has"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_before_anything_is_paid(
+    finished: Result, monkeypatch: pytest.MonkeyPatch, row: dict[str, Any], text: str
+) -> None:
+    monkeypatch.setattr(PocketLanguageModel, "score", None)
+    with pytest.raises(DataError, match=text):
+        finished.predict([{"text_a": "fine"}, row], "meals")
+
+
+def test_an_answer_that_names_no_label_is_no_prediction(
+    finished: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def mute(
+        model: PocketLanguageModel, prompts: Sequence[Prompt], labels: Sequence[str]
+    ) -> list[Answer | None]:
+        silent = (-float("inf"),) * len(labels)
+        return [Answer(silent, None, Usage(calls=1)), None][: len(prompts)]
+
+    monkeypatch.setattr(PocketLanguageModel, "score", mute)
+    rows = [{"text_a": "neither this nor that"}, {"text_a": "a failed one"}]
+    unparsed, failed = finished.predict(rows, "phones")
+    assert (unparsed["prediction"], failed["prediction"]) == (None, None)
+    assert failed["scores"] is None
+    assert set(unparsed["scores"].values()) == {0.5}
+
+
+def test_answers_are_kept_in_the_sites_own_part(finished: Result) -> None:
+    finished.predict([{"text_a": "the soup was superb"}], "movies")
+    assert (finished.directory / "sites" / "movies" / "predictions.sqlite").exists()
+    assert not list(finished.directory.glob("*.sqlite"))
+
+
+def test_runs_and_predictions_work_inside_a_running_event_loop(small: Any) -> None:
+    async def notebook() -> list[dict[str, Any]]:
+        result = run_config(small.config("inside", method={"iterations": 2}))
+        return result.predict([{"text_a": "the soup was superb"}], "meals")
+
+    (inside,) = asyncio.run(notebook())
+    outside = run_config(small.config("outside", method={"iterations": 2}))
+    assert [inside] == outside.predict([{"text_a": "the soup was superb"}], "meals")
+    assert small.outcome(small.folder / "inside") == small.outcome(small.folder / "outside")
+
+
+def test_columns_of_other_names(small: Any) -> None:
+    files = {
+        part: small.write(
+            f"renamed-{part}.jsonl",
+            [{"sentence" if k == "text_a" else k: v for k, v in r.items()} for r in rows],
+        )
+        for part in small.files
+        for rows in (small.rows(part),)
+    }
+    columns = {"columns": {"text_a": "sentence"}}
+    renamed = run_config(small.config("renamed", data={**files, **columns}))
+    plain = run_config(small.config("plain"))
+    assert small.outcome(renamed.directory) == small.outcome(plain.directory)
+    (told,) = renamed.predict([{"sentence": "the soup was superb"}], "meals")
+    assert (
+        told["prediction"]
+        == plain.predict([{"text_a": "the soup was superb"}], "meals")[0]["prediction"]
+    )
