@@ -14,8 +14,8 @@ evaluation is paid from an extra part of the budget and not counted.
   we know; "best of random" is the naive one, the least loss on a minibatch of 10 and no validation.
 
 How to read it: differences are paired by seed; the standard error is that of the mean over seeds
-(in the last row of the seeds' means over tasks), so it holds for these tasks and test rows. A target
-that is missed is printed as missed.
+(in the last row of the seeds' means over tasks), so it holds for these tasks and test rows.
+A target that is missed is printed as missed.
 """
 
 from __future__ import annotations
