@@ -8,6 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from asyndbt.config import Config, load_config
 from asyndbt.errors import RunDirectoryError
 from asyndbt.federation import (
@@ -100,7 +102,9 @@ def _work(
         recorder.start(elapsed)
     engine = _engine(config, wire, elapsed)
     try:
-        complete(engine.run(coordinator, assembly.sites, recorder.changed))
+        # The matrices here are small: threads would wait for each other more than they compute.
+        with threadpool_limits(limits=1, user_api="blas"):
+            complete(engine.run(coordinator, assembly.sites, recorder.changed))
     finally:
         directory.write_json("traffic.json", wire.traffic)
     result = result_of(config, assembly, coordinator)

@@ -1,0 +1,75 @@
+"""What the package shows to the outside: names, commands, files."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import asyndbt
+
+ROOT = Path(__file__).parents[1]
+ROOMS = ("config", "federation", "lm", "optim", "pocket", "prompt", "run", "task")
+
+
+def test_the_public_surface_is_exactly_this() -> None:
+    assert asyndbt.__all__ == [
+        "AsyndbtError",
+        "Config",
+        "Event",
+        "Observer",
+        "Result",
+        "TunedPrompt",
+        "load_config",
+        "resume_run",
+        "tune",
+    ]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_room_names_what_it_shows(room: str) -> None:
+    module = importlib.import_module(f"asyndbt.{room}")
+    assert len(set(module.__all__)) == len(module.__all__)
+    for name in module.__all__:
+        assert getattr(module, name) is not None
+
+
+def test_nothing_below_imports_anything_above() -> None:
+    """Data flows down: cli, run, federation, config, prompt, task or lm, pocket, optim."""
+    above = {
+        "optim": {"pocket", "lm", "task", "prompt", "config", "federation", "run", "cli"},
+        "pocket": {"lm", "task", "prompt", "config", "federation", "run", "cli"},
+        "lm": {"task", "prompt", "config", "federation", "run", "cli"},
+        "task": {"prompt", "config", "federation", "run", "cli"},
+        "prompt": {"config", "federation", "run", "cli"},
+        "config": {"federation", "run", "cli"},
+        "federation": {"config", "run", "cli"},
+        "run": {"cli"},
+    }
+    for room, forbidden in above.items():
+        for file in (ROOT / "src" / "asyndbt" / room).rglob("*.py"):
+            used = set(re.findall(r"^\s*from asyndbt\.(\w+)", file.read_text("utf-8"), re.M))
+            assert not used & forbidden, file
+
+
+def test_the_readme_has_two_commands_and_ci_runs_the_second() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    demo, tests = re.findall(r"```bash\n(python3 -m venv .+)\n```", readme)[:2]
+    assert demo.endswith("asyndbt demo")
+    assert tests.endswith("pytest")
+    assert f"\n{tests}\n" in (ROOT / ".ci" / "run").read_text("utf-8")
+
+
+def test_the_core_needs_little() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    needed = {re.split(r"[>=<]", name)[0] for name in project["dependencies"]}
+    assert needed == {"numpy", "pydantic", "rich", "threadpoolctl"}
+
+
+def test_the_package_is_typed_and_small() -> None:
+    package = ROOT / "src" / "asyndbt"
+    assert (package / "py.typed").exists()
+    assert sum(file.stat().st_size for file in package.rglob("*.npz")) <= 4 * 2**20
