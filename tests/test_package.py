@@ -73,3 +73,19 @@ def test_the_package_is_typed_and_small() -> None:
     package = ROOT / "src" / "asyndbt"
     assert (package / "py.typed").exists()
     assert sum(file.stat().st_size for file in package.rglob("*.npz")) <= 4 * 2**20
+
+
+@pytest.mark.parametrize(
+    "page",
+    [path.relative_to(ROOT).as_posix() for path in ROOT.glob("*.md")]
+    + [
+        path.relative_to(ROOT).as_posix()
+        for folder in ("docs", "benchmarks")
+        for path in (ROOT / folder).glob("*.md")
+    ],
+)
+def test_every_relative_link_leads_somewhere(page: str) -> None:
+    file = ROOT / page
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", file.read_text("utf-8")):
+        if "://" not in target:
+            assert (file.parent / target).exists(), target
