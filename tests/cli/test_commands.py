@@ -131,7 +131,12 @@ def test_predict_writes_a_file(rows: Path, tmp_path: Path, capsys: Capture) -> N
 
 
 @pytest.mark.parametrize(
-    ("output", "text"), [("new.csv", "this is the input"), ("no/out.jsonl", "cannot be written")]
+    ("output", "text"),
+    [
+        ("new.csv", "this is the input"),
+        ("no/out.jsonl", "cannot be written"),
+        ("out.csv", "out.csv: predictions are written as JSON lines: name it .jsonl"),
+    ],
 )
 def test_predict_finds_out_first_that_the_output_has_no_place(
     rows: Path, capsys: Capture, output: str, text: str

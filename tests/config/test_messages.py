@@ -188,3 +188,24 @@ def test_a_missing_file_and_a_directory(tmp_path: Path) -> None:
         load_config(tmp_path / "c.toml")
     with pytest.raises(ConfigError, match="directory"):
         load_config(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("labels", "texts"),
+    [
+        ({0: "no", 1: "yes"}, {"0": "no", "1": "yes"}),
+        ({False: "no", True: "yes"}, {"False": "no", "True": "yes"}),
+    ],
+)
+def test_labels_that_are_numbers_or_truth_values_are_read_as_text(
+    minimal: dict[str, Any], labels: dict[Any, str], texts: dict[str, str]
+) -> None:
+    minimal["task"] = {"instruction": "Is {text_a} so?", "labels": labels}
+    assert Config.from_dict(minimal).task.labels == texts
+
+
+def test_one_label_as_number_and_as_text(complaint: Complaint) -> None:
+    task = {"instruction": "Is {text_a} so?", "labels": {1: "no", "1": "yes"}}
+    assert complaint({"task": task}) == (
+        'a.toml: task.labels has the label "1" twice: name each label once'
+    )

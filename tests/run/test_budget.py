@@ -82,13 +82,14 @@ def test_no_site_exceeds_its_tokens(small: Any, cap: int) -> None:
     [
         (
             {"per_site": {"calls": 10}},
-            r"budget per site: 'meals' needs at least \d+ calls and may spend 10 calls; raise the "
-            "cap or evaluate on fewer examples",
+            r"budget per site: 'meals' needs at least \d+ calls, 'movies' needs at least "
+            r"\d+ calls, 'phones' needs at least \d+ calls and may spend 10 calls; raise "
+            r"budget\.per_site\.calls, or lower method\.random_icl_draws, ",
         ),
         (
             {"per_site": None, "calls": 30},
             r"budget: the sites need at least \d+ calls \(meals \d+ calls, movies \d+ calls, "
-            r"phones \d+ calls\) and the total is 30 calls; raise it or evaluate on fewer",
+            r"phones \d+ calls\) and the total is 30 calls; raise budget\.calls, or lower ",
         ),
     ],
 )

@@ -160,3 +160,19 @@ def test_the_log_does_not_say_where_it_lies(small: Any) -> None:
     result = run_config(small.config(method={"iterations": 2}), observers=[seen.append])
     assert seen[0].data["directory"] == str(result.directory)
     assert str(small.folder) not in (result.directory / "events.jsonl").read_text()
+
+
+@pytest.mark.parametrize("strange", [False, True])
+def test_texts_that_the_pocket_model_cannot_read_are_a_warning(small: Any, strange: bool) -> None:
+    files = {
+        part: small.write(
+            f"strange-{part}.jsonl",
+            [{**row, "text_a": f"{row['text_a']} zyxgwort qwlmpf"} for row in small.rows(part)],
+        )
+        for part in small.files
+    }
+    changes = {"data": files} if strange else {}
+    result = run_config(small.config("strange", method={"iterations": 2}, **changes))
+    told = [text for text in result.data["warnings"] if text.startswith("pocket model:")]
+    assert len(told) == strange
+    assert not any("zyxgwort" in text for text in told), "private words stay at the sites"

@@ -21,19 +21,27 @@ def finished(one_run: Any) -> Result:
 @pytest.mark.parametrize(
     ("row", "text"),
     [
-        ({"text_a": None}, "row 2, column 'text_a': found None, not text"),
-        ({"text_a": 3}, "row 2, column 'text_a': found 3, not text"),
+        ({"text_a": None}, "row 2, column 'text_a': found null, not text"),
+        ({"text_a": " "}, "row 2, column 'text_a': the text is empty; fill it in"),
+        ("fine", "row 2: found str; give a mapping by column"),
+        ({"text_a": 3}, "row 2, column 'text_a': found int 3, not text"),
         ({"text_a": "x", "scores": "1"}, "row 2: there is a column 'scores' already"),
         ({"text_a": "x", "prediction": ""}, "row 2: there is a column 'prediction' already"),
         ({"text_a": "fine " * 3000}, "the longest prompt has"),
     ],
 )
 def test_what_cannot_be_asked_is_refused_before_anything_is_paid(
-    finished: Result, monkeypatch: pytest.MonkeyPatch, row: dict[str, Any], text: str
+    finished: Result, monkeypatch: pytest.MonkeyPatch, row: Any, text: str
 ) -> None:
     monkeypatch.setattr(PocketLanguageModel, "score", None)
     with pytest.raises(DataError, match=text):
         finished.predict([{"text_a": "fine"}, row], "meals")
+
+
+@pytest.mark.parametrize("rows", ["fine", {"text_a": "fine"}])
+def test_one_row_is_no_list_of_rows(finished: Result, rows: Any) -> None:
+    with pytest.raises(DataError, match="give a list of rows"):
+        finished.predict(rows, "meals")
 
 
 def test_an_answer_that_names_no_label_is_no_prediction(

@@ -53,6 +53,8 @@ def _check_output(output: Path, source: Path) -> None:
     """Find out before any answer is paid for that there is no place for it."""
     if output.resolve() == source.resolve():
         raise DataError(f"{output}: this is the input: give --output another name")
+    if output.suffix.lower() not in ("", ".jsonl", ".json"):
+        raise DataError(f"{output}: predictions are written as JSON lines: name it .jsonl")
     if output.is_dir() or not output.resolve().parent.is_dir():
         raise DataError(f"{output}: cannot be written there: give --output a file in a directory")
 

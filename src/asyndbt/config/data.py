@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from asyndbt.config.section import Name, Section, SettingError, Source, key
 
@@ -37,6 +38,18 @@ class TaskConfig(Section):
         example={"0": "negative", "1": "positive"},
         kind="table: label in the data = label word",
     )
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _as_text(cls, labels: Any) -> Any:
+        """Write numbers and truth values among the labels as the loader reads them in data."""
+        if not isinstance(labels, Mapping):
+            return labels
+        texts = [str(label) if isinstance(label, int) else label for label in labels]
+        for text in texts:
+            if texts.count(text) > 1:
+                raise SettingError("", f'has the label "{text}" twice: name each label once')
+        return dict(zip(texts, labels.values(), strict=True))
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -11,6 +11,8 @@ from asyndbt.lm.protocol import Usage
 
 __all__ = ["split_limits"]
 
+_LOWER = "or lower method.random_icl_draws, method.confirm_candidates or data.validation_per_class"
+
 
 def split_limits(total: Limits, per_site: Limits, needs: Mapping[str, Usage]) -> dict[str, Limits]:
     """Divide a budget among sites: first what each needs, then equal shares of what is left.
@@ -52,12 +54,16 @@ def _split(
 ) -> dict[str, float | None]:
     """Shares of one cap by site."""
     least: dict[str, float] = {name: getattr(needs[name], field) for name in sorted(needs)}
-    for name, need in least.items():
-        if cap is not None and need > cap:
-            raise BudgetError(
-                f"budget per site: {name!r} needs at least {amount_text(need, field)} and may "
-                f"spend {amount_text(cap, field)}; raise the cap or evaluate on fewer examples"
-            )
+    if cap is not None and max(least.values(), default=0) > cap:
+        lacking = ", ".join(
+            f"{name!r} needs at least {amount_text(need, field)}"
+            for name, need in least.items()
+            if need > cap
+        )
+        raise BudgetError(
+            f"budget per site: {lacking} and may spend {amount_text(cap, field)}; "
+            f"raise budget.per_site.{field}, {_LOWER}"
+        )
     if total is None:
         return dict.fromkeys(least, cap)
     required = math.fsum(least.values())
@@ -65,7 +71,7 @@ def _split(
         each = ", ".join(f"{name} {amount_text(need, field)}" for name, need in least.items())
         raise BudgetError(
             f"budget: the sites need at least {amount_text(required, field)} ({each}) and the "
-            f"total is {amount_text(total, field)}; raise it or evaluate on fewer examples"
+            f"total is {amount_text(total, field)}; raise budget.{field}, {_LOWER}"
         )
     extras = _equal_parts(field, total - required, len(least))
     shares = {name: need + extra for (name, need), extra in zip(least.items(), extras, strict=True)}

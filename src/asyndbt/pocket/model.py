@@ -3,7 +3,7 @@
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final
@@ -63,6 +63,11 @@ class PocketModel:
         """Tokens of a text; of a prompt, the start token included."""
         beginning, rest = _cut(text)
         return len(self._beginning_ids(beginning)) + len(self._tokenizer.encode(rest))
+
+    def unknown_share(self, texts: Iterable[str]) -> float:
+        """Share of the words in some texts that the model does not know, punctuation aside."""
+        counts = [self._tokenizer.unknown_words(text) for text in texts]
+        return sum(unknown for unknown, _ in counts) / max(1, sum(words for _, words in counts))
 
     def label_log_probabilities(
         self, prompts: Sequence[str], labels: Sequence[str]

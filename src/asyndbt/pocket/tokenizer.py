@@ -83,5 +83,10 @@ class Tokenizer:
             )
         return ids[0]
 
+    def unknown_words(self, text: str) -> tuple[int, int]:
+        """Count the unknown words of a text and all of them, punctuation aside."""
+        words = [word for word in words_of(text) if word[0].isalnum()]
+        return sum(word not in self._ids for word in words), len(words)
+
     def _unknown(self, text: str) -> list[str]:
         return [word for word in words_of(text) if word not in self._ids]

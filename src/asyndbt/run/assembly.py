@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from asyndbt.config import Config
@@ -20,6 +20,7 @@ from asyndbt.lm import (
     Gateway,
     LanguageModel,
     Limits,
+    PocketLanguageModel,
     check_requests,
     make_model,
     split_limits,
@@ -33,6 +34,7 @@ from asyndbt.task import Example, SiteData, Task, demonstration_slots, merge_sit
 __all__ = ["Assembly", "RunSite", "assemble", "task_of"]
 
 _LOOKS_ON_THE_WAY = 3
+_UNKNOWN_WORDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,28 @@ def assemble(config: Config, directory: RunDirectory) -> Assembly:
         name: _site(config, plan, directory, prompts[name], model, needs[name], limits[name])
         for name in prompts
     }
-    return Assembly(plan, sites, vocabulary, tuple(str(split.duplicates).splitlines()))
+    warnings = (*str(split.duplicates).splitlines(), *_unknown_words(model, data))
+    return Assembly(plan, sites, vocabulary, warnings)
+
+
+def _unknown_words(model: LanguageModel, data: Sequence[SiteData]) -> Iterator[str]:
+    """Say that the pocket model cannot read the texts; which words, stays at the sites."""
+    if not isinstance(model, PocketLanguageModel):
+        return
+    share = max(
+        model.unknown_share(
+            text
+            for example in (*site.pool, *site.train, *site.validation, *site.test)
+            for text in example.fields.values()
+        )
+        for site in data
+    )
+    if share > _UNKNOWN_WORDS:
+        of = "the words in the texts" if len(data) == 1 else "the words in a site's texts"
+        yield (
+            f"pocket model: {'' if len(data) == 1 else 'up to '}{100 * share:.0f} % of {of} are "
+            "unknown to it; its answers mean little for them"
+        )
 
 
 def _prompts(

@@ -26,6 +26,7 @@ from asyndbt.lm import (
 from asyndbt.prompt import TunedPrompt
 from asyndbt.run.directory import RunDirectory
 from asyndbt.run.loops import complete
+from asyndbt.task import check_text
 
 __all__ = ["Result"]
 
@@ -121,13 +122,16 @@ class Result:
         list of dict
             The rows with ``prediction`` (a data label; None where the answer names none, or the
             request failed) and ``scores`` (label to probability; None where the request failed).
+            Labels are compared and returned as text: ``1`` in the data is ``"1"`` here.
 
         Raises
         ------
         DataError
-            Before any request: if a row lacks a text or has a column ``prediction`` or ``scores``
-            already, or the model cannot take a prompt.
+            Before any request: if a row lacks a text, has an empty one, or has a column
+            ``prediction`` or ``scores`` already, or the model cannot take a prompt.
         """
+        if isinstance(rows, str | Mapping):
+            raise DataError(f"predict: found {type(rows).__name__}; give a list of rows")
         prompt, config = self.prompt(site), self.config
         words, lm = prompt.task.label_words, config.lm
         batch = [_query(prompt, config, number, row) for number, row in enumerate(rows, start=1)]
@@ -144,6 +148,8 @@ class Result:
 
 def _query(prompt: TunedPrompt, config: Config, number: int, row: Mapping[str, Any]) -> Prompt:
     """Render the prompt for one row."""
+    if not isinstance(row, Mapping):
+        raise DataError(f"row {number}: found {type(row).__name__}; give a mapping by column")
     for name in ("prediction", "scores"):
         if name in row:
             raise DataError(
@@ -158,12 +164,8 @@ def _query(prompt: TunedPrompt, config: Config, number: int, row: Mapping[str, A
                 f"row {number}: no column {column!r}; the task reads "
                 f"{', '.join(prompt.task.fields)}"
             )
-        if not isinstance(row[column], str):
-            raise DataError(
-                f"row {number}, column {column!r}: found {row[column]!r}, not text; write it as "
-                "text in quotes"
-            )
-        fields[field] = row[column]
+        where = f"row {number}, column {column!r}"
+        fields[field] = check_text(where, row[column], config.data.max_chars)
     return prompt.render(**fields)
 
 

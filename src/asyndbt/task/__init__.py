@@ -4,7 +4,7 @@ from asyndbt.task.builtin import BUILTIN_TASK_NAMES, builtin_task
 from asyndbt.task.drawing import SplitSizes
 from asyndbt.task.duplicates import DuplicateReport
 from asyndbt.task.example import Example
-from asyndbt.task.loading import MAX_CHARS, load_examples
+from asyndbt.task.loading import MAX_CHARS, check_text, load_examples
 from asyndbt.task.site_data import MERGED_SITE, SiteData, merge_sites
 from asyndbt.task.sites import partition_examples
 from asyndbt.task.slots import demonstration_slots
@@ -23,6 +23,7 @@ __all__ = [
     "SplitSizes",
     "Task",
     "builtin_task",
+    "check_text",
     "demonstration_slots",
     "load_examples",
     "merge_sites",

@@ -14,7 +14,7 @@ from asyndbt.task.hub import read_datasets, read_pocket
 from asyndbt.task.task import Task
 from asyndbt.task.wording import did_you_mean, listed, shorten
 
-__all__ = ["MAX_CHARS", "load_examples"]
+__all__ = ["MAX_CHARS", "check_text", "load_examples"]
 
 MAX_CHARS = 20_000
 """Longest text of one field, without another setting."""
@@ -91,6 +91,39 @@ def load_examples(
     return examples
 
 
+def check_text(where: str, value: Any, max_chars: int) -> str:
+    """Return the text of one field.
+
+    Parameters
+    ----------
+    where : str
+        Row and column, for the message.
+    value : object
+        What stands there.
+    max_chars : int
+        Longest text.
+
+    Raises
+    ------
+    DataError
+        If it is no text, empty, too long, or not fit for UTF-8.
+    """
+    if not isinstance(value, str):
+        raise DataError(f"{where}: found {_found(value)}, not text; write it as text in quotes")
+    if not value.strip():
+        raise DataError(f"{where}: the text is empty; fill it in or remove the row")
+    if len(value) > max_chars:
+        raise DataError(
+            f"{where}: the text has {len(value):,} characters, {max_chars:,} are allowed;"
+            " shorten it or raise data.max_chars"
+        )
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise DataError(
+            f"{where}: the text holds half a character (a lone surrogate); mend its encoding"
+        )
+    return value
+
+
 def _rows(source: str, task: Task, base: Path) -> Iterator[Row]:
     kind, colon, name = source.partition(":")
     if colon and kind == "datasets":
@@ -122,27 +155,13 @@ class _RowReader:
     def example(self, row: Row) -> Example:
         origin, values = row
         fields = {
-            name: self._text(f"{origin}, column {column!r}", _value(origin, values, column))
+            name: check_text(
+                f"{origin}, column {column!r}", _value(origin, values, column), self.max_chars
+            )
             for name, column in self.columns.items()
         }
         label = self._label(origin, _value(origin, values, self.label_column))
         return Example(fields, label, self._site(origin, values), origin)
-
-    def _text(self, where: str, value: Any) -> str:
-        if not isinstance(value, str):
-            raise DataError(f"{where}: found {_found(value)}, not text; write it as text in quotes")
-        if not value.strip():
-            raise DataError(f"{where}: the text is empty; fill it in or remove the row")
-        if len(value) > self.max_chars:
-            raise DataError(
-                f"{where}: the text has {len(value):,} characters, {self.max_chars:,} are allowed;"
-                " shorten it or raise data.max_chars"
-            )
-        if any("\ud800" <= character <= "\udfff" for character in value):
-            raise DataError(
-                f"{where}: the text holds half a character (a lone surrogate); mend its encoding"
-            )
-        return value
 
     def _label(self, origin: str, value: Any) -> str:
         where = f"{origin}, column {self.label_column!r}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
@@ -55,6 +55,10 @@ class PocketLanguageModel:
     def estimate(self, prompt: Prompt) -> Usage:
         """Exactly what one request for `prompt` costs: its tokens and one answered, no money."""
         return Usage(1, self._model.count_tokens(prompt.text), 1)
+
+    def unknown_share(self, texts: Iterable[str]) -> float:
+        """Share of the words in some texts that the model does not know, punctuation aside."""
+        return self._model.unknown_share(texts)
 
     def check(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> None:
         """Find unusable labels and too long prompts without a request.
