@@ -13,9 +13,10 @@ from pydantic import Field, ValidationError, model_validator
 
 from asyndbt.config.data import DataConfig, TaskConfig
 from asyndbt.config.federation import FederationConfig
+from asyndbt.config.lm import LMConfig
 from asyndbt.config.messages import explain
 from asyndbt.config.method import MethodConfig
-from asyndbt.config.resources import BudgetConfig, LMConfig, RunConfig
+from asyndbt.config.resources import BudgetConfig, RunConfig
 from asyndbt.config.section import Section, SettingError, nearest
 from asyndbt.config.toml import format_table
 from asyndbt.errors import ConfigError
@@ -112,9 +113,8 @@ class Config(Section):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the resolved configuration as nested dictionaries, without idle and unset keys."""
-        return self.model_dump(
-            mode="json", exclude_none=True, exclude={"method": set(self.method.idle())}
-        )
+        idle = {"lm": self.lm.idle(), "method": set(self.method.idle())}
+        return self.model_dump(mode="json", exclude_none=True, exclude=idle)
 
     def to_toml(self) -> str:
         """Return the resolved configuration as TOML, every default that counts written out.
@@ -128,12 +128,12 @@ class Config(Section):
         path.write_text(self.to_toml(), encoding="utf-8", newline="\n")
 
     def fingerprint(self) -> str:
-        """Return a SHA-256 of everything but ``run.dir``: equal for runs that do the same.
+        """Return a SHA-256 of all that a checkpoint hangs on: not ``run.dir``, not the budget.
 
         Files are known by their path alone, not by what they hold.
         """
         values = self.to_dict()
-        del values["run"]["dir"]
+        del values["run"]["dir"], values["budget"]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     @classmethod
