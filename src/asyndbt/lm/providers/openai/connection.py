@@ -78,14 +78,10 @@ class Connection:
         ModelError
             If no request can succeed.
         """
-        given = dict(body)
-        model, messages = given.pop("model"), given.pop("messages")
         try:
             async with asyncio.timeout(self._timeout):
-                raw = await self._client().chat.completions.with_raw_response.create(
-                    model=model, messages=messages, extra_body=given
-                )
-            text = raw.text
+                # Not `chat.completions.create`: checking the body costs it half of its time.
+                text = await self._client().post("/chat/completions", cast_to=str, body=dict(body))
         except (self._openai.APIError, TimeoutError) as error:
             fault = self._fault(error)
         else:
