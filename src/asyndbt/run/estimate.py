@@ -18,7 +18,15 @@ from typing import Any, Final
 import numpy as np
 
 from asyndbt.config import Config
-from asyndbt.federation import Coordinator, Delays, PromptObjective, VirtualEngine, Worker
+from asyndbt.federation import (
+    Coordinator,
+    Delays,
+    Engine,
+    LocalEngine,
+    PromptObjective,
+    VirtualEngine,
+    Worker,
+)
 from asyndbt.lm import Answer, LanguageModel, Probe, Prompt, Usage
 from asyndbt.optim import FloatArray, IntArray
 from asyndbt.run.assembly import Assembly, put_together
@@ -33,6 +41,10 @@ USEFUL_STEPS: Final = 30
 """Steps of a site below which hardly anything is tuned."""
 _TIMED: Final = 16
 _ASSUMED_SECONDS: Final = 1.0
+_EFFECT: Final = 0.02
+_CHANCE: Final = 0.1
+"""Standard deviations, in the logarithm of a loss, of a word's effect and of what depends on the
+query: such that the policies of the demo tasks settle as fast as with the real losses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +67,8 @@ class Estimate:
         What will probably end the tuning.
     priced : bool
         Whether the money of `usage` says anything.
+    free : bool
+        Whether the model computes on this machine.
     """
 
     usage: Usage
@@ -64,6 +78,7 @@ class Estimate:
     steps: int
     stop_reason: str
     priced: bool
+    free: bool
 
 
 def estimate_run(config: Config, seconds_per_request: float | None = None) -> Estimate:
@@ -98,7 +113,7 @@ def estimate_run(config: Config, seconds_per_request: float | None = None) -> Es
             objective=_ChanceObjective,
         )
         try:
-            coordinator = complete(_play(assembly, config))
+            coordinator = complete(_play(assembly, config, model.metered))
         finally:
             for site in assembly.sites.values():
                 site.close()
@@ -109,7 +124,8 @@ def estimate_run(config: Config, seconds_per_request: float | None = None) -> Es
         seconds_per_request=each,
         steps=min(site.worker.steps for site in assembly.sites.values()),
         stop_reason=coordinator.stop_reason,
-        priced=bool(stand_in.estimate(examples[0]).money),
+        priced=bool(model.expect(examples[0]).money),
+        free=not model.metered,
     )
 
 
@@ -146,16 +162,16 @@ class _ChanceObjective(PromptObjective):
         self, words: IntArray, demonstrations: IntArray, queries: IntArray
     ) -> FloatArray:
         """Return losses (I, B) that are a sum over the words, demonstrations and queries drawn."""
-        asked = await super().losses(words, demonstrations, queries)
-        shape = self.shape
-        rng = np.random.default_rng(0)
-        of_words = rng.normal(0.0, 0.3, (shape.positions, shape.words))
-        of_demonstrations = rng.normal(0.0, 0.3, (shape.slots, shape.candidates))
-        of_queries = rng.normal(0.0, 0.3, self.counts[0])
+        await super().losses(words, demonstrations, queries)
+        shape, rng = self.shape, np.random.default_rng(0)
+        of_words = rng.normal(0.0, _EFFECT, (shape.positions, shape.words))
+        of_demonstrations = rng.normal(0.0, _EFFECT, (shape.slots, shape.candidates))
         drawn = of_words[np.arange(shape.positions), words].sum(axis=1)
         shown = of_demonstrations[np.arange(shape.slots), demonstrations].sum(axis=1)
-        chance: FloatArray = np.exp((drawn + shown)[:, None] / 2 + of_queries[queries])
-        return np.where(np.isfinite(asked), chance, np.nan)
+        chance = rng.normal(0.0, _CHANCE, (shape.positions + shape.slots, self.counts[0]))
+        of_pairs = np.sin(np.hstack([words, demonstrations]) * np.pi**2) @ chance[:, queries]
+        losses: FloatArray = np.exp((drawn + shown)[:, None] + of_pairs)
+        return losses
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,14 +184,20 @@ class _Unsaved:
         """Keep nothing."""
 
 
-async def _play(assembly: Assembly, config: Config) -> Coordinator:
+async def _play(assembly: Assembly, config: Config, metered: bool) -> Coordinator:
     coordinator = Coordinator(assembly.plan)
     sites = {name: _Unsaved(site.worker) for name, site in assembly.sites.items()}
-    delays = config.federation.delays
-    given: dict[str, Any] = delays.model_dump(exclude_none=True) if delays else {}
-    engine = VirtualEngine(Delays(**given, seed=config.run.seed))
-    await engine.run(coordinator, sites, lambda now: None)
+    await _engine(config, metered).run(coordinator, sites, lambda now: None)
     return coordinator
+
+
+def _engine(config: Config, metered: bool) -> Engine:
+    """Waiting for an endpoint takes some time or other; a local model keeps its sites in turn."""
+    delays = config.federation.delays
+    if delays is None and not metered:
+        return LocalEngine()
+    given: dict[str, Any] = delays.model_dump(exclude_none=True) if delays else {}
+    return VirtualEngine(Delays(**given, seed=config.run.seed))
 
 
 def _timed(model: LanguageModel, gathered: Gathered, examples: Sequence[Prompt]) -> float:

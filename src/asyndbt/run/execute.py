@@ -86,8 +86,7 @@ def resume_run(
     config = load_config(files.config_file).override(changes)
     done = files.read_json("result.json")
     if budget:
-        given = {**config.to_dict()["budget"], **budget}
-        config = config.override({**changes, "budget": given})
+        config = config.override({**changes, **_full_keys("budget", budget)})
         if done is not None and done["stop_reason"] != "budget":
             raise RunDirectoryError(
                 f"{files.path}: the run ended with {done['stop_reason']!r}, not for want of "
@@ -96,6 +95,21 @@ def resume_run(
     elif done is not None:
         return Result(files.path)
     return _carry_out(config, files, observers, more=bool(budget))
+
+
+def _full_keys(table: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested values by their full keys.
+
+    Examples
+    --------
+    >>> _full_keys("budget", {"calls": 10, "per_site": {"calls": 5}})
+    {'budget.calls': 10, 'budget.per_site.calls': 5}
+    """
+    keys: dict[str, Any] = {}
+    for name, value in values.items():
+        full = f"{table}.{name}"
+        keys |= _full_keys(full, value) if isinstance(value, Mapping) else {full: value}
+    return keys
 
 
 def _carry_out(
