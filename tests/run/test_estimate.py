@@ -1,0 +1,94 @@
+"""What a run will cost, told before it, is what it then costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asyndbt.cli.demo import demo_config
+from asyndbt.config import Config
+from asyndbt.errors import BudgetError
+from asyndbt.run import Estimate, estimate_run, run_config
+
+
+def demo(folder: Path, **changes: Any) -> Config:
+    keys = {name.replace("__", "."): value for name, value in changes.items()}
+    return demo_config("sentiment-consumer", 1, folder / "run").override(
+        {"budget.per_site": {}, **keys}
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"budget__per_site": {"calls": 2840}},
+        {"method__iterations": 60},
+        {"method__iterations": 20, "method__preset": "paper", "method__batch_size": 4},
+        {"method__iterations": 60, "method__centralised": True},
+    ],
+    ids=str,
+)
+def test_calls_and_tokens_are_within_5_percent_of_the_run(
+    changes: dict[str, Any], tmp_path: Path
+) -> None:
+    config = demo(tmp_path, **changes)
+    expected = estimate_run(config)
+    assert not config.run.dir.exists()
+    result = run_config(config).data
+    ledger = result["ledger"]
+    assert expected.usage.calls == pytest.approx(ledger["calls"], rel=0.05)
+    tokens = ledger["tokens_in"] + ledger["tokens_out"]
+    assert expected.usage.tokens == pytest.approx(tokens, rel=0.05)
+    assert expected.stop_reason == result["stop_reason"]
+
+
+def test_the_budget_bounds_the_estimate(small: Any) -> None:
+    for budget in ({"calls": 3 * small.least + 40}, {"tokens": 30_000}):
+        usage = estimate_run(small.config(budget={"per_site": None, **budget})).usage
+        assert usage.calls <= budget.get("calls", usage.calls)
+        assert usage.tokens <= budget.get("tokens", usage.tokens)
+
+
+def test_it_is_the_same_every_time(small: Any) -> None:
+    config = small.config()
+    first, second = (estimate_run(config) for _ in range(2))
+    assert (first.usage, first.steps) == (second.usage, second.steps)
+
+
+def test_an_endpoint_is_not_asked(small: Any) -> None:
+    """There is nobody at this address, so a request would be an error."""
+    lm = {
+        "provider": "openai",
+        "model": "m",
+        "base_url": "http://127.0.0.1:9/v1",
+        "price_in": 2.0,
+        "price_out": 8.0,
+    }
+    expected = estimate_run(small.config(lm=lm), seconds_per_request=2.0)
+    usage = expected.usage
+    assert 0 < usage.calls <= 3 * small.config().budget.per_site.calls
+    assert usage.money == pytest.approx(2e-6 * usage.tokens_in + 8e-6 * usage.tokens_out)
+    assert expected.priced
+    assert not expected.free
+    assert expected.seconds >= 2.0 * usage.calls / 32
+
+
+def test_requests_a_minute_make_a_run_longer(small: Any) -> None:
+    lm = {"provider": "openai", "model": "m", "base_url": "http://127.0.0.1:9/v1"}
+    capped = estimate_run(small.config(lm={**lm, "requests_per_minute": 10}))
+    assert capped.seconds == pytest.approx(6.0 * capped.usage.calls)
+    assert estimate_run(small.config(lm=lm)).seconds < capped.seconds
+
+
+def test_what_would_keep_the_run_from_starting_is_said(small: Any) -> None:
+    with pytest.raises(BudgetError, match="needs at least"):
+        estimate_run(small.config(budget={"per_site": {"calls": small.least - 1}}))
+
+
+def test_more_steps_are_told_for_more_budget(small: Any) -> None:
+    def steps(more: int) -> Estimate:
+        return estimate_run(small.config(budget={"per_site": {"calls": small.least + more}}))
+
+    assert steps(0).steps < steps(60).steps < steps(600).steps
