@@ -149,13 +149,16 @@ class Gateway:
         self._charge(self._ahead)
         self._ahead = {}
         answers: Answers = {}
-        held = self._bound(prompts.values())
+        # Bounds may move as a model learns from replies: what was held is given back as it was.
+        bounds = {key: self.model.estimate(prompt) for key, prompt in prompts.items()}
+        held = sum(bounds.values(), Usage())
         with self.budget.hold(held) as narrow, self._announced(prompts) as pending:
 
             def keep(arrived: Answers) -> None:
                 nonlocal held
                 answers.update(self._store(arrived))
-                held -= self._bound(prompts[key] for key in arrived)
+                for key in arrived:
+                    held -= bounds[key]
                 narrow(held)
 
             await self._sender.send(prompts, labels, keep)
