@@ -6,6 +6,7 @@ below it, and nowhere above it.
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
@@ -120,20 +121,22 @@ class PromptObjective:
     async def test(
         self, words: IntArray, demonstrations: IntArray, rng: np.random.Generator
     ) -> TestScores:
-        """Score the test split under the plain prompt, random demonstrations, the tuned prompt."""
+        """Score the test split under the plain prompt, random demonstrations, the tuned prompt.
+
+        If requests were lost that had to be paid, and what was kept back does not last, fewer
+        examples are scored, the same under every prompt.
+        """
         self.gateway.budget.release("validation")
         self.gateway.budget.release("test")
-        task, examples = self.prompts.task, self.prompts.data.test
-        if not examples:
-            return TestScores(Score(), Score(), Score())
-        plain = await self._score([render(task, (), (), e.fields) for e in examples], examples)
-        shape, draws = self.shape, []
+        task, examples, shape = self.prompts.task, self.prompts.data.test, self.shape
+        shown: list[tuple[Example, ...]] = [()]
         for _ in range(self._random_draws if shape.slots else 0):
-            drawn = rng.integers(shape.candidates, size=shape.slots)
-            shown = self.prompts.chosen(drawn)
-            batch = [render(task, shown, (), e.fields) for e in examples]
-            draws.append(await self._score(batch, examples))
-        tuned = await self._score(self.prompts.prompts(words, demonstrations, examples), examples)
+            shown.append(self.prompts.chosen(rng.integers(shape.candidates, size=shape.slots)))
+        batches = [[render(task, each, (), e.fields) for e in examples] for each in shown]
+        # Random demonstrations come last: where losses go on here, they are the least missed.
+        batches.insert(0, self.prompts.prompts(words, demonstrations, examples))
+        count = self._affordable(list(zip(*batches, strict=True)))
+        tuned, plain, *draws = [await self._score(b[:count], examples) for b in batches]
         return TestScores(plain, _average(draws), tuned)
 
     def state(self) -> dict[str, int]:
@@ -157,6 +160,18 @@ class PromptObjective:
         budget.reserve("validation", times(self._needs.look, self._looks_left))
         budget.reserve("test", self._needs.evaluation)
 
+    def _affordable(self, groups: Sequence[Sequence[Prompt]]) -> int:
+        """Return how many groups of prompts, from the first on, the budget covers."""
+
+        def covered(count: int) -> bool:
+            prompts = [prompt for group in groups[:count] for prompt in group]
+            cost = self.gateway.estimate(prompts, self.prompts.task.label_words)
+            return self.gateway.budget.affords(cost)
+
+        if covered(len(groups)):
+            return len(groups)
+        return bisect(range(1, len(groups)), False, key=lambda count: not covered(count))
+
     async def _losses(
         self, batch: Sequence[Prompt], examples: Sequence[Example]
     ) -> tuple[FloatArray, FloatArray]:
@@ -168,9 +183,11 @@ class PromptObjective:
         return values, correct(answers, gold, task.label_words, self._feedback)
 
     async def _score(self, batch: Sequence[Prompt], examples: Sequence[Example]) -> Score:
-        if not batch:
+        """Score the prompts that can be paid, from the first on."""
+        count = self._affordable([(prompt,) for prompt in batch])
+        if not count:
             return Score()
-        values, right = await self._losses(batch, examples)
+        values, right = await self._losses(batch[:count], examples[:count])
         answered = np.isfinite(values)
         if not answered.any():
             return Score()

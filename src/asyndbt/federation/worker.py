@@ -113,18 +113,23 @@ class Worker:
         return self._steps
 
     @property
+    def affords_step(self) -> bool:
+        """Whether the budget for tuning covers another local step."""
+        settings = self.plan.settings
+        return self.objective.affords_step(settings.draws * settings.batch_size)
+
+    @property
     def demonstrations(self) -> IntArray:
         """Candidate chosen in every slot (U,): settled on validation data, else q's read-out."""
         return read_out(self.q) if self._settled is None else self._settled
 
     # ------------------------------------------------------------------ work
     async def _step(self, work: Step) -> StepDone:
-        settings, before = self.plan.settings, self._steps
+        before = self._steps
         answered: list[float] = []
-        prompts = settings.draws * settings.batch_size
         exhausted = False
         for _ in range(work.local_steps):
-            exhausted = exhausted or not self.objective.affords_step(prompts)
+            exhausted = exhausted or not self.affords_step
             if exhausted:
                 break
             try:
@@ -146,7 +151,7 @@ class Worker:
             answered=len(answered),
             entropy_q=float(entropies.mean()) if entropies.size else 0.0,
             entropy_q_max=float(entropies.max(initial=0.0)),
-            exhausted=exhausted or not self.objective.affords_step(prompts),
+            exhausted=exhausted or not self.affords_step,
             validation=validation,
         )
 
@@ -176,7 +181,7 @@ class Worker:
         if settings.estimator == "reinforce":
             # Its draws must come from this very point: without new ones there is no estimate.
             memory = self._estimator.initial(self.objective.shape)
-            if self.objective.affords_step(settings.draws * settings.batch_size):
+            if self.affords_step:
                 with suppress(BudgetError):
                     drawn = await self._evaluations(work.point, held, f"lower {work.id}")
                     memory = self._estimator.update(memory, drawn)

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from http import HTTPStatus
+from http.client import responses
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import SHUT_RDWR, socket
 from typing import Any, Final, Self
@@ -19,7 +19,7 @@ _POLL_SECONDS: Final = 0.05
 
 def response(status: int, body: bytes, headers: Mapping[str, str]) -> bytes:
     """Write a whole HTTP response, ready for one send; the length is added to the headers."""
-    lines = [f"HTTP/1.1 {int(status)} {HTTPStatus(status).phrase}"]
+    lines = [f"HTTP/1.1 {int(status)} {responses.get(status, '')}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     lines.append(f"Content-Length: {len(body)}")
     return "\r\n".join([*lines, "\r\n"]).encode("latin-1") + body

@@ -11,7 +11,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from asyndbt.config import Config, load_config
-from asyndbt.errors import RunDirectoryError
+from asyndbt.errors import BudgetError, RunDirectoryError
 from asyndbt.federation import (
     Coordinator,
     Delays,
@@ -131,9 +131,6 @@ def _work(
     observers: Sequence[Observer],
     more: bool,
 ) -> None:
-    if more or not directory.config_file.exists():
-        write_atomically(directory.config_file, config.to_toml().encode())
-        directory.write_json("model.json", assembly.connection.record())
     wire, elapsed, events = Wire(), 0.0, 0
     coordinator = Coordinator(assembly.plan)
     saved = directory.read_checkpoint()
@@ -144,10 +141,11 @@ def _work(
         coordinator, beside = restore(assembly.plan, saved)
         elapsed, events, wire.traffic = beside["elapsed"], beside["events"], beside["traffic"]
         if more and coordinator.stop_reason == "budget":
+            _reopen(coordinator, assembly)
             directory.result_file.unlink(missing_ok=True)
-            coordinator.reopen()
-            for site in assembly.sites.values():
-                site.worker.reopen()
+    if more or not directory.config_file.exists():
+        write_atomically(directory.config_file, config.to_toml().encode())
+        directory.write_json("model.json", assembly.connection.record())
     directory.cut_events(events)
     recorder = Recorder(directory, coordinator, wire, config, assembly, observers)
     if saved is None:
@@ -164,6 +162,18 @@ def _work(
         write_site_part(site, tuple(result["fragment"]))
     directory.write_json("result.json", result)
     recorder.tell("result", engine.now(), **result)
+
+
+def _reopen(coordinator: Coordinator, assembly: Assembly) -> None:
+    """Tune further, with a budget that has grown since tuning ended."""
+    coordinator.reopen()
+    for site in assembly.sites.values():
+        site.worker.reopen()
+    if not any(site.worker.affords_step for site in assembly.sites.values()):
+        raise BudgetError(
+            "the new budget buys no further step, for the comparison at the end has to be paid "
+            "anew: raise it by more"
+        )
 
 
 async def _to_the_end(

@@ -100,7 +100,7 @@ def write_site_part(site: RunSite, fragment: tuple[str, ...]) -> None:
 def _unanswered(ledger: Mapping[str, float], requests: int) -> Iterator[str]:
     """Say how many requests brought nothing to learn from."""
     for count, of, what in (
-        (ledger["failed"], ledger["failed"] + ledger["calls"], "requests failed"),
+        (ledger["failed"], requests - ledger["cached"], "requests failed"),
         (ledger["refused"], ledger["calls"], "prompts were refused by the provider"),
         (ledger["unparsed"], requests, "answers name no label"),
     ):
@@ -134,6 +134,12 @@ def _is_uniform(policy: FloatArray) -> bool:
 
 def _absences(coordinator: Coordinator) -> Iterator[str]:
     for member in coordinator.roster:
+        found, expected = coordinator.evaluations.get(member.name), member.counts[2]
+        if found is not None and found.tuned.n < (1 - _DOUBTFUL) * expected:
+            yield (
+                f"site {member.name}: {found.tuned.n} of {expected} test examples were scored: the "
+                "others brought no answer, or lost requests had used up what was kept back"
+            )
         if member.gone:
             yield f"site {member.name} was gone at the end"
         if member.strikes:
