@@ -8,6 +8,7 @@ from typing import Any
 
 from asyndbt.config import Config, load_config
 from asyndbt.errors import ConfigError
+from asyndbt.lm import LanguageModel
 from asyndbt.run import Observer, Result, run_config
 from asyndbt.run.rows import place_rows, take_rows
 
@@ -18,6 +19,7 @@ def tune(
     config: Config | Path | str | Mapping[str, Any] | None = None,
     *,
     observers: Sequence[Observer] = (),
+    model: LanguageModel | None = None,
     **tables: Mapping[str, Any],
 ) -> Result:
     """Tune prompts.
@@ -28,6 +30,9 @@ def tune(
         A configuration, its TOML file, or the same tables as a mapping.
     observers : sequence of Observer
         Are shown what happens.
+    model : LanguageModel, optional
+        Any object with the methods of `asyndbt.lm.LanguageModel`; takes the place of the one that
+        the configuration names.
     **tables
         Instead of `config`: ``task=...``, ``data=...``, ``lm=...``, ``method=...``, ... as in the
         file.  Here ``train``, ``validation`` and ``test`` of ``data`` may also be lists of rows,
@@ -68,4 +73,4 @@ def tune(
         config = place_rows(config, rows) if rows else config
     elif not isinstance(config, Config):
         config = load_config(config)
-    return run_config(config, observers=observers)
+    return run_config(config, observers=observers, model=model)

@@ -9,6 +9,7 @@ import pytest
 
 from asyndbt import tune
 from asyndbt.errors import ConfigError, DataError, RunDirectoryError
+from asyndbt.lm import ScriptedLanguageModel
 from asyndbt.run import run_config
 
 
@@ -48,3 +49,10 @@ def test_a_wrong_row_is_named(small: Any, row: Any, text: str) -> None:
 def test_a_configuration_and_tables_are_one_too_many(small: Any) -> None:
     with pytest.raises(ConfigError, match="not both"):
         tune(small.config(), method={"draws": 3})
+
+
+def test_a_model_of_ones_own_takes_the_place_of_the_configured_one(small: Any) -> None:
+    model = ScriptedLanguageModel({"": (-0.1, -2.0)})
+    result = tune(small.config(), model=model)
+    assert len(model.asked) == result.data["ledger"]["calls"]
+    assert result.data["model"]["model"] == model.name

@@ -57,10 +57,13 @@ class Assembly:
     warnings: tuple[str, ...]
 
 
-def assemble(config: Config, directory: RunDirectory) -> Assembly:
+def assemble(
+    config: Config, directory: RunDirectory, model: LanguageModel | None = None
+) -> Assembly:
     """Load, split, check and divide, so that nothing is left to fail after the first paid step.
 
-    Only to find out what an endpoint can do are a few requests sent, once in a run.
+    Only to find out what an endpoint can do are a few requests sent, once in a run.  A `model`
+    that is given takes the place of the configuration's.
 
     Raises
     ------
@@ -68,7 +71,7 @@ def assemble(config: Config, directory: RunDirectory) -> Assembly:
         With file, line or field, and the mend.
     """
     gathered = gather(config)
-    connection = Connection.of(config.lm)
+    connection = Connection.of(config.lm, model)
     examples = gathered.check(connection.model)
     known = directory.read_json("model.json")
     if known is None:

@@ -22,6 +22,7 @@ from asyndbt.federation import (
     restore,
 )
 from asyndbt.federation.codec import unpack
+from asyndbt.lm import LanguageModel
 from asyndbt.run.assembly import Assembly, assemble
 from asyndbt.run.directory import RunDirectory, write_atomically
 from asyndbt.run.events import Observer
@@ -33,7 +34,9 @@ from asyndbt.run.result import Result
 __all__ = ["resume_run", "run_config"]
 
 
-def run_config(config: Config, *, observers: Sequence[Observer] = ()) -> Result:
+def run_config(
+    config: Config, *, observers: Sequence[Observer] = (), model: LanguageModel | None = None
+) -> Result:
     """Tune prompts as a configuration says.
 
     Parameters
@@ -41,6 +44,8 @@ def run_config(config: Config, *, observers: Sequence[Observer] = ()) -> Result:
     config : Config
     observers : sequence of Observer
         Are shown what happens.
+    model : LanguageModel, optional
+        Takes the place of the one that the configuration names.
 
     Returns
     -------
@@ -53,7 +58,7 @@ def run_config(config: Config, *, observers: Sequence[Observer] = ()) -> Result:
     """
     directory = RunDirectory(config.run.dir)
     directory.check_unused()
-    return _carry_out(config, directory, observers)
+    return _carry_out(config, directory, observers, model=model)
 
 
 def resume_run(
@@ -61,6 +66,7 @@ def resume_run(
     *,
     budget: Mapping[str, Any] | None = None,
     observers: Sequence[Observer] = (),
+    model: LanguageModel | None = None,
 ) -> Result:
     """Go on with a run that stopped, from its latest checkpoint; a finished one is just read.
 
@@ -74,6 +80,8 @@ def resume_run(
         ``{"per_site": {"calls": 5000}}``.  A run that ended because its budget was used up is
         tuned further from where tuning ended.
     observers : sequence of Observer
+    model : LanguageModel, optional
+        As for `run_config`.
 
     Raises
     ------
@@ -94,7 +102,7 @@ def resume_run(
             )
     elif done is not None:
         return Result(files.path)
-    return _carry_out(config, files, observers, more=bool(budget))
+    return _carry_out(config, files, observers, more=bool(budget), model=model)
 
 
 def _full_keys(table: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,10 +121,15 @@ def _full_keys(table: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _carry_out(
-    config: Config, directory: RunDirectory, observers: Sequence[Observer], more: bool = False
+    config: Config,
+    directory: RunDirectory,
+    observers: Sequence[Observer],
+    *,
+    more: bool = False,
+    model: LanguageModel | None = None,
 ) -> Result:
     with ExitStack() as open_files:
-        assembly = assemble(config, directory)
+        assembly = assemble(config, directory, model)
         for site in assembly.sites.values():
             open_files.callback(site.close)
         open_files.enter_context(directory.claimed())

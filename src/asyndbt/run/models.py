@@ -29,8 +29,15 @@ class Connection:
     found: Probe
 
     @classmethod
-    def of(cls, lm: LMConfig) -> Self:
+    def of(cls, lm: LMConfig, model: LanguageModel | None = None) -> Self:
         """Make the model that a configuration names; asks nothing.
+
+        Parameters
+        ----------
+        lm : LMConfig
+        model : LanguageModel, optional
+            Takes the place of the one that the configuration names; the feedback is still that of
+            the configuration.
 
         Raises
         ------
@@ -38,8 +45,8 @@ class Connection:
             If it cannot be made: an unknown name, a missing key or package.
         """
         limiter = Limiter(lm.max_concurrency, lm.requests_per_minute, lm.tokens_per_minute)
-        model = make_model(lm.provider, **lm.options)
-        return cls(model, Pace(limiter, lm.max_retries), Probe())
+        made = make_model(lm.provider, **lm.options) if model is None else model
+        return cls(made, Pace(limiter, lm.max_retries), Probe())
 
     def probe(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> None:
         """Find out by a few requests what can be asked."""
