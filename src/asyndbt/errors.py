@@ -7,6 +7,8 @@ AsyndbtError
 ├── BudgetError          the budget does not even buy one step
 ├── MessageError         a message is malformed, of another version, or out of bounds
 ├── RunDirectoryError    a run directory is missing, locked, or does not fit the command
+├── SiteError            a site elsewhere failed; what it said stays in its own log
+├── DeployError          what carries messages across sites cannot be started or reached
 └── ModelError           the language model cannot be used at all
     └── ExampleError     one request failed; the run goes on without that answer
 """
@@ -18,11 +20,13 @@ __all__ = [
     "BudgetError",
     "ConfigError",
     "DataError",
+    "DeployError",
     "ExampleError",
     "MessageError",
     "MissingExtraError",
     "ModelError",
     "RunDirectoryError",
+    "SiteError",
 ]
 
 
@@ -63,6 +67,25 @@ class MessageError(AsyndbtError):
 
 class RunDirectoryError(AsyndbtError):
     """A run directory is missing, in use, or belongs to another configuration."""
+
+
+class SiteError(AsyndbtError):
+    """A site elsewhere has failed over its work.
+
+    Parameters
+    ----------
+    site : str
+    kind : str
+        Name of the error's class; its text stays at the site, since it may quote an example.
+    """
+
+    def __init__(self, site: str, kind: str) -> None:
+        super().__init__(f"site {site}: {kind}; the site's own log says more")
+        self.site, self.kind = site, kind
+
+
+class DeployError(AsyndbtError):
+    """What carries messages across sites cannot be started or reached; the text names the log."""
 
 
 class ModelError(AsyndbtError):

@@ -11,7 +11,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from asyndbt.config import Config, load_config
-from asyndbt.errors import RunDirectoryError
+from asyndbt.errors import ConfigError, RunDirectoryError
 from asyndbt.federation import (
     Coordinator,
     Delays,
@@ -29,7 +29,7 @@ from asyndbt.run.outcome import result_of, write_site_part
 from asyndbt.run.recorder import Recorder
 from asyndbt.run.result import Result
 
-__all__ = ["resume_run", "run_config"]
+__all__ = ["check_settings", "resume_run", "run_config"]
 
 
 def run_config(config: Config, *, observers: Sequence[Observer] = ()) -> Result:
@@ -73,6 +73,11 @@ def resume_run(directory: Path | str, *, observers: Sequence[Observer] = ()) -> 
 
 
 def _carry_out(config: Config, directory: RunDirectory, observers: Sequence[Observer]) -> Result:
+    if config.federation.engine == "flower":
+        raise ConfigError(
+            'federation.engine = "flower" spans machines: use the commands asyndbt run and asyndbt '
+            "resume, after asyndbt coordinator start"
+        )
     with ExitStack() as open_files:
         assembly = assemble(config, directory)
         for site in assembly.sites.values():
@@ -91,7 +96,7 @@ def _work(
     coordinator = Coordinator(assembly.plan)
     saved = directory.read_checkpoint()
     if saved is not None:
-        _check_settings(config, unpack(saved)[0]["more"])
+        check_settings(config, unpack(saved)[0]["more"])
         for site in assembly.sites.values():
             site.load()
         coordinator, more = restore(assembly.plan, saved)
@@ -114,7 +119,7 @@ def _work(
     recorder.tell("result", engine.now(), **result)
 
 
-def _check_settings(config: Config, saved: Mapping[str, Any]) -> None:
+def check_settings(config: Config, saved: Mapping[str, Any]) -> None:
     """A checkpoint goes with the settings that it was written under."""
     if saved.get("settings") == config.fingerprint():
         return

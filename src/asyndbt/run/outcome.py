@@ -11,13 +11,14 @@ import numpy as np
 
 from asyndbt.config import Config
 from asyndbt.federation import Coordinator
+from asyndbt.federation.messages import EvaluateDone
 from asyndbt.optim import FloatArray, row_entropies
 from asyndbt.prompt import TunedPrompt
 from asyndbt.run.assembly import Assembly, RunSite
 from asyndbt.run.directory import to_json, write_atomically
 from asyndbt.run.statistics import accuracy, pool
 
-__all__ = ["result_of", "write_site_part"]
+__all__ = ["result_of", "site_result", "write_site_part"]
 
 SCHEMA_VERSION = 1
 _KINDS = ("plain", "random_icl", "tuned")
@@ -54,7 +55,8 @@ def result_of(config: Config, assembly: Assembly, coordinator: Coordinator) -> d
             "gone": member.gone,
             "refused": member.strikes,
         }
-    spent = {name: site.worker.objective.spent() for name, site in assembly.sites.items()}
+    spent = {member.name: member.spent for member in coordinator.roster}
+    spent |= {name: site.worker.objective.spent() for name, site in assembly.sites.items()}
     total = {
         field: sum(getattr(s, field) for s in spent.values())
         for field in ("calls", "requests", "failed", "unparsed", "tokens_in", "tokens_out", "money")
@@ -82,6 +84,17 @@ def result_of(config: Config, assembly: Assembly, coordinator: Coordinator) -> d
             *_undecided(coordinator, assembly),
             *_absences(coordinator),
         ],
+    }
+
+
+def site_result(fragment: Sequence[str], report: EvaluateDone) -> dict[str, Any]:
+    """Return what a site that is by itself knows of a run's outcome."""
+    test = {kind: accuracy(getattr(report, kind)) for kind in _KINDS}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "fragment": list(fragment),
+        "metrics": {"test": test},
+        "sites": {report.site: {"metrics": {"test": test}}},
     }
 
 
