@@ -12,7 +12,19 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from asyndbt.cli import demo, init, landscape, predict, resume, run
+from asyndbt.cli import (
+    coordinator,
+    demo,
+    init,
+    keys,
+    landscape,
+    predict,
+    resume,
+    run,
+    site,
+    status,
+    stop,
+)
 from asyndbt.cli.session import Interrupted
 from asyndbt.errors import AsyndbtError
 
@@ -37,7 +49,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"asyndbt {_version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (demo, init, run, resume, predict, landscape):
+    alone = (demo, init, run, resume, predict, landscape)
+    for command in (*alone, coordinator, site, keys, status, stop):
         command.add(commands)
     return parser
 

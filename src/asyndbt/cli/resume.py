@@ -9,6 +9,7 @@ from typing import Any
 from asyndbt import run as facade
 from asyndbt.cli.session import add_display_flags, follow
 from asyndbt.cli.summary import outcome
+from asyndbt.config import load_config
 
 __all__ = ["add"]
 
@@ -27,10 +28,16 @@ def add(commands: argparse._SubParsersAction[Any]) -> None:
 
 def execute(args: argparse.Namespace) -> None:
     """Resume it."""
+    carry_out = facade.resume_run
+    if _is_across_sites(args.directory):
+        from asyndbt.deploy.submit import submit_again as carry_out
     done = follow(
-        args,
-        lambda observers: facade.resume_run(args.directory, observers=observers),
-        args.directory,
+        args, lambda observers: carry_out(args.directory, observers=observers), args.directory
     )
     if not args.json:
         print(outcome(done.result))
+
+
+def _is_across_sites(directory: Path) -> bool:
+    file = directory / "config.toml"
+    return file.exists() and load_config(file).federation.engine == "flower"

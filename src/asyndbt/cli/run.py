@@ -33,6 +33,9 @@ def execute(args: argparse.Namespace) -> None:
     config = load_config(args.file)
     if args.dir is not None:
         config = config.override({"run.dir": args.dir})
-    done = follow(args, lambda observers: facade.run_config(config, observers=observers))
+    carry_out = facade.run_config
+    if config.federation.engine == "flower":
+        from asyndbt.deploy.submit import submit_run as carry_out
+    done = follow(args, lambda observers: carry_out(config, observers=observers))
     if not args.json:
         print(outcome(done.result))

@@ -26,7 +26,10 @@ class SiteSection(Section):
 
     name: Name = key(..., "Name of the site, one of federation.sites.", example="north")
     shared: File = key(
-        ..., "This site's copy of the file that all sites share.", example="shared.toml", kind="path"
+        ...,
+        "This site's copy of the file that all sites share.",
+        example="shared.toml",
+        kind="path",
     )
     state: Directory = key(
         ..., "Directory of all that the site keeps: state, answers, logs.", example="state"
@@ -36,9 +39,7 @@ class SiteSection(Section):
 class LinkConfig(Section):
     """[coordinator]: how the site reaches the coordinator."""
 
-    address: Address = key(
-        ..., "Host and port to dial.", example="coordinator.example.org:9092"
-    )
+    address: Address = key(..., "Host and port to dial.", example="coordinator.example.org:9092")
     root_certificate: File | None = key(
         None, "Certificate of the authority behind the coordinator's.", example="ca.crt"
     )
@@ -84,8 +85,7 @@ class SiteFile(Section):
             )
         if self.site.name not in names:
             raise ConfigError(
-                f"site.name = {self.site.name!r} is not one of federation.sites: "
-                f"{', '.join(names)}"
+                f"site.name = {self.site.name!r} is not one of federation.sites: {', '.join(names)}"
             )
         return config
 

@@ -85,9 +85,7 @@ class Plan:
 
 
 @lru_cache(maxsize=16)
-def _agreement(
-    positions: int, words: int, vocabulary: str, settings: Settings, shared: str
-) -> str:
+def _agreement(positions: int, words: int, vocabulary: str, settings: Settings, shared: str) -> str:
     agreed = [positions, words, vocabulary, asdict(settings), *([shared] if shared else [])]
     return hashlib.sha256(json.dumps(agreed, sort_keys=True).encode()).hexdigest()[:16]
 

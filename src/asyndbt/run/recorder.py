@@ -54,7 +54,7 @@ class Recorder:
                 name: dict(zip(parts, site.worker.objective.counts, strict=True))
                 for name, site in self._assembly.sites.items()
             }
-            or dict.fromkeys(plan.sites, {}),
+            or {name: {} for name in plan.sites},
             quorum=plan.quorum,
             positions=plan.positions,
             words=plan.words,

@@ -1,4 +1,4 @@
-"""What the Flower engine asks of whoever carries its bytes, and one that does it in this process."""
+"""What the Flower engine asks of whoever carries its bytes, and one that does so in memory."""
 
 from __future__ import annotations
 
