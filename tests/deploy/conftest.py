@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from asyndbt.config import Config, load_config, load_site_file
+from asyndbt.config import Config, load_config
 from asyndbt.config.toml import format_table
 from asyndbt.deploy.conduct import conduct
 from asyndbt.deploy.host import SiteHost
@@ -72,6 +72,7 @@ class Federation:
         labels: Mapping[str, str] = TASK.labels,
         source: Callable[[str], str] = lambda site: site,
         address: str = "127.0.0.1:9092",
+        link: Callable[[str], dict[str, str]] = lambda site: {},
         **tables: dict[str, Any],
     ) -> Path:
         """Write all files; return the shared one."""
@@ -88,7 +89,8 @@ class Federation:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.shared.write_text(text)
         for site in self.sites:
-            self.write_site(site, text, change, source(site), address)
+            coordinator = {"address": address, **link(site)}
+            self.write_site(site, text, change, source(site), coordinator)
         return self.shared
 
     def write_site(
@@ -97,7 +99,7 @@ class Federation:
         shared: str,
         change: Callable[[str, Rows], Rows],
         source: str,
-        address: str,
+        coordinator: dict[str, str],
     ) -> None:
         folder = self.folder / site
         folder.mkdir(parents=True, exist_ok=True)
@@ -107,7 +109,7 @@ class Federation:
             (folder / f"{part}.jsonl").write_text("".join(lines))
         tables = {
             "site": {"name": site, "shared": "shared.toml", "state": "state"},
-            "coordinator": {"address": address},
+            "coordinator": coordinator,
             "data": {**{part: f"{part}.jsonl" for part in PARTS}, "pool_per_class": 4},
             "budget": {"calls": CALLS},
         }
@@ -119,9 +121,7 @@ class Federation:
 
     def host(self, site: str) -> SiteHost:
         """The long-lived part of a site, started from its files."""
-        file = load_site_file(self.folder / site / "site.toml")
-        shared = file.shared()
-        host = SiteHost(shared, file.private(shared, self.folder / site), file.site.state)
+        host = SiteHost(self.folder / site / "site.toml")
         self.opened.callback(host.close)
         return host
 
@@ -158,6 +158,10 @@ class Federation:
         events = [json.loads(line) for line in lines]
         return [event for event in events if not kind or event["kind"] == kind]
 
+    @staticmethod
+    def read(file: Path) -> Any:
+        return json.loads(file.read_text("utf-8"))
+
     def kept(self, site: str) -> Path:
         """What the site keeps of the only run it took part in."""
         (folder,) = (self.folder / site / "state" / "runs").iterdir()
@@ -171,11 +175,16 @@ def federation(tmp_path: Path) -> Iterator[Federation]:
         yield made
 
 
+@pytest.fixture(scope="module")
+def make_federation() -> type[Federation]:
+    return Federation
+
+
 @pytest.fixture
 def one_machine(tmp_path: Path) -> Callable[..., Config]:
     """The same run with engine "local": the data of all sites in one file of tables."""
 
-    def config(folder: Path, **federation: Any) -> Config:
+    def config(folder: Path, method: Mapping[str, Any] = METHOD, **federation: Any) -> Config:
         files = {
             site: {part: str(folder / site / f"{part}.jsonl") for part in PARTS} for site in SITES
         }
@@ -183,7 +192,7 @@ def one_machine(tmp_path: Path) -> Callable[..., Config]:
             {
                 "task": {"instruction": TASK.instruction, "labels": dict(TASK.labels)},
                 "data": {"sites": files, "pool_per_class": 4},
-                "method": METHOD,
+                "method": {**METHOD, **method},
                 "federation": federation,
                 "budget": {"per_site": {"calls": CALLS}},
                 "run": {"dir": str(tmp_path / "local"), "seed": 3},

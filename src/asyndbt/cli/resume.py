@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asyndbt import run as facade
 from asyndbt.cli.session import add_display_flags, follow
 from asyndbt.cli.summary import outcome
 from asyndbt.config import load_config
+
+if TYPE_CHECKING:
+    from asyndbt.run import Observer, Result
 
 __all__ = ["add"]
 
@@ -28,16 +32,15 @@ def add(commands: argparse._SubParsersAction[Any]) -> None:
 
 def execute(args: argparse.Namespace) -> None:
     """Resume it."""
-    carry_out = facade.resume_run
-    if _is_across_sites(args.directory):
-        from asyndbt.deploy.submit import submit_again as carry_out
-    done = follow(
-        args, lambda observers: carry_out(args.directory, observers=observers), args.directory
-    )
+    done = follow(args, lambda observers: _go_on(args.directory, observers), args.directory)
     if not args.json:
         print(outcome(done.result))
 
 
-def _is_across_sites(directory: Path) -> bool:
+def _go_on(directory: Path, observers: Sequence[Observer]) -> Result:
     file = directory / "config.toml"
-    return file.exists() and load_config(file).federation.engine == "flower"
+    if file.exists() and load_config(file).federation.engine == "flower":
+        from asyndbt.deploy.submit import submit_again
+
+        return submit_again(directory, observers=observers)
+    return facade.resume_run(directory, observers=observers)

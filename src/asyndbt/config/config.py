@@ -111,7 +111,10 @@ class Config(Section):
             if value is None:
                 del table[last]
         name = self.run.dir.name.removesuffix(f"-seed{self.run.seed}")
-        return self._checked(given, {"name": name, "runs": self.run.dir.parent}, None)
+        context: dict[str, Any] = {"name": name, "runs": self.run.dir.parent}
+        if self.federation.flower is not None:
+            context["home"] = self.federation.flower.home
+        return self._checked(given, context, None)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the resolved configuration as nested dictionaries, without idle and unset keys."""

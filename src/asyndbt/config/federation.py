@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PlainValidator, model_validator
+from pydantic import Field, PlainValidator, ValidationInfo, model_validator
 
 from asyndbt.config.flower import FlowerConfig
 from asyndbt.config.section import Name, Section, SettingError, fill, key
@@ -108,11 +108,11 @@ class FederationConfig(Section):
     )
 
     @model_validator(mode="after")
-    def _check(self) -> Self:
+    def _check(self, info: ValidationInfo) -> Self:
         if self.engine == "virtual" and self.delays is None:
             fill(self, delays=DelaysConfig())
         if self.engine == "flower" and self.flower is None:
-            fill(self, flower=FlowerConfig())
+            fill(self, flower=FlowerConfig.model_validate({}, context=info.context))
         for name, engine in (("delays", "virtual"), ("flower", "flower"), ("sites", "flower")):
             if self.engine != engine and getattr(self, name) is not None:
                 raise SettingError(name, f'belongs to engine "{engine}": set engine = "{engine}"')

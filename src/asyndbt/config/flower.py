@@ -96,5 +96,6 @@ class FlowerConfig(Section):
         if 0 < len(missing) < len(files):
             raise SettingError(missing[0], "is missing: certificate, its key and its root go along")
         if "home" not in self.model_fields_set:
-            fill(self, home=resolved(self.home, info))
+            context = info.context or {}
+            fill(self, home=context.get("home") or resolved(self.home, info))
         return self

@@ -1,4 +1,4 @@
-"""The app that Flower hands to every site: three small files that import what is installed there."""
+"""The app that Flower hands to every site: small files that import what is installed there."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from asyndbt.config import Config
+from asyndbt.config import load_site_file
 from asyndbt.federation.engines import frames
 from asyndbt.run.lone_site import LoneSite, open_site
 
@@ -17,19 +17,16 @@ _log = logging.getLogger("asyndbt.site")
 class SiteHost:
     """Answers what the coordinator asks, with the state of every run kept apart.
 
+    The site's files are read anew at the beginning of every run, and at a restart.
+
     Parameters
     ----------
-    shared : Config
-        What all sites agree on.
-    private : Config
-        What this site is told: the same, with its own data, model and caps.
-    state : Path
-        Directory of what the site keeps.
+    file : Path
+        The site's own file, ``site.toml``.
     """
 
-    def __init__(self, shared: Config, private: Config, state: Path) -> None:
-        self._shared, self._private, self._runs = shared, private, state / "runs"
-        self._run = ""
+    def __init__(self, file: Path) -> None:
+        self._file, self._run = file, ""
         self._site: LoneSite | None = None
 
     async def answer(self, frame: bytes) -> bytes:
@@ -51,6 +48,10 @@ class SiteHost:
         """Return the site's part in a run; the one before is put away."""
         if self._site is None or run != self._run:
             self.close()
-            self._site, self._run = open_site(self._shared, self._private, self._runs / run), run
+            own = load_site_file(self._file)
+            shared = own.shared()
+            private = own.private(shared, self._file.parent)
+            self._site = open_site(shared, private, own.site.state / "runs" / run)
+            self._run = run
             _log.info("taking part in run %s", run)
         return self._site

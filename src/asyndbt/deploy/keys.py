@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,10 @@ def new_key(path: Path) -> tuple[Path, Path]:
     DeployError
         If one of the files is there already.
     """
-    ec, serialization = _primitives()
+    _check_installed()
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
     key = ec.generate_private_key(ec.SECP384R1())
     private, public = path, path.with_name(path.name + ".pub")
     _check_new(private, public)
@@ -51,7 +55,10 @@ def new_certificates(host: str, folder: Path) -> tuple[Path, Path, Path]:
     DeployError
         If one of the files is there already.
     """
-    ec, serialization = _primitives()
+    _check_installed()
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
     files = (folder / "server.pem", folder / "server.key", folder / "ca.crt")
     _check_new(*files)
     authority, server = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
@@ -64,13 +71,9 @@ def new_certificates(host: str, folder: Path) -> tuple[Path, Path, Path]:
     return files
 
 
-def _primitives():  # type: ignore[no-untyped-def]
-    try:
-        from cryptography.hazmat.primitives import serialization
-        from cryptography.hazmat.primitives.asymmetric import ec
-    except ModuleNotFoundError:
-        raise MissingExtraError("cryptography", "flower") from None
-    return ec, serialization
+def _check_installed() -> None:
+    if find_spec("cryptography") is None:
+        raise MissingExtraError("cryptography", "flower")
 
 
 def _root(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:

@@ -25,15 +25,13 @@ async def serve_site(file: Path, relay: Path) -> None:
     relay : Path
         The socket; its directory is there, and its owner's alone.
     """
-    site = load_site_file(file)
-    shared = site.shared()
-    host = SiteHost(shared, site.private(shared, file.parent), site.site.state)
+    host, name = SiteHost(file), load_site_file(file).site.name
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     relay.unlink(missing_ok=True)
     try:
         async with served(relay, host.answer):
-            logging.getLogger("asyndbt.site").info("site %s is ready", site.site.name)
+            logging.getLogger("asyndbt.site").info("site %s is ready", name)
             await stop.wait()
     finally:
         host.close()

@@ -17,9 +17,8 @@ from asyndbt.run.lone_site import check_site
 
 __all__ = ["flower_of", "start_coordinator", "start_site"]
 
-_REFUSED = 305 & 0xFF
 _REFUSALS = {
-    _REFUSED: "the coordinator refuses it: its key is not registered there (asyndbt keys "
+    "Exit Code: 305": "the coordinator refuses it: its key is not registered there (asyndbt keys "
     "register), or it was killed within the last minute and counts as connected still"
 }
 

@@ -14,6 +14,8 @@ __all__ = ["Child", "keep_running"]
 _LONGEST_PAUSE = 15.0
 _STEADY = 60.0
 """Seconds after which a process counts as having started well."""
+_LAST_WORDS = 2_000
+"""Bytes at the end of a log that may say why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +31,15 @@ class Child:
         What the process prints is added there.
     environment : mapping, optional
         All that the process is given to see; that of this process without it.
-    refusals : mapping of int to str
-        What certain exit codes mean, for the user.
+    refusals : mapping of str to str
+        What certain words among the last that it printed mean, for the user.
     """
 
     name: str
     command: Callable[[], Sequence[str]]
     log: Path
     environment: Mapping[str, str] | None = None
-    refusals: Mapping[int, str] = field(default_factory=dict)
+    refusals: Mapping[str, str] = field(default_factory=dict)
 
 
 def keep_running(children: Sequence[Child], say: Callable[[str], None]) -> None:
@@ -72,9 +74,18 @@ async def _keep(child: Child, say: Callable[[str], None]) -> None:
         started = loop.time()
         code = await _run(child)
         pause = 1.0 if loop.time() - started > _STEADY else min(2 * pause, _LONGEST_PAUSE)
-        why = child.refusals.get(code, f"ended with code {code}, see {child.log}")
-        say(f"{child.name}: {why}; starts again in {pause:.0f} s")
+        say(f"{child.name}: {_reason(child, code)}; starts again in {pause:.0f} s")
         await asyncio.sleep(pause)
+
+
+def _reason(child: Child, code: int) -> str:
+    with child.log.open("rb") as log:
+        log.seek(max(0, child.log.stat().st_size - _LAST_WORDS))
+        said = log.read().decode("utf-8", "replace")
+    for words, meaning in child.refusals.items():
+        if words in said:
+            return meaning
+    return f"ended with code {code}, see {child.log}"
 
 
 async def _run(child: Child) -> int:
