@@ -36,7 +36,7 @@ def config(**section: Any) -> Config:
 def test_a_coordinator_for_others_needs_a_certificate() -> None:
     from asyndbt.deploy.start import start_coordinator
 
-    with pytest.raises(ConfigError, match="certificate is missing.*asyndbt keys tls.*--insecure"):
+    with pytest.raises(ConfigError, match=r"certificate is missing.*asyndbt keys tls.*--insecure"):
         start_coordinator(config(address="a.org:9092"), insecure=False, say=print)
 
 

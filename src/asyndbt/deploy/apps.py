@@ -34,13 +34,12 @@ def client_app() -> ClientApp:
     from flwr.app import Message
     from flwr.clientapp import ClientApp
 
-    app = ClientApp()
-
-    @app.query()
     def query(message: Message, context: Context) -> Message:
         answer = pass_on(content_of(message), Path(str(context.node_config["relay"])))
         return Message(record_of(answer), reply_to=message)
 
+    app = ClientApp()
+    app.query()(query)
     return app
 
 
@@ -50,10 +49,9 @@ def server_app() -> ServerApp:
 
     from asyndbt.deploy.submitted import carry_out
 
-    app = ServerApp()
-
-    @app.main()
     def main(grid: Grid, context: Context) -> None:
         carry_out(Path(str(context.run_config["directory"])), FlowerGrid(grid))
 
+    app = ServerApp()
+    app.main()(main)
     return app

@@ -98,8 +98,11 @@ class Flower:
             ) from None
         said = _last_json(done.stdout)
         if not said.get("success"):
-            why = said.get("error-message") or (done.stderr or done.stdout).strip()[-400:]
-            raise DeployError(f"flwr {arguments[0]}: {why}")
+            why = said.get("error-message") or done.stderr or done.stdout
+            raise DeployError(
+                f"flwr {arguments[0]}: {' '.join(str(why).split())[-300:]} (is it running? "
+                "asyndbt coordinator start)"
+            )
         return said
 
 

@@ -13,6 +13,7 @@ from asyndbt.errors import DeployError, MissingExtraError
 
 if TYPE_CHECKING:
     from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
 __all__ = ["new_certificates", "new_key"]
@@ -152,14 +153,12 @@ def _name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
-def _private_bytes(key: ec.EllipticCurvePrivateKey, form: object) -> bytes:
+def _private_bytes(key: ec.EllipticCurvePrivateKey, form: serialization.PrivateFormat) -> bytes:
     from cryptography.hazmat.primitives import serialization
 
-    return key.private_bytes(
-        serialization.Encoding.PEM,
-        form,  # type: ignore[arg-type]
-        serialization.NoEncryption(),
-    )
+    unlocked = serialization.NoEncryption()
+    secret: bytes = key.private_bytes(serialization.Encoding.PEM, form, unlocked)
+    return secret
 
 
 def _check_new(*paths: Path) -> None:
