@@ -58,6 +58,11 @@ def start_coordinator(config: Config, insecure: bool, say: Callable[[str], None]
     log = flower.home / "logs" / "superlink.log"
     say(f"coordinator at {flower.address}: {_safety(flower)}")
     say(f"log: {log}")
+    if not is_loopback(flower.address):
+        say(
+            "warning: whoever reaches this port can submit code that all sites run: "
+            "let the firewall admit the sites and nobody else"
+        )
     command = superlink_command(flower, flower.home)
     keep_running([Child("superlink", lambda: command, log, home.environment)], say)
 
