@@ -10,7 +10,8 @@ AsyndbtError
 ├── SiteError            a site elsewhere failed; what it said stays in its own log
 ├── DeployError          what carries messages across sites cannot be started or reached
 └── ModelError           the language model cannot be used at all
-    └── ExampleError     one request failed; the run goes on without that answer
+    ├── RateLimitError   a request was turned away for now; it may be sent again
+    └── TransientError   a request brought no answer this time; it may be sent again
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ __all__ = [
     "ConfigError",
     "DataError",
     "DeployError",
-    "ExampleError",
     "MessageError",
     "MissingExtraError",
     "ModelError",
+    "RateLimitError",
     "RunDirectoryError",
     "SiteError",
+    "TransientError",
 ]
 
 
@@ -107,5 +109,55 @@ class ModelError(AsyndbtError):
         self.status = status
 
 
-class ExampleError(ModelError):
-    """One request failed for good; it is recorded and left out, and the run goes on."""
+class RateLimitError(ModelError):
+    """The provider turned a request away because there are too many; it costs nothing.
+
+    Parameters
+    ----------
+    message, provider, status
+        As for `ModelError`.
+    retry_after : float or None
+        Seconds to wait as the provider said; None where it said nothing.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str,
+        status: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, provider=provider, status=status)
+        self.retry_after = retry_after
+
+
+class TransientError(ModelError):
+    """A request brought no answer this time: a fault of the provider or of the way to it.
+
+    Parameters
+    ----------
+    message, provider, status
+        As for `ModelError`.
+    kind : str
+        One or two words for counting, such as ``"timeout"``.
+    charged : bool
+        Whether the provider may ask money for it: it may have answered, and the answer was lost.
+    retry_after : float or None
+        Seconds to wait as the provider said; None where it said nothing.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str,
+        kind: str,
+        charged: bool,
+        status: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, provider=provider, status=status)
+        self.kind = kind
+        self.charged = charged
+        self.retry_after = retry_after

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections import Counter
@@ -122,7 +123,7 @@ class Federation:
     def host(self, site: str) -> SiteHost:
         """The long-lived part of a site, started from its files."""
         host = SiteHost(self.folder / site / "site.toml")
-        self.opened.callback(host.close)
+        self.opened.callback(lambda: asyncio.run(host.close()))
         return host
 
     def grid(self, tap: Callable[[int, str, bytes], None] | None = None) -> LoopbackGrid:

@@ -94,7 +94,7 @@ def test_pocket_errors_name_the_provider(labels, prompt) -> None:
     ("provider", "options", "text"),
     [
         ("poket", {}, "'poket' is unknown; did you mean 'pocket'"),
-        ("scripted", {}, "there are: pocket"),
+        ("scripted", {}, "there are: huggingface, openai, pocket"),
         ("pocket", {"feedbak": "text"}, "no option 'feedbak'; did you mean 'feedback'"),
         ("pocket", {"feedback": "both"}, "'logprobs' and 'text'"),
     ],

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyndbt.pocket import TASKS, PocketModel, dataset, fragment_vocabulary
-from asyndbt.pocket.model import PREFIXES_KEPT, WEIGHTS_FILE
+from asyndbt.pocket.model import PREFIXES_KEPT, SPECIAL_TOKENS, WEIGHTS_FILE
 from asyndbt.pocket.tokenizer import START, Tokenizer, vocabulary
 
 LABELS = ("great", "terrible")
@@ -101,6 +101,21 @@ def test_complete_says_the_most_probable_word(model: PocketModel, prompts: list[
     assert np.mean([word in LABELS for word in said]) > 0.5
 
 
+def test_the_next_words_have_the_probabilities_of_labels(
+    model: PocketModel, prompts: list[str]
+) -> None:
+    scores = model.next_word_log_probabilities(prompts)
+    assert scores.shape == (len(prompts), len(model.words))
+    np.testing.assert_array_equal(scores, model.label_log_probabilities(prompts, model.words))
+    assert (np.exp(scores).sum(1) <= 1 + 1e-9).all()
+    assert [model.words[column] for column in scores.argmax(1)] == model.complete(prompts)
+
+
+def test_no_special_token_is_a_next_word(model: PocketModel) -> None:
+    assert model.words == vocabulary()[SPECIAL_TOKENS:]
+    assert not any("<" in word or "\n" in word or ":" in word[1:] for word in model.words)
+
+
 def test_labels_that_are_not_one_word_are_named(model: PocketModel, prompts: list[str]) -> None:
     with pytest.raises(ValueError, match="label 'very good' is not one word"):
         model.label_log_probabilities(prompts[:1], ["very good", "bad"])
@@ -118,6 +133,8 @@ def test_a_prompt_beyond_the_context_is_refused_with_its_length(model: PocketMod
         model.label_log_probabilities(["short", long], LABELS)
     with pytest.raises(ValueError, match="prompt 0 has"):
         model.complete([long])
+    with pytest.raises(ValueError, match="prompt 0 has"):
+        model.next_word_log_probabilities([long])
 
 
 def test_the_longest_prompt_is_answered(model: PocketModel) -> None:
@@ -135,4 +152,5 @@ def test_tokens_are_counted_with_the_start(model: PocketModel) -> None:
 def test_no_prompts_and_unknown_words_are_fine(model: PocketModel, prompts: list[str]) -> None:
     assert model.label_log_probabilities([], LABELS).shape == (0, 2)
     assert model.complete([]) == []
+    assert model.next_word_log_probabilities([]).shape == (0, len(model.words))
     assert np.isfinite(model.label_log_probabilities(["", "zzz qqq?"], LABELS)).all()

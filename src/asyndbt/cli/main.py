@@ -13,14 +13,17 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from asyndbt.cli import (
+    check,
     coordinator,
     demo,
+    estimate,
     init,
     keys,
     landscape,
     predict,
     resume,
     run,
+    serve_model,
     site,
     status,
     stop,
@@ -49,7 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"asyndbt {_version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    alone = (demo, init, run, resume, predict, landscape)
+    alone = (demo, init, check, estimate, run, resume, predict, landscape, serve_model)
     for command in (*alone, coordinator, site, keys, status, stop):
         command.add(commands)
     return parser

@@ -6,8 +6,9 @@ from asyndbt.config.config import Config, load_config
 from asyndbt.config.data import DataConfig, PartitionConfig, SiteConfig, TaskConfig
 from asyndbt.config.federation import DelaysConfig, FederationConfig
 from asyndbt.config.flower import FlowerConfig, is_loopback, split_address
+from asyndbt.config.lm import LMConfig
 from asyndbt.config.method import MethodConfig
-from asyndbt.config.resources import BudgetConfig, LimitsConfig, LMConfig, RunConfig
+from asyndbt.config.resources import BudgetConfig, LimitsConfig, RunConfig
 from asyndbt.config.site_file import LinkConfig, SiteFile, load_site_file
 
 __all__ = [

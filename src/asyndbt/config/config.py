@@ -13,9 +13,10 @@ from pydantic import Field, ValidationError, model_validator
 
 from asyndbt.config.data import DataConfig, TaskConfig
 from asyndbt.config.federation import FederationConfig
+from asyndbt.config.lm import LMConfig
 from asyndbt.config.messages import explain
 from asyndbt.config.method import MethodConfig
-from asyndbt.config.resources import BudgetConfig, LMConfig, RunConfig
+from asyndbt.config.resources import BudgetConfig, RunConfig
 from asyndbt.config.section import Section, SettingError, nearest
 from asyndbt.config.toml import format_table
 from asyndbt.errors import ConfigError
@@ -118,7 +119,7 @@ class Config(Section):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the resolved configuration as nested dictionaries, without idle and unset keys."""
-        exclude: dict[str, Any] = {"method": set(self.method.idle())}
+        exclude: dict[str, Any] = {"lm": self.lm.idle(), "method": set(self.method.idle())}
         if self.federation.engine == "flower":
             exclude |= dict.fromkeys(_OF_A_SITE, True)
         return self.model_dump(mode="json", exclude_none=True, exclude=exclude)
@@ -135,12 +136,12 @@ class Config(Section):
         path.write_text(self.to_toml(), encoding="utf-8", newline="\n")
 
     def fingerprint(self) -> str:
-        """Return a SHA-256 of everything but ``run.dir``: equal for runs that do the same.
+        """Return a SHA-256 of all that a checkpoint hangs on: not ``run.dir``, not the budget.
 
         Files are known by their path alone, not by what they hold.
         """
         values = self.to_dict()
-        del values["run"]["dir"]
+        del values["run"]["dir"], values["budget"]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     @classmethod

@@ -18,6 +18,7 @@ from asyndbt.run.directory import RunDirectory, write_atomically
 from asyndbt.run.events import Observer
 from asyndbt.run.execute import check_settings
 from asyndbt.run.loops import complete
+from asyndbt.run.models import Connection
 from asyndbt.run.outcome import result_of
 from asyndbt.run.recorder import Recorder
 from asyndbt.run.result import Result
@@ -93,7 +94,9 @@ def _work(
         coordinator, more = restore(plan, saved)
         elapsed, events, wire.traffic = more["elapsed"], more["events"], more["traffic"]
     directory.cut_events(events)
-    assembly = Assembly(plan, {}, shared_vocabulary(config), ())
+    # No model is asked here; the form of a run wants one.
+    connection = Connection.of(config.lm)
+    assembly = Assembly(plan, {}, shared_vocabulary(config), connection, ())
     recorder = Recorder(directory, coordinator, wire, config, assembly, observers)
     if saved is None:
         recorder.start(elapsed)
@@ -104,6 +107,6 @@ def _work(
             complete(engine.run(coordinator, {}, recorder.changed))
     finally:
         directory.write_json("traffic.json", wire.traffic)
-    result = result_of(config, assembly, coordinator)
+    result = {**result_of(config, assembly, coordinator), "model": None}
     directory.write_json("result.json", result)
     recorder.tell("result", engine.now(), **result)

@@ -33,21 +33,22 @@ class SiteHost:
         """Answer one frame; what goes wrong is told by its class, and in full to the site's log."""
         try:
             run, work = frames.read_ask(frame)
-            return frames.answer(await self._at(run).answer(work))
+            site = await self._at(run)
+            return frames.answer(await site.answer(work))
         except Exception as error:
             _log.exception("the work was not done")
             return frames.failure(error)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close the files of the run at hand."""
         if self._site is not None:
-            self._site.close()
+            await self._site.close()
         self._run, self._site = "", None
 
-    def _at(self, run: str) -> LoneSite:
+    async def _at(self, run: str) -> LoneSite:
         """Return the site's part in a run; the one before is put away."""
         if self._site is None or run != self._run:
-            self.close()
+            await self.close()
             own = load_site_file(self._file)
             shared = own.shared()
             private = own.private(shared, self._file.parent)

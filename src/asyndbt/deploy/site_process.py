@@ -34,7 +34,7 @@ async def serve_site(file: Path, relay: Path) -> None:
             logging.getLogger("asyndbt.site").info("site %s is ready", name)
             await stop.wait()
     finally:
-        host.close()
+        await host.close()
 
 
 if __name__ == "__main__":

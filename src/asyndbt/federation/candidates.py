@@ -59,6 +59,10 @@ class Candidates:
         self.final = list(dict.fromkeys([*_keys(finals), *on_the_way, *of_sites]))[: self._limit]
         self._best = self.final[0]
 
+    def reopen(self) -> None:
+        """Give the comparison up: there will be another."""
+        self.final, self.losses, self._best = [], {}, ()
+
     def table(self, positions: int) -> IntArray:
         """Return the candidates as an array (C, M)."""
         return np.array(self.final, dtype=np.int64).reshape(len(self.final), positions)

@@ -113,6 +113,18 @@ class Coordinator:
         if self.phase == "evaluating" and self._answered(self.evaluations):
             self._enter("done")
 
+    def reopen(self) -> None:
+        """Go back to tuning, with a budget that has grown since it ended.
+
+        What was asked for the end alone is forgotten here; the sites' answers are not.
+        """
+        for member in self.roster:
+            member.exhausted = False
+            self.roster.take_back(member)
+        self.phase, self.stop_reason, self.evaluations = "tuning", "", {}
+        self.candidates.reopen()
+        self._notice("reopened", iteration=self.server.iteration)
+
     # ------------------------------------------------------------------ what engines ask
     def assignments(self, now: float) -> list[Assignment]:
         """Work for every site that should have some now; it counts as handed out.

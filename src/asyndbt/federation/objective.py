@@ -73,6 +73,10 @@ class Objective(Protocol):
         """Take over what `state` wrote."""
         ...
 
+    def reopen(self) -> None:
+        """Get ready to tune further after an end that was not the last."""
+        ...
+
 
 class TabularObjective:
     """One worker of a `TabularProblem`: every expected loss is known, so runs can be checked.
@@ -114,7 +118,7 @@ class TabularObjective:
 
     def spent(self) -> Spent:
         """Prompts so far."""
-        return Spent(calls=self._calls, requests=self._calls)
+        return Spent(calls=self._calls, requests=self._calls, sent=self._calls)
 
     async def losses(
         self, words: IntArray, demonstrations: IntArray, queries: IntArray
@@ -143,6 +147,9 @@ class TabularObjective:
     def restore(self, state: Mapping[str, int]) -> None:
         """Take over what `state` wrote."""
         self._calls = state["calls"]
+
+    def reopen(self) -> None:
+        """Nothing to get ready."""
 
     def _exact(self, words: IntArray, demonstrations: IntArray) -> float:
         p = np.eye(self.shape.words)[words]

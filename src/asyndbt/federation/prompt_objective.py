@@ -80,13 +80,16 @@ class PromptObjective:
         """Figures of the ledger."""
         ledger = self.gateway.ledger()
         return Spent(
-            calls=ledger.paid.calls,
+            calls=ledger.spent.calls,
             requests=ledger.requests,
+            cached=ledger.cached,
+            sent=ledger.sent,
             failed=ledger.failed,
+            refused=ledger.refused,
             unparsed=ledger.unparsed,
-            tokens_in=ledger.paid.tokens_in,
-            tokens_out=ledger.paid.tokens_out,
-            money=ledger.paid.money,
+            tokens_in=ledger.spent.tokens_in,
+            tokens_out=ledger.spent.tokens_out,
+            money=ledger.spent.money,
         )
 
     async def losses(
@@ -143,6 +146,11 @@ class PromptObjective:
         self._looks_left = counts.pop("looks_left")
         self._keep_back()
         self.gateway.restore(Tally(**counts))
+
+    def reopen(self) -> None:
+        """Keep back anew what the end of tuning needs, after an end that was not the last."""
+        self._looks_left = self._needs.looks
+        self._keep_back()
 
     def _keep_back(self) -> None:
         budget = self.gateway.budget

@@ -23,11 +23,19 @@ _SITE_NAME = re.compile(r"\w[\w .-]*")
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """A site's figures since the start of the run: answers paid for, and how they fared."""
+    """A site's figures since the start of the run: what was asked, sent, and had to be paid.
+
+    `calls`, tokens and money are what the budget was charged for; of the `requests`, `cached` ones
+    needed no sending; `sent` counts what the provider got; `failed` prompts were given up,
+    `refused` ones the provider will not answer, and `unparsed` answers name no label.
+    """
 
     calls: int = 0
     requests: int = 0
+    cached: int = 0
+    sent: int = 0
     failed: int = 0
+    refused: int = 0
     unparsed: int = 0
     tokens_in: int = 0
     tokens_out: int = 0

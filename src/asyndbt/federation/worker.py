@@ -108,6 +108,11 @@ class Worker:
         return self._answered
 
     @property
+    def steps(self) -> int:
+        """Local steps taken so far."""
+        return self._steps
+
+    @property
     def demonstrations(self) -> IntArray:
         """Candidate chosen in every slot (U,): settled on validation data, else q's read-out."""
         return read_out(self.q) if self._settled is None else self._settled
@@ -273,6 +278,11 @@ class Worker:
             answered = decode(arrays["answered"].tobytes())
             assert isinstance(answered, Report)
             self._answered = answered
+
+    def reopen(self) -> None:
+        """Get ready to tune further after an end that was not the last."""
+        self._settled = None
+        self.objective.reopen()
 
 
 def _with_prefix(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:

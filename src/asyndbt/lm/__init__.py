@@ -14,11 +14,15 @@ from asyndbt.lm.feedback import (
 )
 from asyndbt.lm.gateway import Gateway
 from asyndbt.lm.ledger import Ledger, Tally
+from asyndbt.lm.limiter import Limiter
 from asyndbt.lm.parsing import parse_label
-from asyndbt.lm.protocol import Answer, LanguageModel, Prompt, Usage
+from asyndbt.lm.protocol import Answer, LanguageModel, Probe, Prompt, Usage
+from asyndbt.lm.providers.huggingface import HuggingFaceLanguageModel
+from asyndbt.lm.providers.openai import OpenAILanguageModel
 from asyndbt.lm.providers.pocket import PocketLanguageModel
 from asyndbt.lm.providers.scripted import ScriptedLanguageModel
 from asyndbt.lm.registry import PROVIDERS, make_model
+from asyndbt.lm.sending import Pace
 from asyndbt.lm.split import split_limits
 
 __all__ = [
@@ -29,10 +33,15 @@ __all__ = [
     "BudgetExhausted",
     "Feedback",
     "Gateway",
+    "HuggingFaceLanguageModel",
     "LanguageModel",
     "Ledger",
+    "Limiter",
     "Limits",
+    "OpenAILanguageModel",
+    "Pace",
     "PocketLanguageModel",
+    "Probe",
     "Prompt",
     "ScriptedLanguageModel",
     "Tally",

@@ -23,7 +23,7 @@ class Limits:
     Parameters
     ----------
     calls : int or None
-        Requests sent, failed ones included.
+        Requests that were answered, or that may have to be paid although no answer came.
     tokens : int or None
         Tokens sent and received.
     money : float or None
@@ -124,7 +124,7 @@ class Budget:
 
     @property
     def spent(self) -> Usage:
-        """What was charged so far; failed requests count as calls."""
+        """What was charged so far."""
         return self._spent
 
     def reserve(self, name: str, usage: Usage) -> None:
@@ -147,6 +147,12 @@ class Budget:
             cap is None or _of(usage, field) == 0 or _of(gone, field) + _of(usage, field) <= cap
             for field, cap in _caps(self.limits)
         )
+
+    @property
+    def overdrawn(self) -> bool:
+        """Whether more is gone than a cap allows: what was lost came on top of what is held."""
+        gone = self._gone()
+        return any(cap is not None and _of(gone, field) > cap for field, cap in _caps(self.limits))
 
     def remaining(self) -> Limits:
         """Return what is neither spent, nor reserved, nor in flight."""

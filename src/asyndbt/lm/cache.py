@@ -13,11 +13,12 @@ from types import TracebackType
 from typing import Final, Self
 
 from asyndbt.errors import DataError
+from asyndbt.lm.attempts import ATTEMPTS_SCHEMA, Attempts
 from asyndbt.lm.protocol import Answer, Prompt, Usage
 
 __all__ = ["AnswerCache", "request_key"]
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS answers (
     id INTEGER PRIMARY KEY,
@@ -29,10 +30,11 @@ CREATE TABLE IF NOT EXISTS answers (
     tokens_in INTEGER NOT NULL,
     tokens_out INTEGER NOT NULL,
     money REAL NOT NULL,
+    refusal TEXT,
     UNIQUE (key, payer)
 )"""
-_COLUMNS: Final = "scores, text, calls, tokens_in, tokens_out, money"
-_Row = tuple[bytes | None, bytes | None, int, int, int, float]
+_COLUMNS: Final = "scores, text, calls, tokens_in, tokens_out, money, refusal"
+_Row = tuple[bytes | None, bytes | None, int, int, int, float, str | None]
 
 
 def request_key(model: str, prompt: Prompt, labels: Sequence[str], sample: int = 0) -> bytes:
@@ -83,6 +85,11 @@ class AnswerCache:
     payer : str
         Identity of the run (and of the site within it) whose payments `total` sums.
 
+    Attributes
+    ----------
+    attempts : Attempts
+        What this payer sent and got no answer to.
+
     Raises
     ------
     DataError
@@ -122,8 +129,10 @@ class AnswerCache:
             self._db.execute("PRAGMA synchronous = NORMAL")
             with self._db:
                 self._db.execute(_SCHEMA)
+                self._db.execute(ATTEMPTS_SCHEMA)
                 self._db.execute(f"PRAGMA user_version = {_VERSION}")
         self._total = self.total_of_first(-1)
+        self.attempts = Attempts(self._db, self.payer, self._explained)
 
     def get_many(self, keys: Iterable[bytes]) -> dict[bytes, Answer]:
         """Return the stored answers among `keys`, whoever paid for them."""
@@ -137,9 +146,10 @@ class AnswerCache:
         rows = [(key, self.payer, *_row(answer)) for key, answer in answers.items()]
         with self._explained(), self._db:
             self._db.executemany(
-                f"INSERT INTO answers (key, payer, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                f"INSERT INTO answers (key, payer, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 rows,
             )
+            self.attempts.take_out(answers)
         self._total = sum((answer.usage for answer in answers.values()), self._total)
 
     def total(self) -> Usage:
@@ -150,6 +160,16 @@ class AnswerCache:
         """Return the summed usage of the first `count` answers paid by this payer; -1 is all."""
         # Added up in the order of payment, so that money is the same float after a resume.
         return sum((usage for _, usage in self._payments(count, 0)), Usage())
+
+    def refused(self) -> dict[str, int]:
+        """Count the prompts that this payer's provider will not answer, by why."""
+        with self._explained():
+            rows = self._db.execute(
+                "SELECT refusal, COUNT(*) FROM answers WHERE payer = ? AND refusal IS NOT NULL "
+                "GROUP BY refusal ORDER BY COUNT(*) DESC, refusal",
+                (self.payer,),
+            ).fetchall()
+        return dict(rows)
 
     def paid_after(self, count: int) -> dict[bytes, Usage]:
         """Return by key what this payer paid for after its first `count` answers, oldest first."""
@@ -202,13 +222,15 @@ def _row(answer: Answer) -> _Row:
         usage.tokens_in,
         usage.tokens_out,
         usage.money,
+        answer.refusal,
     )
 
 
 def _answer(row: _Row) -> Answer:
-    scores, text, calls, tokens_in, tokens_out, money = row
+    scores, text, calls, tokens_in, tokens_out, money, refusal = row
     return Answer(
         None if scores is None else struct.unpack(f"<{len(scores) // 8}d", scores),
         None if text is None else text.decode("utf-8", "surrogatepass"),
         Usage(calls, tokens_in, tokens_out, money),
+        refusal,
     )

@@ -1,6 +1,6 @@
-"""From a language model's answers to losses: with log-probabilities, or from text alone.
+"""From a language model's answers to losses: with log-probabilities, votes, or text alone.
 
-The two modes are never mixed: a setting says which one holds, and an answer without what it needs
+The modes are never mixed: a setting says which one holds, and an answer without what it needs
 is an error.
 """
 
@@ -27,7 +27,7 @@ __all__ = [
     "prediction",
 ]
 
-Feedback = Literal["logprobs", "text"]
+Feedback = Literal["logprobs", "votes", "text"]
 FloatArray = NDArray[np.float64]
 
 LOG_FLOOR: Final = math.log(1e-12)
@@ -62,6 +62,8 @@ def label_distribution(
 
     ``logprobs``: the scores s renormalised over the labels, s - log sum_u exp s_u, no less than
     `LOG_FLOOR`; uniform where `is_unparsed`.
+    ``votes``: log((1 - e) v + e / U) with v the share of the votes for a label, which the scores
+    are the logarithms of; uniform where `is_unparsed`.
     ``text``: log(1 - e) for the label that the text names and log(e / (U - 1)) for the others;
     uniform where it names none.
 
@@ -70,9 +72,9 @@ def label_distribution(
     answer : Answer
     label_words : sequence of str
         U >= 2 label words, in class order.
-    mode : {"logprobs", "text"}
+    mode : {"logprobs", "votes", "text"}
     smoothing : float
-        e, above 0 and below 1 - 1/U; only for ``text``.
+        e, above 0 and below 1 - 1/U; only for ``votes`` and ``text``.
 
     Returns
     -------
@@ -102,8 +104,10 @@ def _read(
 ) -> tuple[FloatArray, bool]:
     """Log-probabilities of the labels, and whether the answer favours any."""
     labels = len(label_words)
-    if mode == "logprobs":
-        result = _renormalised(answer, labels)
+    if mode != "text":
+        result = _renormalised(answer, labels, mode)
+        if mode == "votes" and result is not None:
+            result = np.log((1 - smoothing) * np.exp(result) + smoothing / labels)
     elif answer.text is None:
         raise ConfigError(
             "feedback = 'text', but the language model gave scores and no text; "
@@ -114,10 +118,10 @@ def _read(
     return (np.full(labels, -math.log(labels)), False) if result is None else (result, True)
 
 
-def _renormalised(answer: Answer, labels: int) -> FloatArray | None:
+def _renormalised(answer: Answer, labels: int, mode: Feedback) -> FloatArray | None:
     if answer.label_log_probabilities is None:
         raise ConfigError(
-            "feedback = 'logprobs', but the language model gave text only; set feedback = 'text'"
+            f"feedback = {mode!r}, but the language model gave text only; set feedback = 'text'"
         )
     scores = np.array(answer.label_log_probabilities, np.float64)
     if scores.shape != (labels,):

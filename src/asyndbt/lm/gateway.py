@@ -1,28 +1,23 @@
-"""The one way to the language model: cache, budget, model, ledger."""
+"""The one way to the language model: cache, budget, limiter, retry, model; one ledger."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Final
 
 from asyndbt.lm.budget import Budget
 from asyndbt.lm.cache import AnswerCache, request_key
 from asyndbt.lm.feedback import is_unparsed
 from asyndbt.lm.ledger import Ledger, Tally
 from asyndbt.lm.protocol import Answer, LanguageModel, Prompt, Usage
+from asyndbt.lm.sending import Answers, Batches, Pace, Requests, Sender
 
 __all__ = ["Gateway"]
 
-_Answers = dict[bytes, Answer | None]
-
-_CHUNK: Final = 64
-"""Requests that are sent together: so many paid answers at most are lost with a killed process."""
-
 
 class Gateway:
-    """Every request passes here: cache, then budget, then model; one ledger counts.
+    """Every request passes here: cache, budget, limiter, retry, model; one ledger counts.
 
     A gateway serves one site on one event loop.  With a model whose `score` never suspends, `ask`
     never suspends either, so that such a run is one deterministic sequence.
@@ -40,6 +35,8 @@ class Gateway:
         Its payer is this run at this site; what that payer paid is the ledger's `paid`.
     budget : Budget
         This gateway's own; what it has spent is set here and in `restore`.
+    pace : Pace, optional
+        How a metered model is asked; its limiter is shared by all gateways of one provider key.
 
     Examples
     --------
@@ -53,11 +50,20 @@ class Gateway:
     (True, 1, 1)
     """
 
-    def __init__(self, model: LanguageModel, cache: AnswerCache, budget: Budget) -> None:
+    def __init__(
+        self,
+        model: LanguageModel,
+        cache: AnswerCache,
+        budget: Budget,
+        pace: Pace | None = None,
+    ) -> None:
         self.model = model
         self.cache = cache
         self.budget = budget
-        self._in_flight: dict[bytes, asyncio.Future[_Answers]] = {}
+        self._sender: Sender = Batches(model)
+        if model.metered:
+            self._sender = Requests(model, cache.attempts, budget, pace or Pace())
+        self._in_flight: dict[bytes, asyncio.Future[Answers]] = {}
         self.restore(Tally())
 
     @property
@@ -69,12 +75,14 @@ class Gateway:
         """Go on from a checkpoint; an empty tally starts from the beginning."""
         self._tally = tally
         self._ahead = self.cache.paid_after(tally.paid)
-        spent = self.cache.total_of_first(tally.paid)
-        self.budget.restate(spent + Usage(calls=tally.failed))
+        spent = self.cache.total_of_first(tally.paid) + self.cache.attempts.lost()
+        self.budget.restate(spent + self._failed(tally.failed))
 
     def ledger(self) -> Ledger:
         """Say what was asked and paid so far, by this run at this site."""
-        return Ledger(self._tally, self.cache.total())
+        attempts = self.cache.attempts
+        refused = sum(self.cache.refused().values())
+        return Ledger(self._tally, self.cache.total(), attempts.lost(), len(attempts), refused)
 
     def estimate(self, prompts: Sequence[Prompt], labels: Sequence[str], sample: int = 0) -> Usage:
         """Upper bound of what `ask` would cost now: repeats and cached answers are free."""
@@ -88,8 +96,8 @@ class Gateway:
     ) -> list[Answer | None]:
         """Answer every prompt, paying only for what was never answered before.
 
-        Equal prompts, in this call or in one that is under way, become one request.  Everything
-        else is sent in chunks, and every chunk is stored as soon as it is back.
+        Equal prompts, in this call or in one that is under way, become one request.  Every answer
+        is stored as soon as it is there.
 
         Parameters
         ----------
@@ -102,8 +110,9 @@ class Gateway:
         Returns
         -------
         list of Answer or None
-            In the order of `prompts`; None where the request failed.  A failed request is not
-            cached: it is sent again when it is asked for again.
+            In the order of `prompts`; None where there is no answer.  A prompt that the provider
+            will not answer is known by the cache; one that failed is sent again when it is asked
+            for again.
 
         Raises
         ------
@@ -114,14 +123,14 @@ class Gateway:
         """
         keys = self._keys(prompts, labels, sample)
         found = await self._resolve(dict(zip(keys, prompts, strict=True)), labels)
-        answers = [found[key] for key in keys]
+        answers = [_usable(found[key]) for key in keys]
         unparsed = sum(answer is not None and is_unparsed(answer, labels) for answer in answers)
         self._tally += Tally(requests=len(answers), unparsed=unparsed)
         return answers
 
-    async def _resolve(self, wanted: Mapping[bytes, Prompt], labels: Sequence[str]) -> _Answers:
+    async def _resolve(self, wanted: Mapping[bytes, Prompt], labels: Sequence[str]) -> Answers:
         """Answers from the cache, from requests under way, and from the model."""
-        found: _Answers = {**self.cache.get_many(wanted)}
+        found: Answers = {**self.cache.get_many(wanted)}
         self._charge({key: self._ahead.pop(key) for key in wanted if key in self._ahead})
         missing = {key: prompt for key, prompt in wanted.items() if key not in found}
         joined = {key: self._in_flight[key] for key in missing if key in self._in_flight}
@@ -135,35 +144,38 @@ class Gateway:
         abandoned = {key: prompt for key, prompt in missing.items() if key not in found}
         return found | await self._resolve(abandoned, labels) if abandoned else found
 
-    async def _send(self, prompts: Mapping[bytes, Prompt], labels: Sequence[str]) -> _Answers:
-        """Send requests chunk by chunk, charge and store their answers."""
+    async def _send(self, prompts: Mapping[bytes, Prompt], labels: Sequence[str]) -> Answers:
+        """Send requests, charge and store their answers."""
         self._charge(self._ahead)
         self._ahead = {}
-        keys, answers = list(prompts), _Answers()
-        chunks = [keys[start : start + _CHUNK] for start in range(0, len(keys), _CHUNK)]
-        bounds = [self._bound(prompts[key] for key in chunk) for chunk in chunks]
-        with self.budget.hold(sum(bounds, Usage())) as narrow, self._announced(prompts) as pending:
-            for number, chunk in enumerate(chunks, start=1):
-                sent = await self.model.score([prompts[key] for key in chunk], labels)
-                answers |= self._store(dict(zip(chunk, sent, strict=True)))
-                narrow(sum(bounds[number:], Usage()))
+        answers: Answers = {}
+        held = self._bound(prompts.values())
+        with self.budget.hold(held) as narrow, self._announced(prompts) as pending:
+
+            def keep(arrived: Answers) -> None:
+                nonlocal held
+                answers.update(self._store(arrived))
+                held -= self._bound(prompts[key] for key in arrived)
+                narrow(held)
+
+            await self._sender.send(prompts, labels, keep)
             pending.set_result(answers)
         return answers
 
-    def _store(self, answers: _Answers) -> _Answers:
+    def _store(self, answers: Answers) -> Answers:
         """Charge and keep what came back."""
         paid = {key: answer for key, answer in answers.items() if answer is not None}
         failed = len(answers) - len(paid)
         self._tally += Tally(failed=failed)
-        self.budget.charge(Usage(calls=failed))
+        self.budget.charge(self._failed(failed))
         self._charge({key: answer.usage for key, answer in paid.items()})
         self.cache.put_many(paid)
         return answers
 
     @contextmanager
-    def _announced(self, keys: Mapping[bytes, Prompt]) -> Iterator[asyncio.Future[_Answers]]:
+    def _announced(self, keys: Mapping[bytes, Prompt]) -> Iterator[asyncio.Future[Answers]]:
         """Let equal requests find these while they are under way."""
-        pending: asyncio.Future[_Answers] = asyncio.get_running_loop().create_future()
+        pending: asyncio.Future[Answers] = asyncio.get_running_loop().create_future()
         self._in_flight |= dict.fromkeys(keys, pending)
         try:
             yield pending
@@ -180,9 +192,18 @@ class Gateway:
         for usage in paid.values():
             self.budget.charge(usage)
 
+    def _failed(self, count: int) -> Usage:
+        """What failures cost beyond the attempts on record: nothing to an endpoint's account."""
+        return Usage() if self.model.metered else Usage(calls=count)
+
     def _keys(self, prompts: Sequence[Prompt], labels: Sequence[str], sample: int) -> list[bytes]:
         name = self.model.name
         return [request_key(name, prompt, labels, sample) for prompt in prompts]
 
     def _bound(self, prompts: Iterable[Prompt]) -> Usage:
         return sum((self.model.estimate(prompt) for prompt in prompts), Usage())
+
+
+def _usable(answer: Answer | None) -> Answer | None:
+    """Return the answer, unless it is that there will be none."""
+    return None if answer is None or answer.refusal is not None else answer

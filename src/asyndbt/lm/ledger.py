@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from asyndbt.lm.protocol import Usage
 
@@ -18,7 +18,7 @@ class Tally:
     requests : int
         Prompts asked for, repeats included.
     failed : int
-        Requests that were sent and brought no answer.
+        Prompts given up without an answer.
     unparsed : int
         Requests whose answer favours no label, repeats included.
     paid : int
@@ -55,6 +55,12 @@ class Ledger:
         What was asked.
     paid : Usage
         What was paid for, one call a stored answer.
+    lost : Usage
+        What requests without an answer may have cost.
+    attempts : int
+        Requests without an answer, those included that cost nothing and were sent again.
+    refused : int
+        Prompts that the provider will not answer; they are among the stored answers.
 
     Examples
     --------
@@ -65,6 +71,19 @@ class Ledger:
 
     tally: Tally
     paid: Usage
+    lost: Usage = field(default_factory=Usage)
+    attempts: int = 0
+    refused: int = 0
+
+    @property
+    def spent(self) -> Usage:
+        """What the budget was charged for: answers, and what was lost."""
+        return self.paid + self.lost
+
+    @property
+    def sent(self) -> int:
+        """Requests that reached the provider, as it would count them."""
+        return self.paid.calls + self.attempts
 
     @property
     def requests(self) -> int:
@@ -73,7 +92,7 @@ class Ledger:
 
     @property
     def failed(self) -> int:
-        """Requests that were sent and brought no answer."""
+        """Prompts given up without an answer."""
         return self.tally.failed
 
     @property
@@ -90,4 +109,10 @@ class Ledger:
         return max(0, self.requests - self.paid.calls - self.failed)
 
     def __add__(self, other: Ledger) -> Ledger:
-        return Ledger(self.tally + other.tally, self.paid + other.paid)
+        return Ledger(
+            self.tally + other.tally,
+            self.paid + other.paid,
+            self.lost + other.lost,
+            self.attempts + other.attempts,
+            self.refused + other.refused,
+        )

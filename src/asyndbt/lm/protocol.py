@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-__all__ = ["Answer", "LanguageModel", "Prompt", "Usage"]
+__all__ = ["Answer", "LanguageModel", "Probe", "Prompt", "Usage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,14 @@ class Usage:
             self.money + other.money,
         )
 
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(
+            self.calls - other.calls,
+            self.tokens_in - other.tokens_in,
+            self.tokens_out - other.tokens_out,
+            self.money - other.money,
+        )
+
     @property
     def tokens(self) -> int:
         """Tokens sent and received."""
@@ -83,17 +91,38 @@ class Answer:
         The answer as text; None where only scores were asked for.
     usage : Usage
         What this answer cost when it was first paid for.
+    refusal : str or None
+        Why the provider will never answer this prompt (a content filter, a prompt that is too
+        long), in one or two words without any of its text; there are no scores and no text then.
     """
 
     label_log_probabilities: tuple[float, ...] | None
     text: str | None
     usage: Usage
+    refusal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a language model was found to be able to do.
+
+    Parameters
+    ----------
+    facts : mapping
+        By name; texts, numbers, true or false: it goes into a run's record, so nothing secret.
+    usage : Usage
+        What finding out cost.
+    """
+
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    usage: Usage = Usage()
 
 
 class LanguageModel(Protocol):
     """A black box that scores label words or answers in text.
 
-    Implementations: ``asyndbt.lm.PocketLanguageModel``, ``asyndbt.lm.ScriptedLanguageModel``.
+    Implementations: ``asyndbt.lm.PocketLanguageModel``, ``asyndbt.lm.OpenAILanguageModel``,
+    ``asyndbt.lm.HuggingFaceLanguageModel``, ``asyndbt.lm.ScriptedLanguageModel``.
     """
 
     @property
@@ -101,8 +130,22 @@ class LanguageModel(Protocol):
         """Identity for the cache and the record: provider, model, and whatever changes answers."""
         ...
 
+    @property
+    def batch(self) -> int:
+        """Most prompts that are passed to one `score`."""
+        ...
+
+    @property
+    def metered(self) -> bool:
+        """Whether a request that was sent may have to be paid although its answer is lost."""
+        ...
+
     def estimate(self, prompt: Prompt) -> Usage:
         """Upper bound of what one request for `prompt` costs, before it is sent."""
+        ...
+
+    def expect(self, prompt: Prompt) -> Usage:
+        """What one request for `prompt` will probably cost."""
         ...
 
     def check(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> None:
@@ -123,23 +166,52 @@ class LanguageModel(Protocol):
         """
         ...
 
+    async def probe(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Probe:
+        """Find out by a few requests what can be asked, and go by it from now on.
+
+        Parameters
+        ----------
+        prompts : sequence of Prompt
+            Examples of what will be sent, the longest among them; not empty.
+        labels : sequence of str
+
+        Raises
+        ------
+        ModelError
+            If no request can succeed.
+        ConfigError
+            If it cannot do what its settings ask of it (feedback, labels); the text names the mend.
+        """
+        ...
+
+    def adopt(self, facts: Mapping[str, Any]) -> None:
+        """Go by what an earlier `probe` found."""
+        ...
+
     async def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[Answer | None]:
         """Answer every prompt.
 
         Parameters
         ----------
         prompts : sequence of Prompt
+            No more than `batch`.
         labels : sequence of str
             The label words to score, in class order.
 
         Returns
         -------
         list of Answer or None
-            In the order of `prompts`; None where this one request failed for good.
+            In the order of `prompts`; None where this one request failed.
 
         Raises
         ------
+        RateLimitError, TransientError
+            If these prompts may be sent again, by a model whose `batch` is 1.
         ModelError
             If no request can succeed (key, model name, quota, unusable labels).
         """
+        ...
+
+    async def close(self) -> None:
+        """Close connections; a closed model may be used again."""
         ...

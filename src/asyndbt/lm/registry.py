@@ -5,19 +5,23 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
+from importlib import import_module
 from types import MappingProxyType
 from typing import Any, Final
 
 from asyndbt.errors import ConfigError
 from asyndbt.lm.protocol import LanguageModel
-from asyndbt.lm.providers.pocket import PocketLanguageModel
 
 __all__ = ["PROVIDERS", "make_model"]
 
-PROVIDERS: Final[Mapping[str, Callable[..., LanguageModel]]] = MappingProxyType(
-    {"pocket": PocketLanguageModel}
+PROVIDERS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "pocket": "asyndbt.lm.providers.pocket.PocketLanguageModel",
+        "openai": "asyndbt.lm.providers.openai.OpenAILanguageModel",
+        "huggingface": "asyndbt.lm.providers.huggingface.HuggingFaceLanguageModel",
+    }
 )
-"""What `make_model` can make, by name."""
+"""What `make_model` can make: the class by the provider's name, imported when it is asked for."""
 
 
 def make_model(provider: str, **options: Any) -> LanguageModel:
@@ -25,14 +29,16 @@ def make_model(provider: str, **options: Any) -> LanguageModel:
 
     Parameters
     ----------
-    provider : {"pocket"}
+    provider : {"pocket", "openai", "huggingface"}
     **options
-        Parameters of the provider's class: for ``pocket`` its `feedback`.
+        Parameters of the provider's class.
 
     Raises
     ------
     ConfigError
-        If there is no such provider, or it has no such option.
+        If there is no such provider, or it has no such option, or an option is not usable.
+    MissingExtraError
+        If what the provider needs is not installed.
 
     Examples
     --------
@@ -44,7 +50,8 @@ def make_model(provider: str, **options: Any) -> LanguageModel:
     """
     if provider not in PROVIDERS:
         raise ConfigError(f"provider = {provider!r} is unknown{_hint(provider, PROVIDERS)}")
-    make = PROVIDERS[provider]
+    module, _, name = PROVIDERS[provider].rpartition(".")
+    make: Callable[..., LanguageModel] = getattr(import_module(module), name)
     known = inspect.signature(make).parameters
     for option in options:
         if option not in known:

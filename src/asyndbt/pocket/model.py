@@ -1,4 +1,4 @@
-"""`PocketModel`: label probabilities and greedy answers of the shipped pocket model."""
+"""`PocketModel`: word probabilities and greedy answers of the shipped pocket model."""
 
 import json
 import threading
@@ -59,6 +59,11 @@ class PocketModel:
         """Longest prompt in tokens, the start token included."""
         return self._network.context
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Everything that it can answer, in the order of `next_word_log_probabilities`."""
+        return self._tokenizer.words[SPECIAL_TOKENS:]
+
     def count_tokens(self, text: str) -> int:
         """Tokens of a text; of a prompt, the start token included."""
         beginning, rest = _cut(text)
@@ -96,9 +101,34 @@ class PocketModel:
         result = np.zeros((len(prompts), len(columns)), np.float64)
         for rows, logits in self._passes(prompts):
             scores = logits.astype(np.float64)
-            top = scores.max(1, keepdims=True)
-            total = np.log(np.exp(scores - top).sum(1, keepdims=True)) + top
-            result[rows] = scores[:, columns] - total
+            result[rows] = scores[:, columns] - _log_total(scores)
+        return result
+
+    def next_word_log_probabilities(self, prompts: Sequence[str]) -> NDArray[np.float64]:
+        """Log-probability of each of `words` as the next word of each prompt.
+
+        The same numbers as `label_log_probabilities` gives for these words.
+
+        Parameters
+        ----------
+        prompts : sequence of str
+            Whole prompts.
+
+        Returns
+        -------
+        array [prompts, words]
+            Natural logarithms over the whole vocabulary: without the special tokens, which are
+            never answered, they add up to a little less than one.
+
+        Raises
+        ------
+        ValueError
+            When a prompt is longer than the context.
+        """
+        result = np.zeros((len(prompts), len(self.words)), np.float64)
+        for rows, logits in self._passes(prompts):
+            scores = logits.astype(np.float64)
+            result[rows] = scores[:, SPECIAL_TOKENS:] - _log_total(scores)
         return result
 
     def complete(self, prompts: Sequence[str]) -> list[str]:
@@ -173,6 +203,13 @@ class PocketModel:
             while len(self._prefixes) > PREFIXES_KEPT:
                 self._prefixes.popitem(last=False)
         return prefix
+
+
+def _log_total(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Logarithm of the summed exponentials [rows, 1] of scores [rows, vocabulary]."""
+    top = scores.max(1, keepdims=True)
+    total: NDArray[np.float64] = np.log(np.exp(scores - top).sum(1, keepdims=True)) + top
+    return total
 
 
 def _cut(prompt: str) -> tuple[str, str]:

@@ -1,7 +1,20 @@
 """Runs: from a configuration to a directory that holds everything, and back."""
 
+from asyndbt.run.check import Checked, check_config
+from asyndbt.run.estimate import USEFUL_STEPS, Estimate, estimate_run
 from asyndbt.run.events import Event, Observer
 from asyndbt.run.execute import resume_run, run_config
 from asyndbt.run.result import Result
 
-__all__ = ["Event", "Observer", "Result", "resume_run", "run_config"]
+__all__ = [
+    "USEFUL_STEPS",
+    "Checked",
+    "Estimate",
+    "Event",
+    "Observer",
+    "Result",
+    "check_config",
+    "estimate_run",
+    "resume_run",
+    "run_config",
+]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from asyndbt.config import Config
+from asyndbt.config import BudgetConfig, Config, LimitsConfig
 from asyndbt.federation import (
     Needs,
     Plan,
@@ -21,17 +21,15 @@ from asyndbt.lm import (
     LanguageModel,
     Limits,
     PocketLanguageModel,
-    check_requests,
-    make_model,
     split_limits,
 )
 from asyndbt.run.directory import RunDirectory
-from asyndbt.run.examples import check_delays, check_names, split_of, task_of
+from asyndbt.run.examples import task_of
+from asyndbt.run.models import Connection
+from asyndbt.run.prompts import Gathered, gather
 from asyndbt.run.site import RunSite
-from asyndbt.run.words import agreed_vocabulary
-from asyndbt.task import Example, SiteData, Task, demonstration_slots, merge_sites
 
-__all__ = ["Assembly", "RunSite", "assemble", "task_of"]
+__all__ = ["Assembly", "RunSite", "assemble", "put_together", "task_of"]
 
 _LOOKS_ON_THE_WAY = 3
 _UNKNOWN_WORDS = 0.1
@@ -46,6 +44,8 @@ class Assembly:
     plan : Plan
     sites : dict of str to RunSite
     vocabulary : tuple of str
+    connection : Connection
+        The language model, as it was found.
     warnings : tuple of str
         What the user should know before paying.
     """
@@ -53,90 +53,82 @@ class Assembly:
     plan: Plan
     sites: dict[str, RunSite]
     vocabulary: tuple[str, ...]
+    connection: Connection
     warnings: tuple[str, ...]
 
 
 def assemble(config: Config, directory: RunDirectory) -> Assembly:
-    """Load, split, check and divide, so that nothing is left to fail after the first paid call.
+    """Load, split, check and divide, so that nothing is left to fail after the first paid step.
+
+    Only to find out what an endpoint can do are a few requests sent, once in a run.
 
     Raises
     ------
-    ConfigError, DataError, BudgetError
+    ConfigError, DataError, BudgetError, ModelError
         With file, line or field, and the mend.
     """
-    task, method = task_of(config), config.method
-    split = split_of(config, task)
-    data = list(split.sites)
-    check_names(data)
-    check_delays(config, [site.name for site in data])
-    if method.centralised:
-        data = [merge_sites(data)]
-    positions = 0 if method.mode == "demonstrations" else method.fragment_length
-    vocabulary = agreed_vocabulary(config, data) if positions else ()
-    prompts = {site.name: _prompts(config, task, site, vocabulary, positions) for site in data}
-    model = make_model(config.lm.provider, feedback=config.lm.feedback)
-    for site in prompts.values():
-        queries = [*site.data.train, *site.data.validation, *site.data.test]
-        check_requests(model, task.label_words, site.longest(queries, model))
-    needs = {name: _needs(config, site, model) for name, site in prompts.items()}
-    limits = split_limits(
-        _limits(config.budget),
-        _limits(config.budget.per_site),
-        {name: need.least for name, need in needs.items()},
-    )
-    plan = _plan(config, list(prompts), vocabulary, positions, needs, limits)
+    gathered = gather(config)
+    connection = Connection.of(config.lm)
+    examples = gathered.check(connection.model)
+    known = directory.read_json("model.json")
+    if known is None:
+        connection.probe(examples, gathered.task.label_words)
+    else:
+        connection.adopt(known)
+    return put_together(config, gathered, connection, directory)
+
+
+def put_together(
+    config: Config,
+    gathered: Gathered,
+    connection: Connection,
+    directory: RunDirectory,
+    objective: type[PromptObjective] = PromptObjective,
+) -> Assembly:
+    """Divide the budget, make the plan, and open every site's files."""
+    model = connection.model
+    needs = _needs(config, gathered, model)
+    limits = _shares(config.budget, needs, connection)
+    plan = _plan(config, gathered, needs, limits)
     sites = {
-        name: _site(config, plan, directory, prompts[name], model, needs[name], limits[name])
-        for name in prompts
+        name: _site(
+            config, plan, directory, prompts, connection, needs[name], limits[name], objective
+        )
+        for name, prompts in gathered.sites.items()
     }
-    warnings = (*str(split.duplicates).splitlines(), *_unknown_words(model, data))
-    return Assembly(plan, sites, vocabulary, warnings)
+    warnings = (*gathered.duplicates.splitlines(), *_unknown_words(model, gathered.sites))
+    return Assembly(plan, sites, gathered.vocabulary, connection, warnings)
 
 
-def _unknown_words(model: LanguageModel, data: Sequence[SiteData]) -> Iterator[str]:
-    """Say that the pocket model cannot read the texts; which words, stays at the sites."""
-    if not isinstance(model, PocketLanguageModel):
-        return
-    share = max(
-        model.unknown_share(
-            text
-            for example in (*site.pool, *site.train, *site.validation, *site.test)
-            for text in example.fields.values()
-        )
-        for site in data
-    )
-    if share > _UNKNOWN_WORDS:
-        of = "the words in the texts" if len(data) == 1 else "the words in a site's texts"
-        yield (
-            f"pocket model: {'' if len(data) == 1 else 'up to '}{100 * share:.0f} % of {of} are "
-            "unknown to it; its answers mean little for them"
-        )
-
-
-def _prompts(
-    config: Config, task: Task, data: SiteData, vocabulary: tuple[str, ...], positions: int
-) -> SitePrompts:
-    method = config.method
-    slots: tuple[tuple[Example, ...], ...] = ()
-    if method.mode != "fragment":
-        slots = demonstration_slots(
-            data,
-            task,
-            per_class=method.demonstrations_per_class or 1,
-            total=method.demonstrations_total,
-            seed=config.run.seed,
-        )
-    return SitePrompts(task, data, slots, vocabulary, positions)
-
-
-def _needs(config: Config, prompts: SitePrompts, model: LanguageModel) -> Needs:
+def _needs(config: Config, gathered: Gathered, model: LanguageModel) -> dict[str, Needs]:
+    """Return by site what it must be able to spend."""
     method, settings = config.method, config.method.settings()
-    return Needs.of(
-        prompts,
-        model,
-        step_prompts=settings.draws * settings.batch_size,
-        looks=_LOOKS_ON_THE_WAY + _looks_at_the_end(prompts, method.confirm_candidates),
-        random_draws=method.random_icl_draws,
+    return {
+        name: Needs.of(
+            prompts,
+            model,
+            step_prompts=settings.draws * settings.batch_size,
+            looks=_LOOKS_ON_THE_WAY + _looks_at_the_end(prompts, method.confirm_candidates),
+            random_draws=method.random_icl_draws,
+        )
+        for name, prompts in gathered.sites.items()
+    }
+
+
+def _shares(
+    budget: BudgetConfig, needs: Mapping[str, Needs], connection: Connection
+) -> dict[str, Limits]:
+    """Return by site what it may spend; what the probe has cost is gone from the total.
+
+    Raises
+    ------
+    BudgetError
+        If the budget does not cover the needs.
+    """
+    return split_limits(
+        _limits(budget).after(connection.found.usage),
+        _limits(budget.per_site),
+        {name: need.least for name, need in needs.items()},
     )
 
 
@@ -147,19 +139,15 @@ def _looks_at_the_end(prompts: SitePrompts, candidates: int) -> int:
     return candidates + others if shape.positions else 1 + others
 
 
-def _limits(section: object) -> Limits:
-    return Limits(*(getattr(section, name) for name in ("calls", "tokens", "money")))
+def _limits(section: LimitsConfig) -> Limits:
+    return Limits(section.calls, section.tokens, section.money)
 
 
 def _plan(
-    config: Config,
-    names: Sequence[str],
-    vocabulary: tuple[str, ...],
-    positions: int,
-    needs: dict[str, Needs],
-    limits: dict[str, Limits],
+    config: Config, gathered: Gathered, needs: Mapping[str, Needs], limits: Mapping[str, Limits]
 ) -> Plan:
     method, federation = config.method, config.federation
+    names, positions, vocabulary = list(gathered.sites), gathered.positions, gathered.vocabulary
     steps = min(needs[name].steps_within(limits[name]) for name in names)
     steps = min(steps, method.iterations * method.local_steps if method.iterations else steps)
     return Plan(
@@ -186,19 +174,42 @@ def _site(
     plan: Plan,
     directory: RunDirectory,
     prompts: SitePrompts,
-    model: LanguageModel,
+    connection: Connection,
     needs: Needs,
     limits: Limits,
+    objective: type[PromptObjective],
 ) -> RunSite:
-    folder = directory.site(prompts.data.name)
-    cache = AnswerCache(folder / "answers.sqlite", prompts.data.name)
-    objective = PromptObjective(
+    name, lm = prompts.data.name, config.lm
+    folder = directory.site(name)
+    if lm.cache is None:
+        cache = AnswerCache(folder / "answers.sqlite", name)
+    else:
+        cache = AnswerCache(lm.cache, f"{directory.identity()}/{name}")
+    asked = objective(
         prompts,
-        Gateway(model, cache, Budget(limits)),
+        Gateway(connection.model, cache, Budget(limits), connection.pace),
         needs,
-        feedback=config.lm.feedback,
-        smoothing=config.lm.smoothing,
+        feedback=lm.feedback,
+        smoothing=lm.smoothing,
         random_draws=config.method.random_icl_draws,
     )
-    worker = Worker(prompts.data.name, plan, objective, config.run.seed)
+    worker = Worker(name, plan, asked, config.run.seed)
     return RunSite(worker, prompts, folder, cache, limits.after(needs.evaluation))
+
+
+def _unknown_words(model: LanguageModel, sites: Mapping[str, SitePrompts]) -> Iterator[str]:
+    """Say that the pocket model cannot read the texts; which words, stays at the sites."""
+    if not isinstance(model, PocketLanguageModel):
+        return
+    share = max(model.unknown_share(_texts(site)) for site in sites.values())
+    if share > _UNKNOWN_WORDS:
+        of = "the words in the texts" if len(sites) == 1 else "the words in a site's texts"
+        yield (
+            f"pocket model: {'' if len(sites) == 1 else 'up to '}{100 * share:.0f} % of {of} are "
+            "unknown to it; its answers mean little for them"
+        )
+
+
+def _texts(site: SitePrompts) -> Sequence[str]:
+    examples = (*site.data.pool, *site.data.queries)
+    return [text for example in examples for text in example.fields.values()]

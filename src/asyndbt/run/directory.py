@@ -3,7 +3,9 @@
 config.toml       the configuration, every default written out
 events.jsonl      what happened, one JSON object a line
 checkpoint        the coordinator after its latest decision
+model.json        the language model: what a probe found that it can do, and what that cost
 lock              held while a process works here
+identity          the run's name in a cache that it shares with others
 traffic.json      messages and bytes that crossed each site's border
 result.json       the outcome; no text of any example
 sites/NAME/       a site's own part: state, paid answers, demonstrations, tuned prompt, predictions
@@ -18,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from asyndbt.errors import RunDirectoryError
 from asyndbt.run.events import Event
@@ -135,6 +138,22 @@ class RunDirectory:
         """Drop what the log says beyond the checkpoint: a resumed run says it again."""
         if self.events_length() > length:
             os.truncate(self._events, length)
+
+    def read_json(self, name: str) -> dict[str, Any] | None:
+        """Return a JSON file of the coordinator's part, or None if it is not there."""
+        file = self.path / name
+        content: dict[str, Any] | None = None
+        if file.exists():
+            content = json.loads(file.read_text("utf-8"))
+        return content
+
+    def identity(self) -> str:
+        """Return a name that no other run has; made once."""
+        file = self.path / "identity"
+        if not file.exists():
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_atomically(file, uuid4().hex.encode())
+        return file.read_text("ascii")
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Replace a JSON file of the coordinator's part."""

@@ -15,6 +15,7 @@ from asyndbt.errors import ConfigError, RunDirectoryError
 from asyndbt.federation import (
     Coordinator,
     Delays,
+    Engine,
     LocalEngine,
     VirtualEngine,
     Wire,
@@ -55,24 +56,65 @@ def run_config(config: Config, *, observers: Sequence[Observer] = ()) -> Result:
     return _carry_out(config, directory, observers)
 
 
-def resume_run(directory: Path | str, *, observers: Sequence[Observer] = ()) -> Result:
+def resume_run(
+    directory: Path | str,
+    *,
+    budget: Mapping[str, Any] | None = None,
+    observers: Sequence[Observer] = (),
+) -> Result:
     """Go on with a run that stopped, from its latest checkpoint; a finished one is just read.
 
     With a deterministic model the result is the one of an uninterrupted run, byte for byte.
 
+    Parameters
+    ----------
+    directory : path
+    budget : mapping, optional
+        Caps that replace those of the configuration, such as ``{"calls": 20000}`` or
+        ``{"per_site": {"calls": 5000}}``.  A run that ended because its budget was used up is
+        tuned further from where tuning ended.
+    observers : sequence of Observer
+
     Raises
     ------
     RunDirectoryError
-        If no run is recorded in that directory, or settings or data are not those of its start.
+        If no run is recorded in that directory, settings or data are not those of its start, or
+        it ended for another reason than its budget.
     """
     files = RunDirectory.open(Path(directory))
-    if files.result_file.exists():
+    changes: dict[str, Any] = {"run.dir": str(files.path.resolve())}
+    config = load_config(files.config_file).override(changes)
+    done = files.read_json("result.json")
+    if budget:
+        config = config.override({**changes, **_full_keys("budget", budget)})
+        if done is not None and done["stop_reason"] != "budget":
+            raise RunDirectoryError(
+                f"{files.path}: the run ended with {done['stop_reason']!r}, not for want of "
+                "budget: more of it would change nothing"
+            )
+    elif done is not None:
         return Result(files.path)
-    config = load_config(files.config_file).override({"run.dir": str(files.path.resolve())})
-    return _carry_out(config, files, observers)
+    return _carry_out(config, files, observers, more=bool(budget))
 
 
-def _carry_out(config: Config, directory: RunDirectory, observers: Sequence[Observer]) -> Result:
+def _full_keys(table: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested values by their full keys.
+
+    Examples
+    --------
+    >>> _full_keys("budget", {"calls": 10, "per_site": {"calls": 5}})
+    {'budget.calls': 10, 'budget.per_site.calls': 5}
+    """
+    keys: dict[str, Any] = {}
+    for name, value in values.items():
+        full = f"{table}.{name}"
+        keys |= _full_keys(full, value) if isinstance(value, Mapping) else {full: value}
+    return keys
+
+
+def _carry_out(
+    config: Config, directory: RunDirectory, observers: Sequence[Observer], more: bool = False
+) -> Result:
     if config.federation.engine == "flower":
         raise ConfigError(
             'federation.engine = "flower" spans machines: use the commands asyndbt run and asyndbt '
@@ -83,15 +125,20 @@ def _carry_out(config: Config, directory: RunDirectory, observers: Sequence[Obse
         for site in assembly.sites.values():
             open_files.callback(site.close)
         open_files.enter_context(directory.claimed())
-        _work(config, directory, assembly, observers)
+        _work(config, directory, assembly, observers, more)
     return Result(directory.path)
 
 
 def _work(
-    config: Config, directory: RunDirectory, assembly: Assembly, observers: Sequence[Observer]
+    config: Config,
+    directory: RunDirectory,
+    assembly: Assembly,
+    observers: Sequence[Observer],
+    more: bool,
 ) -> None:
-    if not directory.config_file.exists():
+    if more or not directory.config_file.exists():
         write_atomically(directory.config_file, config.to_toml().encode())
+        directory.write_json("model.json", assembly.connection.record())
     wire, elapsed, events = Wire(), 0.0, 0
     coordinator = Coordinator(assembly.plan)
     saved = directory.read_checkpoint()
@@ -99,8 +146,13 @@ def _work(
         check_settings(config, unpack(saved)[0]["more"])
         for site in assembly.sites.values():
             site.load()
-        coordinator, more = restore(assembly.plan, saved)
-        elapsed, events, wire.traffic = more["elapsed"], more["events"], more["traffic"]
+        coordinator, beside = restore(assembly.plan, saved)
+        elapsed, events, wire.traffic = beside["elapsed"], beside["events"], beside["traffic"]
+        if more and coordinator.stop_reason == "budget":
+            directory.result_file.unlink(missing_ok=True)
+            coordinator.reopen()
+            for site in assembly.sites.values():
+                site.worker.reopen()
     directory.cut_events(events)
     recorder = Recorder(directory, coordinator, wire, config, assembly, observers)
     if saved is None:
@@ -109,7 +161,7 @@ def _work(
     try:
         # The matrices here are small: threads would wait for each other more than they compute.
         with threadpool_limits(limits=1, user_api="blas"):
-            complete(engine.run(coordinator, assembly.sites, recorder.changed))
+            complete(_to_the_end(engine, coordinator, assembly, recorder))
     finally:
         directory.write_json("traffic.json", wire.traffic)
     result = result_of(config, assembly, coordinator)
@@ -117,6 +169,15 @@ def _work(
         write_site_part(site, tuple(result["fragment"]))
     directory.write_json("result.json", result)
     recorder.tell("result", engine.now(), **result)
+
+
+async def _to_the_end(
+    engine: Engine, coordinator: Coordinator, assembly: Assembly, recorder: Recorder
+) -> None:
+    try:
+        await engine.run(coordinator, assembly.sites, recorder.changed)
+    finally:
+        await assembly.connection.model.close()
 
 
 def check_settings(config: Config, saved: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from asyndbt.federation import Worker, decode, encode
 from asyndbt.federation.messages import Assignment, Evaluate, EvaluateDone, Report
 from asyndbt.run.assembly import RunSite, assemble
 from asyndbt.run.directory import RunDirectory, write_atomically
+from asyndbt.run.models import Connection
 from asyndbt.run.outcome import site_result, write_site_part
 from asyndbt.run.shared import shared_plan
 
@@ -27,10 +28,13 @@ class LoneSite:
     site : RunSite
     directory : RunDirectory
         The site's own record of this run, in the form of a run of one site.
+    connection : Connection
+        The site's language model.
     """
 
     site: RunSite
     directory: RunDirectory
+    connection: Connection
 
     async def answer(self, message: bytes) -> bytes:
         """Do a piece of work, or introduce the site where there is none.
@@ -52,16 +56,17 @@ class LoneSite:
         self._keep_result(work, report)
         return encode(report)
 
-    def close(self) -> None:
-        """Close the file of paid answers."""
+    async def close(self) -> None:
+        """Close the file of paid answers, and the connections of the model."""
         self.site.close()
+        await self.connection.model.close()
 
     def _keep_result(self, work: Assignment, report: Report) -> None:
         """Write down what the run is for: the tuned prompt, which never leaves the site."""
         if isinstance(work, Evaluate) and isinstance(report, EvaluateDone):
             fragment = self.site.prompts.fragment(work.fragment)
             write_site_part(self.site, fragment)
-            self.directory.write_json("result.json", site_result(fragment, report))
+            self.directory.write_json("result.json", site_result(fragment, report, self.connection))
 
 
 def check_site(private: Config) -> tuple[str, ...]:
@@ -107,4 +112,5 @@ def open_site(shared: Config, private: Config, folder: Path) -> LoneSite:
     if not directory.config_file.exists():
         config = private.override({"run.dir": str(folder)})
         write_atomically(directory.config_file, config.to_toml().encode())
-    return LoneSite(site, directory)
+        directory.write_json("model.json", assembly.connection.record())
+    return LoneSite(site, directory, assembly.connection)

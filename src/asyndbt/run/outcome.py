@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
 from asyndbt.config import Config
-from asyndbt.federation import Coordinator
+from asyndbt.federation import Coordinator, Spent
 from asyndbt.federation.messages import EvaluateDone
 from asyndbt.optim import FloatArray, row_entropies
 from asyndbt.prompt import TunedPrompt
 from asyndbt.run.assembly import Assembly, RunSite
 from asyndbt.run.directory import to_json, write_atomically
+from asyndbt.run.models import Connection
 from asyndbt.run.statistics import accuracy, pool
 
 __all__ = ["result_of", "site_result", "write_site_part"]
@@ -57,12 +59,11 @@ def result_of(config: Config, assembly: Assembly, coordinator: Coordinator) -> d
         }
     spent = {member.name: member.spent for member in coordinator.roster}
     spent |= {name: site.worker.objective.spent() for name, site in assembly.sites.items()}
-    total = {
-        field: sum(getattr(s, field) for s in spent.values())
-        for field in ("calls", "requests", "failed", "unparsed", "tokens_in", "tokens_out", "money")
-    }
-    requests = total.pop("requests")
-    ledger = {**total, "cached": max(0, requests - total["calls"] - total["failed"])}
+    ledger = {field: sum(getattr(s, field) for s in spent.values()) for field in Spent.__slots__}
+    requests = ledger.pop("requests")
+    probe = asdict(assembly.connection.found.usage)
+    ledger |= {field: ledger[field] + cost for field, cost in probe.items()}
+    ledger["sent"] += probe["calls"]
     fragment = coordinator.fragment if assembly.plan.positions else ()
     return {
         "schema_version": SCHEMA_VERSION,
@@ -72,6 +73,7 @@ def result_of(config: Config, assembly: Assembly, coordinator: Coordinator) -> d
         "metrics": {"test": overall},
         "sites": sites,
         "ledger": ledger,
+        "model": assembly.connection.record(),
         "seed": config.run.seed,
         "versions": {
             "asyndbt": version("asyndbt"),
@@ -87,13 +89,16 @@ def result_of(config: Config, assembly: Assembly, coordinator: Coordinator) -> d
     }
 
 
-def site_result(fragment: Sequence[str], report: EvaluateDone) -> dict[str, Any]:
+def site_result(
+    fragment: Sequence[str], report: EvaluateDone, connection: Connection
+) -> dict[str, Any]:
     """Return what a site that is by itself knows of a run's outcome."""
     test = {kind: accuracy(getattr(report, kind)) for kind in _KINDS}
     return {
         "schema_version": SCHEMA_VERSION,
         "fragment": list(fragment),
         "metrics": {"test": test},
+        "model": connection.record(),
         "sites": {report.site: {"metrics": {"test": test}}},
     }
 
@@ -113,6 +118,7 @@ def _unanswered(ledger: Mapping[str, float], requests: int) -> Iterator[str]:
     """Say how many requests brought nothing to learn from."""
     for count, of, what in (
         (ledger["failed"], ledger["failed"] + ledger["calls"], "requests failed"),
+        (ledger["refused"], ledger["calls"], "prompts were refused by the provider"),
         (ledger["unparsed"], requests, "answers name no label"),
     ):
         if count > _DOUBTFUL * of:

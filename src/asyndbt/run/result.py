@@ -21,11 +21,11 @@ from asyndbt.lm import (
     check_requests,
     is_unparsed,
     label_distribution,
-    make_model,
 )
 from asyndbt.prompt import TunedPrompt
 from asyndbt.run.directory import RunDirectory
 from asyndbt.run.loops import complete
+from asyndbt.run.models import Connection
 from asyndbt.task import check_text
 
 __all__ = ["Result"]
@@ -135,15 +135,25 @@ class Result:
         prompt, config = self.prompt(site), self.config
         words, lm = prompt.task.label_words, config.lm
         batch = [_query(prompt, config, number, row) for number, row in enumerate(rows, start=1)]
-        model = make_model(lm.provider, feedback=lm.feedback)
-        check_requests(model, words, batch)
+        connection = Connection.of(lm)
+        connection.adopt(self.data["model"])
+        check_requests(connection.model, words, batch)
         with AnswerCache(self._part(site) / "predictions.sqlite") as cache:
-            gateway = Gateway(model, cache, Budget(Limits()))
-            answers = complete(gateway.ask(batch, words))
+            gateway = Gateway(connection.model, cache, Budget(Limits()), connection.pace)
+            answers = complete(_asked(gateway, batch, words))
         return [
             {**row, **_outcome(prompt, config, answer)}
             for row, answer in zip(rows, answers, strict=True)
         ]
+
+
+async def _asked(
+    gateway: Gateway, batch: Sequence[Prompt], words: Sequence[str]
+) -> list[Answer | None]:
+    try:
+        return await gateway.ask(batch, words)
+    finally:
+        await gateway.model.close()
 
 
 def _query(prompt: TunedPrompt, config: Config, number: int, row: Mapping[str, Any]) -> Prompt:

@@ -55,6 +55,11 @@ class SiteData:
     validation: tuple[Example, ...]
     test: tuple[Example, ...]
 
+    @property
+    def queries(self) -> tuple[Example, ...]:
+        """All examples that a model is asked about: train, validation and test."""
+        return (*self.train, *self.validation, *self.test)
+
     def __post_init__(self) -> None:
         contents = {
             part: {example.content for example in getattr(self, part)}

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from asyndbt.errors import ConfigError, DataError, ModelError
 from asyndbt.lm.feedback import Feedback
-from asyndbt.lm.protocol import Answer, Prompt, Usage
+from asyndbt.lm.protocol import Answer, Probe, Prompt, Usage
 from asyndbt.pocket import PocketModel
 
 __all__ = ["PocketLanguageModel"]
@@ -52,9 +53,21 @@ class PocketLanguageModel:
         """Identity: digest of the weights, and the feedback."""
         return f"pocket/{_digest()}/{self._feedback}"
 
+    @property
+    def batch(self) -> int:
+        """64: more are hardly faster, and a killed process loses no more than these."""
+        return 64
+
+    @property
+    def metered(self) -> bool:
+        """False: it computes here."""
+        return False
+
     def estimate(self, prompt: Prompt) -> Usage:
         """Exactly what one request for `prompt` costs: its tokens and one answered, no money."""
         return Usage(1, self._model.count_tokens(prompt.text), 1)
+
+    expect = estimate
 
     def unknown_share(self, texts: Iterable[str]) -> float:
         """Share of the words in some texts that the model does not know, punctuation aside."""
@@ -80,6 +93,16 @@ class PocketLanguageModel:
                 f"{self._model.context}; use fewer demonstrations, a shorter fragment or shorter "
                 "texts"
             )
+
+    async def probe(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Probe:
+        """Nothing to find out."""
+        return Probe()
+
+    def adopt(self, facts: Mapping[str, Any]) -> None:
+        """Nothing to go by."""
+
+    async def close(self) -> None:
+        """Nothing to close."""
 
     async def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[Answer | None]:
         """Answer every prompt; none fails alone.

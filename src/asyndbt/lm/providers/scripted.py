@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 from asyndbt.errors import ModelError
-from asyndbt.lm.protocol import Answer, Prompt, Usage
+from asyndbt.lm.protocol import Answer, Probe, Prompt, Usage
 
 __all__ = ["Script", "ScriptedLanguageModel"]
 
@@ -26,8 +27,8 @@ class ScriptedLanguageModel:
     ----------
     script : callable or mapping
         ``script(prompt, labels)`` returns label log-probabilities, a text, or None for a request
-        that fails, and may raise `ModelError`.  Of a mapping, the first key that the prompt's text
-        contains gives the reply.
+        that fails, and may raise `ModelError` and what is derived from it.  Of a mapping, the
+        first key that the prompt's text contains gives the reply.
     delay : float
         Seconds that every call of `score` takes; 0 never suspends.
     failing : collection of int
@@ -36,6 +37,8 @@ class ScriptedLanguageModel:
         Money per request.
     name : str
         Identity for the cache.
+    metered : bool
+        Whether it is asked as an endpoint is: one prompt at a time, paced, tried again.
 
     Attributes
     ----------
@@ -61,12 +64,14 @@ class ScriptedLanguageModel:
         failing: Collection[int] = (),
         price: float = 0.0,
         name: str = "scripted",
+        metered: bool = False,
     ) -> None:
         self._script = script
         self._delay = delay
         self._failing = failing
         self._price = price
         self._name = name
+        self._metered = metered
         self.asked: list[Prompt] = []
         self.charged = Usage()
 
@@ -75,12 +80,34 @@ class ScriptedLanguageModel:
         """Identity for the cache."""
         return self._name
 
+    @property
+    def batch(self) -> int:
+        """One prompt if `metered`, else 64."""
+        return 1 if self._metered else 64
+
+    @property
+    def metered(self) -> bool:
+        """As it was made."""
+        return self._metered
+
     def estimate(self, prompt: Prompt) -> Usage:
         """Exactly what one request for `prompt` costs."""
         return Usage(1, len(prompt.text.split()), 1, self._price)
 
+    expect = estimate
+
     def check(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> None:
         """Accept everything."""
+
+    async def probe(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Probe:
+        """Ask nothing."""
+        return Probe()
+
+    def adopt(self, facts: Mapping[str, Any]) -> None:
+        """Nothing to go by."""
+
+    async def close(self) -> None:
+        """Nothing to close."""
 
     async def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[Answer | None]:
         """Answer every prompt by the script.

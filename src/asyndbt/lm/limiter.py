@@ -1,0 +1,147 @@
+"""How many requests an endpoint gets at once, and how many a minute."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+__all__ = ["Limiter"]
+
+_FIRST: Final = 4
+"""Requests under way before anything is known of the endpoint."""
+_MINUTE: Final = 60.0
+
+
+class Limiter:
+    """Adaptive concurrency and caps per minute of one provider key; all who use the key share it.
+
+    How many requests may be under way rises by one with every answer until the endpoint turns the
+    first request away, and from then on by one with every round of answers; it halves when a
+    request is turned away, once for all requests that were sent before the last halving (additive
+    increase, multiplicative decrease, as TCP does: Chiu and Jain, 1989).  For one event loop at a
+    time.
+
+    Parameters
+    ----------
+    most : int
+        Most requests under way.
+    requests_per_minute, tokens_per_minute : int or None
+        Caps on any 60 seconds; None is no cap.
+    clock : callable
+        Seconds, never going back.
+    sleep : callable
+        Waits so many seconds.
+
+    Examples
+    --------
+    >>> limiter = Limiter(most=8)
+    >>> async def one() -> int:
+    ...     async with limiter.slot() as sent:
+    ...         limiter.answered()
+    ...         return limiter.allowed
+    >>> asyncio.run(one())
+    5
+    """
+
+    def __init__(
+        self,
+        most: int = 32,
+        requests_per_minute: int | None = None,
+        tokens_per_minute: int | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.most = most
+        self._requests, self._tokens = requests_per_minute, tokens_per_minute
+        self._clock, self._sleep = clock, sleep
+        self._limit = float(min(_FIRST, most))
+        self._under_way = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._sent: deque[tuple[float, int]] = deque()
+        self._sent_tokens = 0
+        self._halved_at: float | None = None
+        self._closed_until = float("-inf")
+
+    @property
+    def allowed(self) -> int:
+        """Requests that may be under way now."""
+        return int(self._limit)
+
+    @asynccontextmanager
+    async def slot(self, tokens: int = 0) -> AsyncIterator[float]:
+        """Wait for the turn of a request of about so many tokens; gives the time of sending."""
+        await self._take_place()
+        try:
+            while (wait := self._seconds_to_wait(tokens)) > 0:
+                await self._sleep(wait)
+            now = self._clock()
+            self._sent.append((now, tokens))
+            self._sent_tokens += tokens
+            yield now
+        finally:
+            self._under_way -= 1
+            self._call_next()
+
+    def answered(self) -> None:
+        """Take note of an answer: the endpoint bears it."""
+        growth = 1.0 if self._halved_at is None else 1.0 / self._limit
+        self._limit = min(float(self.most), self._limit + growth)
+        self._call_next()
+
+    def turned_away(self, sent_at: float, retry_after: float | None = None) -> None:
+        """Take note that a request, sent at that time, was one too many.
+
+        Parameters
+        ----------
+        sent_at : float
+            As `slot` gave it.
+        retry_after : float or None
+            Seconds for which the endpoint wants no request at all.
+        """
+        now = self._clock()
+        if self._halved_at is None or sent_at > self._halved_at:
+            self._limit = max(1.0, self._limit / 2)
+            self._halved_at = now
+        if retry_after is not None:
+            self._closed_until = max(self._closed_until, now + retry_after)
+
+    async def _take_place(self) -> None:
+        if self._under_way < self.allowed and not self._waiting:
+            self._under_way += 1
+            return
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
+        try:
+            await place
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled():
+                # The place was given in the same moment: hand it on.
+                self._under_way -= 1
+                self._call_next()
+            raise
+
+    def _call_next(self) -> None:
+        while self._waiting and self._under_way < self.allowed:
+            place = self._waiting.popleft()
+            if not place.done():
+                self._under_way += 1
+                place.set_result(None)
+
+    def _seconds_to_wait(self, tokens: int) -> float:
+        """Seconds until the endpoint is open and the last minute has room; 0 for none."""
+        now = self._clock()
+        while self._sent and self._sent[0][0] <= now - _MINUTE:
+            self._sent_tokens -= self._sent.popleft()[1]
+        full = (self._requests is not None and len(self._sent) >= self._requests) or (
+            # A request larger than the cap goes alone.
+            self._tokens is not None
+            and bool(self._sent)
+            and self._sent_tokens + tokens > self._tokens
+        )
+        room = self._sent[0][0] + _MINUTE - now if full else 0.0
+        return max(room, self._closed_until - now, 0.0)

@@ -1,0 +1,258 @@
+"""Finding out by a few requests what an endpoint takes."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from asyndbt.errors import ConfigError, ModelError, RateLimitError, TransientError
+from asyndbt.lm.protocol import Prompt
+from asyndbt.lm.providers.openai.faults import Rejected
+from asyndbt.lm.providers.openai.labels import shared_bytes
+from asyndbt.lm.providers.openai.reply import Reply, Token
+from asyndbt.lm.providers.openai.request import (
+    FIELDS_OF_LENGTH,
+    Abilities,
+    Settings,
+    body_of,
+    messages_of,
+)
+from asyndbt.lm.providers.openai.scoring import tokens_to_tell
+from asyndbt.lm.providers.openai.tokens import Size
+
+__all__ = ["Exchange", "Probing"]
+
+_REAL_PROMPTS: Final = 2
+_MOST_REPEATED: Final = 8
+_WAITS: Final = (1.0, 2.0, 4.0, 4.0, 4.0)
+_LONGEST_WAIT: Final = 60.0
+_MOST_LABEL_TOKENS: Final = 16
+_FEWER: Final = {20: 10, 10: 5, 5: 0}
+
+_NO_LOGPROBS: Final = (
+    'the endpoint gives no log-probabilities: set lm.feedback = "text" (or "votes")'
+)
+_NO_VOTES: Final = 'the endpoint gives one answer per request: set lm.feedback = "text"'
+_CUT: Final = "the answer was cut off before it began, the model thinks first: raise lm.max_tokens"
+_THINKS: Final = (
+    "the model thinks before it answers, so that the first tokens say nothing of the labels: turn "
+    'thinking off by lm.extra_body, or set lm.feedback = "text" and raise lm.max_tokens'
+)
+
+Send = Callable[[Mapping[str, Any]], Awaitable[Reply]]
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A request that was answered: its size, its reply, and the seconds that it took."""
+
+    size: Size
+    reply: Reply
+    seconds: float
+
+
+@dataclass
+class Probing:
+    """A search for what an endpoint takes.
+
+    Parameters
+    ----------
+    send : callable
+        Sends a body, as `Connection.post` does.
+    settings : Settings
+    abilities : Abilities
+        What to try first; after `run`, what was found.
+    exchanges : list of Exchange
+        Requests that were answered.
+    """
+
+    send: Send
+    settings: Settings
+    abilities: Abilities
+    exchanges: list[Exchange] = field(default_factory=list)
+
+    async def run(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> None:
+        """Send a few requests, one after the other.
+
+        Raises
+        ------
+        ConfigError
+            If the endpoint cannot do what the settings ask of it.
+        ModelError
+            If no request can succeed.
+        """
+        refused: list[Rejected] = []
+        for prompt in prompts[:_REAL_PROMPTS]:
+            try:
+                reply = await self._settle(prompt, labels)
+            except Rejected as rejected:
+                refused.append(rejected)
+            else:
+                self._require(reply)
+        if not self.exchanges:
+            raise refused[0].as_error()
+        await self._choose_length(labels)
+
+    async def _settle(self, prompt: Prompt, labels: Sequence[str]) -> Reply:
+        """Ask for one prompt, giving up one ability after the other until that is answered.
+
+        Raises
+        ------
+        Rejected
+            If this prompt is refused, and not the form of the request.
+        """
+        tried, guesses = {self.abilities}, _guesses(self.abilities)
+        first: Rejected | None = None
+        while True:
+            try:
+                return await self._within_length(prompt, labels)
+            except Rejected as rejected:
+                if rejected.refusal or self.exchanges:
+                    raise
+                last = rejected
+            first = first or last
+            told = self._told(last)
+            if told is not None and told not in tried:
+                self.abilities, guesses = told, _guesses(told)
+            else:
+                guesses = [guess for guess in guesses if guess not in tried]
+                if not guesses:
+                    raise first.as_error()
+                self.abilities = guesses[0]
+            tried.add(self.abilities)
+
+    def _told(self, rejected: Rejected) -> Abilities | None:
+        """What to ask instead, by the words of a rejection."""
+        now, words = self.abilities, f"{rejected.parameter} {rejected.words}".lower()
+        if "higher max_tokens" in words or "output limit was reached" in words:
+            raise ConfigError(_CUT)
+        if now.max_tokens_field in re.findall(r"\w+", words):
+            return _other_length(now)
+        if self.settings.feedback == "votes" and re.search(r"(?<![\w\\])n(?!\w)", words):
+            raise ConfigError(f"{_NO_VOTES} ({rejected.words})")
+        if now.logprobs and "logprob" in words:
+            return self._fewer_logprobs()
+        if now.temperature and "temperature" in words:
+            return replace(now, temperature=False)
+        if now.seed and "seed" in words:
+            return replace(now, seed=False)
+        if now.system_role and re.search(r"\bsystem\b|\broles?\b", words):
+            return replace(now, system_role=False)
+        return None
+
+    def _fewer_logprobs(self) -> Abilities:
+        fewer = _FEWER[self.abilities.logprobs]
+        if not fewer:
+            raise ConfigError(_NO_LOGPROBS)
+        return replace(self.abilities, logprobs=fewer)
+
+    async def _within_length(self, prompt: Prompt, labels: Sequence[str]) -> Reply:
+        """Ask, and ask again under the other name if the most tokens were overrun."""
+        reply = await self._ask(messages_of(self.settings, self.abilities, prompt, labels))
+        if not self._overrun(reply):
+            return reply
+        before, self.abilities = self.abilities, _other_length(self.abilities)
+        try:
+            again = await self._ask(messages_of(self.settings, self.abilities, prompt, labels))
+        except Rejected:
+            self.abilities = before
+            return reply
+        if self._overrun(again):
+            self.abilities = before
+        return again
+
+    def _overrun(self, reply: Reply) -> bool:
+        most = self.settings.max_tokens or self.abilities.answer_tokens
+        # Some count the end of an answer as a token.
+        return (reply.tokens_out or 0) > (most + 1) * self.settings.answers
+
+    async def _ask(self, messages: Iterable[Mapping[str, str]]) -> Reply:
+        """Send a request, patiently."""
+        turns = list(messages)
+        body = body_of(self.settings, self.abilities, turns)
+        waits = iter(_WAITS)
+        while True:
+            start = time.monotonic()
+            try:
+                reply = await self.send(body)
+            except (RateLimitError, TransientError) as error:
+                wait = next(waits, None)
+                if wait is None:
+                    message = f"{error}, {len(_WAITS) + 1} times in a row"
+                    raise ModelError(
+                        message, provider=error.provider, status=error.status
+                    ) from None
+                given = error.retry_after
+                await asyncio.sleep(wait if given is None else min(given, _LONGEST_WAIT))
+            else:
+                self.exchanges.append(Exchange(Size.of(turns), reply, time.monotonic() - start))
+                return reply
+
+    def _require(self, reply: Reply) -> None:
+        """Check that a reply has what the feedback needs."""
+        answers = [choice for choice in reply.choices if not choice.filtered]
+        if not answers:
+            return
+        if all(choice.thinking for choice in answers):
+            raise ConfigError(_THINKS if self.settings.feedback == "logprobs" else _CUT)
+        if self.settings.feedback == "logprobs":
+            tokens = [token for choice in answers for token in choice.tokens or ()]
+            told = any(token.alternatives for token in tokens) and self.abilities.logprobs
+            if answers[0].text.strip() and not told:
+                raise ConfigError(_NO_LOGPROBS)
+        if len(reply.choices) < self.settings.answers:
+            raise ConfigError(_NO_VOTES)
+
+    async def _choose_length(self, labels: Sequence[str]) -> None:
+        """Set how many tokens tell the labels apart."""
+        if self.settings.max_tokens is not None:
+            self.abilities = replace(self.abilities, answer_tokens=self.settings.max_tokens)
+        elif self.settings.feedback == "logprobs":
+            before = [tokens_to_tell(tokens, labels)[0] for tokens in self._answers()]
+            label = await self._label_tokens(labels)
+            # One mark before the label is always allowed for.
+            self.abilities = replace(self.abilities, answer_tokens=max(1, *before) + label)
+
+    def _answers(self) -> Iterator[Sequence[Token]]:
+        for exchange in self.exchanges:
+            yield exchange.reply.choices[0].tokens or ()
+
+    async def _label_tokens(self, labels: Sequence[str]) -> int:
+        """Tokens from the beginning of a label until no other one is meant."""
+        shared = dict(zip(labels, shared_bytes(labels), strict=True))
+        alike = [label for label, common in shared.items() if common]
+        needed = [1]
+        self.abilities = replace(self.abilities, answer_tokens=_MOST_LABEL_TOKENS)
+        for label in alike:
+            told = await self._repeated(label, labels) if len(alike) <= _MOST_REPEATED else None
+            needed.append(told or min(shared[label] + 1, _MOST_LABEL_TOKENS))
+        return max(needed)
+
+    async def _repeated(self, label: str, labels: Sequence[str]) -> int | None:
+        """Let the model say a label; None if it says something else."""
+        text = f"Repeat this and nothing else: {label}"
+        try:
+            reply = await self._ask([{"role": "user", "content": text}])
+        except Rejected:
+            return None
+        return tokens_to_tell(reply.choices[0].tokens or (), labels)[1]
+
+
+def _other_length(now: Abilities) -> Abilities:
+    other = FIELDS_OF_LENGTH[now.max_tokens_field == FIELDS_OF_LENGTH[0]]
+    return replace(now, max_tokens_field=other)
+
+
+def _guesses(now: Abilities) -> list[Abilities]:
+    """What else to ask where a rejection does not tell: one change each, the likeliest first."""
+    return [
+        replace(now, seed=False),
+        replace(now, temperature=False),
+        _other_length(now),
+        replace(now, system_role=False),
+        *(replace(now, logprobs=fewer) for fewer in _FEWER.values() if fewer < now.logprobs),
+    ]

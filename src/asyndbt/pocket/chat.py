@@ -1,0 +1,230 @@
+"""Chat completions of the pocket model: the JSON of a request in, that of a completion out."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from random import Random
+from typing import Annotated, Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+__all__ = ["MODEL_NAME", "ChatError", "ChatRequest", "completion", "parse_request"]
+
+MODEL_NAME: Final = "pocket"
+_INVALID: Final = "invalid_request_error"
+_Row = NDArray[np.float64]
+
+
+class ChatError(Exception):
+    """A request that is answered with an error; its parts are those of OpenAI's error object.
+
+    Parameters
+    ----------
+    status : int
+        HTTP status.
+    message : str
+        What is wrong, and the mend.
+    param : str or None
+        Field of the request that is wrong.
+    code : str or None
+        Name of the fault for programs.
+    headers : mapping of str to str, optional
+        Headers that go with the status.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.param = param
+        self.code = code
+        self.headers = dict(headers or {})
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The error as JSON."""
+        parts = {"message": str(self), "type": _INVALID, "param": self.param, "code": self.code}
+        return {"error": parts}
+
+
+class _Part(BaseModel):
+    type: Literal["text"]
+    text: str
+
+
+class _Message(BaseModel):
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | list[_Part]
+
+    @property
+    def text(self) -> str:
+        if isinstance(self.content, str):
+            return self.content
+        return "".join(part.text for part in self.content)
+
+
+class ChatRequest(BaseModel):
+    """What is read of the body of a request; every other field is ignored.
+
+    `max_tokens` and `max_completion_tokens` change nothing: an answer is one word.
+    """
+
+    model_config = ConfigDict(strict=True)
+
+    model: str
+    messages: Annotated[list[_Message], Field(min_length=1)]
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    n: Annotated[int, Field(ge=1, le=128)] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    seed: int | None = None
+    stream: bool | None = None
+
+    @property
+    def text(self) -> str:
+        """The messages as the text that the model reads, one demonstration a line.
+
+        Raises
+        ------
+        ChatError
+            If they are not demonstrations (a user's turn and the assistant's) and a query.
+        """
+        turns = [turn for turn in self.messages if turn.role in ("user", "assistant")]
+        users, assistants = turns[::2], turns[1::2]
+        alternate = all(turn.role == "user" for turn in users) and all(
+            turn.role == "assistant" for turn in assistants
+        )
+        if not alternate or len(users) != len(assistants) + 1:
+            raise ChatError(
+                HTTPStatus.BAD_REQUEST,
+                "messages: give turns of user and assistant in alternation, the user's the first "
+                "and the last",
+                param="messages",
+            )
+        query = users[-1].text
+        if not query.rpartition("\n")[2].strip():
+            raise ChatError(
+                HTTPStatus.BAD_REQUEST,
+                "messages: the last line of the last message is empty: put the query there",
+                param="messages",
+            )
+        shots = zip(users[:-1], assistants, strict=True)
+        return "".join(f"{user.text} {assistant.text}\n" for user, assistant in shots) + query
+
+
+def parse_request(body: bytes) -> ChatRequest:
+    """Read the body of a request.
+
+    Raises
+    ------
+    ChatError
+        If it is not JSON, a field is missing or out of range, or asks for what is not there.
+    """
+    try:
+        request = ChatRequest.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ChatError(
+            HTTPStatus.BAD_REQUEST,
+            f"{where or 'body'}: {first['msg']}",
+            param=str(first["loc"][0]) if first["loc"] else None,
+        ) from None
+    if request.model != MODEL_NAME:
+        raise ChatError(
+            HTTPStatus.NOT_FOUND,
+            f"the model {request.model!r} does not exist; use {MODEL_NAME!r}",
+            param="model",
+            code="model_not_found",
+        )
+    if request.stream:
+        raise ChatError(
+            HTTPStatus.BAD_REQUEST, "stream: is not supported; leave it out", param="stream"
+        )
+    if request.top_logprobs is not None and not request.logprobs:
+        raise ChatError(
+            HTTPStatus.BAD_REQUEST,
+            "top_logprobs: needs logprobs = true",
+            param="top_logprobs",
+        )
+    return request
+
+
+def completion(
+    request: ChatRequest, words: Sequence[str], scores: _Row, prompt_tokens: int
+) -> dict[str, Any]:
+    """Answer a request.
+
+    Parameters
+    ----------
+    request : ChatRequest
+    words : sequence of str
+        What may be answered.
+    scores : array [words]
+        Natural logarithms of the probabilities of `words`.
+    prompt_tokens : int
+        What the usage says.
+    """
+    temperature = 1.0 if request.temperature is None else request.temperature
+    number = request.n or 1
+    choices = []
+    for index in range(number):
+        column = _pick(scores, temperature, request.seed, index)
+        choices.append(
+            {
+                "index": index,
+                "message": {"role": "assistant", "content": words[column], "refusal": None},
+                "logprobs": _logprobs(request, words, scores, column),
+                "finish_reason": "stop",
+            }
+        )
+    return {
+        "id": f"chatcmpl-{uuid.uuid4().hex}",
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": MODEL_NAME,
+        "choices": choices,
+        "usage": {
+            "prompt_tokens": prompt_tokens,
+            "completion_tokens": number,
+            "total_tokens": prompt_tokens + number,
+        },
+    }
+
+
+def _pick(scores: _Row, temperature: float, seed: int | None, index: int) -> int:
+    """Draw one column; the same one for the same seed and index of the choice."""
+    if temperature == 0:
+        return int(scores.argmax())
+    with np.errstate(over="ignore"):
+        weights = np.exp((scores - scores.max()) / temperature).cumsum()
+    generator = Random() if seed is None else Random(f"{seed} {index}")
+    return int(np.searchsorted(weights, generator.random() * weights[-1], side="right"))
+
+
+def _logprobs(
+    request: ChatRequest, words: Sequence[str], scores: _Row, column: int
+) -> dict[str, Any] | None:
+    if not request.logprobs:
+        return None
+    best = np.argsort(-scores, kind="stable")[: request.top_logprobs or 0]
+    top = [_entry(words[other], scores[other]) for other in best]
+    return {"content": [{**_entry(words[column], scores[column]), "top_logprobs": top}]}
+
+
+def _entry(word: str, score: float) -> dict[str, Any]:
+    return {"token": word, "logprob": float(score), "bytes": list(word.encode())}

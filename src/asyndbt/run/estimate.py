@@ -1,0 +1,235 @@
+"""What a run will cost, found by playing it through with answers that nobody was asked for.
+
+The play uses the code of the run itself: the same plan, coordinator, workers, budget and ledger on
+a virtual clock. Only the model is a stand-in that answers for nothing and costs what the real one
+would, and losses come out of a table of chance in which some words and demonstrations are better,
+so that the policies settle, and prompts repeat themselves, about as they will.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import numpy as np
+
+from asyndbt.config import Config
+from asyndbt.federation import (
+    Coordinator,
+    Delays,
+    Engine,
+    LocalEngine,
+    PromptObjective,
+    VirtualEngine,
+    Worker,
+)
+from asyndbt.lm import Answer, LanguageModel, Probe, Prompt, Usage
+from asyndbt.optim import FloatArray, IntArray
+from asyndbt.run.assembly import Assembly, put_together
+from asyndbt.run.directory import RunDirectory
+from asyndbt.run.loops import complete
+from asyndbt.run.models import Connection
+from asyndbt.run.prompts import Gathered, gather
+
+__all__ = ["USEFUL_STEPS", "Estimate", "estimate_run"]
+
+USEFUL_STEPS: Final = 30
+"""Steps of a site below which hardly anything is tuned."""
+_TIMED: Final = 16
+_ASSUMED_SECONDS: Final = 1.0
+_EFFECT: Final = 0.02
+_CHANCE: Final = 0.1
+"""Standard deviations, in the logarithm of a loss, of a word's effect and of what depends on the
+query: such that the policies of the demo tasks settle as fast as with the real losses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a run will cost.
+
+    Parameters
+    ----------
+    usage : Usage
+        Requests, tokens and money of all sites.
+    evaluation : int
+        How many of the requests are the final evaluation, at most.
+    seconds : float
+        Time that the requests take.
+    seconds_per_request : float
+        What was reckoned with: measured for a local model, assumed for an endpoint.
+    steps : int
+        Steps of the site that takes fewest.
+    stop_reason : str
+        What will probably end the tuning.
+    priced : bool
+        Whether the money of `usage` says anything.
+    free : bool
+        Whether the model computes on this machine.
+    """
+
+    usage: Usage
+    evaluation: int
+    seconds: float
+    seconds_per_request: float
+    steps: int
+    stop_reason: str
+    priced: bool
+    free: bool
+
+
+def estimate_run(config: Config, seconds_per_request: float | None = None) -> Estimate:
+    """Find out what a run will cost, without a request.
+
+    Parameters
+    ----------
+    config : Config
+    seconds_per_request : float, optional
+        Of an endpoint; a second if it is left out. A local model is timed on a few prompts.
+
+    Raises
+    ------
+    AsyndbtError
+        Whatever would keep the run from starting.
+    """
+    gathered = gather(config)
+    connection = Connection.of(config.lm)
+    model = connection.model
+    examples = gathered.check(model)
+    each = seconds_per_request
+    if each is None:
+        each = _ASSUMED_SECONDS if model.metered else _timed(model, gathered, examples)
+    together = connection.pace.limiter.most if model.metered else model.batch
+    stand_in = _StandIn(model, together)
+    with TemporaryDirectory(prefix="asyndbt-estimate-") as folder:
+        assembly = put_together(
+            config.override({"lm.cache": None}) if config.lm.cache else config,
+            gathered,
+            Connection(stand_in, connection.pace, Probe()),
+            RunDirectory(Path(folder)),
+            objective=_ChanceObjective,
+        )
+        try:
+            coordinator = complete(_play(assembly, config, model.metered))
+        finally:
+            for site in assembly.sites.values():
+                site.close()
+    return Estimate(
+        usage=stand_in.spent,
+        evaluation=_evaluation(config, gathered),
+        seconds=_seconds(config, model, stand_in, len(assembly.sites), each),
+        seconds_per_request=each,
+        steps=min(site.worker.steps for site in assembly.sites.values()),
+        stop_reason=coordinator.stop_reason,
+        priced=bool(model.expect(examples[0]).money),
+        free=not model.metered,
+    )
+
+
+class _StandIn:
+    """Answers for nothing, and costs what a real model would."""
+
+    def __init__(self, model: LanguageModel, batch: int) -> None:
+        self._model = model
+        self.batch = batch
+        self.name = f"stand-in for {model.name}"
+        self.metered = False
+        self.estimate, self.expect = model.estimate, model.expect
+        self.check, self.adopt, self.close = model.check, model.adopt, model.close
+        self.rounds = 0
+        self.spent = Usage()
+
+    async def probe(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Probe:
+        """Ask nothing."""
+        return Probe()
+
+    async def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[Answer | None]:
+        """Answer every prompt alike."""
+        self.rounds += 1
+        scores = tuple(float(-index) for index in range(len(labels)))
+        answers = [Answer(scores, labels[0], self.expect(prompt)) for prompt in prompts]
+        self.spent = sum((answer.usage for answer in answers), self.spent)
+        return list(answers)
+
+
+class _ChanceObjective(PromptObjective):
+    """Asks as the real one does; its losses come out of a table of chance."""
+
+    async def losses(
+        self, words: IntArray, demonstrations: IntArray, queries: IntArray
+    ) -> FloatArray:
+        """Return losses (I, B) that are a sum over the words, demonstrations and queries drawn."""
+        await super().losses(words, demonstrations, queries)
+        shape, rng = self.shape, np.random.default_rng(0)
+        of_words = rng.normal(0.0, _EFFECT, (shape.positions, shape.words))
+        of_demonstrations = rng.normal(0.0, _EFFECT, (shape.slots, shape.candidates))
+        drawn = of_words[np.arange(shape.positions), words].sum(axis=1)
+        shown = of_demonstrations[np.arange(shape.slots), demonstrations].sum(axis=1)
+        chance = rng.normal(0.0, _CHANCE, (shape.positions + shape.slots, self.counts[0]))
+        of_pairs = np.sin(np.hstack([words, demonstrations]) * np.pi**2) @ chance[:, queries]
+        losses: FloatArray = np.exp((drawn + shown)[:, None] + of_pairs)
+        return losses
+
+
+@dataclass(frozen=True, slots=True)
+class _Unsaved:
+    """A site whose state nobody needs."""
+
+    worker: Worker
+
+    def save(self) -> None:
+        """Keep nothing."""
+
+
+async def _play(assembly: Assembly, config: Config, metered: bool) -> Coordinator:
+    coordinator = Coordinator(assembly.plan)
+    sites = {name: _Unsaved(site.worker) for name, site in assembly.sites.items()}
+    await _engine(config, metered).run(coordinator, sites, lambda now: None)
+    return coordinator
+
+
+def _engine(config: Config, metered: bool) -> Engine:
+    """Waiting for an endpoint takes some time or other; a local model keeps its sites in turn."""
+    delays = config.federation.delays
+    if delays is None and not metered:
+        return LocalEngine()
+    given: dict[str, Any] = delays.model_dump(exclude_none=True) if delays else {}
+    return VirtualEngine(Delays(**given, seed=config.run.seed))
+
+
+def _timed(model: LanguageModel, gathered: Gathered, examples: Sequence[Prompt]) -> float:
+    """Seconds per prompt of a local model, which asks nobody."""
+    batch = [examples[index % len(examples)] for index in range(_TIMED)]
+    labels = gathered.task.label_words
+    complete(model.score(batch, labels))
+    start = time.perf_counter()
+    complete(model.score(batch, labels))
+    return (time.perf_counter() - start) / _TIMED
+
+
+def _evaluation(config: Config, gathered: Gathered) -> int:
+    shown = config.method.mode != "fragment"
+    kinds = 2 + (config.method.random_icl_draws if shown else 0)
+    return kinds * sum(len(site.data.test) for site in gathered.sites.values())
+
+
+def _seconds(
+    config: Config, model: LanguageModel, stand_in: _StandIn, sites: int, each: float
+) -> float:
+    """Time of the requests: in rounds of those that go together, and under the caps a minute."""
+    spent, lm = stand_in.spent, config.lm
+    if not model.metered:
+        return spent.calls * each
+    times = [
+        each * spent.calls / lm.max_concurrency,
+        # Sites go side by side, the rounds of a site one after another.
+        each * stand_in.rounds / sites,
+    ]
+    if lm.requests_per_minute:
+        times.append(60 * spent.calls / lm.requests_per_minute)
+    if lm.tokens_per_minute:
+        times.append(60 * spent.tokens / lm.tokens_per_minute)
+    return max(times)

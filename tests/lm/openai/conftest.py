@@ -1,0 +1,218 @@
+"""An endpoint on this machine that answers by script, and what stands behind it."""
+
+import asyncio
+import json
+import math
+import socket
+import ssl
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from asyndbt.lm import Prompt
+from asyndbt.lm.providers.openai import OpenAILanguageModel
+
+KEY = "sk-proj-Zq3vX8canary0017Lw5TbYh2"
+
+
+@dataclass
+class Reply:
+    """What an endpoint sends; `fault` is one of the ways to send no whole reply."""
+
+    body: Any
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    fault: str = ""
+
+
+class Endpoint:
+    """A server in a thread; `asked` are the bodies received, `headers` those of the last."""
+
+    def __init__(self, script: Callable[[dict[str, Any]], Any]) -> None:
+        self.script = script
+        self.asked: list[dict[str, Any]] = []
+        self.headers: dict[str, str] = {}
+        endpoint, self._stopping = self, threading.Event()
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def do_POST(self) -> None:
+                raw = self.rfile.read(int(self.headers["Content-Length"]))
+                endpoint.headers = {name.lower(): each for name, each in self.headers.items()}
+                endpoint.asked.append(json.loads(raw))
+                said = endpoint.script(endpoint.asked[-1])
+                self.send(said if isinstance(said, Reply) else Reply(said))
+
+            def send(self, reply: Reply) -> None:
+                if reply.fault == "slow":
+                    endpoint._stopping.wait(5)
+                if reply.fault in ("reset", "slow"):
+                    linger = struct.pack("ii", 1, 0)
+                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                    self.close_connection = True
+                    return
+                text = reply.body if isinstance(reply.body, str) else json.dumps(reply.body)
+                data = text.encode()
+                self.send_response(reply.status)
+                for name, value in reply.headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(data) * (1 + (reply.fault == "cut"))))
+                self.end_headers()
+                self.wfile.write(data)
+                self.close_connection = reply.fault == "cut"
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        class Server(ThreadingHTTPServer):
+            request_queue_size = 512
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+        self._thread.start()
+
+    def close(self) -> None:
+        self._stopping.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def pieces(text: str) -> list[str]:
+    """Tokens of four characters."""
+    return [text[start : start + 4] for start in range(0, len(text), 4)]
+
+
+def token(piece: str, probability: float, others: dict[str, float], top: int) -> dict[str, Any]:
+    """One entry of a reply's log-probabilities."""
+
+    def entry(each: str, chance: float) -> dict[str, Any]:
+        return {"token": each, "logprob": math.log(chance), "bytes": list(each.encode())}
+
+    listed = sorted({piece: probability, **others}.items(), key=lambda item: -item[1])[:top]
+    return entry(piece, probability) | {"top_logprobs": [entry(*each) for each in listed]}
+
+
+def completion(
+    *texts: str, body: dict[str, Any] | None = None, others: dict[str, float] | None = None
+) -> dict[str, Any]:
+    """A chat completion as the protocol has it, with log-probabilities where they are asked for."""
+    body = body or {"messages": []}
+    most = body.get("max_tokens") or body.get("max_completion_tokens") or 99
+    choices, spent = [], 0
+    for index, text in enumerate(texts):
+        said = pieces(text)[:most]
+        spent += len(said)
+        scored = [
+            token(piece, 0.75, (others or {}) if place == 0 else {}, body.get("top_logprobs", 0))
+            for place, piece in enumerate(said)
+        ]
+        choices.append(
+            {
+                "index": index,
+                "message": {"role": "assistant", "content": "".join(said)},
+                "finish_reason": "length" if len(said) < len(pieces(text)) else "stop",
+                "logprobs": {"content": scored} if body.get("logprobs") else None,
+            }
+        )
+    octets = sum(len(message["content"].encode()) for message in body["messages"])
+    sent = octets // 4 + 4 * len(body["messages"]) + 3
+    usage = {"prompt_tokens": sent, "completion_tokens": spent, "total_tokens": sent + spent}
+    return {
+        "id": "1",
+        "object": "chat.completion",
+        "model": "tiny-2026",
+        "choices": choices,
+        "usage": usage,
+    }
+
+
+def error(status: int, message: str, headers: dict[str, str] | None = None, **more: Any) -> Reply:
+    return Reply({"error": {"message": message, **more}}, status, headers or {})
+
+
+@dataclass
+class Server:
+    """A script: a server that takes only part of the protocol, and says so in words or not."""
+
+    answer: str = "great"
+    lacks: tuple[str, ...] = ()
+    most_logprobs: int = 20
+    silent: tuple[str, ...] = ()
+    mute: bool = False
+
+    def __call__(self, body: dict[str, Any]) -> Any:
+        for name in self.lacks:
+            if name in body:
+                return self.reject(f"Unsupported parameter: '{name}'", name)
+        if "system" in self.lacks and body["messages"][0]["role"] == "system":
+            return self.reject("System role not supported", "")
+        if body.get("n", 1) > 1 and "votes" in self.lacks:
+            return self.reject("'n' must be 1", "n")
+        if body.get("top_logprobs", 0) > self.most_logprobs:
+            return self.reject(f"top_logprobs must be at most {self.most_logprobs}", "")
+        heard = {name: value for name, value in body.items() if name not in self.silent}
+        asked = body["messages"][-1]["content"]
+        text = asked.rpartition(": ")[2] if asked.startswith("Repeat") else self.answer
+        return completion(*[text] * heard.get("n", 1), body=heard, others={"terr": 0.2})
+
+    def reject(self, message: str, parameter: str) -> Reply:
+        return Reply({}, 400) if self.mute else error(400, message, param=parameter)
+
+
+@dataclass
+class Kit:
+    """What tests of this provider share."""
+
+    endpoints: list[Endpoint] = field(default_factory=list)
+    key = KEY
+    Reply = Reply
+    Server = Server
+    completion = staticmethod(completion)
+    error = staticmethod(error)
+    prompt = Prompt(
+        (('How does "the film was awful" feel? Answer:', "terrible"),),
+        'How does "the movie was superb" feel? Answer:',
+    )
+    other = Prompt((), 'How does "the soup was huge" feel? Answer:')
+    labels = ("terrible", "great")
+
+    def serve(self, script: Callable[[dict[str, Any]], Any]) -> Endpoint:
+        self.endpoints.append(Endpoint(script))
+        return self.endpoints[-1]
+
+    def model(self, endpoint: Endpoint, **options: Any) -> OpenAILanguageModel:
+        given = {"model": "tiny", "base_url": endpoint.url, "api_key_env": "CANARY_KEY"}
+        return OpenAILanguageModel(**(given | options))
+
+    def ask(self, model: OpenAILanguageModel, prompt: Prompt | None = None, labels=None) -> Any:
+        async def once() -> Any:
+            try:
+                return await model.score([prompt or self.prompt], labels or self.labels)
+            finally:
+                await model.close()
+
+        (answer,) = asyncio.run(once())
+        return answer
+
+    def probe(self, model: OpenAILanguageModel, labels=None) -> Any:
+        return asyncio.run(model.probe([self.prompt, self.other], labels or self.labels))
+
+
+@pytest.fixture
+def kit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kit]:
+    monkeypatch.setenv("CANARY_KEY", KEY)
+    # Reading the certificates, which plain HTTP does not need, would take most of the tests' time.
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", lambda *_, **__: None)
+    made = Kit()
+    yield made
+    for endpoint in made.endpoints:
+        endpoint.close()

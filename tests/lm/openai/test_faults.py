@@ -1,0 +1,197 @@
+import asyncio
+import socket
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from asyndbt.errors import ModelError, RateLimitError, TransientError
+from asyndbt.lm import Usage
+
+
+def failure(kit, script, **options):
+    endpoint = kit.serve(script)
+    with pytest.raises(ModelError) as caught:
+        kit.ask(kit.model(endpoint, **options))
+    assert len(endpoint.asked) == 1
+    assert caught.value.provider == "openai"
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "more"),
+    [
+        (401, "Incorrect API key provided", {"code": "invalid_api_key"}),
+        (403, "Country not supported", {}),
+        (404, "The model `tiny` does not exist", {"code": "model_not_found"}),
+        (402, "Insufficient Balance", {}),
+        (429, "You exceeded your current quota", {"code": "insufficient_quota"}),
+        (429, "Add credits: your account balance is 0", {}),
+        (400, "Access denied: account in arrears", {"code": "Arrearage"}),
+        (400, "API key not valid. Please pass a valid API key.", {}),
+        (400, "'messages' is malformed", {}),
+        (422, "extra fields not permitted", {}),
+    ],
+)
+def test_what_no_request_can_cure_stops_in_the_providers_words(kit, status, message, more) -> None:
+    error = failure(kit, lambda _: kit.error(status, message, **more))
+    assert type(error) is ModelError
+    assert error.status == status
+    assert message in str(error)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": "no such model"},
+        {"object": "error", "message": "no such model", "code": 404},
+        [{"error": {"message": "no such model"}}],
+        {"detail": "no such model"},
+        "<html>no such model</html>",
+    ],
+)
+def test_words_are_found_in_every_dialect(kit, body) -> None:
+    assert "no such model" in str(failure(kit, lambda _: kit.Reply(body, 404)))
+
+
+@pytest.mark.parametrize(
+    ("message", "headers", "expected"),
+    [
+        ("Rate limit reached", {"Retry-After": "7"}, 7.0),
+        ("Rate limit reached", {"Retry-After": "7", "Retry-After-Ms": "250"}, 0.25),
+        ("Rate limit reached. Please try again in 1.5s.", {}, 1.5),
+        ("You exceeded your current quota, check billing. Please retry in 37.5s.", {}, 37.5),
+        ("Rate limit reached", {"Retry-After": "soon"}, None),
+        ("Rate limit reached", {}, None),
+    ],
+)
+def test_a_busy_endpoint_says_how_long_to_wait(kit, message, headers, expected) -> None:
+    error = failure(kit, lambda _: kit.error(429, message, headers))
+    assert isinstance(error, RateLimitError)
+    assert error.retry_after == expected
+
+
+def test_a_date_is_a_time_to_wait(kit) -> None:
+    date = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+    error = failure(kit, lambda _: kit.error(429, "busy", {"Retry-After": date}))
+    assert 3000 < error.retry_after <= 3600
+
+
+@pytest.mark.parametrize("status", [408, 409, 500, 502, 503, 504, 529])
+def test_faults_of_the_provider_may_be_tried_again_for_nothing(kit, status) -> None:
+    error = failure(kit, lambda _: kit.error(status, "sorry", {"Retry-After": "3"}))
+    assert isinstance(error, TransientError)
+    assert (error.kind, error.charged, error.retry_after) == (f"http {status}", False, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        ({"fault": "reset"}, "connection lost"),
+        ({"fault": "cut"}, "connection lost"),
+        ({"body": '{"choices": ['}, "broken reply"),
+        ({"body": ""}, "broken reply"),
+        ({"body": {"error": "Unexpected endpoint"}}, "broken reply"),
+        ({"body": {"choices": [{"text": "great"}]}}, "broken reply"),
+        ({"body": {"choices": ["great"]}}, "broken reply"),
+        ({"body": {"choices": []}}, "no choices"),
+    ],
+)
+def test_a_reply_that_is_lost_may_have_to_be_paid(kit, reply, kind) -> None:
+    error = failure(kit, lambda _: kit.Reply(**({"body": {"choices": []}} | reply)))
+    assert isinstance(error, TransientError)
+    assert (error.kind, error.charged) == (kind, True)
+
+
+def test_a_reply_that_does_not_come_in_time_may_have_to_be_paid(kit) -> None:
+    error = failure(kit, lambda _: kit.Reply({}, fault="slow"), timeout=0.2)
+    assert isinstance(error, TransientError)
+    assert (error.kind, error.charged) == ("timeout", True)
+
+
+def test_a_refused_connection_costs_nothing(kit) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+        endpoint = kit.serve(kit.Server())
+        model = kit.model(endpoint, base_url=url)
+        with pytest.raises(TransientError) as caught:
+            kit.ask(model)
+    assert (caught.value.kind, caught.value.charged) == ("connection", False)
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "more", "refusal"),
+    [
+        (400, "flagged", {"code": "content_filter"}, "content filter"),
+        (
+            400,
+            "flagged",
+            {"innererror": {"code": "ResponsibleAIPolicyViolation"}},
+            "content filter",
+        ),
+        (400, "no", {"code": "content_policy_violation"}, "content filter"),
+        (400, "inappropriate", {"code": "data_inspection_failed"}, "content filter"),
+        (400, "inappropriate", {"code": "DataInspectionFailed"}, "content filter"),
+        (403, "your input was flagged", {}, "content filter"),
+        (400, "too much", {"code": "context_length_exceeded"}, "too long"),
+        (400, "This model's maximum context length is 4096 tokens", {}, "too long"),
+        (422, "too much", {"code": "string_above_max_length"}, "too long"),
+        (413, "Request Entity Too Large", {}, "too long"),
+        (
+            400,
+            "exceeds the available context size",
+            {"type": "exceed_context_size_error"},
+            "too long",
+        ),
+    ],
+)
+def test_a_prompt_refused_for_good_is_an_answer(kit, status, message, more, refusal) -> None:
+    model = kit.model(kit.serve(lambda _: kit.error(status, message, **more)))
+    answer = kit.ask(model)
+    assert (answer.refusal, answer.text, answer.label_log_probabilities) == (refusal, None, None)
+    assert answer.usage == Usage(calls=1)
+
+
+@pytest.mark.parametrize("how", ["finish_reason", "refusal"])
+def test_a_filtered_answer_is_a_refusal_that_is_paid(kit, how) -> None:
+    def script(body):
+        reply = kit.completion("I cannot", body=body)
+        choice = reply["choices"][0]
+        if how == "refusal":
+            choice["message"] = {"content": None, "refusal": "I will not."}
+        else:
+            choice["finish_reason"] = "content_filter"
+        return reply
+
+    answer = kit.ask(kit.model(kit.serve(script)))
+    assert (answer.refusal, answer.text) == ("content filter", None)
+    assert answer.usage.tokens_in > 0
+
+
+def test_a_rejection_after_an_answer_is_about_that_prompt(kit) -> None:
+    def script(body):
+        if "soup" in body["messages"][-1]["content"]:
+            return kit.error(400, "cannot parse this")
+        return kit.completion("great", body=body)
+
+    endpoint = kit.serve(script)
+    model = kit.model(endpoint)
+    with pytest.raises(ModelError, match="cannot parse this"):
+        kit.ask(model, kit.other)
+    assert kit.ask(model).refusal is None
+    assert kit.ask(model, kit.other).refusal == "rejected"
+
+
+def test_a_cancelled_request_is_cancelled(kit) -> None:
+    model = kit.model(kit.serve(lambda _: kit.Reply({}, fault="slow")))
+
+    async def give_up():
+        try:
+            async with asyncio.timeout(0.1):
+                await model.score([kit.prompt], kit.labels)
+        finally:
+            await model.close()
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(give_up())

@@ -1,0 +1,266 @@
+import asyncio
+import json
+import math
+
+import pytest
+
+from asyndbt.errors import ConfigError, ModelError
+from asyndbt.lm import Usage
+
+SAID = {"system_role", "seed", "temperature", "logprobs", "max_tokens_field"}
+
+
+def found(probe):
+    return {name: probe.facts[name] for name in SAID}
+
+
+FULL = {
+    "logprobs": 20,
+    "system_role": True,
+    "seed": True,
+    "temperature": True,
+    "max_tokens_field": "max_tokens",
+}
+PARTIAL = [
+    ({}, {}),
+    ({"lacks": ("max_tokens",)}, {"max_tokens_field": "max_completion_tokens"}),
+    ({"lacks": ("system",)}, {"system_role": False}),
+    ({"lacks": ("temperature",)}, {"temperature": False}),
+    ({"lacks": ("seed",)}, {"seed": False}),
+    ({"most_logprobs": 10}, {"logprobs": 10}),
+    ({"most_logprobs": 5}, {"logprobs": 5}),
+]
+
+
+@pytest.mark.parametrize("mute", [False, True])
+@pytest.mark.parametrize(("server", "differs"), PARTIAL)
+def test_what_an_endpoint_takes_is_found_whether_it_explains_or_not(
+    kit, server, differs, mute
+) -> None:
+    endpoint = kit.serve(kit.Server(**server, mute=mute))
+    model = kit.model(endpoint)
+    probe = kit.probe(model)
+    assert found(probe) == FULL | differs
+    assert len(endpoint.asked) <= (9 if mute else 5)
+    assert json.loads(json.dumps(probe.facts)) == probe.facts
+    before = len(endpoint.asked)
+    assert kit.ask(model).label_log_probabilities[1] == pytest.approx(math.log(0.75))
+    assert len(endpoint.asked) == before + 1
+
+
+def test_several_lacks_at_once_are_found(kit) -> None:
+    lacks = ("max_tokens", "temperature", "seed", "system")
+    endpoint = kit.serve(kit.Server(lacks=lacks, most_logprobs=5))
+    probe = kit.probe(kit.model(endpoint))
+    assert found(probe) == {
+        "logprobs": 5,
+        "system_role": False,
+        "seed": False,
+        "temperature": False,
+        "max_tokens_field": "max_completion_tokens",
+    }
+
+
+@pytest.mark.parametrize(("server", "differs"), PARTIAL)
+def test_adopted_facts_make_the_same_name_and_the_same_requests(kit, server, differs) -> None:
+    endpoint = kit.serve(kit.Server(**server))
+    first, second = kit.model(endpoint), kit.model(endpoint)
+    unknown = first.name
+    facts = json.loads(json.dumps(kit.probe(first).facts))
+    second.adopt(facts)
+    second.check([], kit.labels)
+    assert second.name == first.name
+    assert first.estimate(kit.prompt) == second.estimate(kit.prompt)
+    assert first.expect(kit.prompt) == second.expect(kit.prompt)
+    kit.ask(first)
+    kit.ask(second)
+    assert endpoint.asked[-1] == endpoint.asked[-2]
+    assert (first.name == unknown) == (not differs and facts["answer_tokens"] == 8)
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        {"lacks": ("logprobs",)},
+        {"lacks": ("logprobs",), "mute": True},
+        {"silent": ("logprobs",)},
+        {"silent": ("top_logprobs",)},
+        {"most_logprobs": 0},
+    ],
+)
+def test_an_endpoint_without_log_probabilities_is_told_with_the_mend(kit, server) -> None:
+    with pytest.raises(ConfigError, match=r'set lm\.feedback = "text"'):
+        kit.probe(kit.model(kit.serve(kit.Server(**server))))
+
+
+@pytest.mark.parametrize("server", [{"lacks": ("votes",)}, {"silent": ("n",)}])
+def test_an_endpoint_with_one_answer_a_request_cannot_vote(kit, server) -> None:
+    model = kit.model(kit.serve(kit.Server(**server)), feedback="votes")
+    with pytest.raises(ConfigError, match="one answer per request"):
+        kit.probe(model)
+
+
+@pytest.mark.parametrize("feedback", ["votes", "text"])
+def test_other_feedbacks_need_no_log_probabilities(kit, feedback) -> None:
+    endpoint = kit.serve(kit.Server(lacks=("logprobs", "top_logprobs")))
+    probe = kit.probe(kit.model(endpoint, feedback=feedback))
+    assert found(probe) == FULL | {"logprobs": 0}
+    assert probe.facts["answer_tokens"] == 16
+    assert len(endpoint.asked) == 2
+
+
+def test_what_it_cost_is_what_was_answered(kit) -> None:
+    endpoint = kit.serve(kit.Server(lacks=("seed",)))
+    probe = kit.probe(kit.model(endpoint, price_in=1.0, price_out=2.0))
+    assert len(endpoint.asked) == 3
+    assert probe.usage.calls == 2
+    assert probe.usage.tokens_out == 4
+    paid = (probe.usage.tokens_in + 2 * probe.usage.tokens_out) / 1e6
+    assert probe.usage.money == pytest.approx(paid)
+    assert probe.facts["model"] == "tiny-2026"
+    assert probe.facts["seconds_per_request"] >= 0
+    assert 0 < probe.facts["tokens_per_byte_mean"] <= probe.facts["tokens_per_byte"] <= 0.25
+
+
+@pytest.mark.parametrize(
+    ("labels", "answer", "tokens", "requests"),
+    [
+        # Labels that begin differently need their first token, and one mark before it.
+        (("terrible", "great"), "great", 2, 2),
+        # "unre|lated" and "unli|ke" are told apart by one token, "very good" by the third.
+        (("unrelated", "unlike"), "unlike", 2, 4),
+        (("very good", "very bad"), "very bad", 3, 4),
+        # "great" may still become "greatest".
+        (("great", "greatest"), "great", 4, 4),
+        # Marks that the model puts before its answers.
+        (("terrible", "great"), '\n\n\n"\n\n\n"great', 3, 2),
+        # Too many to be repeated: the letters that they share, and one.
+        (tuple(f"level {letter}" for letter in "abcdefghi"), "level a", 8, 2),
+    ],
+)
+def test_an_answer_may_be_as_long_as_telling_labels_apart_needs(
+    kit, labels, answer, tokens, requests
+) -> None:
+    endpoint = kit.serve(kit.Server(answer=answer))
+    model = kit.model(endpoint)
+    assert kit.probe(model, labels).facts["answer_tokens"] == tokens
+    assert len(endpoint.asked) == requests
+    scores = kit.ask(model, labels=labels).label_log_probabilities
+    assert max(scores) > -math.inf
+    assert endpoint.asked[-1]["max_tokens"] == tokens
+
+
+def test_a_length_that_was_set_is_kept(kit) -> None:
+    endpoint = kit.serve(kit.Server())
+    model = kit.model(endpoint, max_tokens=33)
+    assert kit.probe(model, ("very good", "very bad")).facts["answer_tokens"] == 33
+    assert {body["max_tokens"] for body in endpoint.asked} == {33}
+
+
+def test_a_limit_that_is_overlooked_is_asked_for_under_its_other_name(kit) -> None:
+    endpoint = kit.serve(kit.Server(answer="great " * 50, silent=("max_tokens",)))
+    probe = kit.probe(kit.model(endpoint, feedback="text"))
+    assert probe.facts["max_tokens_field"] == "max_completion_tokens"
+    assert len(endpoint.asked) == 3
+
+
+def test_a_limit_that_is_always_overrun_goes_into_the_bound(kit) -> None:
+    fields = ("max_tokens", "max_completion_tokens")
+    endpoint = kit.serve(kit.Server(answer="great " * 50, silent=fields))
+    model = kit.model(endpoint, feedback="text")
+    facts = kit.probe(model).facts
+    assert model.estimate(kit.prompt).tokens_out == 75
+    again = kit.model(endpoint, feedback="text")
+    again.adopt(facts)
+    assert again.estimate(kit.prompt).tokens_out == 75
+
+
+@pytest.mark.parametrize("feedback", ["text", "votes", "logprobs"])
+@pytest.mark.parametrize("text", ["", "<think> Let me see, the movie"])
+def test_a_model_that_thinks_first_is_told_with_the_mend(kit, feedback, text) -> None:
+    def script(body):
+        reply = kit.completion(*[text] * body.get("n", 1), body=body)
+        for choice in reply["choices"]:
+            choice["finish_reason"] = "length"
+        return reply
+
+    with pytest.raises(ConfigError, match=r"raise lm\.max_tokens"):
+        kit.probe(kit.model(kit.serve(script), feedback=feedback))
+
+
+def test_a_limit_that_leaves_no_room_to_think_is_told_with_the_mend(kit) -> None:
+    words = "Could not finish the message because max_tokens or model output limit was reached."
+    model = kit.model(kit.serve(lambda _: kit.error(400, words)), feedback="text")
+    with pytest.raises(ConfigError, match=r"raise lm\.max_tokens"):
+        kit.probe(model)
+
+
+def test_the_probe_waits_for_a_busy_endpoint(kit) -> None:
+    replies = [
+        kit.error(429, "busy", {"Retry-After": "0"}),
+        kit.error(503, "starting", {"Retry-After": "0"}),
+    ]
+    server = kit.Server()
+    endpoint = kit.serve(lambda body: replies.pop() if replies else server(body))
+    probe = kit.probe(kit.model(endpoint))
+    assert probe.usage.calls == 2
+    assert len(endpoint.asked) == 4
+
+
+def test_the_probe_does_not_wait_forever(kit, monkeypatch) -> None:
+    waits = []
+
+    async def sleep(seconds):
+        waits.append(seconds)
+
+    monkeypatch.setattr("asyndbt.lm.providers.openai.probe.asyncio.sleep", sleep)
+    endpoint = kit.serve(lambda _: kit.Reply("not here", 200))
+    with pytest.raises(ModelError, match=r"check lm\.base_url: not here") as caught:
+        kit.probe(kit.model(endpoint))
+    assert type(caught.value) is ModelError
+    assert len(endpoint.asked) == 6
+    assert waits == [1.0, 2.0, 4.0, 4.0, 4.0]
+
+
+@pytest.mark.parametrize("status", [401, 404])
+def test_a_probe_that_cannot_succeed_stops_at_once(kit, status) -> None:
+    endpoint = kit.serve(lambda _: kit.error(status, "no such thing"))
+    with pytest.raises(ModelError, match="no such thing"):
+        kit.probe(kit.model(endpoint))
+    assert len(endpoint.asked) == 1
+
+
+def test_a_rejection_that_nothing_helps_is_told_in_its_first_words(kit) -> None:
+    count = iter(range(99))
+    endpoint = kit.serve(lambda _: kit.error(400, f"objection {next(count)}"))
+    with pytest.raises(ModelError, match="objection 0"):
+        kit.probe(kit.model(endpoint))
+    assert len(endpoint.asked) <= 9
+
+
+def test_one_refused_prompt_does_not_spoil_the_probe(kit) -> None:
+    server = kit.Server()
+
+    def script(body):
+        if "soup" in body["messages"][-1]["content"]:
+            return kit.error(400, "flagged", code="content_filter")
+        return server(body)
+
+    model = kit.model(kit.serve(script))
+    probe = asyncio.run(model.probe([kit.other, kit.prompt], kit.labels))
+    assert probe.usage.calls == 1
+    with pytest.raises(ModelError, match="flagged"):
+        asyncio.run(model.probe([kit.other], kit.labels))
+
+
+def test_a_reply_without_counts_is_paid_at_its_bound(kit) -> None:
+    def script(body):
+        return kit.completion("great", body=body) | {"usage": None}
+
+    model = kit.model(kit.serve(script), max_tokens=4)
+    probe = kit.probe(model)
+    bound = model.estimate(kit.prompt) + model.estimate(kit.other)
+    assert probe.usage == bound
+    assert probe.facts["tokens_per_byte"] is None
+    assert kit.ask(model).usage == model.estimate(kit.prompt)
+    assert isinstance(bound, Usage)
