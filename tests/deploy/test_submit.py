@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from asyndbt.deploy.submitted import carry_out
 from asyndbt.errors import DeployError, RunDirectoryError
 from asyndbt.federation.engines.grid import LoopbackGrid
 from asyndbt.run import Event
+from asyndbt.run.directory import RunDirectory
 
 
 class Stand:
@@ -118,6 +120,45 @@ def test_a_run_that_was_killed_is_noticed(
     stand.dies = True
     with pytest.raises(DeployError, match=r"finished:failed killed.*asyndbt resume"):
         submit_run(quick.config)
+
+
+def test_a_coordinator_that_is_away_for_a_moment_ends_nothing(
+    quick: Any, stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submit, "_INQUIRY", 0.0)
+    ask, away = stand.ask, iter([True] * 3)
+
+    def sometimes(*arguments: str) -> Mapping[str, Any]:
+        if arguments[0] == "list":
+            if next(away, False):
+                raise DeployError("flwr list: unavailable")
+            return {"runs": [{"status": "running", "status-details": ""}]}
+        return ask(*arguments)
+
+    monkeypatch.setattr(stand, "ask", sometimes)
+    assert submit_run(quick.config).data["iterations"] == 4
+    assert next(away, None) is None, "it was asked meanwhile"
+
+
+def test_a_resume_waits_for_the_process_that_has_not_noticed_yet(
+    quick: Any, stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submit, "_INQUIRY", 0.0)
+    stand.dies = True
+    with pytest.raises(DeployError):
+        submit_run(quick.config)
+    stand.dies = False
+    monkeypatch.setattr(submit, "_INQUIRY", 60.0)
+    held, directory = threading.Event(), RunDirectory(quick.config.run.dir)
+
+    def linger() -> None:
+        with directory.claimed():
+            held.set()
+            time.sleep(0.3)
+
+    threading.Thread(target=linger).start()
+    held.wait(10)
+    assert submit_again(directory.path).data["iterations"] == 4
 
 
 def test_ctrl_c_stops_the_run_where_it_is(quick: Any, stand: Stand) -> None:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from threadpoolctl import threadpool_limits
 
 from asyndbt.config import Config
-from asyndbt.errors import RunDirectoryError
+from asyndbt.errors import AsyndbtError, RunDirectoryError
 from asyndbt.federation import Coordinator, FlowerEngine, Wire, restore
 from asyndbt.federation.codec import unpack
 from asyndbt.federation.engines.grid import Grid
@@ -24,7 +24,10 @@ from asyndbt.run.recorder import Recorder
 from asyndbt.run.result import Result
 from asyndbt.run.shared import shared_plan, shared_vocabulary
 
-__all__ = ["conduct", "run_name"]
+__all__ = ["FAILURE", "conduct", "run_name"]
+
+FAILURE = "failure.json"
+"""Says why a run ended, if it did without a result."""
 
 
 def run_name(directory: RunDirectory) -> str:
@@ -68,7 +71,12 @@ def conduct(
     """
     directory.path.mkdir(parents=True, exist_ok=True)
     with directory.claimed():
-        _work(config, directory, grid, observers, wire or Wire(), poll, look)
+        try:
+            _work(config, directory, grid, observers, wire or Wire(), poll, look)
+        except Exception as error:
+            text = str(error) if isinstance(error, AsyndbtError) else repr(error)
+            directory.write_json(FAILURE, {"kind": type(error).__name__, "text": text})
+            raise
     return Result(directory.path)
 
 

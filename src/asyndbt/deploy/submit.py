@@ -10,9 +10,9 @@ from pathlib import Path
 
 from asyndbt.config import Config, load_config
 from asyndbt.deploy.bundle import bundled
+from asyndbt.deploy.conduct import FAILURE
 from asyndbt.deploy.flower import Flower
 from asyndbt.deploy.start import flower_of
-from asyndbt.deploy.submitted import FAILURE, failure_in
 from asyndbt.errors import DeployError, RunDirectoryError
 from asyndbt.federation.codec import unpack
 from asyndbt.run.directory import RunDirectory, write_atomically
@@ -24,6 +24,8 @@ __all__ = ["stop_run", "submit_again", "submit_run"]
 _TICKET = "flower-run"
 _GLANCE, _INQUIRY = 0.3, 10.0
 """Seconds between looks into the directory, and questions to Flower whether the run goes on."""
+_PATIENCE = 60.0
+"""Seconds for which a coordinator may be away, as while it is started again."""
 
 
 def submit_run(config: Config, *, observers: Sequence[Observer] = ()) -> Result:
@@ -51,10 +53,7 @@ def submit_again(path: Path, *, observers: Sequence[Observer] = ()) -> Result:
     directory = RunDirectory.open(path)
     if directory.result_file.exists():
         return Result(path)
-    saved = directory.read_checkpoint()
-    with directory.claimed():
-        directory.cut_events(unpack(saved)[0]["more"]["events"] if saved else 0)
-    (path / FAILURE).unlink(missing_ok=True)
+    _tidy_up(directory)
     return _carry_out(_flower(load_config(directory.config_file)), directory, observers)
 
 
@@ -67,6 +66,25 @@ def stop_run(path: Path) -> str:
         raise RunDirectoryError(f"{path}: nothing was submitted from here") from None
     _flower(load_config(directory.config_file)).ask("stop", ticket)
     return ticket
+
+
+def _tidy_up(directory: RunDirectory) -> None:
+    """Take back what goes beyond the checkpoint, once nobody is at work there any more.
+
+    When a coordinator was killed, the process that carried the run out takes a while to notice.
+    """
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            with directory.claimed():
+                saved = directory.read_checkpoint()
+                directory.cut_events(unpack(saved)[0]["more"]["events"] if saved else 0)
+                (directory.path / FAILURE).unlink(missing_ok=True)
+            return
+        except RunDirectoryError:
+            if time.monotonic() > end:
+                raise
+        time.sleep(_GLANCE)
 
 
 def _flower(config: Config) -> Flower:
@@ -106,7 +124,7 @@ def _events(flower: Flower, path: Path, ticket: str, offset: int) -> Iterator[Ev
     asked = time.monotonic()
     while True:
         done = (path / "result.json").exists()
-        failed = failure_in(path)
+        failed = RunDirectory(path).read_json(FAILURE)
         lines, offset = _new_lines(path / "events.jsonl", offset)
         yield from (_event(line, path) for line in lines)
         if done:
@@ -114,15 +132,27 @@ def _events(flower: Flower, path: Path, ticket: str, offset: int) -> Iterator[Ev
         if failed is not None:
             raise DeployError(f"{failed['kind']}: {failed['text']}")
         if time.monotonic() - asked > _INQUIRY:
+            _check_alive(flower, path, ticket)
             asked = time.monotonic()
-            (run,) = flower.ask("list", "--run-id", ticket)["runs"]
-            if run["status"].startswith("finished") and not (path / "result.json").exists():
-                raise DeployError(
-                    f"the run ended without a result ({run['status']} {run['status-details']}): "
-                    f"see {flower.home / 'logs' / 'superlink.log'}; go on with "
-                    f"'asyndbt resume {path}'"
-                )
         time.sleep(_GLANCE)
+
+
+def _check_alive(flower: Flower, path: Path, ticket: str) -> None:
+    """Raise DeployError if the run ended without a result, or the coordinator stays away."""
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            (run,) = flower.ask("list", "--run-id", ticket)["runs"]
+            break
+        except DeployError:
+            if time.monotonic() > end:
+                raise
+        time.sleep(_GLANCE)
+    if run["status"].startswith("finished") and not (path / "result.json").exists():
+        raise DeployError(
+            f"the run ended without a result ({run['status']} {run['status-details']}): see "
+            f"{flower.home / 'logs' / 'superlink.log'}; go on with 'asyndbt resume {path}'"
+        )
 
 
 def _new_lines(log: Path, offset: int) -> tuple[list[bytes], int]:
