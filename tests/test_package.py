@@ -38,16 +38,17 @@ def test_every_room_names_what_it_shows(room: str) -> None:
 
 
 def test_nothing_below_imports_anything_above() -> None:
-    """Data flows down: cli, run, federation, config, prompt, task or lm, pocket, optim."""
+    """Data flows down: cli, deploy, run, federation, config, prompt, task or lm, pocket, optim."""
     above = {
-        "optim": {"pocket", "lm", "task", "prompt", "config", "federation", "run", "cli"},
-        "pocket": {"lm", "task", "prompt", "config", "federation", "run", "cli"},
-        "lm": {"task", "prompt", "config", "federation", "run", "cli"},
-        "task": {"prompt", "config", "federation", "run", "cli"},
-        "prompt": {"config", "federation", "run", "cli"},
-        "config": {"federation", "run", "cli"},
-        "federation": {"config", "run", "cli"},
-        "run": {"cli"},
+        "optim": {"pocket", "lm", "task", "prompt", "config", "federation", "run", "deploy", "cli"},
+        "pocket": {"lm", "task", "prompt", "config", "federation", "run", "deploy", "cli"},
+        "lm": {"task", "prompt", "config", "federation", "run", "deploy", "cli"},
+        "task": {"prompt", "config", "federation", "run", "deploy", "cli"},
+        "prompt": {"config", "federation", "run", "deploy", "cli"},
+        "config": {"federation", "run", "deploy", "cli"},
+        "federation": {"config", "run", "deploy", "cli"},
+        "run": {"deploy", "cli"},
+        "deploy": {"cli"},
     }
     for room, forbidden in above.items():
         for file in (ROOT / "src" / "asyndbt" / room).rglob("*.py"):

@@ -7,6 +7,8 @@ AsyndbtError
 ├── BudgetError          the budget does not even buy one step
 ├── MessageError         a message is malformed, of another version, or out of bounds
 ├── RunDirectoryError    a run directory is missing, locked, or does not fit the command
+├── SiteError            a site elsewhere failed; what it said stays in its own log
+├── DeployError          what carries messages across sites cannot be started or reached
 └── ModelError           the language model cannot be used at all
     ├── RateLimitError   a request was turned away for now; it may be sent again
     └── TransientError   a request brought no answer this time; it may be sent again
@@ -19,11 +21,13 @@ __all__ = [
     "BudgetError",
     "ConfigError",
     "DataError",
+    "DeployError",
     "MessageError",
     "MissingExtraError",
     "ModelError",
     "RateLimitError",
     "RunDirectoryError",
+    "SiteError",
     "TransientError",
 ]
 
@@ -65,6 +69,25 @@ class MessageError(AsyndbtError):
 
 class RunDirectoryError(AsyndbtError):
     """A run directory is missing, in use, or belongs to another configuration."""
+
+
+class SiteError(AsyndbtError):
+    """A site elsewhere has failed over its work.
+
+    Parameters
+    ----------
+    site : str
+    kind : str
+        Name of the error's class; its text stays at the site, since it may quote an example.
+    """
+
+    def __init__(self, site: str, kind: str) -> None:
+        super().__init__(f"site {site}: {kind}; the site's own log says more")
+        self.site, self.kind = site, kind
+
+
+class DeployError(AsyndbtError):
+    """What carries messages across sites cannot be started or reached; the text names the log."""
 
 
 class ModelError(AsyndbtError):

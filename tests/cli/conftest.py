@@ -120,7 +120,14 @@ class Facade:
         (config.run.dir / "traffic.json").write_text(json.dumps(traffic))
         return self._play(config.run.dir, [start_event(config.run.dir)], observers)
 
-    def resume_run(self, directory: Path, *, observers: Sequence[Observer] = ()) -> FakeResult:
+    def resume_run(
+        self,
+        directory: Path,
+        *,
+        budget: Mapping[str, Any] | None = None,
+        observers: Sequence[Observer] = (),
+    ) -> FakeResult:
+        self.budget = budget
         return self._play(directory, [], observers)
 
     def _play(

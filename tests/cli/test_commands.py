@@ -81,6 +81,11 @@ def test_each_commented_setting_can_be_used(table: str, line: str) -> None:
         values["data"] = {"sites": {"north": {"train": "train.jsonl"}}}
     if table == "federation.delays":
         values["federation"] = {"engine": "virtual", "delays": {"dead": {"north": 1.0}}}
+    if table == "federation.flower" or full == "federation.sites":
+        files = ("certificate", "certificate_key", "root_certificate")
+        values = {"task": values["task"], "method": values["method"], "budget": {"calls": 100}}
+        values["federation"] = {"engine": "flower", "sites": ["north"]}
+        values["federation"]["flower"] = dict.fromkeys(files, "a.pem")
     if table == "lm":
         values["lm"] = provider_for(full.split(".")[1])
     *path, last = full.split(".")

@@ -151,10 +151,9 @@ class PlainLines(Silence):
 def _start_text(data: Mapping[str, Any]) -> str:
     sites = data["sites"]
     names = ", ".join(list(sites)[:8]) + (", ..." if len(sites) > 8 else "")
-    tuned = (
-        f"{data['positions']} words of {data['words']}, "
-        f"{data['slots']} demonstrations of {data['candidates']} candidates"
-    )
+    tuned = f"{data['positions']} words of {data['words']}, {data['slots']} demonstrations"
+    if data["candidates"]:
+        tuned += f" of {data['candidates']} candidates"
     return (
         f"tuning for {data['model']}: {len(sites)} sites ({names}), quorum {data['quorum']}, "
         f"{tuned}, preset {data['preset']}, seed {data['seed']}\nrecord: {data['directory']}"

@@ -6,12 +6,16 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asyndbt import run as facade
 from asyndbt.cli.session import add_display_flags, follow
 from asyndbt.cli.summary import outcome
+from asyndbt.config import load_config
 from asyndbt.errors import ConfigError
+
+if TYPE_CHECKING:
+    from asyndbt.run import Observer, Result
 
 __all__ = ["add"]
 
@@ -40,13 +44,23 @@ def add(commands: argparse._SubParsersAction[Any]) -> None:
 def execute(args: argparse.Namespace) -> None:
     """Resume it."""
     budget = _caps(args.budget)
-    done = follow(
-        args,
-        lambda observers: facade.resume_run(args.directory, budget=budget, observers=observers),
-        args.directory,
-    )
+    done = follow(args, lambda observers: _go_on(args.directory, budget, observers), args.directory)
     if not args.json:
         print(outcome(done.result))
+
+
+def _go_on(directory: Path, budget: dict[str, Any], observers: Sequence[Observer]) -> Result:
+    file = directory / "config.toml"
+    if not file.exists() or load_config(file).federation.engine != "flower":
+        return facade.resume_run(directory, budget=budget, observers=observers)
+    if budget:
+        raise ConfigError(
+            "--budget: the budget of a run across sites is in the file that all of them share: "
+            "change it there, and start another run"
+        )
+    from asyndbt.deploy.submit import submit_again
+
+    return submit_again(directory, observers=observers)
 
 
 def _caps(pairs: Sequence[str]) -> dict[str, Any]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asyndbt import run as facade
 from asyndbt.cli.session import add_display_flags, follow
 from asyndbt.cli.summary import outcome
-from asyndbt.config import load_config
+from asyndbt.config import Config, load_config
+
+if TYPE_CHECKING:
+    from asyndbt.run import Observer, Result
 
 __all__ = ["add"]
 
@@ -33,6 +37,14 @@ def execute(args: argparse.Namespace) -> None:
     config = load_config(args.file)
     if args.dir is not None:
         config = config.override({"run.dir": args.dir})
-    done = follow(args, lambda observers: facade.run_config(config, observers=observers))
+    done = follow(args, lambda observers: _carry_out(config, observers))
     if not args.json:
         print(outcome(done.result))
+
+
+def _carry_out(config: Config, observers: Sequence[Observer]) -> Result:
+    if config.federation.engine == "flower":
+        from asyndbt.deploy.submit import submit_run
+
+        return submit_run(config, observers=observers)
+    return facade.run_config(config, observers=observers)

@@ -33,7 +33,9 @@ def outcome(result: Result) -> str:
         "",
         calls(result.data["ledger"]),
         f"Record: {directory}",
-        f"Next: asyndbt predict {directory} --input FILE{site}",
+        f"Next: asyndbt predict {directory} --input FILE{site}"
+        if sites
+        else "The tuned prompts are at the sites, each in its state directory, below runs/",
     ]
     return "\n".join(lines)
 

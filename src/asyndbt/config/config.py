@@ -23,6 +23,9 @@ from asyndbt.errors import ConfigError
 
 __all__ = ["Config", "load_config"]
 
+_OF_A_SITE = ("data", "lm")
+"""Tables that every site has in a file of its own, engine "flower"."""
+
 
 class Config(Section):
     """Everything that a run is told; made by `load_config` or `Config.from_dict`.
@@ -109,12 +112,17 @@ class Config(Section):
             if value is None:
                 del table[last]
         name = self.run.dir.name.removesuffix(f"-seed{self.run.seed}")
-        return self._checked(given, {"name": name, "runs": self.run.dir.parent}, None)
+        context: dict[str, Any] = {"name": name, "runs": self.run.dir.parent}
+        if self.federation.flower is not None:
+            context["home"] = self.federation.flower.home
+        return self._checked(given, context, None)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the resolved configuration as nested dictionaries, without idle and unset keys."""
-        idle = {"lm": self.lm.idle(), "method": set(self.method.idle())}
-        return self.model_dump(mode="json", exclude_none=True, exclude=idle)
+        exclude: dict[str, Any] = {"lm": self.lm.idle(), "method": set(self.method.idle())}
+        if self.federation.engine == "flower":
+            exclude |= dict.fromkeys(_OF_A_SITE, True)
+        return self.model_dump(mode="json", exclude_none=True, exclude=exclude)
 
     def to_toml(self) -> str:
         """Return the resolved configuration as TOML, every default that counts written out.
@@ -139,6 +147,9 @@ class Config(Section):
     @classmethod
     def _checked(cls, data: Mapping[str, Any], context: dict[str, Any], source: str | None) -> Self:
         tables = {**{table: {} for table in cls.model_fields}, **_plain(data)}
+        federation = tables["federation"]
+        if isinstance(federation, dict) and federation.get("engine") == "flower":
+            context = {**context, "elsewhere": True}
         try:
             return cls.model_validate(tables, context=context)
         except ValidationError as error:
@@ -146,13 +157,13 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        for problem in (*self._endless(), *self._strangers(), *self._idle()):
+        for problem in (*self._endless(), *self._strangers(), *self._idle(), *self._misplaced()):
             raise problem
         return self
 
     def _endless(self) -> Iterator[SettingError]:
         limits = (self.budget, self.budget.per_site)
-        free = self.lm.provider == "pocket"
+        free = self.lm.provider == "pocket" and self.federation.engine != "flower"
         if self.method.iterations is None and not any(
             (cap.calls or cap.tokens or (cap.money and not free)) for cap in limits
         ):
@@ -168,6 +179,27 @@ class Config(Section):
         for name, reason in self.method.idle().items():
             if name in self.method.model_fields_set:
                 yield SettingError(f"method.{name}", f"has no effect with {reason}: remove it")
+
+    def _misplaced(self) -> Iterator[SettingError]:
+        """Find what cannot be in a file that all sites have a copy of."""
+        if self.federation.engine != "flower":
+            return
+        for table in _OF_A_SITE:
+            if getattr(self, table).model_fields_set:
+                yield SettingError(
+                    table, 'is each site\'s own with engine "flower": move it into the site.toml'
+                )
+        if self.method.vocabulary == "pmi" and self.method.mode != "demonstrations":
+            yield SettingError(
+                "method.vocabulary",
+                '= "pmi" needs the texts of all sites in one place: use "builtin" with engine '
+                '"flower", or a file that every site has a copy of',
+            )
+        if self.method.centralised:
+            yield SettingError(
+                "method.centralised",
+                'pools the data of all sites, which engine "flower" keeps apart: remove one',
+            )
 
     def _strangers(self) -> Iterator[SettingError]:
         """Find sites with delays that are not sites."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from pydantic import field_validator, model_validator
+from pydantic import ValidationInfo, field_validator, model_validator
 
 from asyndbt.config.section import Name, Section, SettingError, Source, key
 
@@ -173,7 +173,9 @@ class DataConfig(Section):
     )
 
     @model_validator(mode="after")
-    def _check(self) -> Self:
+    def _check(self, info: ValidationInfo) -> Self:
+        if (info.context or {}).get("elsewhere"):
+            return self
         ways = [way for way in ("site_column", "partition", "sites") if getattr(self, way)]
         if len(ways) > 1:
             raise SettingError(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PlainValidator, model_validator
+from pydantic import Field, PlainValidator, ValidationInfo, model_validator
 
-from asyndbt.config.section import Section, SettingError, fill, key
+from asyndbt.config.flower import FlowerConfig
+from asyndbt.config.section import Name, Section, SettingError, fill, key
 from asyndbt.errors import ConfigError
 
 __all__ = ["DelaysConfig", "FederationConfig"]
@@ -67,10 +68,17 @@ class DelaysConfig(Section):
 class FederationConfig(Section):
     """[federation]: how the server and the sites wait for one another."""
 
-    engine: Literal["local", "virtual"] = key(
+    engine: Literal["local", "virtual", "flower"] = key(
         "local",
-        "Who carries the messages: this machine in real time, or a simulated clock.",
+        "Who carries the messages: this machine in real time, a simulated clock, or Flower "
+        "between machines.",
         example="virtual",
+    )
+    sites: list[Name] | None = key(
+        None,
+        'Names of the sites that take part, engine "flower".',
+        example=["north", "south"],
+        kind="names",
     )
     quorum: Annotated[int | float | str, PlainValidator(_quorum)] = key(
         "majority",
@@ -93,13 +101,30 @@ class FederationConfig(Section):
         None, 'How long sites take, for engine "virtual".', example={"kind": "lognormal"}
     )
 
+    flower: FlowerConfig | None = key(
+        None,
+        'How sites reach the coordinator, engine "flower".',
+        example={"address": "coordinator.example.org:9092"},
+    )
+
     @model_validator(mode="after")
-    def _check(self) -> Self:
+    def _check(self, info: ValidationInfo) -> Self:
         if self.engine == "virtual" and self.delays is None:
             fill(self, delays=DelaysConfig())
-        if self.engine != "virtual" and self.delays is not None:
-            raise SettingError("delays", 'belongs to engine "virtual": set engine = "virtual"')
+        if self.engine == "flower" and self.flower is None:
+            fill(self, flower=FlowerConfig.model_validate({}, context=info.context))
+        for name, engine in (("delays", "virtual"), ("flower", "flower"), ("sites", "flower")):
+            if self.engine != engine and getattr(self, name) is not None:
+                raise SettingError(name, f'belongs to engine "{engine}": set engine = "{engine}"')
+        if self.engine == "flower":
+            self._check_sites()
         return self
+
+    def _check_sites(self) -> None:
+        if not self.sites:
+            raise SettingError("sites", 'is missing: name the sites, such as ["north", "south"]')
+        if len(set(self.sites)) < len(self.sites):
+            raise SettingError("sites", "names a site twice: give every site its own name")
 
     def quorum_of(self, sites: int) -> int:
         """Return the quorum as a number of sites.

@@ -12,6 +12,7 @@ from pydantic.config import JsonDict
 
 __all__ = [
     "Directory",
+    "File",
     "Name",
     "Section",
     "SettingError",
@@ -98,6 +99,12 @@ def _directory(value: object, info: ValidationInfo) -> Path:
     return resolved(value, info)
 
 
+def _file(value: object, info: ValidationInfo) -> Path:
+    if not isinstance(value, str | Path) or not str(value):
+        raise ValueError("give the path of a file, in quotes")
+    return resolved(value, info)
+
+
 def _source(value: str, info: ValidationInfo) -> str:
     if not value:
         raise ValueError("give a path, pocket:TASK/SPLIT, or datasets:NAME")
@@ -127,4 +134,5 @@ def _name(value: str) -> str:
 
 Source = Annotated[str, AfterValidator(_source)]
 Directory = Annotated[Path, BeforeValidator(_directory)]
+File = Annotated[Path, BeforeValidator(_file)]
 Name = Annotated[str, AfterValidator(_name)]

@@ -2,6 +2,7 @@
 
 from asyndbt.federation.coordinator import Coordinator
 from asyndbt.federation.engines.base import Engine, Site, Wire
+from asyndbt.federation.engines.flower import FlowerEngine
 from asyndbt.federation.engines.local import LocalEngine
 from asyndbt.federation.engines.virtual import Delays, VirtualEngine
 from asyndbt.federation.messages import Message, Score, Spent, decode, encode
@@ -15,6 +16,7 @@ __all__ = [
     "Coordinator",
     "Delays",
     "Engine",
+    "FlowerEngine",
     "LocalEngine",
     "Message",
     "Needs",

@@ -42,7 +42,7 @@ def check_join(plan: Plan, roster: Roster, join: Join) -> None:
     join : Join
     """
     if join.agreement != plan.agreement:
-        raise MessageError("settings differ from the coordinator's")
+        raise MessageError("settings differ from the coordinator's: give all the same file")
     if (join.positions, join.words) != (plan.positions, plan.words):
         raise MessageError(f"a fragment of {join.positions} positions, {join.words} words")
     most = max(100, 10 * len(plan.sites))

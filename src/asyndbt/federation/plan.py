@@ -50,6 +50,8 @@ class Plan:
         Most such looks.
     strikes : int
         Refused reports after which a site is no longer asked.
+    shared : str
+        Digest of what else every site must have a copy of, such as the task.
     """
 
     sites: tuple[str, ...]
@@ -68,6 +70,7 @@ class Plan:
     validate_every: int = 0
     looks: int = 3
     strikes: int = 3
+    shared: str = ""
 
     def fragment(self, policy: FloatArray) -> IntArray:
         """Return the fragment (M,) that a policy (M, N) stands for."""
@@ -76,13 +79,15 @@ class Plan:
     @property
     def agreement(self) -> str:
         """Digest of everything that must be equal at all sites."""
-        return _agreement(self.positions, self.words, self.vocabulary_digest, self.settings)
+        return _agreement(
+            self.positions, self.words, self.vocabulary_digest, self.settings, self.shared
+        )
 
 
 @lru_cache(maxsize=16)
-def _agreement(positions: int, words: int, vocabulary: str, settings: Settings) -> str:
-    shared = [positions, words, vocabulary, asdict(settings)]
-    return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:16]
+def _agreement(positions: int, words: int, vocabulary: str, settings: Settings, shared: str) -> str:
+    agreed = [positions, words, vocabulary, asdict(settings), *([shared] if shared else [])]
+    return hashlib.sha256(json.dumps(agreed, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def vocabulary_digest(words: Sequence[str]) -> str:

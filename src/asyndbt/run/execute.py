@@ -11,7 +11,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from asyndbt.config import Config, load_config
-from asyndbt.errors import BudgetError, RunDirectoryError
+from asyndbt.errors import BudgetError, ConfigError, RunDirectoryError
 from asyndbt.federation import (
     Coordinator,
     Delays,
@@ -31,7 +31,7 @@ from asyndbt.run.outcome import result_of, write_site_part
 from asyndbt.run.recorder import Recorder
 from asyndbt.run.result import Result
 
-__all__ = ["resume_run", "run_config"]
+__all__ = ["check_settings", "resume_run", "run_config"]
 
 
 def run_config(
@@ -128,6 +128,11 @@ def _carry_out(
     more: bool = False,
     model: LanguageModel | None = None,
 ) -> Result:
+    if config.federation.engine == "flower":
+        raise ConfigError(
+            'federation.engine = "flower" spans machines: use the commands asyndbt run and asyndbt '
+            "resume, after asyndbt coordinator start"
+        )
     with ExitStack() as open_files:
         assembly = assemble(config, directory, model)
         for site in assembly.sites.values():
@@ -148,7 +153,7 @@ def _work(
     coordinator = Coordinator(assembly.plan)
     saved = directory.read_checkpoint()
     if saved is not None:
-        _check_settings(config, unpack(saved)[0]["more"])
+        check_settings(config, unpack(saved)[0]["more"])
         for site in assembly.sites.values():
             site.load()
         coordinator, beside = restore(assembly.plan, saved)
@@ -198,7 +203,7 @@ async def _to_the_end(
         await assembly.connection.model.close()
 
 
-def _check_settings(config: Config, saved: Mapping[str, Any]) -> None:
+def check_settings(config: Config, saved: Mapping[str, Any]) -> None:
     """A checkpoint goes with the settings that it was written under."""
     if saved.get("settings") == config.fingerprint():
         return

@@ -12,13 +12,15 @@ import numpy as np
 
 from asyndbt.config import Config
 from asyndbt.federation import Coordinator, Spent
+from asyndbt.federation.messages import EvaluateDone
 from asyndbt.optim import FloatArray, row_entropies
 from asyndbt.prompt import TunedPrompt
 from asyndbt.run.assembly import Assembly, RunSite
 from asyndbt.run.directory import to_json, write_atomically
+from asyndbt.run.models import Connection
 from asyndbt.run.statistics import accuracy, pool
 
-__all__ = ["result_of", "write_site_part"]
+__all__ = ["result_of", "site_result", "write_site_part"]
 
 SCHEMA_VERSION = 1
 _KINDS = ("plain", "random_icl", "tuned")
@@ -55,7 +57,8 @@ def result_of(config: Config, assembly: Assembly, coordinator: Coordinator) -> d
             "gone": member.gone,
             "refused": member.strikes,
         }
-    spent = {name: site.worker.objective.spent() for name, site in assembly.sites.items()}
+    spent = {member.name: member.spent for member in coordinator.roster}
+    spent |= {name: site.worker.objective.spent() for name, site in assembly.sites.items()}
     ledger = {field: sum(getattr(s, field) for s in spent.values()) for field in Spent.__slots__}
     requests = ledger.pop("requests")
     probe = asdict(assembly.connection.found.usage)
@@ -83,6 +86,20 @@ def result_of(config: Config, assembly: Assembly, coordinator: Coordinator) -> d
             *_undecided(coordinator, assembly),
             *_absences(coordinator),
         ],
+    }
+
+
+def site_result(
+    fragment: Sequence[str], report: EvaluateDone, connection: Connection
+) -> dict[str, Any]:
+    """Return what a site that is by itself knows of a run's outcome."""
+    test = {kind: accuracy(getattr(report, kind)) for kind in _KINDS}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "fragment": list(fragment),
+        "metrics": {"test": test},
+        "model": connection.record(),
+        "sites": {report.site: {"metrics": {"test": test}}},
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from asyndbt.config import Config
 from asyndbt.federation import Coordinator, Wire, snapshot
-from asyndbt.run.assembly import Assembly
+from asyndbt.run.assembly import Assembly, task_of
 from asyndbt.run.directory import RunDirectory
 from asyndbt.run.events import Event, Observer
 
@@ -45,7 +45,6 @@ class Recorder:
     def start(self, elapsed: float) -> None:
         """Say what is about to run."""
         config, plan = self._config, self._assembly.plan
-        shape = next(iter(self._assembly.sites.values())).prompts.shape
         parts = ("train", "validation", "test")
         self.tell(
             "start",
@@ -54,20 +53,34 @@ class Recorder:
             sites={
                 name: dict(zip(parts, site.worker.objective.counts, strict=True))
                 for name, site in self._assembly.sites.items()
-            },
+            }
+            or {name: {} for name in plan.sites},
             quorum=plan.quorum,
-            positions=shape.positions,
-            words=shape.words,
-            slots=shape.slots,
-            candidates=shape.candidates,
+            positions=plan.positions,
+            words=plan.words,
+            **self._demonstrations(),
             limits={name: getattr(config.budget, name) for name in ("calls", "tokens", "money")},
             preset=config.method.preset,
             mode=config.method.mode,
-            model=config.lm.model or config.lm.provider,
+            model=(config.lm.model or config.lm.provider)
+            if self._assembly.sites
+            else "each site's own model",
             seed=config.run.seed,
         )
         for text in self._assembly.warnings:
             self.tell("warning", elapsed, text=text)
+
+    def _demonstrations(self) -> dict[str, int]:
+        """Slots, and candidates of each; where all sites are elsewhere, the latter are theirs."""
+        for site in self._assembly.sites.values():
+            shape = site.prompts.shape
+            return {"slots": shape.slots, "candidates": shape.candidates}
+        method = self._config.method
+        if method.mode == "fragment":
+            return {"slots": 0, "candidates": 0}
+        labels = len(task_of(self._config).labels)
+        per_class = method.demonstrations_per_class or 0
+        return {"slots": method.demonstrations_total or per_class * labels, "candidates": 0}
 
     def changed(self, now: float) -> None:
         """Log what the coordinator decided; write a checkpoint before its work is sent."""

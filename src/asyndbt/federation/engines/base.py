@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from asyndbt.errors import AsyndbtError, MessageError, ModelError
+from asyndbt.errors import AsyndbtError, MessageError, ModelError, SiteError
 from asyndbt.federation.coordinator import Coordinator
 from asyndbt.federation.messages import (
     Assignment,
@@ -58,14 +58,33 @@ class Wire:
         MessageError
             If they are no message, or more than `limit`.
         """
+        return decode(self.send(message, direction), limit)
+
+    def send(self, message: Message, direction: str = "in") -> bytes:
+        """Encode and count a message whose receiver is elsewhere."""
         data = encode(message)
+        self._count(message, direction, data)
+        return data
+
+    def receive(self, data: bytes, limit: int | None = None) -> Message:
+        """Decode and count what a site elsewhere has sent.
+
+        Raises
+        ------
+        MessageError
+            If it is no message, or more than `limit`.
+        """
+        message = decode(data, limit)
+        self._count(message, "out", data)
+        return message
+
+    def _count(self, message: Message, direction: str, data: bytes) -> None:
         if self._tap is not None:
             self._tap(message.site, direction, data)
         kinds = self.traffic.setdefault(message.site, {})
         count = kinds.setdefault(f"{direction} {type(message).__name__}", [0, 0])
         count[0] += 1
         count[1] += len(data)
-        return decode(data, limit)
 
 
 async def answer(site: Site, work: Assignment) -> Report | Exception:
@@ -103,20 +122,33 @@ class Desk:
         self._limit = _largest_report(coordinator.plan)
         self._failure: Exception | None = None
 
-    def take(self, site: str, item: Message | Exception, now: float) -> None:
-        """Hand over what a site sent, or its failure."""
+    def take(self, site: str, item: Message | bytes | Exception, now: float) -> None:
+        """Hand over what a site sent, as a message or as its bytes, or its failure."""
         if isinstance(item, Exception):
             self._failure = item
-            self._coordinator.lose(site, type(item).__name__, now)
+            kind = item.kind if isinstance(item, SiteError) else type(item).__name__
+            self._coordinator.lose(site, kind, now)
             return
         try:
-            message = self._wire.carry(item, "out", self._limit)
+            message = self.read(item)
             if message.site != site:
                 raise MessageError("it bears another site's name")
         except MessageError as error:
             self._coordinator.refuse(site, str(error), now)
         else:
             self._coordinator.receive(message, now)
+
+    def read(self, item: Message | bytes) -> Message:
+        """Return the message that a site has sent.
+
+        Raises
+        ------
+        MessageError
+            If it is none, or larger than any that a site may send.
+        """
+        if isinstance(item, bytes):
+            return self._wire.receive(item, self._limit)
+        return self._wire.carry(item, "out", self._limit)
 
     def nobody_left(self) -> Exception:
         """Return the error of a run that waits for nobody and is not done."""
@@ -135,7 +167,7 @@ def _largest_report(plan: Plan) -> int:
 class Engine(Protocol):
     """Carries a run to its end.
 
-    Implementations: `LocalEngine`, `VirtualEngine`.
+    Implementations: `LocalEngine`, `VirtualEngine`, `FlowerEngine`.
     """
 
     async def run(
@@ -151,6 +183,7 @@ class Engine(Protocol):
         coordinator : Coordinator
             Fresh or restored; work it had handed out is sent again.
         sites : mapping of str to Site
+            Those in this process; none where all are elsewhere.
         changed : callable
             Called with the time after everything the coordinator took in and handed out, before
             any of that work is sent: the moment to write a checkpoint.

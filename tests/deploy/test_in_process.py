@@ -1,0 +1,303 @@
+"""Whole runs of the Flower engine over a grid in this process, every site from its own files."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asyndbt.errors import AsyndbtError, SiteError
+from asyndbt.run import Event, run_config
+from asyndbt.run.site import RunSite
+
+QUIET = {"refresh_every": 0}
+Handler = Callable[[bytes], Awaitable[bytes]]
+
+
+class Stop(KeyboardInterrupt):
+    """What ends a session in these tests: nothing catches it."""
+
+
+def delayed(handler: Handler, seconds: float) -> Handler:
+    async def answer(frame: bytes) -> bytes:
+        await asyncio.sleep(seconds)
+        return await handler(frame)
+
+    return answer
+
+
+def at_step(number: int, act: Callable[[], None]) -> Callable[[Event], None]:
+    """An observer that does something once, when a step is reached."""
+    left = [act]
+
+    def observe(event: Event) -> None:
+        if event.kind == "step" and event.data["iteration"] == number and left:
+            left.pop()()
+
+    return observe
+
+
+def stop() -> None:
+    raise Stop
+
+
+@pytest.fixture
+def undisturbed(federation: Any, one_machine: Any) -> Callable[[], dict[str, Any]]:
+    """Outcome of the same run on one machine, where all sites are waited for."""
+
+    def outcome() -> dict[str, Any]:
+        data = run_config(one_machine(federation.folder, quorum="all")).data
+        return {name: data[name] for name in ("fragment", "metrics", "ledger", "iterations")}
+
+    return outcome
+
+
+def same(result: Any, outcome: dict[str, Any]) -> None:
+    assert {name: result.data[name] for name in outcome} == outcome
+
+
+# ------------------------------------------------------------------ nothing goes wrong
+def test_the_result_is_that_of_one_machine(
+    federation: Any, undisturbed: Any, tmp_path: Path
+) -> None:
+    federation.write(federation={"quorum": "all"})
+    same(federation.conduct(federation.grid()), undisturbed())
+    for site in federation.sites:
+        there = federation.kept(site) / "sites" / site / "prompt.json"
+        here = tmp_path / "local" / "sites" / site / "prompt.json"
+        assert there.read_bytes() == here.read_bytes()
+
+
+def test_a_second_run_starts_anew_and_leaves_the_first_alone(federation: Any) -> None:
+    federation.write(federation={"quorum": "all"})
+    grid = federation.grid()
+    first = federation.conduct(grid)
+    state = (federation.kept("meals") / "sites" / "meals" / "state").read_bytes()
+    federation.write(federation={"quorum": "all"}, run={"dir": "second"})
+    second = federation.conduct(grid)
+    assert second.data == first.data
+    runs = sorted((federation.folder / "meals" / "state" / "runs").iterdir())
+    kept = [(run / "sites" / "meals" / "state").read_bytes() for run in runs]
+    assert kept == [state, state]
+
+
+def test_a_hundred_sites(federation: Any) -> None:
+    names = ("meals", "movies", "phones")
+    federation.sites = tuple(f"site{number:03}" for number in range(100))
+    federation.write(
+        source=lambda site: names[int(site[4:]) % 3],
+        method={"mode": "fragment", "iterations": 3, "local_steps": 2, **QUIET},
+        federation={"quorum": 60},
+    )
+    result = federation.conduct(federation.grid())
+    assert result.data["iterations"] == 3
+    assert len(result.data["sites"]) == 100
+    assert not any(site["gone"] for site in result.data["sites"].values())
+
+
+# ------------------------------------------------------------------ slow sites
+@pytest.mark.parametrize(("staleness", "most"), [(3, 3), (100, 100)])
+def test_a_slow_site_is_waited_for_only_as_the_staleness_bound_says(
+    federation: Any, staleness: int, most: int
+) -> None:
+    federation.write(
+        method={"iterations": 12, **QUIET},
+        federation={"quorum": 2, "staleness": staleness},
+        budget={"per_site": {"calls": 500}},
+    )
+    grid = federation.grid()
+    for node, site, seconds in ((1, "meals", 0.01), (2, "movies", 0.01), (3, "phones", 0.1)):
+        grid.connect(node, delayed(federation.host(site).answer, seconds))
+    federation.conduct(grid, poll=0.001)
+    steps = federation.events("step")
+    assert len(steps) == 12
+    behind = [step["staleness"]["phones"] for step in steps]
+    active = [len(step["active"]) for step in steps]
+    assert max(behind) <= most
+    assert min(active) == 2, "the others go on without it"
+    joined_in = sum("phones" in step["active"] for step in steps)
+    assert joined_in >= 3 if staleness == 3 else joined_in <= 4
+
+
+def test_a_late_answer_brings_a_site_back(federation: Any) -> None:
+    federation.write(
+        method={"iterations": 40, **QUIET},
+        federation={"quorum": 2, "lease": 0.2},
+        budget={"per_site": {"calls": 500}},
+        flower={"ttl": 30.0},
+    )
+    grid = federation.grid()
+    for node, site in ((1, "meals"), (2, "movies")):
+        grid.connect(node, delayed(federation.host(site).answer, 0.02))
+    slow = federation.host("phones").answer
+    delays = iter([0.0, 0.5])
+
+    async def once_late(frame: bytes) -> bytes:
+        await asyncio.sleep(next(delays, 0.0))
+        return await slow(frame)
+
+    grid.connect(3, once_late)
+    result = federation.conduct(grid, poll=0.001)
+    assert [event["site"] for event in federation.events("gone")] == ["phones"]
+    assert [event["site"] for event in federation.events("back")] == ["phones"]
+    assert not result.data["sites"]["phones"]["gone"]
+
+
+def test_a_message_that_outlives_its_ttl_is_no_answer(federation: Any) -> None:
+    federation.write(
+        method={"iterations": 3, **QUIET}, federation={"quorum": 2}, flower={"ttl": 0.3}
+    )
+    grid = federation.grid()
+    work = federation.host("phones").answer
+    greeted: list[bytes] = []
+
+    async def only_greets(frame: bytes) -> bytes:
+        greeted.append(frame)
+        if len(greeted) > 1:
+            await asyncio.sleep(60)
+        return await work(frame)
+
+    grid.connect(3, only_greets)
+    result = federation.conduct(grid, poll=0.001, look=0.1)
+    assert {event["why"] for event in federation.events("gone")} == {"too late"}
+    assert result.data["sites"]["phones"]["gone"]
+    assert not result.data["sites"]["meals"]["gone"]
+
+
+# ------------------------------------------------------------------ missing sites
+def test_a_site_that_never_comes_is_waited_for_a_lease_long(federation: Any) -> None:
+    federation.write(method={"iterations": 3}, federation={"quorum": 2, "lease": 0.3})
+    grid = federation.grid()
+    grid.disconnect(3)
+    result = federation.conduct(grid, poll=0.001)
+    assert [event["site"] for event in federation.events("gone")] == ["phones"]
+    assert result.data["sites"]["phones"]["gone"]
+    assert result.data["metrics"]["test"]["tuned"]["n"] == 12
+
+
+@pytest.mark.parametrize("silently", [True, False])
+def test_a_site_that_is_started_again_goes_on_where_it_was(
+    federation: Any, undisturbed: Any, silently: bool
+) -> None:
+    """It had saved its answer: asked again for the same piece of work, it does not do it again."""
+    federation.write(federation={"quorum": "all"})
+    grid = federation.grid()
+    work = federation.host("phones").answer
+    seen = 0
+
+    async def swallows_one(frame: bytes) -> bytes:
+        nonlocal seen
+        seen += 1
+        answer = await work(frame)
+        if seen == 4:
+            grid.connect(8, federation.host("phones").answer)
+            grid.disconnect(3, silently=silently)
+            await asyncio.sleep(60)
+        return answer
+
+    grid.connect(3, swallows_one)
+    result = federation.conduct(grid)
+    assert not result.data["sites"]["phones"]["gone"]
+    if silently:
+        same(result, undisturbed())
+    else:
+        assert [event["why"] for event in federation.events("gone")] == ["node unavailable"]
+        assert [event["site"] for event in federation.events("joined")].count("phones") == 2
+
+
+@pytest.mark.parametrize("number", [1, 5, 9])
+def test_a_coordinator_that_was_stopped_goes_on(
+    federation: Any, undisturbed: Any, number: int
+) -> None:
+    federation.write(federation={"quorum": "all"})
+    with pytest.raises(Stop):
+        federation.conduct(federation.grid(), observers=(at_step(number, stop),))
+    federation.opened.close()
+    result = federation.conduct(federation.grid())
+    same(result, undisturbed())
+    steps = [event["iteration"] for event in federation.events("step")]
+    assert steps == list(range(1, len(steps) + 1))
+
+
+# ------------------------------------------------------------------ sites that fail
+def test_of_an_error_at_a_site_its_class_alone_is_heard(
+    federation: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    federation.write(method={"iterations": 6}, federation={"quorum": 2})
+    save, calls = RunSite.save, 0
+
+    def fails_once(site: RunSite) -> None:
+        nonlocal calls
+        calls += site.worker.site == "phones"
+        if site.worker.site == "phones" and calls == 2:
+            raise LookupError("zyxsecret: the patient in room 7")
+        save(site)
+
+    monkeypatch.setattr(RunSite, "save", fails_once)
+    frames: list[bytes] = []
+    result = federation.conduct(federation.grid(lambda node, way, frame: frames.append(frame)))
+    (gone,) = federation.events("gone")
+    assert (gone["site"], gone["why"]) == ("phones", "LookupError")
+    assert not result.data["sites"]["phones"]["gone"], "it came back"
+    written = [f.read_bytes() for f in result.directory.rglob("*") if f.is_file()]
+    assert not [data for data in (*frames, *written) if b"zyxsecret" in data]
+
+
+def test_a_run_whose_sites_all_fail_ends_with_their_error(
+    federation: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    federation.write(federation={"lease": 0.3})
+
+    def fails(site: RunSite) -> None:
+        raise PermissionError("the disk is full of zyxsecrets")
+
+    monkeypatch.setattr(RunSite, "save", fails)
+    with pytest.raises(SiteError, match="PermissionError; the site's own log says more"):
+        federation.conduct(federation.grid(), poll=0.001, look=0.2)
+
+
+# ------------------------------------------------------------------ sites that do not belong
+def test_a_site_whose_copy_of_the_file_differs_is_refused(federation: Any) -> None:
+    federation.write(method={"iterations": 3, **QUIET}, federation={"quorum": 2, "lease": 0.5})
+    copy = federation.folder / "phones" / "shared.toml"
+    copy.write_text(copy.read_text().replace("How does", "How on earth does"))
+    result = federation.conduct(federation.grid(), poll=0.001, look=0.1)
+    refused = federation.events("refused")
+    assert {event["site"] for event in refused} == {"phones"}
+    assert "give all the same file" in refused[0]["why"]
+    assert result.data["sites"]["phones"]["gone"]
+
+
+def test_a_name_belongs_to_the_node_that_has_it(federation: Any) -> None:
+    federation.write(method={"iterations": 3, **QUIET}, federation={"quorum": "all"})
+    grid = federation.grid()
+    grid.connect(9, federation.host("meals").answer)
+    result = federation.conduct(grid, poll=0.001, look=0.2)
+    (refused,) = {(event["site"], event["why"]) for event in federation.events("refused")}
+    assert refused == ("node 9", "site meals: it is connected already, as another node")
+    assert len(result.data["sites"]) == 3
+
+
+def test_a_node_that_talks_nonsense_is_left_alone(federation: Any) -> None:
+    federation.write(method={"iterations": 3, **QUIET}, federation={"quorum": "all"})
+    grid = federation.grid()
+
+    async def nonsense(frame: bytes) -> bytes:
+        return b"\x00" * 40
+
+    grid.connect(9, nonsense)
+    result = federation.conduct(grid, poll=0.001, look=0.2)
+    assert {event["site"] for event in federation.events("refused")} == {"node 9"}
+    assert len(result.data["sites"]) == 3
+
+
+def test_nobody_there_at_all(federation: Any) -> None:
+    federation.write(federation={"lease": 0.2})
+    grid = federation.grid()
+    for node in (1, 2, 3):
+        grid.disconnect(node)
+    with pytest.raises(AsyndbtError, match="all sites are gone"):
+        federation.conduct(grid, poll=0.001)
