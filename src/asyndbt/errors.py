@@ -10,6 +10,7 @@ AsyndbtError
 ├── SiteError            a site elsewhere failed; what it said stays in its own log
 ├── DeployError          what carries messages across sites cannot be started or reached
 └── ModelError           the language model cannot be used at all
+    ├── ExampleError     one request cannot be answered; others may be
     ├── RateLimitError   a request was turned away for now; it may be sent again
     └── TransientError   a request brought no answer this time; it may be sent again
 """
@@ -22,6 +23,7 @@ __all__ = [
     "ConfigError",
     "DataError",
     "DeployError",
+    "ExampleError",
     "MessageError",
     "MissingExtraError",
     "ModelError",
@@ -107,6 +109,16 @@ class ModelError(AsyndbtError):
         super().__init__(message)
         self.provider = provider
         self.status = status
+
+
+class ExampleError(ModelError):
+    """One request cannot be answered as it is, and costs nothing; others may be answered.
+
+    Parameters
+    ----------
+    message, provider, status
+        As for `ModelError`.
+    """
 
 
 class RateLimitError(ModelError):

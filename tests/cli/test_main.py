@@ -45,7 +45,9 @@ def test_errors_on_purpose_have_no_traceback(
     facade.error = error
     assert main(["run", str(config_file), "--quiet"]) == 1
     captured = capsys.readouterr()
-    assert captured.err == f"asyndbt: error: {error}\n"
+    first, second = captured.err.splitlines()
+    assert first == f"asyndbt: error: {error}"
+    assert second.startswith("asyndbt: stopped: go on with: asyndbt resume ")
     assert captured.out == ""
 
 

@@ -164,7 +164,7 @@ def test_delays_name_sites_that_exist(complaint: Complaint) -> None:
 
 
 def test_money_does_not_end_a_run_that_costs_none(complaint: Complaint) -> None:
-    assert "the pocket model costs none" in complaint({"budget": {"money": 3.0}})
+    assert "a model on this machine costs none" in complaint({"budget": {"money": 3.0}})
 
 
 @pytest.mark.parametrize(

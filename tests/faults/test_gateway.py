@@ -177,7 +177,6 @@ REFUSED = {
     "refused in words": (completion(None, usage=(10, 3), refusal="no"), "content filter", 13),
     "too long with 400": (TOO_LONG, "too long", 0),
     "too long with 413": (failure(413), "too long", 0),
-    "not accepted": (failure(400, "something about this prompt"), "rejected", 0),
 }
 
 
@@ -192,6 +191,16 @@ def test_a_refused_prompt_is_no_answer_for_good(reply: Reply, why: str, tokens: 
     assert (server.count, ledger.refused, ledger.failed, ledger.attempts) == (3, 1, 0, 0)
     assert gate.cache.refused() == {why: 1}
     assert ledger.paid.tokens == 2 * 11 + tokens
+    assert_the_ledger_is_the_servers_count(gate, server, paid=3)
+
+
+def test_a_prompt_that_is_not_accepted_is_given_up_for_now() -> None:
+    with FaultServer([GOOD, failure(400, "something about this prompt"), GOOD, GOOD]) as server:
+        gate = gateway(server)
+        assert [answer is None for answer in ask(gate, 3)] == [False, True, False]
+        assert gate.ledger().failed == 1
+        assert None not in ask(gate, 3)
+    assert gate.cache.attempts.reasons() == {"rejected": 1}
     assert_the_ledger_is_the_servers_count(gate, server, paid=3)
 
 

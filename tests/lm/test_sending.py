@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyndbt.errors import ModelError, RateLimitError, TransientError
+from asyndbt.errors import ExampleError, ModelError, RateLimitError, TransientError
 from asyndbt.lm import (
     Answer,
     AnswerCache,
@@ -255,3 +255,39 @@ def test_no_prompt_is_answered_twice() -> None:
 
     asyncio.run(main())
     assert set(seen.values()) == {1}
+
+
+def test_nothing_is_sent_after_a_failure_however_many_wait_for_their_turn() -> None:
+    denied = ModelError("invalid key", provider="p", status=401)
+    naps = Naps()
+    model = Endpoint(lambda n, _: rate(300.0) if n == 0 else denied)
+    gate = gateway(model, most=32, naps=naps)
+    with pytest.raises(ModelError, match="invalid key"):
+        ask(gate, 100)
+    assert model.received <= 5
+    assert_the_ledger_is_the_endpoints_count(gate, model)
+
+
+def test_a_fault_that_asks_for_hours_stops_the_run_too() -> None:
+    long = TransientError(
+        "down", provider="p", kind="http 503", charged=False, status=503, retry_after=86_400.0
+    )
+    with pytest.raises(ModelError, match="asks to wait 86,400 seconds"):
+        ask(gateway(Endpoint(lambda n, _: long)), 3)
+
+
+def test_a_prompt_that_cannot_be_answered_is_given_up_and_not_remembered() -> None:
+    model = Endpoint(
+        lambda n, _: ExampleError("HTTP 422", provider="p", status=422) if n == 1 else None
+    )
+    gate = gateway(model, most=1)
+    assert [answer is None for answer in ask(gate, 3)] == [False, True, False]
+    assert (gate.ledger().failed, gate.ledger().lost) == (1, Usage())
+    assert None not in ask(gate, 3)
+    assert_the_ledger_is_the_endpoints_count(gate, model)
+
+
+def test_prompts_that_all_cannot_be_answered_stop_the_run() -> None:
+    error = ExampleError("HTTP 400: no", provider="p", status=400)
+    with pytest.raises(ModelError, match="20 requests in a row brought no answer; the last: HTTP"):
+        ask(gateway(Endpoint(lambda n, _: error)), 100)

@@ -9,7 +9,8 @@ import pytest
 
 from asyndbt.cli.demo import demo_config
 from asyndbt.config import Config
-from asyndbt.errors import BudgetError
+from asyndbt.errors import BudgetError, ConfigError
+from asyndbt.pocket.server import PocketServer
 from asyndbt.run import Estimate, estimate_run, run_config
 
 
@@ -92,3 +93,26 @@ def test_more_steps_are_told_for_more_budget(small: Any) -> None:
         return estimate_run(small.config(budget={"per_site": {"calls": small.least + more}}))
 
     assert steps(0).steps < steps(60).steps < steps(600).steps
+
+
+def test_over_http_tokens_and_money_are_right_once_the_endpoint_was_asked(small: Any) -> None:
+    with PocketServer() as server:
+        lm = {"provider": "openai", "model": "pocket", "base_url": server.url, "system": ""}
+        config = small.config(
+            lm={**lm, "price_in": 1000.0, "price_out": 1000.0},
+            budget={"per_site": None, "money": 60.0},
+        )
+        expected = estimate_run(config, probe=True)
+        ledger = run_config(config).data["ledger"]
+    assert ledger["money"] <= 60.0
+    assert expected.usage.calls == pytest.approx(ledger["calls"], rel=0.15)
+    assert expected.usage.money == pytest.approx(ledger["money"], rel=0.15)
+    per_call = expected.usage.tokens / expected.usage.calls
+    tokens = ledger["tokens_in"] + ledger["tokens_out"]
+    assert per_call == pytest.approx(tokens / ledger["calls"], rel=0.1)
+
+
+def test_a_cap_on_money_needs_a_price(small: Any) -> None:
+    lm = {"provider": "openai", "model": "m", "base_url": "http://127.0.0.1:9/v1"}
+    with pytest.raises(ConfigError, match="set lm.price_in and lm.price_out"):
+        estimate_run(small.config(lm=lm, budget={"money": 1.0}))

@@ -19,7 +19,7 @@ def add(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "estimate",
-        help="tell what a run will cost, without a request",
+        help="tell what a run will cost, before it",
         description="Play a run through with the code of the run and answers out of the air, and "
         "tell how many requests, how many tokens, how much money and time it takes.",
     )
@@ -30,18 +30,24 @@ def add(commands: argparse._SubParsersAction[Any]) -> None:
         metavar="S",
         help="time of a request to an endpoint (1); 'asyndbt check' measures it",
     )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="first ask the model a few times, as 'asyndbt check' does: an endpoint alone knows "
+        "how many tokens a prompt has",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(execute=execute)
 
 
 def execute(args: argparse.Namespace) -> None:
     """Estimate it."""
-    found = facade.estimate_run(load_config(args.file), args.seconds)
+    found = facade.estimate_run(load_config(args.file), args.seconds, probe=args.check)
     if args.json:
         print(json.dumps(asdict(found)))
         return
     usage = found.usage
-    money = f"{usage.money:,.2f}" if found.priced else "unknown: set lm.price_in and lm.price_out"
+    money = f"{usage.money:,.4g}" if found.priced else "unknown: set lm.price_in and lm.price_out"
     free = found.free
     print(f"calls   {usage.calls:,}, of which up to {found.evaluation:,} for the final evaluation")
     print(f"tokens  {usage.tokens_in:,} sent, {usage.tokens_out:,} received")

@@ -135,7 +135,7 @@ class LiveDisplay:
         made = f"{step['calls_total']:,}"
         row.add_row(
             ProgressBar(total=limit, completed=step["calls_total"], width=40) if limit else "",
-            f"{made} of {limit:,} calls" if limit else f"{made} calls",
+            f"{made} of {limit:,} calls for tuning" if limit else f"{made} calls",
             "" if left is None else f"{clock_text(left)} left",
         )
         return row

@@ -77,6 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except AsyndbtError as error:
         for line in str(error).splitlines():
             _complain("error", line)
+        for note in getattr(error, "__notes__", ()):
+            _complain("stopped", note)
         return 1
     except OSError as error:
         _complain("error", f"{error.filename or 'system'}: {error.strerror or error}")

@@ -40,7 +40,13 @@ def execute(args: argparse.Namespace) -> None:
     if args.output is not None:
         _check_output(args.output, args.input)
     rows = [dict(row) for _, row in read_file(args.input)]
-    lines = _lines(facade.Result(args.directory).predict(rows, args.site))
+    found = facade.Result(args.directory).predict(rows, args.site)
+    missing = sum(row["scores"] is None for row in found)
+    if missing:
+        print(
+            f"asyndbt: warning: {missing:,} of {len(rows):,} rows have no answer", file=sys.stderr
+        )
+    lines = _lines(found)
     if args.output is None:
         sys.stdout.writelines(lines)
         return

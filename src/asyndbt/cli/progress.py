@@ -161,7 +161,7 @@ def _start_text(data: Mapping[str, Any]) -> str:
 
 
 def _step_text(data: Mapping[str, Any], latest: Latest, quorum: int | str) -> str:
-    limit = f" of {data['calls_limit']:,}" if data.get("calls_limit") else ""
+    limit = f" of {data['calls_limit']:,} for tuning" if data.get("calls_limit") else ""
     parts = [
         f"step {data['iteration']}",
         f"sites {len(data['active'])} (quorum {quorum})",

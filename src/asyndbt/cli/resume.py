@@ -71,9 +71,9 @@ def _caps(pairs: Sequence[str]) -> dict[str, Any]:
         *path, last = key.split(".")
         table = caps
         for part in path:
-            table = table.setdefault(part, {})
+            table = table.setdefault(part, {}) if isinstance(table, dict) else table
         try:
             table[last] = json.loads(value)
-        except json.JSONDecodeError:
+        except (json.JSONDecodeError, TypeError):
             raise ConfigError(f"--budget {pair}: write it as calls=20000") from None
     return caps

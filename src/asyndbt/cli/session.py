@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyndbt.cli.live import LiveDisplay
 from asyndbt.cli.progress import Display, JsonLines, PlainLines, Silence
+from asyndbt.errors import AsyndbtError
 
 if TYPE_CHECKING:
     from asyndbt.run import Observer, Result
@@ -80,6 +82,10 @@ def follow(
         if directory is None:
             raise
         raise Interrupted(directory) from None
+    except AsyndbtError as error:
+        if note.start:
+            error.add_note(f"go on with: asyndbt resume {shlex.quote(note.start['directory'])}")
+        raise
     display.finish(result.data)
     return Finished(result, note.start)
 

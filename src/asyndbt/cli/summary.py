@@ -63,12 +63,12 @@ def accuracy_table(data: Mapping[str, Any]) -> str:
 
 def calls(ledger: Mapping[str, Any], more: str = "") -> str:
     """Return what the run asked of the language model, and what `more` there is to say of it."""
-    money = f", {ledger['money']:.2f} of money" if ledger["money"] else ""
+    money = f", {ledger['money']:,.4g} of money" if ledger["money"] else ""
     failed = f"; {ledger['failed']:,} requests failed" if ledger.get("failed") else ""
     return _wrapped(
         f"Calls: {ledger['calls']:,} (and {ledger['cached']:,} answers from the cache), "
         f"{ledger['tokens_in']:,} tokens sent, {ledger['tokens_out']:,} received{money}{failed}. "
-        f"That is all of it: tuning, choosing, and the table above.{more}"
+        f"That is all of it: tuning, choosing, and the final evaluation.{more}"
     )
 
 

@@ -163,14 +163,14 @@ class Config(Section):
 
     def _endless(self) -> Iterator[SettingError]:
         limits = (self.budget, self.budget.per_site)
-        free = self.lm.provider == "pocket" and self.federation.engine != "flower"
+        free = self.lm.provider in ("pocket", "huggingface") and self.federation.engine != "flower"
         if self.method.iterations is None and not any(
             (cap.calls or cap.tokens or (cap.money and not free)) for cap in limits
         ):
             yield SettingError(
                 "budget",
                 "has no limit that ends this run: set budget.calls, budget.tokens, budget.money "
-                + ("(the pocket model costs none) " if free else "")
+                + ("(a model on this machine costs none) " if free else "")
                 + "or method.iterations",
             )
 

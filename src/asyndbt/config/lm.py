@@ -44,11 +44,15 @@ _FEEDBACK: Final = {
     "openai": ("logprobs", "votes", "text"),
     "huggingface": ("logprobs",),
 }
-_SECRET: Final = re.compile(r"key|token|secret|password|signature|^sig$", re.IGNORECASE)
+_SECRET: Final = re.compile(
+    r"(api|access|auth|private)[-_]?(key|token)|^(key|token|sig)$|secret|password|signature|"
+    r"authorization",
+    re.IGNORECASE,
+)
 
 
 def _variable(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z_]\w*", value, re.ASCII):
+    if not re.fullmatch(r"[A-Z_][A-Z0-9_]{0,39}", value):
         raise SettingError(
             "", "holds the name of an environment variable, not the key itself: use OPENAI_API_KEY"
         )
@@ -248,6 +252,10 @@ class LMConfig(Section):
         if self.feedback not in _FEEDBACK[self.provider]:
             choices = ", ".join(f'"{choice}"' for choice in _FEEDBACK[self.provider])
             yield SettingError("feedback", f'is one of {choices} with provider "{self.provider}"')
+        for name in filter(_SECRET.search, self.extra_body):
+            yield SettingError(
+                "extra_body", f'holds a secret in "{name}", which would be written into the record'
+            )
         if self.feedback == "votes" and self.temperature == 0:
             yield SettingError("temperature", "is 0, where all votes are the same: raise it")
         if (self.price_in is None) != (self.price_out is None):

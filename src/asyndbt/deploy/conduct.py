@@ -106,8 +106,7 @@ def _work(
     connection = Connection.of(config.lm)
     assembly = Assembly(plan, {}, shared_vocabulary(config), connection, ())
     recorder = Recorder(directory, coordinator, wire, config, assembly, observers)
-    if saved is None:
-        recorder.start(elapsed)
+    recorder.introduce(elapsed, anew=saved is None)
     ttl = flower.ttl or 3 * config.federation.lease
     engine = FlowerEngine(grid, run_name(directory), ttl, wire, elapsed, poll=poll, look=look)
     try:

@@ -14,6 +14,7 @@ be taken up again when one is back.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from asyndbt.errors import MessageError
@@ -113,16 +114,18 @@ class Coordinator:
         if self.phase == "evaluating" and self._answered(self.evaluations):
             self._enter("done")
 
-    def reopen(self) -> None:
-        """Go back to tuning, with a budget that has grown since it ended.
+    def reopen(self, able: Collection[str]) -> None:
+        """Let sites tune further whose budget has grown; go back to tuning if it was over.
 
         What was asked for the end alone is forgotten here; the sites' answers are not.
         """
-        for member in self.roster:
-            member.exhausted = False
-            self.roster.take_back(member)
-        self.phase, self.stop_reason, self.evaluations = "tuning", "", {}
-        self.candidates.reopen()
+        for name in able:
+            self.roster.refresh(self.roster[name])
+        if self.phase != "tuning":
+            for member in self.roster:
+                self.roster.take_back(member)
+            self.phase, self.stop_reason, self.evaluations = "tuning", "", {}
+            self.candidates.reopen()
         self._notice("reopened", iteration=self.server.iteration)
 
     # ------------------------------------------------------------------ what engines ask

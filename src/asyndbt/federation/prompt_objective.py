@@ -39,7 +39,7 @@ class PromptObjective:
     gateway : Gateway
     needs : Needs
         Kept back from the budget until their time comes.
-    feedback : {"logprobs", "text"}
+    feedback : {"logprobs", "votes", "text"}
     smoothing : float
         e of text feedback.
     random_draws : int

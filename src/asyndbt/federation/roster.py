@@ -175,6 +175,11 @@ class Roster:
         self._settle(member)
         return work
 
+    def refresh(self, member: Member) -> None:
+        """Note that the site may spend again."""
+        member.exhausted = False
+        self._settle(member)
+
     def expire(self, now: float) -> list[Member]:
         """Declare gone whoever has been silent for longer than the lease, and name them."""
         lost = []

@@ -206,7 +206,7 @@ class Worker:
         scores = [await self.objective.validate(work.fragment, option) for option in options]
         best = min(range(len(options)), key=lambda k: (not scores[k].n, scores[k].loss, k))
         self._settled = options[best]
-        result = await self.objective.test(work.fragment, self._settled, self._rng("test"))
+        result = await self.objective.test(work.fragment, self._settled, self._rng("test", 0))
         return EvaluateDone(
             site=self.site,
             id=work.id,
@@ -236,8 +236,10 @@ class Worker:
         }
         return np.array([orders[k // count][k % count] for k in positions], dtype=np.int64)
 
-    def _rng(self, purpose: str) -> np.random.Generator:
-        return np.random.default_rng([*self._entropy, zlib.crc32(purpose.encode()), self._steps])
+    def _rng(self, purpose: str, number: int | None = None) -> np.random.Generator:
+        """Draws of their own for a purpose and a number, which is that of the step if left out."""
+        count = self._steps if number is None else number
+        return np.random.default_rng([*self._entropy, zlib.crc32(purpose.encode()), count])
 
     def _validation_due(self, before: int) -> bool:
         """Whether a look falls due in the steps since `before`; those of the end stay paid for."""

@@ -161,7 +161,7 @@ class Gateway:
                     held -= bounds[key]
                 narrow(held)
 
-            await self._sender.send(prompts, labels, keep)
+            await self._sender.send(prompts, labels, bounds, keep)
             pending.set_result(answers)
         return answers
 

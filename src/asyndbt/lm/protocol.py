@@ -111,11 +111,14 @@ class Probe:
     facts : mapping
         By name; texts, numbers, true or false: it goes into a run's record, so nothing secret.
     usage : Usage
-        What finding out cost.
+        What finding out cost, and at most may have cost where a reply was lost.
+    sent : int
+        Requests that were sent for it.
     """
 
     facts: Mapping[str, Any] = field(default_factory=dict)
     usage: Usage = Usage()
+    sent: int = 0
 
 
 class LanguageModel(Protocol):
@@ -138,6 +141,11 @@ class LanguageModel(Protocol):
     @property
     def metered(self) -> bool:
         """Whether a request that was sent may have to be paid although its answer is lost."""
+        ...
+
+    @property
+    def priced(self) -> bool:
+        """Whether the money in its usages is what it costs, and not 0 for want of a price."""
         ...
 
     def estimate(self, prompt: Prompt) -> Usage:
@@ -206,7 +214,9 @@ class LanguageModel(Protocol):
         Raises
         ------
         RateLimitError, TransientError
-            If these prompts may be sent again, by a model whose `batch` is 1.
+            If the prompt may be sent again; only from a model whose `batch` is 1.
+        ExampleError
+            If this one cannot be answered as it is; likewise.
         ModelError
             If no request can succeed (key, model name, quota, unusable labels).
         """

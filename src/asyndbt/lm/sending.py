@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from asyndbt.errors import ModelError, RateLimitError, TransientError
+from asyndbt.errors import ExampleError, ModelError, RateLimitError, TransientError
 from asyndbt.lm.attempts import Attempts
 from asyndbt.lm.budget import Budget
 from asyndbt.lm.limiter import Limiter
@@ -19,6 +20,7 @@ __all__ = ["Answers", "Batches", "Pace", "Requests", "Sender"]
 
 Answers = dict[bytes, Answer | None]
 Prompts = Mapping[bytes, Prompt]
+Bounds = Mapping[bytes, Usage]
 Keep = Callable[[Answers], None]
 
 _LONGEST_DELAY: Final = 60.0
@@ -58,8 +60,19 @@ class Sender(Protocol):
     Implementations: `Batches`, `Requests`.
     """
 
-    async def send(self, prompts: Prompts, labels: Sequence[str], keep: Keep) -> None:
+    async def send(
+        self, prompts: Prompts, labels: Sequence[str], bounds: Bounds, keep: Keep
+    ) -> None:
         """Send every prompt and hand over its answer, None if it failed, as soon as it is there.
+
+        Parameters
+        ----------
+        prompts : mapping of bytes to Prompt
+        labels : sequence of str
+        bounds : mapping of bytes to Usage
+            By the same keys: the most that a request may cost, as it is held.
+        keep : callable
+            Takes in answers by their keys.
 
         Raises
         ------
@@ -78,13 +91,36 @@ class Batches:
     def __init__(self, model: LanguageModel) -> None:
         self._model = model
 
-    async def send(self, prompts: Prompts, labels: Sequence[str], keep: Keep) -> None:
+    async def send(
+        self, prompts: Prompts, labels: Sequence[str], bounds: Bounds, keep: Keep
+    ) -> None:
         """Send batch after batch."""
         keys = list(prompts)
         for start in range(0, len(keys), self._model.batch):
             batch = keys[start : start + self._model.batch]
             answers = await self._model.score([prompts[key] for key in batch], labels)
             keep(dict(zip(batch, answers, strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A prompt on its way: who takes care of it, and who of all have nothing under way."""
+
+    key: bytes
+    prompt: Prompt
+    labels: Sequence[str]
+    bound: Usage
+    task: asyncio.Task[None]
+    idle: set[asyncio.Task[None]]
+
+    @contextmanager
+    def idling(self) -> Iterator[None]:
+        """Have nothing under way for a while."""
+        self.idle.add(self.task)
+        try:
+            yield
+        finally:
+            self.idle.discard(self.task)
 
 
 class Requests:
@@ -107,17 +143,28 @@ class Requests:
         self._random = random.Random()
         self._failed_in_a_row = 0
 
-    async def send(self, prompts: Prompts, labels: Sequence[str], keep: Keep) -> None:
+    async def send(
+        self, prompts: Prompts, labels: Sequence[str], bounds: Bounds, keep: Keep
+    ) -> None:
         """Keep as many requests under way as the limiter allows."""
-        waiting, broken = deque(prompts.items()), asyncio.Event()
+        waiting = deque(prompts)
+        idle: set[asyncio.Task[None]] = set()
+        failures: list[BaseException] = []
 
         async def work() -> None:
-            while waiting and not broken.is_set():
-                key, prompt = waiting.popleft()
+            task = asyncio.current_task()
+            assert task is not None
+            while waiting:
+                key = waiting.popleft()
+                request = _Request(key, prompts[key], labels, bounds[key], task, idle)
                 try:
-                    keep({key: await self._ask(key, prompt, labels, broken)})
-                except BaseException:
-                    broken.set()
+                    keep({key: await self._ask(request)})
+                except BaseException as error:
+                    failures.append(error)
+                    # Nothing more is sent; what is under way may still bring its answer.
+                    waiting.clear()
+                    for other in idle:
+                        other.cancel()
                     raise
 
         workers = min(len(waiting), self._pace.limiter.most)
@@ -127,40 +174,42 @@ class Requests:
         finally:
             for task in tasks:
                 task.cancel()
-            ended = await asyncio.gather(*tasks, return_exceptions=True)
-        for error in ended:
-            if isinstance(error, BaseException):
-                raise error
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if failures:
+            raise failures[0]
 
-    async def _ask(
-        self, key: bytes, prompt: Prompt, labels: Sequence[str], broken: asyncio.Event
-    ) -> Answer | None:
-        """Send one prompt until there is an answer, or it is given up, or all is."""
+    async def _ask(self, request: _Request) -> Answer | None:
+        """Send one prompt until there is an answer or it is given up."""
         faults: dict[type[ModelError], int] = {RateLimitError: 0, TransientError: 0}
         while True:
             try:
-                answer = await self._attempt(key, prompt, labels)
+                answer = await self._attempt(request)
+            except ExampleError as error:
+                self._count_failure(error)
+                return None
             except (RateLimitError, TransientError) as error:
                 kind = type(error)
                 faults[kind] += 1
                 if faults[kind] > self._pace.max_retries or self._budget.overdrawn:
                     self._count_failure(error)
                     return None
-                await self._pace.sleep(self._delay(faults[kind], error.retry_after))
-                if broken.is_set():
-                    return None
+                delay = self._delay(faults[kind], self._bearable(error))
+                with request.idling():
+                    await self._pace.sleep(delay)
             else:
                 self._failed_in_a_row = 0
                 return answer
 
-    async def _attempt(self, key: bytes, prompt: Prompt, labels: Sequence[str]) -> Answer | None:
+    async def _attempt(self, request: _Request) -> Answer | None:
         """Send one request; whatever becomes of it is written down."""
-        bound = self._model.estimate(prompt)
-        limiter = self._pace.limiter
-        async with limiter.slot(self._model.expect(prompt).tokens) as sent_at:
+        key, bound, limiter = request.key, request.bound, self._pace.limiter
+        async with AsyncExitStack() as place:
+            with request.idling():
+                slot = limiter.slot(self._model.expect(request.prompt).tokens)
+                sent_at = await place.enter_async_context(slot)
             self._attempts.begin(key, bound)
             try:
-                (answer,) = await self._model.score([prompt], labels)
+                (answer,) = await self._model.score([request.prompt], request.labels)
             except RateLimitError as error:
                 self._lose(key, "rate limit", Usage())
                 limiter.turned_away(sent_at, self._bearable(error))
@@ -183,7 +232,7 @@ class Requests:
         self._attempts.end(key, why, cost)
         self._budget.charge(cost)
 
-    def _bearable(self, error: RateLimitError) -> float | None:
+    def _bearable(self, error: RateLimitError | TransientError) -> float | None:
         """Return the seconds that the endpoint asks for, unless they are too many."""
         if error.retry_after is not None and error.retry_after > _LONGEST_PAUSE:
             raise ModelError(
@@ -197,7 +246,7 @@ class Requests:
         longest = min(_LONGEST_DELAY, self._pace.first_delay * 2.0 ** (times - 1))
         return (retry_after or 0.0) + longest * self._random.uniform(0.5, 1.0)
 
-    def _count_failure(self, error: RateLimitError | TransientError) -> None:
+    def _count_failure(self, error: ModelError) -> None:
         self._failed_in_a_row += 1
         if self._failed_in_a_row >= _FAILED_IN_A_ROW:
             raise ModelError(

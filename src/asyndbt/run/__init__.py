@@ -1,7 +1,8 @@
 """Runs: from a configuration to a directory that holds everything, and back."""
 
+from asyndbt.run.assembly import USEFUL_STEPS
 from asyndbt.run.check import Checked, check_config
-from asyndbt.run.estimate import USEFUL_STEPS, Estimate, estimate_run
+from asyndbt.run.estimate import Estimate, estimate_run
 from asyndbt.run.events import Event, Observer
 from asyndbt.run.execute import resume_run, run_config
 from asyndbt.run.result import Result

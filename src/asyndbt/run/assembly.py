@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from asyndbt.config import BudgetConfig, Config, LimitsConfig
+from asyndbt.errors import ConfigError, RunDirectoryError
 from asyndbt.federation import (
     Needs,
     Plan,
@@ -21,6 +22,7 @@ from asyndbt.lm import (
     LanguageModel,
     Limits,
     PocketLanguageModel,
+    Usage,
     split_limits,
 )
 from asyndbt.run.directory import RunDirectory
@@ -29,10 +31,12 @@ from asyndbt.run.models import Connection
 from asyndbt.run.prompts import Gathered, gather
 from asyndbt.run.site import RunSite
 
-__all__ = ["Assembly", "RunSite", "assemble", "put_together", "task_of"]
+__all__ = ["USEFUL_STEPS", "Assembly", "RunSite", "assemble", "put_together", "task_of"]
 
 _LOOKS_ON_THE_WAY = 3
 _UNKNOWN_WORDS = 0.1
+USEFUL_STEPS = 30
+"""Steps of a site below which hardly anything is tuned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +75,40 @@ def assemble(
         With file, line or field, and the mend.
     """
     gathered = gather(config)
-    connection = Connection.of(config.lm, model)
-    examples = gathered.check(connection.model)
-    known = directory.read_json("model.json")
-    if known is None:
+    connection = _known(config, gathered, directory, model)
+    if connection is None:
+        connection = Connection.of(config.lm, model)
+        examples = gathered.check(connection.model)
+        _check_calls(config, gathered, connection)
         connection.probe(examples, gathered.task.label_words)
-    else:
-        connection.adopt(known)
+        directory.write_json("model.json", connection.record())
     return put_together(config, gathered, connection, directory)
+
+
+def _known(
+    config: Config, gathered: Gathered, directory: RunDirectory, model: LanguageModel | None
+) -> Connection | None:
+    """Return the model that was probed for this run before, by what was found then.
+
+    Raises
+    ------
+    RunDirectoryError
+        If the run was begun with another one.
+    """
+    record = directory.read_json("model.json")
+    if record is None:
+        return None
+    connection = Connection.of(config.lm, model)
+    gathered.check(connection.model)
+    connection.adopt(record)
+    if connection.model.name == record["model"]:
+        return connection
+    if not directory.config_file.exists():
+        return None
+    raise RunDirectoryError(
+        f"{directory.path}: the language model is {connection.model.name} now, and the run was "
+        f"begun with {record['model']}: name another directory"
+    )
 
 
 def put_together(
@@ -90,6 +120,7 @@ def put_together(
 ) -> Assembly:
     """Divide the budget, make the plan, and open every site's files."""
     model = connection.model
+    _check_prices(config, model)
     needs = _needs(config, gathered, model)
     limits = _shares(config.budget, needs, connection)
     plan = _plan(config, gathered, needs, limits)
@@ -99,8 +130,29 @@ def put_together(
         )
         for name, prompts in gathered.sites.items()
     }
-    warnings = (*gathered.duplicates.splitlines(), *_unknown_words(model, gathered.sites))
+    warnings = (
+        *gathered.duplicates.splitlines(),
+        *_few_steps(plan, needs, limits),
+        *_unknown_words(model, gathered.sites),
+    )
     return Assembly(plan, sites, gathered.vocabulary, connection, warnings)
+
+
+def _check_calls(config: Config, gathered: Gathered, connection: Connection) -> None:
+    """Find out before a probe that the calls do not last; of tokens it has to tell first."""
+    needs = _needs(config, gathered, connection.model)
+    calls = {name: Usage(calls=need.least.calls) for name, need in needs.items()}
+    split_limits(_limits(config.budget), _limits(config.budget.per_site), calls)
+
+
+def _check_prices(config: Config, model: LanguageModel) -> None:
+    """A cap on money is none where nobody knows what a request costs."""
+    capped = config.budget.money is not None or config.budget.per_site.money is not None
+    if capped and not model.priced:
+        raise ConfigError(
+            "budget.money cannot be kept to: the price of the model is not known; set lm.price_in "
+            "and lm.price_out, or cap calls or tokens instead"
+        )
 
 
 def _needs(config: Config, gathered: Gathered, model: LanguageModel) -> dict[str, Needs]:
@@ -151,7 +203,7 @@ def _plan(
 ) -> Plan:
     method, federation = config.method, config.federation
     names, positions, vocabulary = list(gathered.sites), gathered.positions, gathered.vocabulary
-    steps = min(needs[name].steps_within(limits[name]) for name in names)
+    steps = min(_affordable_steps(needs, limits))
     steps = min(steps, method.iterations * method.local_steps if method.iterations else steps)
     return Plan(
         sites=tuple(names),
@@ -197,7 +249,23 @@ def _site(
         random_draws=config.method.random_icl_draws,
     )
     worker = Worker(name, plan, asked, config.run.seed)
-    return RunSite(worker, prompts, folder, cache, limits.after(needs.evaluation))
+    return RunSite(worker, prompts, folder, cache, needs, limits.after(needs.evaluation))
+
+
+def _few_steps(
+    plan: Plan, needs: Mapping[str, Needs], limits: Mapping[str, Limits]
+) -> Iterator[str]:
+    steps = min(plan.iterations * plan.local_steps, *_affordable_steps(needs, limits))
+    if steps < USEFUL_STEPS:
+        yield (
+            f"the budget surely buys {steps} steps of a site, and fewer than {USEFUL_STEPS} tune "
+            "hardly anything: give more, or lower data.validation_per_class"
+        )
+
+
+def _affordable_steps(needs: Mapping[str, Needs], limits: Mapping[str, Limits]) -> Iterator[int]:
+    for name, need in needs.items():
+        yield need.steps_within(limits[name])
 
 
 def _unknown_words(model: LanguageModel, sites: Mapping[str, SitePrompts]) -> Iterator[str]:

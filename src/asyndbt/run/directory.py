@@ -157,6 +157,7 @@ class RunDirectory:
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Replace a JSON file of the coordinator's part."""
+        self.path.mkdir(parents=True, exist_ok=True)
         write_atomically(self.path / name, to_json(value))
 
     @property

@@ -35,12 +35,11 @@ from asyndbt.run.loops import complete
 from asyndbt.run.models import Connection
 from asyndbt.run.prompts import Gathered, gather
 
-__all__ = ["USEFUL_STEPS", "Estimate", "estimate_run"]
+__all__ = ["Estimate", "estimate_run"]
 
-USEFUL_STEPS: Final = 30
-"""Steps of a site below which hardly anything is tuned."""
 _TIMED: Final = 16
 _ASSUMED_SECONDS: Final = 1.0
+_MARGIN: Final = 1.3
 _EFFECT: Final = 0.02
 _CHANCE: Final = 0.1
 """Standard deviations, in the logarithm of a loss, of a word's effect and of what depends on the
@@ -81,14 +80,20 @@ class Estimate:
     free: bool
 
 
-def estimate_run(config: Config, seconds_per_request: float | None = None) -> Estimate:
-    """Find out what a run will cost, without a request.
+def estimate_run(
+    config: Config, seconds_per_request: float | None = None, *, probe: bool = False
+) -> Estimate:
+    """Find out what a run will cost.
 
     Parameters
     ----------
     config : Config
     seconds_per_request : float, optional
-        Of an endpoint; a second if it is left out. A local model is timed on a few prompts.
+        Of an endpoint; if it is left out, as the probe found, or else a second. A local model is
+        timed on a few prompts.
+    probe : bool
+        Whether to ask the model a few times what it can do, as the run will: how many tokens a
+        prompt has, an endpoint alone knows.
 
     Raises
     ------
@@ -99,7 +104,9 @@ def estimate_run(config: Config, seconds_per_request: float | None = None) -> Es
     connection = Connection.of(config.lm)
     model = connection.model
     examples = gathered.check(model)
-    each = seconds_per_request
+    if probe:
+        connection.probe(examples, gathered.task.label_words)
+    each = seconds_per_request or connection.found.facts.get("seconds_per_request")
     if each is None:
         each = _ASSUMED_SECONDS if model.metered else _timed(model, gathered, examples)
     together = connection.pace.limiter.most if model.metered else model.batch
@@ -118,13 +125,13 @@ def estimate_run(config: Config, seconds_per_request: float | None = None) -> Es
             for site in assembly.sites.values():
                 site.close()
     return Estimate(
-        usage=stand_in.spent,
+        usage=stand_in.spent + connection.found.usage,
         evaluation=_evaluation(config, gathered),
         seconds=_seconds(config, model, stand_in, len(assembly.sites), each),
         seconds_per_request=each,
         steps=min(site.worker.steps for site in assembly.sites.values()),
         stop_reason=coordinator.stop_reason,
-        priced=bool(model.expect(examples[0]).money),
+        priced=model.priced,
         free=not model.metered,
     )
 
@@ -137,10 +144,23 @@ class _StandIn:
         self.batch = batch
         self.name = f"stand-in for {model.name}"
         self.metered = False
-        self.estimate, self.expect = model.estimate, model.expect
+        self.priced = model.priced
+        self.expect = model.expect
         self.check, self.adopt, self.close = model.check, model.adopt, model.close
         self.rounds = 0
         self.spent = Usage()
+
+    def estimate(self, prompt: Prompt) -> Usage:
+        """Bound what a request costs as the real one will when it has been probed."""
+        if not self._model.metered:
+            return self._model.estimate(prompt)
+        bound, likely = self._model.estimate(prompt), self.expect(prompt)
+        return Usage(
+            1,
+            min(bound.tokens_in, round(_MARGIN * likely.tokens_in)),
+            min(bound.tokens_out, round(_MARGIN * likely.tokens_out)),
+            min(bound.money, _MARGIN * likely.money),
+        )
 
     async def probe(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Probe:
         """Ask nothing."""

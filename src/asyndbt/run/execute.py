@@ -158,16 +158,17 @@ def _work(
             site.load()
         coordinator, beside = restore(assembly.plan, saved)
         elapsed, events, wire.traffic = beside["elapsed"], beside["events"], beside["traffic"]
-        if more and coordinator.stop_reason == "budget":
+        if more:
             _reopen(coordinator, assembly)
-            directory.result_file.unlink(missing_ok=True)
-    if more or not directory.config_file.exists():
-        write_atomically(directory.config_file, config.to_toml().encode())
-        directory.write_json("model.json", assembly.connection.record())
     directory.cut_events(events)
     recorder = Recorder(directory, coordinator, wire, config, assembly, observers)
-    if saved is None:
-        recorder.start(elapsed)
+    if more:
+        # On record before the old result goes: a crash in between must not end in neither.
+        recorder.changed(elapsed)
+        directory.result_file.unlink(missing_ok=True)
+    if more or not directory.config_file.exists():
+        write_atomically(directory.config_file, config.to_toml().encode())
+    recorder.introduce(elapsed, anew=saved is None)
     engine = _engine(config, wire, elapsed)
     try:
         # The matrices here are small: threads would wait for each other more than they compute.
@@ -183,15 +184,26 @@ def _work(
 
 
 def _reopen(coordinator: Coordinator, assembly: Assembly) -> None:
-    """Tune further, with a budget that has grown since tuning ended."""
-    coordinator.reopen()
-    for site in assembly.sites.values():
-        site.worker.reopen()
-    if not any(site.worker.affords_step for site in assembly.sites.values()):
+    """Tune further, with a budget that has grown, where it had been used up.
+
+    Raises
+    ------
+    BudgetError
+        If it has not grown enough for a step.
+    """
+    sites = assembly.sites
+    if coordinator.phase != "tuning":
+        for site in sites.values():
+            site.worker.reopen()
+    able = [name for name, site in sites.items() if site.worker.affords_step]
+    if not able:
+        needs = [site.needs for site in sites.values()]
+        least = max(need.step.calls + need.look.calls * need.looks for need in needs)
         raise BudgetError(
             "the new budget buys no further step, for the comparison at the end has to be paid "
-            "anew: raise it by more"
+            f"anew: {least:,} calls more for each site are surely enough"
         )
+    coordinator.reopen(able)
 
 
 async def _to_the_end(

@@ -112,5 +112,4 @@ def open_site(shared: Config, private: Config, folder: Path) -> LoneSite:
     if not directory.config_file.exists():
         config = private.override({"run.dir": str(folder)})
         write_atomically(directory.config_file, config.to_toml().encode())
-        directory.write_json("model.json", assembly.connection.record())
     return LoneSite(site, directory, assembly.connection)

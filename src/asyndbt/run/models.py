@@ -61,7 +61,9 @@ class Connection:
 
     def adopt(self, record: Mapping[str, Any]) -> None:
         """Go by what an earlier probe found, as `record` wrote it."""
-        self.found = Probe(record["facts"], Usage(**record["probe"]))
+        cost = dict(record["probe"])
+        sent = cost.pop("sent")
+        self.found = Probe(record["facts"], Usage(**cost), sent)
         self.model.adopt(self.found.facts)
 
     def record(self) -> dict[str, Any]:
@@ -69,5 +71,5 @@ class Connection:
         return {
             "model": self.model.name,
             "facts": dict(self.found.facts),
-            "probe": asdict(self.found.usage),
+            "probe": {**asdict(self.found.usage), "sent": self.found.sent},
         }

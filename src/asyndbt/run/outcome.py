@@ -61,9 +61,9 @@ def result_of(config: Config, assembly: Assembly, coordinator: Coordinator) -> d
     spent |= {name: site.worker.objective.spent() for name, site in assembly.sites.items()}
     ledger = {field: sum(getattr(s, field) for s in spent.values()) for field in Spent.__slots__}
     requests = ledger.pop("requests")
-    probe = asdict(assembly.connection.found.usage)
-    ledger |= {field: ledger[field] + cost for field, cost in probe.items()}
-    ledger["sent"] += probe["calls"]
+    probe = assembly.connection.found
+    ledger |= {field: ledger[field] + cost for field, cost in asdict(probe.usage).items()}
+    ledger["sent"] += probe.sent
     fragment = coordinator.fragment if assembly.plan.positions else ()
     return {
         "schema_version": SCHEMA_VERSION,

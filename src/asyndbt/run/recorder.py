@@ -42,13 +42,17 @@ class Recorder:
         self._handed_out = -1
         self._begun: tuple[float, float] | None = None
 
-    def start(self, elapsed: float) -> None:
-        """Say what is about to run."""
+    def introduce(self, elapsed: float, *, anew: bool) -> None:
+        """Say what is about to run; `anew`, it goes into the log too."""
+        say = self.tell if anew else self._show
+        say("start", elapsed, **self._start())
+        for text in self._assembly.warnings:
+            say("warning", elapsed, text=text)
+
+    def _start(self) -> dict[str, Any]:
         config, plan = self._config, self._assembly.plan
         parts = ("train", "validation", "test")
-        self.tell(
-            "start",
-            elapsed,
+        return dict(
             directory=str(self._directory.path),
             sites={
                 name: dict(zip(parts, site.worker.objective.counts, strict=True))
@@ -67,8 +71,6 @@ class Recorder:
             else "each site's own model",
             seed=config.run.seed,
         )
-        for text in self._assembly.warnings:
-            self.tell("warning", elapsed, text=text)
 
     def _demonstrations(self) -> dict[str, int]:
         """Slots, and candidates of each; where all sites are elsewhere, the latter are theirs."""
@@ -108,9 +110,12 @@ class Recorder:
 
         The log may be passed on: where it lies on this machine is for the observers alone.
         """
-        event = Event(kind, data, elapsed)
         logged = {key: value for key, value in data.items() if key != "directory"}
         self._directory.append_event(Event(kind, logged, elapsed))
+        self._show(kind, elapsed, **data)
+
+    def _show(self, kind: str, elapsed: float, **data: Any) -> None:
+        event = Event(kind, data, elapsed)
         for observer in self._observers:
             observer(event)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from asyndbt.config import Config, load_config
-from asyndbt.errors import ConfigError, DataError
+from asyndbt.errors import ConfigError, DataError, ModelError
 from asyndbt.lm import (
     Answer,
     AnswerCache,
@@ -129,6 +129,8 @@ class Result:
         DataError
             Before any request: if a row lacks a text, has an empty one, or has a column
             ``prediction`` or ``scores`` already, or the model cannot take a prompt.
+        ModelError
+            If no row is answered.
         """
         if isinstance(rows, str | Mapping):
             raise DataError(f"predict: found {type(rows).__name__}; give a list of rows")
@@ -141,6 +143,10 @@ class Result:
         with AnswerCache(self._part(site) / "predictions.sqlite") as cache:
             gateway = Gateway(connection.model, cache, Budget(Limits()), connection.pace)
             answers = complete(_asked(gateway, batch, words))
+            reasons = cache.attempts.reasons() | cache.refused()
+        if batch and not any(answers):
+            why = ", ".join(reasons) or "no reason given"
+            raise ModelError(f"no row was answered: {why}", provider=lm.provider)
         return [
             {**row, **_outcome(prompt, config, answer)}
             for row, answer in zip(rows, answers, strict=True)

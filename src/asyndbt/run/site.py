@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asyndbt.errors import RunDirectoryError
-from asyndbt.federation import SitePrompts, Worker
+from asyndbt.federation import Needs, SitePrompts, Worker
 from asyndbt.lm import AnswerCache, Limits
 from asyndbt.run.directory import write_atomically
 
@@ -17,13 +17,14 @@ __all__ = ["RunSite"]
 class RunSite:
     """A site of a run on this machine: its worker, its prompts, and where its state is kept.
 
-    `tuning` is what its budget leaves for tuning.
+    `needs` is what it must be able to spend, `tuning` what its budget leaves for tuning.
     """
 
     worker: Worker
     prompts: SitePrompts
     folder: Path
     cache: AnswerCache
+    needs: Needs
     tuning: Limits
 
     def save(self) -> None:

@@ -160,7 +160,13 @@ class _RowReader:
             )
             for name, column in self.columns.items()
         }
-        label = self._label(origin, _value(origin, values, self.label_column))
+        if self.label_column not in values:
+            raise DataError(
+                f"{origin}: there is no column {self.label_column!r}, only {listed(values)}"
+                f"{did_you_mean(self.label_column, values)}; data.label_column names the one with "
+                "the labels"
+            )
+        label = self._label(origin, values[self.label_column])
         return Example(fields, label, self._site(origin, values), origin)
 
     def _label(self, origin: str, value: Any) -> str:

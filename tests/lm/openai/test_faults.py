@@ -5,7 +5,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from asyndbt.errors import ModelError, RateLimitError, TransientError
+from asyndbt.errors import ExampleError, ModelError, RateLimitError, TransientError
 from asyndbt.lm import Usage
 
 
@@ -28,6 +28,9 @@ def failure(kit, script, **options):
         (429, "You exceeded your current quota", {"code": "insufficient_quota"}),
         (429, "Add credits: your account balance is 0", {}),
         (400, "Access denied: account in arrears", {"code": "Arrearage"}),
+        (400, "Your credit balance is too low. Please go to Plans & Billing.", {}),
+        (403, "Your credit balance is too low. Please go to Plans & Billing.", {}),
+        (402, "Your credit balance is too low", {}),
         (400, "API key not valid. Please pass a valid API key.", {}),
         (400, "'messages' is malformed", {}),
         (422, "extra fields not permitted", {}),
@@ -38,6 +41,62 @@ def test_what_no_request_can_cure_stops_in_the_providers_words(kit, status, mess
     assert type(error) is ModelError
     assert error.status == status
     assert message in str(error)
+
+
+@pytest.mark.parametrize("status", [400, 402, 403, 429])
+@pytest.mark.parametrize("words", ["Your credit balance is too low", "Visit Plans & Billing"])
+def test_an_empty_purse_stops_a_run_that_had_answers(kit, status, words) -> None:
+    replies = [kit.completion("great")]
+    endpoint = kit.serve(lambda _: replies.pop() if replies else kit.error(status, words))
+    model = kit.model(endpoint, feedback="text")
+    assert kit.ask(model).text == "great"
+    with pytest.raises(ModelError, match=f"{words}; check the account") as caught:
+        kit.ask(model, kit.other)
+    assert type(caught.value) is ModelError
+
+
+@pytest.mark.parametrize(("path", "told"), [("/v1", False), ("/v1/", False), ("/api", True)])
+def test_a_wrong_path_is_told_what_it_usually_ends_in(kit, path, told) -> None:
+    endpoint = kit.serve(lambda _: kit.error(404, "not found"))
+    model = kit.model(endpoint, base_url=endpoint.url.removesuffix("/v1") + path)
+    with pytest.raises(ModelError, match=r"check lm\.model and lm\.base_url") as caught:
+        kit.ask(model)
+    assert ("usually ends in /v1" in str(caught.value)) == told
+
+
+INPUT = {"role": "user", "content": "the private text"}
+FINDING = {"type": "x", "loc": ["body", "seed"], "msg": "not permitted", "input": INPUT}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"detail": [FINDING, FINDING]},
+        {"error": {"message": [FINDING], "code": 400}},
+        {"error": {"message": str([FINDING]), "code": 400}},
+        {"error": {"message": f"seed: not permitted [type=x, input_value={INPUT}]"}},
+    ],
+)
+def test_findings_about_a_body_do_not_repeat_it(kit, body) -> None:
+    error = failure(kit, lambda _: kit.Reply(body, 422))
+    assert "private" not in str(error)
+    assert "seed" in str(error)
+    assert "not permitted" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("body", "shape"),
+    [
+        ("<html><title>the private text</title></html>", "44 characters, not JSON"),
+        ("", "0 characters, not JSON"),
+        ({"error": "the private text"}, "29 characters, JSON of another shape"),
+        ({"choices": ["the private text"]}, "33 characters, JSON of another shape"),
+    ],
+)
+def test_a_broken_reply_is_measured_and_not_repeated(kit, body, shape) -> None:
+    error = failure(kit, lambda _: kit.Reply(body))
+    assert str(error) == f"not a chat completion: {shape}; check lm.base_url"
+    assert error.__context__ is None
 
 
 @pytest.mark.parametrize(
@@ -112,12 +171,14 @@ def test_a_reply_that_does_not_come_in_time_may_have_to_be_paid(kit) -> None:
 def test_a_refused_connection_costs_nothing(kit) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+        host = f"127.0.0.1:{free.getsockname()[1]}"
         endpoint = kit.serve(kit.Server())
-        model = kit.model(endpoint, base_url=url)
+        model = kit.model(endpoint, base_url=f"http://user:hidden@{host}/v1/?api-key=hidden")
         with pytest.raises(TransientError) as caught:
             kit.ask(model)
     assert (caught.value.kind, caught.value.charged) == ("connection", False)
+    assert str(caught.value).startswith(f"no connection to http://{host}/v1 (lm.base_url): ")
+    assert "hidden" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -169,18 +230,30 @@ def test_a_filtered_answer_is_a_refusal_that_is_paid(kit, how) -> None:
     assert answer.usage.tokens_in > 0
 
 
-def test_a_rejection_after_an_answer_is_about_that_prompt(kit) -> None:
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_rejection_after_an_answer_is_about_that_prompt(kit, status) -> None:
     def script(body):
         if "soup" in body["messages"][-1]["content"]:
-            return kit.error(400, "cannot parse this")
+            return kit.error(status, "cannot parse this")
         return kit.completion("great", body=body)
 
     endpoint = kit.serve(script)
     model = kit.model(endpoint)
-    with pytest.raises(ModelError, match="cannot parse this"):
+    with pytest.raises(ModelError, match="cannot parse this") as caught:
         kit.ask(model, kit.other)
+    assert type(caught.value) is ModelError
     assert kit.ask(model).refusal is None
-    assert kit.ask(model, kit.other).refusal == "rejected"
+    with pytest.raises(ExampleError, match="cannot parse this") as caught:
+        kit.ask(model, kit.other)
+    assert caught.value.status == status
+
+
+def test_a_rejection_after_an_earlier_probe_is_about_that_prompt(kit) -> None:
+    facts = kit.probe(kit.model(kit.serve(kit.Server()))).facts
+    model = kit.model(kit.serve(lambda _: kit.error(400, "cannot parse this")))
+    model.adopt(facts)
+    with pytest.raises(ExampleError, match="cannot parse this"):
+        kit.ask(model)
 
 
 def test_a_cancelled_request_is_cancelled(kit) -> None:

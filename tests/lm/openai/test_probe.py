@@ -1,21 +1,34 @@
 import asyncio
 import json
 import math
+import socket
 
 import pytest
 
 from asyndbt.errors import ConfigError, ModelError
 from asyndbt.lm import Usage
 
-SAID = {"system_role", "seed", "temperature", "logprobs", "max_tokens_field"}
+SAID = {"system_role", "seed", "temperature", "logprobs_asked", "max_tokens_field"}
 
 
 def found(probe):
-    return {name: probe.facts[name] for name in SAID}
+    return {name: probe.facts[name] for name in SAID & set(probe.facts)}
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """Nothing is waited for; the seconds that would have been."""
+    waits = []
+
+    async def sleep(seconds):
+        waits.append(seconds)
+
+    monkeypatch.setattr("asyndbt.lm.providers.openai.asking.asyncio.sleep", sleep)
+    return waits
 
 
 FULL = {
-    "logprobs": 20,
+    "logprobs_asked": 20,
     "system_role": True,
     "seed": True,
     "temperature": True,
@@ -27,8 +40,8 @@ PARTIAL = [
     ({"lacks": ("system",)}, {"system_role": False}),
     ({"lacks": ("temperature",)}, {"temperature": False}),
     ({"lacks": ("seed",)}, {"seed": False}),
-    ({"most_logprobs": 10}, {"logprobs": 10}),
-    ({"most_logprobs": 5}, {"logprobs": 5}),
+    ({"most_logprobs": 10}, {"logprobs_asked": 10}),
+    ({"most_logprobs": 5}, {"logprobs_asked": 5}),
 ]
 
 
@@ -53,7 +66,7 @@ def test_several_lacks_at_once_are_found(kit) -> None:
     endpoint = kit.serve(kit.Server(lacks=lacks, most_logprobs=5))
     probe = kit.probe(kit.model(endpoint))
     assert found(probe) == {
-        "logprobs": 5,
+        "logprobs_asked": 5,
         "system_role": False,
         "seed": False,
         "temperature": False,
@@ -104,15 +117,43 @@ def test_an_endpoint_with_one_answer_a_request_cannot_vote(kit, server) -> None:
 def test_other_feedbacks_need_no_log_probabilities(kit, feedback) -> None:
     endpoint = kit.serve(kit.Server(lacks=("logprobs", "top_logprobs")))
     probe = kit.probe(kit.model(endpoint, feedback=feedback))
-    assert found(probe) == FULL | {"logprobs": 0}
+    assert found(probe) == {name: FULL[name] for name in SAID - {"logprobs_asked"}}
+    assert "logprobs" not in probe.facts
     assert probe.facts["answer_tokens"] == 16
     assert len(endpoint.asked) == 2
+
+
+@pytest.mark.parametrize("feedback", ["votes", "text", "logprobs"])
+def test_every_feedback_is_adopted(kit, feedback) -> None:
+    endpoint = kit.serve(kit.Server(lacks=("seed",)))
+    first, second = (kit.model(endpoint, feedback=feedback) for _ in range(2))
+    second.adopt(json.loads(json.dumps(kit.probe(first).facts)))
+    assert second.name == first.name
+    kit.ask(first)
+    kit.ask(second)
+    assert endpoint.asked[-1] == endpoint.asked[-2]
+
+
+@pytest.mark.parametrize(("listed", "most", "seen"), [(3, 20, 3), (9, 20, 9), (9, 5, 5)])
+def test_alternatives_are_counted_as_they_came(kit, listed, most, seen) -> None:
+    server = kit.Server(most_logprobs=most)
+    others = {f"word {number}": 0.01 for number in range(listed - 1)}
+
+    def script(body):
+        said = server(body)
+        if isinstance(said, kit.Reply):
+            return said
+        # An endpoint that lists more than it was asked for.
+        return kit.completion("great", body=body | {"top_logprobs": 20}, others=others)
+
+    probe = kit.probe(kit.model(kit.serve(script)))
+    assert (probe.facts["logprobs"], probe.facts["logprobs_asked"]) == (seen, most)
 
 
 def test_what_it_cost_is_what_was_answered(kit) -> None:
     endpoint = kit.serve(kit.Server(lacks=("seed",)))
     probe = kit.probe(kit.model(endpoint, price_in=1.0, price_out=2.0))
-    assert len(endpoint.asked) == 3
+    assert len(endpoint.asked) == probe.sent == 3
     assert probe.usage.calls == 2
     assert probe.usage.tokens_out == 4
     paid = (probe.usage.tokens_in + 2 * probe.usage.tokens_out) / 1e6
@@ -120,6 +161,30 @@ def test_what_it_cost_is_what_was_answered(kit) -> None:
     assert probe.facts["model"] == "tiny-2026"
     assert probe.facts["seconds_per_request"] >= 0
     assert 0 < probe.facts["tokens_per_byte_mean"] <= probe.facts["tokens_per_byte"] <= 0.25
+
+
+@pytest.mark.parametrize(
+    ("lost", "paid"),
+    [
+        ({"body": "<html>"}, True),
+        ({"body": {"choices": []}}, True),
+        ({"body": {}, "fault": "reset"}, True),
+        ({"body": {}, "status": 503}, False),
+        ({"body": {}, "status": 429}, False),
+    ],
+)
+def test_a_reply_that_was_lost_is_paid_at_its_bound(kit, at_once, lost, paid) -> None:
+    replies, server = [kit.Reply(**lost)], kit.Server()
+    endpoint = kit.serve(lambda body: replies.pop() if replies else server(body))
+    model = kit.model(endpoint)
+    probe = kit.probe(model)
+    plain = kit.probe(kit.model(kit.serve(kit.Server())))
+    more = probe.usage - plain.usage
+    assert probe.sent == len(endpoint.asked) == plain.sent + 1
+    assert more.calls == paid
+    # The lost answer might have been as long as was allowed then, not as is now.
+    assert more.tokens_out == paid * endpoint.asked[0]["max_tokens"]
+    assert more.tokens_in == paid * model.estimate(kit.prompt).tokens_in
 
 
 @pytest.mark.parametrize(
@@ -207,19 +272,24 @@ def test_the_probe_waits_for_a_busy_endpoint(kit) -> None:
     assert len(endpoint.asked) == 4
 
 
-def test_the_probe_does_not_wait_forever(kit, monkeypatch) -> None:
-    waits = []
-
-    async def sleep(seconds):
-        waits.append(seconds)
-
-    monkeypatch.setattr("asyndbt.lm.providers.openai.probe.asyncio.sleep", sleep)
+def test_the_probe_does_not_wait_forever(kit, at_once) -> None:
     endpoint = kit.serve(lambda _: kit.Reply("not here", 200))
-    with pytest.raises(ModelError, match=r"check lm\.base_url: not here") as caught:
+    with pytest.raises(ModelError, match=r"check lm\.base_url, 6 times in a row") as caught:
         kit.probe(kit.model(endpoint))
     assert type(caught.value) is ModelError
     assert len(endpoint.asked) == 6
-    assert waits == [1.0, 2.0, 4.0, 4.0, 4.0]
+    assert at_once == [1.0, 2.0, 4.0, 4.0, 4.0]
+
+
+def test_a_wrong_address_is_told_soon(kit, at_once) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+        with pytest.raises(ModelError) as caught:
+            kit.probe(kit.model(kit.serve(kit.Server()), base_url=url))
+    assert type(caught.value) is ModelError
+    assert str(caught.value).startswith(f"no connection to {url} (lm.base_url): ")
+    assert at_once == [1.0]
 
 
 @pytest.mark.parametrize("status", [401, 404])
@@ -251,6 +321,19 @@ def test_one_refused_prompt_does_not_spoil_the_probe(kit) -> None:
     assert probe.usage.calls == 1
     with pytest.raises(ModelError, match="flagged"):
         asyncio.run(model.probe([kit.other], kit.labels))
+
+
+@pytest.mark.parametrize("at", [0, 1])
+def test_a_prompt_that_does_not_fit_is_told_with_the_mend(kit, at) -> None:
+    server, prompts = kit.Server(), [kit.prompt, kit.other]
+
+    def script(body):
+        if body["messages"][-1]["content"] == prompts[at].query:
+            return kit.error(400, "This model's maximum context length is 64 tokens")
+        return server(body)
+
+    with pytest.raises(ConfigError, match=r"data\.max_chars \(HTTP 400: This model's maximum"):
+        kit.probe(kit.model(kit.serve(script)))
 
 
 def test_a_reply_without_counts_is_paid_at_its_bound(kit) -> None:

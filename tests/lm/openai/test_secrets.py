@@ -45,7 +45,7 @@ def test_the_key_is_in_no_error_even_if_the_endpoint_echoes_it(kit, caplog, echo
     texts = everything(caught.value) + repr(model) + model.name + caplog.text
     parts = [kit.key[start : start + 8] for start in range(len(kit.key) - 7)]
     assert not [part for part in parts if part in texts]
-    assert "[key]" in str(caught.value)
+    assert ("[key]" in str(caught.value)) == (status != 200)
     assert kit.key[-4:] not in texts
 
 
@@ -76,10 +76,18 @@ def test_a_missing_key_is_named(monkeypatch, value) -> None:
         OpenAILanguageModel(model="gpt-4o-mini")
 
 
-def test_a_key_in_the_place_of_its_name_is_not_repeated() -> None:
-    with pytest.raises(ConfigError) as caught:
-        OpenAILanguageModel(model="m", api_key_env="sk-123-secret")
-    assert "secret" not in str(caught.value)
+@pytest.mark.parametrize("pasted", ["sk-123-secret", "gsk_123secret", "secret", "A" * 41])
+def test_a_key_in_the_place_of_its_name_is_not_repeated(pasted) -> None:
+    with pytest.raises(ConfigError, match="not the key itself: use OPENAI_API_KEY") as caught:
+        OpenAILanguageModel(model="m", api_key_env=pasted)
+    assert pasted not in str(caught.value)
+
+
+def test_a_variable_may_be_named_in_lower_case(kit, monkeypatch) -> None:
+    monkeypatch.setenv("tiny_key", kit.key)
+    endpoint = kit.serve(kit.Server())
+    kit.ask(kit.model(endpoint, api_key_env="tiny_key"))
+    assert endpoint.headers["authorization"] == f"Bearer {kit.key}"
 
 
 def test_a_key_that_no_header_can_carry_is_named_by_its_variable(monkeypatch) -> None:

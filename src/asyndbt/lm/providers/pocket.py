@@ -63,6 +63,11 @@ class PocketLanguageModel:
         """False: it computes here."""
         return False
 
+    @property
+    def priced(self) -> bool:
+        """True: it says what it costs."""
+        return True
+
     def estimate(self, prompt: Prompt) -> Usage:
         """Exactly what one request for `prompt` costs: its tokens and one answered, no money."""
         return Usage(1, self._model.count_tokens(prompt.text), 1)

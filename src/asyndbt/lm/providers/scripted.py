@@ -90,6 +90,11 @@ class ScriptedLanguageModel:
         """As it was made."""
         return self._metered
 
+    @property
+    def priced(self) -> bool:
+        """True: it says what it costs."""
+        return True
+
     def estimate(self, prompt: Prompt) -> Usage:
         """Exactly what one request for `prompt` costs."""
         return Usage(1, len(prompt.text.split()), 1, self._price)

@@ -95,6 +95,11 @@ class HuggingFaceLanguageModel:
         """Identity: model, and a digest of weights, number format, kind, template and system."""
         return self._name
 
+    @property
+    def priced(self) -> bool:
+        """True: it computes here, for nothing."""
+        return True
+
     def estimate(self, prompt: Prompt) -> Usage:
         """Exactly what one request for `prompt` costs.
 

@@ -14,7 +14,6 @@ from asyndbt.lm.providers.openai.faults import (
     Rejected,
     error_of_failure,
     error_of_status,
-    provider_words,
 )
 from asyndbt.lm.providers.openai.key import ApiKey
 from asyndbt.lm.providers.openai.reply import Reply, read_reply
@@ -109,26 +108,21 @@ class Connection:
 
     def _fault(self, error: Exception) -> ModelError | Rejected:
         if isinstance(error, self._openai.APIStatusError):
-            return error_of_status(error.status_code, error.body, error.response.headers, self._key)
-        return error_of_failure(error, self._key)
+            headers = error.response.headers
+            return error_of_status(error.status_code, error.body, headers, self.address, self._key)
+        return error_of_failure(error, self.address, self._key)
 
     def _read(self, text: str) -> Reply:
         try:
             reply = read_reply(text)
-        except ValueError:
-            reply = None
-        if reply is None:
-            kind, words = "broken reply", provider_words(_parsed(text), self._key)
-            message = f"not a chat completion, check lm.base_url: {words or 'an empty reply'}"
-        elif not reply.choices:
-            kind, message = "no choices", "a reply without an answer"
+        except ValueError as error:
+            is_json = not isinstance(error, json.JSONDecodeError)
+            shape = "JSON of another shape" if is_json else "not JSON"
+            # Its text may repeat the prompt.
+            message = f"not a chat completion: {len(text)} characters, {shape}; check lm.base_url"
+            kind = "broken reply"
         else:
-            return reply
+            if reply.choices:
+                return reply
+            kind, message = "no choices", "a reply without an answer"
         raise TransientError(message, provider="openai", status=200, kind=kind, charged=True)
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-from asyndbt.errors import ModelError, RateLimitError, TransientError
+from asyndbt.errors import ExampleError, ModelError, RateLimitError, TransientError
 from asyndbt.lm.providers.openai.key import ApiKey
 
-__all__ = ["Rejected", "error_of_failure", "error_of_status", "provider_words"]
+__all__ = ["Rejected", "error_of_failure", "error_of_status"]
 
 _PROVIDER: Final = "openai"
 _LONGEST: Final = 400
@@ -23,7 +23,8 @@ _READ: Final = 10_000
 
 _NO_MONEY: Final = re.compile(
     r"insufficient[_ ]?(quota|balance|funds|credit)|arrearage|billing|payment required|"
-    r"exceeded_current_quota|exceeded your current quota|out of credits|account balance",
+    r"exceeded_current_quota|exceeded your current quota|out of credits|"
+    r"(account|credit) balance",
     re.IGNORECASE,
 )
 _NO_MONEY_CODE: Final = re.compile(
@@ -40,6 +41,8 @@ _TOO_LONG: Final = re.compile(
     r"maximum number of tokens allowed",
     re.IGNORECASE,
 )
+_ECHO: Final = re.compile(r"""['"]input\\?['"] ?:|\binput_value=""")
+"""Where a server that checks bodies begins to repeat what it was sent."""
 _BAD_KEY: Final = re.compile(r"api[ _-]?key", re.IGNORECASE)
 _WAIT: Final = re.compile(r"(?:again|retry) (?:in|after) (\d+(?:\.\d+)?) ?(ms|s)", re.IGNORECASE)
 _MENDS: Final = {
@@ -70,9 +73,13 @@ class Rejected(Exception):  # noqa: N818 - what a reply says, not yet a mistake
         self.parameter = parameter
         self.refusal = refusal
 
-    def as_error(self) -> ModelError:
-        """Return the error for a request that no other form of can help."""
-        return ModelError(self.words, provider=_PROVIDER, status=self.status)
+    def as_error(self, others_answered: bool = False) -> ModelError:
+        """Return the error for a request that no other form can help.
+
+        Once others like it were answered, the fault is this one's.
+        """
+        kind = ExampleError if others_answered else ModelError
+        return kind(self.words, provider=_PROVIDER, status=self.status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,19 +93,8 @@ class _Complaint:
         return f"{self.code} {self.words}"
 
 
-def provider_words(body: Any, key: ApiKey) -> str:
-    """Say in one line what the body of a reply says, without the key.
-
-    Examples
-    --------
-    >>> provider_words({"error": {"message": "no such model"}}, ApiKey())
-    'no such model'
-    """
-    return _complaint(body, key).words
-
-
 def error_of_status(
-    status: int, body: Any, headers: Mapping[str, str], key: ApiKey
+    status: int, body: Any, headers: Mapping[str, str], address: str, key: ApiKey
 ) -> ModelError | Rejected:
     """Error for a reply with a status that is not 200.
 
@@ -110,15 +106,26 @@ def error_of_status(
         As parsed from JSON, or a text.
     headers : mapping
         Of the reply; names in lower case are found.
+    address : str
+        Of the endpoint.
     key : ApiKey
         What to keep out of the message.
+
+    Examples
+    --------
+    >>> body = {"error": {"message": "no such model"}}
+    >>> print(error_of_status(404, body, {}, "http://127.0.0.1:9/v1", ApiKey()))
+    HTTP 404: no such model; check lm.model and lm.base_url
     """
     complaint = _complaint(body, key)
     words = f"HTTP {status}: {complaint.words or 'no explanation'}"
     if status in (400, 403, 413, 422, 501) and (refusal := _refusal(status, complaint)):
         return Rejected(words, status, complaint.parameter, refusal)
-    if status in (402, 429) or _NO_MONEY_CODE.search(complaint.code):
-        return _too_many(status, complaint, words, _retry_after(headers, complaint.words))
+    wait = _retry_after(headers, complaint.words)
+    if _no_money(status, complaint, wait):
+        return ModelError(f"{words}; check the account", provider=_PROVIDER, status=status)
+    if status == 429:
+        return RateLimitError(words, provider=_PROVIDER, status=status, retry_after=wait)
     if status in (408, 409) or (status >= 500 and status != 501):
         return TransientError(
             words,
@@ -130,8 +137,10 @@ def error_of_status(
         )
     if status in (400, 413, 422, 501) and not _BAD_KEY.search(complaint.words):
         return Rejected(words, status, complaint.parameter, None)
-    mend = _MENDS.get(status)
-    return ModelError(f"{words}; {mend}" if mend else words, provider=_PROVIDER, status=status)
+    mend = f"; {_MENDS[status]}" if status in _MENDS else ""
+    if status == 404 and not address.endswith("/v1"):
+        mend += ", which usually ends in /v1"
+    return ModelError(f"{words}{mend}", provider=_PROVIDER, status=status)
 
 
 def _refusal(status: int, complaint: _Complaint) -> str | None:
@@ -142,31 +151,36 @@ def _refusal(status: int, complaint: _Complaint) -> str | None:
     return None
 
 
-def _too_many(
-    status: int, complaint: _Complaint, words: str, retry_after: float | None
-) -> ModelError:
+def _no_money(status: int, complaint: _Complaint, wait: float | None) -> bool:
     """Tell an empty purse from a busy moment: some say the same words of both."""
-    busy = status == 429 and not _NO_MONEY_CODE.search(complaint.code)
-    if busy and (retry_after is not None or not _NO_MONEY.search(complaint.all)):
-        return RateLimitError(words, provider=_PROVIDER, status=status, retry_after=retry_after)
-    return ModelError(f"{words}; check the account", provider=_PROVIDER, status=status)
+    if status == 402 or _NO_MONEY_CODE.search(complaint.code):
+        return True
+    told = status in (400, 403) or (status == 429 and wait is None)
+    return told and _NO_MONEY.search(complaint.all) is not None
 
 
-def error_of_failure(error: Exception, key: ApiKey) -> TransientError:
+def error_of_failure(error: Exception, address: str, key: ApiKey) -> TransientError:
     """Error for a request without a whole reply: by the exception of the HTTP client below.
 
     Only where no connection was made it is certain that nothing has to be paid.
+
+    Examples
+    --------
+    >>> class ConnectError(Exception): ...
+    >>> print(error_of_failure(ConnectError("refused"), "http://127.0.0.1:9/v1", ApiKey()))
+    no connection to http://127.0.0.1:9/v1 (lm.base_url): ConnectError: refused
     """
     cause = error if isinstance(error, TimeoutError) else error.__cause__ or error
     names = {each.__name__ for each in type(cause).__mro__}
-    words = key.redact(" ".join(f"{type(cause).__name__}: {cause}".split()))[:_LONGEST]
     if names & {"ConnectError", "ConnectTimeout", "ProxyError", "UnsupportedProtocol"}:
-        kind, charged = "connection", False
+        kind, what = "connection", f"no connection to {address} (lm.base_url)"
     elif names & {"TimeoutException", "TimeoutError"}:
-        kind, charged = "timeout", True
+        kind = what = "timeout"
     else:
-        kind, charged = "connection lost", True
-    return TransientError(f"{kind}: {words}", provider=_PROVIDER, kind=kind, charged=charged)
+        kind = what = "connection lost"
+    message = _line(f"{what}: {type(cause).__name__}: {cause}", key)
+    charged = kind != "connection"
+    return TransientError(message, provider=_PROVIDER, kind=kind, charged=charged)
 
 
 def _complaint(body: Any, key: ApiKey) -> _Complaint:
@@ -180,13 +194,27 @@ def _complaint(body: Any, key: ApiKey) -> _Complaint:
     detail = inner.get("innererror")
     codes = (inner.get("code"), inner.get("type"), isinstance(detail, dict) and detail.get("code"))
     said = inner.get("message") or inner.get("detail") or inner
-    words = said if isinstance(said, str) else json.dumps(said)
+    words = said if isinstance(said, str) else _findings(said)
     code = " ".join(str(each) for each in codes if each)
     return _Complaint(code, str(inner.get("param") or ""), _line(words, key))
 
 
+def _findings(said: Any) -> str:
+    """Put what a check of the body found into words, without what it was sent."""
+    if not isinstance(said, list):
+        return json.dumps(said)
+    found = []
+    for each in said:
+        if isinstance(each, dict):
+            place = each.get("loc") or ""
+            place = ".".join(map(str, place)) if isinstance(place, list) else place
+            found.append(": ".join(str(part) for part in (place, each.get("msg")) if part))
+    return "; ".join(found)
+
+
 def _line(words: str, key: ApiKey) -> str:
-    folded = " ".join(key.redact(words[:_READ]).split())
+    unsent = _ECHO.split(words[:_READ], maxsplit=1)[0]
+    folded = " ".join(key.redact(unsent).split())
     return folded if len(folded) <= _LONGEST else f"{folded[:_LONGEST]}..."
 
 

@@ -11,6 +11,8 @@ from asyndbt.errors import ConfigError
 __all__ = ["ApiKey"]
 
 _MASK: Final = "[key]"
+_NAME: Final = re.compile(r"[A-Z_][A-Z0-9_]{0,39}")
+"""What is surely the name of a variable, and no key in its place."""
 _TELLING: Final = 8
 """So many characters of a key in a row are a secret of their own."""
 
@@ -44,19 +46,19 @@ class ApiKey:
         ConfigError
             If the variable is not set, is empty, or holds what no header can carry.
         """
-        if not re.fullmatch(r"[A-Za-z_]\w*", variable, re.ASCII):
+        value = os.environ.get(variable, "").strip()
+        if value and value.isascii() and value.isprintable():
+            return cls(value)
+        if not _NAME.fullmatch(variable):
             raise ConfigError(
                 "lm.api_key_env holds the name of an environment variable, not the key itself: "
                 "use OPENAI_API_KEY"
             )
-        value = os.environ.get(variable, "").strip()
         if not value:
             raise ConfigError(f"the environment variable {variable} is not set: export the key")
-        if not (value.isascii() and value.isprintable()):
-            raise ConfigError(
-                f"the environment variable {variable} holds characters that no key has: set it anew"
-            )
-        return cls(value)
+        raise ConfigError(
+            f"the environment variable {variable} holds characters that no key has: set it anew"
+        )
 
     def reveal(self) -> str:
         """Return what is sent to the endpoint."""

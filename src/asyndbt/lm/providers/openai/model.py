@@ -12,12 +12,13 @@ from typing import Any, Final
 from asyndbt.errors import DataError
 from asyndbt.lm.protocol import Answer, Probe, Prompt, Usage
 from asyndbt.lm.providers.openai.answers import answer_of
+from asyndbt.lm.providers.openai.asking import Asking
 from asyndbt.lm.providers.openai.connection import Connection
 from asyndbt.lm.providers.openai.faults import Rejected
 from asyndbt.lm.providers.openai.key import ApiKey
 from asyndbt.lm.providers.openai.labels import same_labels
 from asyndbt.lm.providers.openai.prices import Prices, find_prices
-from asyndbt.lm.providers.openai.probe import Exchange, Probing
+from asyndbt.lm.providers.openai.probe import Probing
 from asyndbt.lm.providers.openai.reply import Reply
 from asyndbt.lm.providers.openai.request import (
     Abilities,
@@ -165,41 +166,36 @@ class OpenAILanguageModel:
         ModelError
             If no request can succeed.
         ConfigError
-            If the endpoint cannot give the feedback; the text names the mend.
+            If the endpoint cannot give the feedback, or a prompt is too long; the text names the
+            mend.
         """
         self.check(prompts, labels)
-        probing = Probing(self._connection.post, self._settings, self._abilities)
+        asking = Asking(self._connection.post)
+        probing = Probing(asking, self._settings, self._abilities)
         try:
             await probing.run(prompts, labels)
         finally:
             # A probe often has an event loop of its own, whose end would leave connections open.
             await self.close()
         self._abilities, self._answered = probing.abilities, True
-        for each in probing.exchanges:
+        for each in asking.answered:
             self._learn(each.size, each.reply)
-        spent = (self._paid(each.size, each.reply) for each in probing.exchanges)
-        return Probe(self._facts(probing.exchanges), sum(spent, Usage()))
-
-    def _facts(self, exchanges: Sequence[Exchange]) -> dict[str, Any]:
-        seconds = sum(each.seconds for each in exchanges) / len(exchanges)
-        return asdict(self._abilities) | {
-            "tokens_per_byte": self._counter.most,
-            "tokens_per_byte_mean": self._counter.mean,
-            "tokens_out": self._counter.most_out,
-            "tokens_out_mean": self._counter.mean_out,
-            "seconds_per_request": round(seconds, 3),
-            "model": self._key.redact(exchanges[-1].reply.model),
+        seen = {
+            "seconds_per_request": round(asking.seconds, 3),
+            "model": self._key.redact(asking.answered[-1].reply.model),
         }
+        spent = (
+            self._paid(each.size, each.reply, max(each.most_out, self._counter.most_out))
+            for each in asking.answered + asking.lost
+        )
+        facts = probing.facts | self._counter.facts | seen
+        return Probe(facts, sum(spent, Usage()), asking.sent)
 
     def adopt(self, facts: Mapping[str, Any]) -> None:
         """Go by what an earlier `probe` found."""
         self._abilities = Abilities.from_facts(facts, self._abilities)
-        self._counter = TokenCounter(
-            facts.get("tokens_per_byte"),
-            facts.get("tokens_per_byte_mean"),
-            facts.get("tokens_out", 0),
-            facts.get("tokens_out_mean"),
-        )
+        self._answered = bool(facts)
+        self._counter = TokenCounter.from_facts(facts)
 
     async def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[Answer | None]:
         """Answer every prompt by one request.
@@ -208,6 +204,8 @@ class OpenAILanguageModel:
         ------
         RateLimitError, TransientError
             If the request may be sent again.
+        ExampleError
+            If it is turned down without a known reason, while others were answered.
         ModelError
             If no request can succeed.
         """
@@ -225,18 +223,14 @@ class OpenAILanguageModel:
         except Rejected as error:
             rejected = error
         if rejected is not None:
-            return self._refused(rejected)
+            if rejected.refusal is None:
+                raise rejected.as_error(self._answered)
+            return Answer(None, None, Usage(calls=1), refusal=rejected.refusal)
         self._answered = True
         size = Size.of(messages)
-        usage = self._paid(size, reply)
+        usage = self._paid(size, reply, self._most_out)
         self._learn(size, reply)
         return answer_of(reply, usage, self._settings.feedback, labels)
-
-    def _refused(self, rejected: Rejected) -> Answer:
-        """Answer for a request that was turned down for good."""
-        if rejected.refusal is None and not self._answered:
-            raise rejected.as_error()
-        return Answer(None, None, Usage(calls=1), refusal=rejected.refusal or "rejected")
 
     def _messages(self, prompt: Prompt, labels: Sequence[str]) -> list[dict[str, str]]:
         return messages_of(self._settings, self._abilities, prompt, labels)
@@ -244,18 +238,17 @@ class OpenAILanguageModel:
     @property
     def _most_out(self) -> int:
         """Most tokens of all answers to one request; some endpoints do not keep to a limit."""
-        most = self._settings.max_tokens or self._abilities.answer_tokens
-        return max(most * self._settings.answers, self._counter.most_out)
+        return max(self._abilities.most_out(self._settings), self._counter.most_out)
 
     def _usage(self, tokens_in: int, tokens_out: int) -> Usage:
         return Usage(1, tokens_in, tokens_out, self._prices.money(tokens_in, tokens_out))
 
-    def _paid(self, size: Size, reply: Reply) -> Usage:
+    def _paid(self, size: Size, reply: Reply, most_out: int) -> Usage:
         """What a reply cost: as it says, or else at most."""
         told_in, told_out = reply.tokens_in, reply.tokens_out
         return self._usage(
             self._counter.bound(size) if told_in is None else told_in,
-            self._most_out if told_out is None else told_out,
+            most_out if told_out is None else told_out,
         )
 
     def _learn(self, size: Size, reply: Reply) -> None:

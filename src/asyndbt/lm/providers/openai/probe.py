@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
-from asyndbt.errors import ConfigError, ModelError, RateLimitError, TransientError
+from asyndbt.errors import ConfigError
 from asyndbt.lm.protocol import Prompt
+from asyndbt.lm.providers.openai.asking import Asking
 from asyndbt.lm.providers.openai.faults import Rejected
 from asyndbt.lm.providers.openai.labels import shared_bytes
 from asyndbt.lm.providers.openai.reply import Reply, Token
@@ -22,14 +21,11 @@ from asyndbt.lm.providers.openai.request import (
     messages_of,
 )
 from asyndbt.lm.providers.openai.scoring import tokens_to_tell
-from asyndbt.lm.providers.openai.tokens import Size
 
-__all__ = ["Exchange", "Probing"]
+__all__ = ["Probing"]
 
 _REAL_PROMPTS: Final = 2
 _MOST_REPEATED: Final = 8
-_WAITS: Final = (1.0, 2.0, 4.0, 4.0, 4.0)
-_LONGEST_WAIT: Final = 60.0
 _MOST_LABEL_TOKENS: Final = 16
 _FEWER: Final = {20: 10, 10: 5, 5: 0}
 
@@ -42,17 +38,10 @@ _THINKS: Final = (
     "the model thinks before it answers, so that the first tokens say nothing of the labels: turn "
     'thinking off by lm.extra_body, or set lm.feedback = "text" and raise lm.max_tokens'
 )
-
-Send = Callable[[Mapping[str, Any]], Awaitable[Reply]]
-
-
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """A request that was answered: its size, its reply, and the seconds that it took."""
-
-    size: Size
-    reply: Reply
-    seconds: float
+_LONG: Final = (
+    "the longest prompt is too long for the model: set fewer method.demonstrations_per_class (or "
+    "_total), a shorter method.fragment_length or a smaller data.max_chars"
+)
 
 
 @dataclass
@@ -61,19 +50,15 @@ class Probing:
 
     Parameters
     ----------
-    send : callable
-        Sends a body, as `Connection.post` does.
+    asking : Asking
     settings : Settings
     abilities : Abilities
         What to try first; after `run`, what was found.
-    exchanges : list of Exchange
-        Requests that were answered.
     """
 
-    send: Send
+    asking: Asking
     settings: Settings
     abilities: Abilities
-    exchanges: list[Exchange] = field(default_factory=list)
 
     async def run(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> None:
         """Send a few requests, one after the other.
@@ -81,7 +66,7 @@ class Probing:
         Raises
         ------
         ConfigError
-            If the endpoint cannot do what the settings ask of it.
+            If the endpoint cannot do what the settings ask of it, or a prompt is too long for it.
         ModelError
             If no request can succeed.
         """
@@ -90,12 +75,25 @@ class Probing:
             try:
                 reply = await self._settle(prompt, labels)
             except Rejected as rejected:
+                if rejected.refusal == "too long":
+                    raise ConfigError(f"{_LONG} ({rejected.words})") from None
                 refused.append(rejected)
             else:
                 self._require(reply)
-        if not self.exchanges:
+        if not self.asking.answered:
             raise refused[0].as_error()
         await self._choose_length(labels)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What was found, as `Abilities.from_facts` reads it."""
+        facts = asdict(self.abilities)
+        asked = facts.pop("logprobs")
+        if self.settings.feedback == "logprobs":
+            tokens = [token for answer in self._answers() for token in answer]
+            seen = max((len(token.alternatives) for token in tokens), default=0)
+            facts |= {"logprobs": min(seen, asked), "logprobs_asked": asked}
+        return facts
 
     async def _settle(self, prompt: Prompt, labels: Sequence[str]) -> Reply:
         """Ask for one prompt, giving up one ability after the other until that is answered.
@@ -111,7 +109,7 @@ class Probing:
             try:
                 return await self._within_length(prompt, labels)
             except Rejected as rejected:
-                if rejected.refusal or self.exchanges:
+                if rejected.refusal or self.asking.answered:
                     raise
                 last = rejected
             first = first or last
@@ -166,31 +164,13 @@ class Probing:
         return again
 
     def _overrun(self, reply: Reply) -> bool:
-        most = self.settings.max_tokens or self.abilities.answer_tokens
         # Some count the end of an answer as a token.
-        return (reply.tokens_out or 0) > (most + 1) * self.settings.answers
+        most = self.abilities.most_out(self.settings) + self.settings.answers
+        return (reply.tokens_out or 0) > most
 
     async def _ask(self, messages: Iterable[Mapping[str, str]]) -> Reply:
-        """Send a request, patiently."""
-        turns = list(messages)
-        body = body_of(self.settings, self.abilities, turns)
-        waits = iter(_WAITS)
-        while True:
-            start = time.monotonic()
-            try:
-                reply = await self.send(body)
-            except (RateLimitError, TransientError) as error:
-                wait = next(waits, None)
-                if wait is None:
-                    message = f"{error}, {len(_WAITS) + 1} times in a row"
-                    raise ModelError(
-                        message, provider=error.provider, status=error.status
-                    ) from None
-                given = error.retry_after
-                await asyncio.sleep(wait if given is None else min(given, _LONGEST_WAIT))
-            else:
-                self.exchanges.append(Exchange(Size.of(turns), reply, time.monotonic() - start))
-                return reply
+        body = body_of(self.settings, self.abilities, messages)
+        return await self.asking.ask(body, self.abilities.most_out(self.settings))
 
     def _require(self, reply: Reply) -> None:
         """Check that a reply has what the feedback needs."""
@@ -218,7 +198,7 @@ class Probing:
             self.abilities = replace(self.abilities, answer_tokens=max(1, *before) + label)
 
     def _answers(self) -> Iterator[Sequence[Token]]:
-        for exchange in self.exchanges:
+        for exchange in self.asking.answered:
             yield exchange.reply.choices[0].tokens or ()
 
     async def _label_tokens(self, labels: Sequence[str]) -> int:

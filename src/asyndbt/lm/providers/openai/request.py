@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, Literal
 
 from asyndbt.errors import ConfigError
@@ -90,9 +90,17 @@ class Abilities:
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any], assumed: Abilities) -> Abilities:
-        """Take what `facts` say, and the rest as assumed."""
-        names = [each.name for each in fields(cls)]
-        return cls(**{**asdict(assumed), **{name: facts[name] for name in names if name in facts}})
+        """Take what `facts` say, and the rest as assumed.
+
+        How many alternatives to ask for is ``logprobs_asked``; ``logprobs`` is how many came.
+        """
+        told = {each.name: facts[each.name] for each in fields(cls) if each.name in facts}
+        told["logprobs"] = facts.get("logprobs_asked", assumed.logprobs)
+        return replace(assumed, **told)
+
+    def most_out(self, settings: Settings) -> int:
+        """Most tokens of all answers to one request."""
+        return (settings.max_tokens or self.answer_tokens) * settings.answers
 
 
 def messages_of(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, Self
 
 __all__ = ["Size", "TokenCounter"]
 
@@ -88,6 +88,26 @@ class TokenCounter:
         self.mean_out = mean_out
         self._replies = 0 if mean is None else 1
         self._answers = 0 if mean_out is None else 1
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any]) -> Self:
+        """Go on from what `facts` told."""
+        return cls(
+            facts.get("tokens_per_byte"),
+            facts.get("tokens_per_byte_mean"),
+            facts.get("tokens_out", 0),
+            facts.get("tokens_out_mean"),
+        )
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What was learned, as `from_facts` reads it."""
+        return {
+            "tokens_per_byte": self.most,
+            "tokens_per_byte_mean": self.mean,
+            "tokens_out": self.most_out,
+            "tokens_out_mean": self.mean_out,
+        }
 
     def learn(self, octets: int, messages: int, tokens: int) -> None:
         """Take in that a request of so many bytes and messages had so many tokens."""
