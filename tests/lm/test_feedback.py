@@ -117,3 +117,29 @@ def test_the_modes_are_never_mixed_silently(answer, mode, mend) -> None:
 def test_a_smoothing_that_favours_no_label_is_refused(smoothing) -> None:
     with pytest.raises(ConfigError, match=r"less than 0\.5"):
         label_distribution(said("yes"), ("yes", "no"), "text", smoothing)
+
+
+def test_loss_error_is_what_text_feedback_gives_for_the_most_probable_label() -> None:
+    words = ("yes", "no")
+    by_score, _ = losses(
+        [scored(-0.1, -3.0), scored(-3.0, -2.9), None], [0, 0, 0], words, "logprobs", 0.2, "error"
+    )
+    by_text, _ = losses([said("yes"), said("no")], [0, 0], words, "text", 0.2)
+    assert by_score[:2].tolist() == by_text.tolist()
+    assert np.isnan(by_score[2])
+
+
+def test_loss_error_of_an_answer_without_a_label_is_chance() -> None:
+    nothing = scored(*[-math.inf] * 3)
+    values, unparsed = losses([nothing], [1], YES_NO_MAYBE, "logprobs", loss="error")
+    assert values.tolist() == pytest.approx([math.log(3)])
+    assert unparsed == 1
+
+
+def test_votes_are_smoothed_shares() -> None:
+    answer = scored(math.log(0.8), math.log(0.2))
+    p = np.exp(label_distribution(answer, ("yes", "no"), "votes", 0.1))
+    assert p.tolist() == pytest.approx([0.9 * 0.8 + 0.05, 0.9 * 0.2 + 0.05])
+    unanimous = scored(0.0, -math.inf)
+    values, _ = losses([unanimous], [1], ("yes", "no"), "votes", 0.1)
+    assert values.tolist() == pytest.approx([-math.log(0.05)])

@@ -114,7 +114,8 @@ class LMConfig(Section):
     )
     smoothing: float = key(
         0.1,
-        'Probability spread over the labels that were not answered, feedback "text" and "votes".',
+        'Probability spread over the labels that were not answered: feedback "text" and "votes", '
+        'and method.loss "error".',
         example=0.2,
         gt=0,
         lt=1,

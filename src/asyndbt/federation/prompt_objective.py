@@ -18,6 +18,7 @@ from asyndbt.federation.site_prompts import Needs, SitePrompts, times
 from asyndbt.lm import (
     Feedback,
     Gateway,
+    Loss,
     Prompt,
     Tally,
     correct,
@@ -40,8 +41,10 @@ class PromptObjective:
     needs : Needs
         Kept back from the budget until their time comes.
     feedback : {"logprobs", "votes", "text"}
+    loss : {"cross_entropy", "error"}
+        What tuning lowers; validation and test are scored by cross-entropy always.
     smoothing : float
-        e of text feedback.
+        e of feedback ``text`` and ``votes``, and of loss ``error``.
     random_draws : int
         Draws of random demonstrations that the reference averages over.
     """
@@ -53,11 +56,13 @@ class PromptObjective:
         needs: Needs,
         *,
         feedback: Feedback = "logprobs",
+        loss: Loss = "cross_entropy",
         smoothing: float = 0.1,
         random_draws: int = 5,
     ) -> None:
         self.prompts, self.gateway = prompts, gateway
         self._needs, self._feedback, self._smoothing = needs, feedback, smoothing
+        self._loss: Loss = loss
         self._random_draws = random_draws
         self._looks_left = needs.looks
         self._keep_back()
@@ -103,7 +108,7 @@ class PromptObjective:
             for w, d in zip(words, demonstrations, strict=True)
             for prompt in self.prompts.prompts(w, d, examples)
         ]
-        values, _ = await self._losses(batch, examples * len(words))
+        values, _ = await self._losses(batch, examples * len(words), self._loss)
         return values.reshape(len(words), len(queries))
 
     async def validate(self, words: IntArray, demonstrations: IntArray) -> Score:
@@ -173,13 +178,13 @@ class PromptObjective:
         return bisect(range(1, len(groups)), False, key=lambda count: not covered(count))
 
     async def _losses(
-        self, batch: Sequence[Prompt], examples: Sequence[Example]
+        self, batch: Sequence[Prompt], examples: Sequence[Example], loss: Loss = "cross_entropy"
     ) -> tuple[FloatArray, FloatArray]:
         """Losses and right answers of prompts about these examples; NaN where one failed."""
         task = self.prompts.task
         gold = [task.class_of(example.label) for example in examples]
         answers = await self.gateway.ask(batch, task.label_words)
-        values, _ = losses(answers, gold, task.label_words, self._feedback, self._smoothing)
+        values, _ = losses(answers, gold, task.label_words, self._feedback, self._smoothing, loss)
         return values, correct(answers, gold, task.label_words, self._feedback)
 
     async def _score(self, batch: Sequence[Prompt], examples: Sequence[Example]) -> Score:

@@ -5,6 +5,7 @@ from asyndbt.lm.cache import AnswerCache, request_key
 from asyndbt.lm.check import check_requests
 from asyndbt.lm.feedback import (
     Feedback,
+    Loss,
     correct,
     cross_entropy,
     is_unparsed,
@@ -38,6 +39,7 @@ __all__ = [
     "Ledger",
     "Limiter",
     "Limits",
+    "Loss",
     "OpenAILanguageModel",
     "Pace",
     "PocketLanguageModel",

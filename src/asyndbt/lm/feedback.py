@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 Feedback = Literal["logprobs", "votes", "text"]
+Loss = Literal["cross_entropy", "error"]
 FloatArray = NDArray[np.float64]
 
 LOG_FLOOR: Final = math.log(1e-12)
@@ -175,8 +176,9 @@ def losses(
     label_words: Sequence[str],
     mode: Feedback,
     smoothing: float = 0.1,
+    loss: Loss = "cross_entropy",
 ) -> tuple[FloatArray, int]:
-    """Cross-entropies of a batch.
+    """Losses of a batch.
 
     Parameters
     ----------
@@ -186,6 +188,9 @@ def losses(
         B indices of the right labels.
     label_words, mode, smoothing
         As for `label_distribution`.
+    loss : {"cross_entropy", "error"}
+        Minus the log-probability of the right label, or that which feedback ``text`` would give
+        for an answer with the most probable label: it tells right from wrong and no more.
 
     Returns
     -------
@@ -200,6 +205,9 @@ def losses(
         if answer is None:
             continue
         distribution, named = _read(answer, label_words, mode, smoothing)
+        if loss == "error" and named:
+            read = _smoothed(prediction(distribution), len(label_words), smoothing)
+            distribution = distribution if read is None else read
         result[index] = cross_entropy(distribution, label)
         unparsed += not named
     return result, unparsed

@@ -17,6 +17,9 @@ class Settings:
 
     Parameters
     ----------
+    loss : {"cross_entropy", "error"}
+        What tuning lowers: minus the log-probability of the right label, or whether the most
+        probable label is wrong, weighted as with feedback ``text``.
     estimator : {"regression", "reinforce"}
         How gradients are estimated from answers.
     draws : int
@@ -76,6 +79,7 @@ class Settings:
         gamma, a plane whose multiplier is <= gamma before and after an update is removed.
     """
 
+    loss: Literal["cross_entropy", "error"] = "cross_entropy"
     estimator: Literal["regression", "reinforce"] = "regression"
     draws: int = 4
     batch_size: int = 5
@@ -112,6 +116,7 @@ class Settings:
 
 PRESETS: dict[str, Settings] = {
     "default": Settings(
+        loss="error",
         draws=5,
         batch_size=4,
         ridge=20.0,

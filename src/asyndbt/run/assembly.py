@@ -245,6 +245,7 @@ def _site(
         Gateway(connection.model, cache, Budget(limits), connection.pace),
         needs,
         feedback=lm.feedback,
+        loss=plan.settings.loss,
         smoothing=lm.smoothing,
         random_draws=config.method.random_icl_draws,
     )
