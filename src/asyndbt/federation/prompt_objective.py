@@ -106,17 +106,25 @@ class PromptObjective:
         values, _ = await self._losses(batch, examples * len(words))
         return values.reshape(len(words), len(queries))
 
+    @property
+    def looks_left(self) -> int:
+        """Looks at the validation split that are still paid for."""
+        return self._looks_left
+
     async def validate(self, words: IntArray, demonstrations: IntArray) -> Score:
         """Score one prompt on the validation split, out of what was kept back for that."""
         examples = self.prompts.data.validation
-        batch = self.prompts.prompts(words, demonstrations, examples)
+        return await self.look(self.prompts.prompts(words, demonstrations, examples))
+
+    async def look(self, batch: Sequence[Prompt]) -> Score:
+        """Score prompts about the validation split, one per example, as `validate` does."""
         cost = self.gateway.estimate(batch, self.prompts.task.label_words)
         if cost.calls and self._looks_left:
             self._looks_left -= 1
             self._keep_back()
         elif not self.gateway.budget.affords(cost):
             return Score()
-        return await self._score(batch, examples)
+        return await self._score(batch, self.prompts.data.validation)
 
     async def test(
         self, words: IntArray, demonstrations: IntArray, rng: np.random.Generator
@@ -126,6 +134,11 @@ class PromptObjective:
         If requests were lost that had to be paid, and what was kept back does not last, fewer
         examples are scored, the same under every prompt.
         """
+        tuned = self.prompts.prompts(words, demonstrations, self.prompts.data.test)
+        return await self.compare(tuned, rng)
+
+    async def compare(self, tuned: Sequence[Prompt], rng: np.random.Generator) -> TestScores:
+        """Score the test split under these prompts, one per example, as `test` does."""
         self.gateway.budget.release("validation")
         self.gateway.budget.release("test")
         task, examples, shape = self.prompts.task, self.prompts.data.test, self.shape
@@ -134,10 +147,10 @@ class PromptObjective:
             shown.append(self.prompts.chosen(rng.integers(shape.candidates, size=shape.slots)))
         batches = [[render(task, each, (), e.fields) for e in examples] for each in shown]
         # Random demonstrations come last: where losses go on here, they are the least missed.
-        batches.insert(0, self.prompts.prompts(words, demonstrations, examples))
+        batches.insert(0, list(tuned))
         count = self._affordable(list(zip(*batches, strict=True)))
-        tuned, plain, *draws = [await self._score(b[:count], examples) for b in batches]
-        return TestScores(plain, _average(draws), tuned)
+        scores = [await self._score(batch[:count], examples) for batch in batches]
+        return TestScores(plain=scores[1], random_icl=_average(scores[2:]), tuned=scores[0])
 
     def state(self) -> dict[str, int]:
         """Counts that belong into the worker's checkpoint."""

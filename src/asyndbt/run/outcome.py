@@ -12,13 +12,14 @@ import numpy as np
 
 from asyndbt.config import Config
 from asyndbt.federation import Coordinator, Spent
+from asyndbt.federation.messages import EvaluateDone
 from asyndbt.optim import FloatArray, row_entropies
 from asyndbt.prompt import TunedPrompt
 from asyndbt.run.assembly import Assembly, RunSite
 from asyndbt.run.directory import to_json, write_atomically
 from asyndbt.run.statistics import accuracy, pool
 
-__all__ = ["result_of", "write_site_part"]
+__all__ = ["measured", "result_of", "write_site_part"]
 
 SCHEMA_VERSION = 1
 _KINDS = ("plain", "random_icl", "tuned")
@@ -32,41 +33,52 @@ _DOUBTFUL = 0.05
 def result_of(config: Config, assembly: Assembly, coordinator: Coordinator) -> dict[str, Any]:
     """Return the content of ``result.json``: figures and the shared fragment, no example's text."""
     evaluations = {
-        name: e
-        for name, e in coordinator.evaluations.items()
-        if not coordinator.roster[name].banned
+        member.name: None if member.banned else coordinator.evaluations.get(member.name)
+        for member in coordinator.roster
     }
-    draws = {"random_icl": config.method.random_icl_draws}
-    overall = {
-        kind: accuracy(pool([getattr(e, kind) for e in evaluations.values()]), draws.get(kind, 1))
-        for kind in _KINDS
-    }
-    sites = {}
-    for member in coordinator.roster:
-        found = evaluations.get(member.name)
-        sites[member.name] = {
-            "metrics": {
-                "test": {
-                    kind: found and accuracy(getattr(found, kind), draws.get(kind, 1))
-                    for kind in _KINDS
-                },
-                "validation": {"tuned": found and accuracy(found.validation)},
-            },
-            "gone": member.gone,
-            "refused": member.strikes,
-        }
-    spent = {name: site.worker.objective.spent() for name, site in assembly.sites.items()}
-    ledger = {field: sum(getattr(s, field) for s in spent.values()) for field in Spent.__slots__}
-    requests = ledger.pop("requests")
-    probe = asdict(assembly.connection.found.usage)
-    ledger |= {field: ledger[field] + cost for field, cost in probe.items()}
-    ledger["sent"] += probe["calls"]
     fragment = coordinator.fragment if assembly.plan.positions else ()
+    result = measured(config, assembly, evaluations)
+    for member in coordinator.roster:
+        result["sites"][member.name] |= {"gone": member.gone, "refused": member.strikes}
+    warnings = [*_undecided(coordinator, assembly), *_absences(coordinator)]
     return {
-        "schema_version": SCHEMA_VERSION,
+        **result,
         "stop_reason": coordinator.stop_reason,
         "iterations": coordinator.server.iteration,
         "fragment": [assembly.vocabulary[index] for index in fragment],
+        "warnings": result["warnings"] + warnings,
+    }
+
+
+def measured(
+    config: Config, assembly: Assembly, evaluations: Mapping[str, EvaluateDone | None]
+) -> dict[str, Any]:
+    """Return what ``result.json`` says whatever the method was: accuracies, ledger, versions.
+
+    Parameters
+    ----------
+    config : Config
+    assembly : Assembly
+    evaluations : mapping of str to EvaluateDone or None
+        By site; None where nothing was evaluated.
+    """
+    draws = {"random_icl": config.method.random_icl_draws}
+    known = [found for found in evaluations.values() if found is not None]
+    overall = {
+        kind: accuracy(pool([getattr(e, kind) for e in known]), draws.get(kind, 1))
+        for kind in _KINDS
+    }
+    sites: dict[str, Any] = {}
+    for name, found in evaluations.items():
+        test = {
+            kind: found and accuracy(getattr(found, kind), draws.get(kind, 1)) for kind in _KINDS
+        }
+        validation = {"tuned": found and accuracy(found.validation)}
+        metrics = {"test": test, "validation": validation}
+        sites[name] = {"metrics": metrics, "gone": False, "refused": 0}
+    ledger, requests = _ledger(assembly)
+    return {
+        "schema_version": SCHEMA_VERSION,
         "metrics": {"test": overall},
         "sites": sites,
         "ledger": ledger,
@@ -77,13 +89,19 @@ def result_of(config: Config, assembly: Assembly, coordinator: Coordinator) -> d
             "numpy": np.__version__,
             "python": platform.python_version(),
         },
-        "warnings": [
-            *assembly.warnings,
-            *_unanswered(ledger, requests),
-            *_undecided(coordinator, assembly),
-            *_absences(coordinator),
-        ],
+        "warnings": [*assembly.warnings, *_unanswered(ledger, requests)],
     }
+
+
+def _ledger(assembly: Assembly) -> tuple[dict[str, Any], int]:
+    """Sum the ledgers of all sites, and the probe; requests apart."""
+    spent = [site.worker.objective.spent() for site in assembly.sites.values()]
+    ledger = {field: sum(getattr(s, field) for s in spent) for field in Spent.__slots__}
+    requests = ledger.pop("requests")
+    probe = asdict(assembly.connection.found.usage)
+    ledger |= {field: ledger[field] + cost for field, cost in probe.items()}
+    ledger["sent"] += probe["calls"]
+    return ledger, requests
 
 
 def write_site_part(site: RunSite, fragment: tuple[str, ...]) -> None:
