@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from asyndbt.federation.messages import Score, Spent
 from asyndbt.federation.objective import TestScores
 from asyndbt.federation.site_prompts import Needs, SitePrompts, times
 from asyndbt.lm import (
+    Answer,
     Feedback,
     Gateway,
     Prompt,
@@ -57,7 +58,7 @@ class PromptObjective:
         random_draws: int = 5,
     ) -> None:
         self.prompts, self.gateway = prompts, gateway
-        self._needs, self._feedback, self._smoothing = needs, feedback, smoothing
+        self._needs, self.feedback, self.smoothing = needs, feedback, smoothing
         self._random_draws = random_draws
         self._looks_left = needs.looks
         self._keep_back()
@@ -105,6 +106,17 @@ class PromptObjective:
         ]
         values, _ = await self._losses(batch, examples * len(words))
         return values.reshape(len(words), len(queries))
+
+    def without_demonstrations(self) -> PromptObjective:
+        """Return the same site with prompts that show none; budget and ledger are shared."""
+        return PromptObjective(
+            replace(self.prompts, slots=()),
+            self.gateway,
+            self._needs,
+            feedback=self.feedback,
+            smoothing=self.smoothing,
+            random_draws=self._random_draws,
+        )
 
     @property
     def looks_left(self) -> int:
@@ -189,24 +201,35 @@ class PromptObjective:
         self, batch: Sequence[Prompt], examples: Sequence[Example]
     ) -> tuple[FloatArray, FloatArray]:
         """Losses and right answers of prompts about these examples; NaN where one failed."""
+        answers = await self.gateway.ask(batch, self.prompts.task.label_words)
+        return self._judged(answers, examples)
+
+    def _judged(
+        self, answers: Sequence[Answer | None], examples: Sequence[Example]
+    ) -> tuple[FloatArray, FloatArray]:
         task = self.prompts.task
         gold = [task.class_of(example.label) for example in examples]
-        answers = await self.gateway.ask(batch, task.label_words)
-        values, _ = losses(answers, gold, task.label_words, self._feedback, self._smoothing)
-        return values, correct(answers, gold, task.label_words, self._feedback)
+        values, _ = losses(answers, gold, task.label_words, self.feedback, self.smoothing)
+        return values, correct(answers, gold, task.label_words, self.feedback)
 
     async def _score(self, batch: Sequence[Prompt], examples: Sequence[Example]) -> Score:
         """Score the prompts that can be paid, from the first on."""
         count = self._affordable([(prompt,) for prompt in batch])
         if not count:
             return Score()
-        values, right = await self._losses(batch[:count], examples[:count])
-        answered = np.isfinite(values)
-        if not answered.any():
-            return Score()
-        return Score(
-            float(right[answered].sum()), int(answered.sum()), float(values[answered].mean())
-        )
+        return _summed(*await self._losses(batch[:count], examples[:count]))
+
+    def score_of(self, answers: Sequence[Answer | None], examples: Sequence[Example]) -> Score:
+        """Score answers about these examples, in the feedback that the site works with."""
+        return _summed(*self._judged(answers, examples))
+
+
+def _summed(values: FloatArray, right: FloatArray) -> Score:
+    """Score of what was answered."""
+    answered = np.isfinite(values)
+    if not answered.any():
+        return Score()
+    return Score(float(right[answered].sum()), int(answered.sum()), float(values[answered].mean()))
 
 
 def _average(scores: Sequence[Score]) -> Score:

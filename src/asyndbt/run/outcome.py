@@ -6,6 +6,7 @@ import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from asyndbt.run.assembly import Assembly, RunSite
 from asyndbt.run.directory import to_json, write_atomically
 from asyndbt.run.statistics import accuracy, pool
 
-__all__ = ["measured", "result_of", "write_site_part"]
+__all__ = ["measured", "result_of", "write_prompt", "write_site_part"]
 
 SCHEMA_VERSION = 1
 _KINDS = ("plain", "random_icl", "tuned")
@@ -107,12 +108,16 @@ def _ledger(assembly: Assembly) -> tuple[dict[str, Any], int]:
 def write_site_part(site: RunSite, fragment: tuple[str, ...]) -> None:
     """Write the site's demonstrations and tuned prompt into its own part of the directory."""
     chosen = site.prompts.chosen(site.worker.demonstrations)
-    prompt = TunedPrompt(site.prompts.task, fragment, chosen)
-    demonstrations = [{**example.fields, "label": example.label} for example in chosen]
-    part: Mapping[str, Any] = {"demonstrations": demonstrations, "fragment": list(fragment)}
-    write_atomically(site.folder / "result.json", to_json(part))
-    write_atomically(site.folder / "prompt.txt", (prompt.text_template() + "\n").encode())
-    prompt.save(site.folder / "prompt.json")
+    write_prompt(site.folder, TunedPrompt(site.prompts.task, fragment, chosen))
+
+
+def write_prompt(folder: Path, prompt: TunedPrompt) -> None:
+    """Write a tuned prompt, as text and to be loaded again, into a site's part."""
+    demonstrations = [{**e.fields, "label": e.label} for e in prompt.demonstrations]
+    part: Mapping[str, Any] = {"demonstrations": demonstrations, "fragment": list(prompt.fragment)}
+    write_atomically(folder / "result.json", to_json(part))
+    write_atomically(folder / "prompt.txt", (prompt.text_template() + "\n").encode())
+    prompt.save(folder / "prompt.json")
 
 
 def _unanswered(ledger: Mapping[str, float], requests: int) -> Iterator[str]:
