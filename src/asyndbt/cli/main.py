@@ -12,7 +12,18 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from asyndbt.cli import check, demo, estimate, init, landscape, predict, resume, run, serve_model
+from asyndbt.cli import (
+    check,
+    demo,
+    estimate,
+    init,
+    landscape,
+    predict,
+    report,
+    resume,
+    run,
+    serve_model,
+)
 from asyndbt.cli.session import Interrupted
 from asyndbt.errors import AsyndbtError
 
@@ -37,7 +48,18 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"asyndbt {_version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (demo, init, check, estimate, run, resume, predict, landscape, serve_model):
+    for command in (
+        demo,
+        init,
+        check,
+        estimate,
+        run,
+        resume,
+        predict,
+        report,
+        landscape,
+        serve_model,
+    ):
         command.add(commands)
     return parser
 
