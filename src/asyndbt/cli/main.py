@@ -23,6 +23,7 @@ from asyndbt.cli import (
     resume,
     run,
     serve_model,
+    study,
 )
 from asyndbt.cli.session import Interrupted
 from asyndbt.errors import AsyndbtError
@@ -57,6 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
         resume,
         predict,
         report,
+        study,
         landscape,
         serve_model,
     ):
