@@ -51,6 +51,11 @@ class FixedPrompt:
         fragment, examples = prompts.fragment(words), prompts.chosen(shown)
         return cls(TunedPrompt(prompts.task, fragment, examples))
 
+    @classmethod
+    def of_words(cls, prompts: SitePrompts, words: IntArray) -> FixedPrompt:
+        """Take words (M,) by their indices, and no demonstrations."""
+        return cls(TunedPrompt(prompts.task, prompts.fragment(words)))
+
     async def validate(self, objective: PromptObjective) -> Score:
         """Score the validation split."""
         return await objective.look(self._rendered(objective.prompts.data.validation))

@@ -6,12 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from asyndbt.baselines.adaicl import AdaICL
+from asyndbt.baselines.bdpl import BDPL
+from asyndbt.baselines.encoder_mlp import EncoderMLP
+from asyndbt.baselines.fedavg_bdpl import FedAvgBDPL
+from asyndbt.baselines.fedone import FedOne
 from asyndbt.baselines.halving import Halving
+from asyndbt.baselines.kate import KATE
 from asyndbt.baselines.manual import Manual
 from asyndbt.baselines.own import AsynDBT, CenDBT
 from asyndbt.baselines.random_icl import RandomICL
 from asyndbt.baselines.random_search import RandomSearch
 from asyndbt.baselines.tpe import TPE
+from asyndbt.baselines.zero_shot_cot import ZeroShotCoT
 from asyndbt.config import Config
 from asyndbt.errors import ConfigError
 from asyndbt.lm import LanguageModel
@@ -37,7 +44,14 @@ METHODS: Mapping[str, Callable[..., Method]] = MappingProxyType(
             AsynDBT,
             CenDBT,
             Manual,
+            ZeroShotCoT,
             RandomICL,
+            KATE,
+            BDPL,
+            AdaICL,
+            EncoderMLP,
+            FedOne,
+            FedAvgBDPL,
             TPE,
             RandomSearch,
             Halving,

@@ -11,10 +11,10 @@ import numpy as np
 
 from asyndbt.baselines.progress import Progress
 from asyndbt.federation import Plan, PromptObjective, SitePrompts
-from asyndbt.run.assembly import Assembly
+from asyndbt.run.assembly import Assembly, RunSite
 from asyndbt.task import Example, Task
 
-__all__ = ["Site", "sites_of"]
+__all__ = ["Site", "objective_of", "sites_of"]
 
 _MOST = 10**7
 
@@ -86,9 +86,14 @@ class Site:
 
 def sites_of(assembly: Assembly, seed: int, progress: Progress) -> dict[str, Site]:
     """Return the sites of an assembly by name."""
-    sites = {}
-    for name, site in assembly.sites.items():
-        objective = site.worker.objective
-        assert isinstance(objective, PromptObjective)
-        sites[name] = Site(name, objective, assembly.plan, seed, progress)
-    return sites
+    return {
+        name: Site(name, objective_of(site), assembly.plan, seed, progress)
+        for name, site in assembly.sites.items()
+    }
+
+
+def objective_of(site: RunSite) -> PromptObjective:
+    """Return the objective of a site that was assembled for a run."""
+    objective = site.worker.objective
+    assert isinstance(objective, PromptObjective)
+    return objective

@@ -149,8 +149,11 @@ class PromptObjective:
         tuned = self.prompts.prompts(words, demonstrations, self.prompts.data.test)
         return await self.compare(tuned, rng)
 
-    async def compare(self, tuned: Sequence[Prompt], rng: np.random.Generator) -> TestScores:
-        """Score the test split under these prompts, one per example, as `test` does."""
+    async def compare(self, tuned: Sequence[Prompt] | None, rng: np.random.Generator) -> TestScores:
+        """Score the test split under these prompts, one per example, as `test` does.
+
+        With None only the plain prompt and the random demonstrations are scored.
+        """
         self.gateway.budget.release("validation")
         self.gateway.budget.release("test")
         task, examples, shape = self.prompts.task, self.prompts.data.test, self.shape
@@ -159,10 +162,11 @@ class PromptObjective:
             shown.append(self.prompts.chosen(rng.integers(shape.candidates, size=shape.slots)))
         batches = [[render(task, each, (), e.fields) for e in examples] for each in shown]
         # Random demonstrations come last: where losses go on here, they are the least missed.
-        batches.insert(0, list(tuned))
+        batches = [*([] if tuned is None else [list(tuned)]), *batches]
         count = self._affordable(list(zip(*batches, strict=True)))
         scores = [await self._score(batch[:count], examples) for batch in batches]
-        return TestScores(plain=scores[1], random_icl=_average(scores[2:]), tuned=scores[0])
+        found = Score() if tuned is None else scores.pop(0)
+        return TestScores(plain=scores[0], random_icl=_average(scores[1:]), tuned=found)
 
     def state(self) -> dict[str, int]:
         """Counts that belong into the worker's checkpoint."""
