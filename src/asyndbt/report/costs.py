@@ -91,8 +91,8 @@ def border(record: Record) -> Html:
             "or an answer, nor for the policy over demonstrations."
         ),
         table(
-            "Messages, all sites together",
-            ["message", "from and to", "fields", "messages", "bytes"],
+            "Messages of all sites; out is from a site to the coordinator",
+            ["message", "way", "fields", "messages", "bytes"],
             _kinds(record),
             class_="messages",
             texts=3,
@@ -115,8 +115,7 @@ def _kinds(record: Record) -> Iterator[list[str]]:
     for kind in sorted(sums, key=lambda kind: (not kind.startswith("out"), kind)):
         way, _, name = kind.partition(" ")
         number, length = sums[kind]
-        to = "site → coordinator" if way == "out" else "coordinator → site"
-        yield [name, to, _fields(name), count(number), size(length)]
+        yield [name, way, _fields(name), count(number), size(length)]
 
 
 def _fields(kind: str) -> Html:

@@ -17,7 +17,7 @@ from asyndbt.report.settings import settings
 from asyndbt.report.study import study_page
 from asyndbt.report.timeline import timeline
 
-__all__ = ["build_page", "run_page"]
+__all__ = ["build_page", "document", "run_page"]
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """Nothing is loaded and no script runs, whatever the texts in a record are."""
@@ -40,13 +40,13 @@ def build_page(directory: Path | str, *, reload_seconds: int | None = None) -> s
     """
     folder = Path(directory)
     if not (folder / "config.toml").exists() and (tables := read_study(folder)):
-        return _document(f"Study {folder.resolve().name}", study_page(folder, tables), None)
+        return document(f"Study {folder.resolve().name}", study_page(folder, tables), None)
     try:
         record = read_record(folder)
     except ValueError as error:
         raise RunDirectoryError(f"{folder}: the record cannot be read: {error}") from error
     again = reload_seconds if record.result is None else None
-    return _document(f"Report on {record.name}", run_page(record), again)
+    return document(f"Report on {record.name}", run_page(record), again)
 
 
 def run_page(record: Record) -> Html:
@@ -81,7 +81,8 @@ def _foot() -> Html:
     )
 
 
-def _document(title: str, content: Html, reload_seconds: int | None) -> str:
+def document(title: str, content: Html, reload_seconds: int | None) -> str:
+    """Return a whole page; a browser loads it anew after `reload_seconds`, if they are given."""
     style = Html(files("asyndbt.report").joinpath("page.css").read_text("utf-8"))
     head_parts = [
         tag("meta", charset="utf-8"),

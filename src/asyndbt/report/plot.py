@@ -86,7 +86,7 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
     power = 10.0 ** np.floor(np.log10(rough))
     step = next(float(k * power) for k in (1, 2, 5, 10) if k * power >= rough * (1 - 1e-9))
     first, last = np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9)
-    return [round(float(k * step), 10) for k in np.arange(first, last + 1)]
+    return [round(float(k * step), 10) + 0.0 for k in np.arange(first, last + 1)]
 
 
 def time_axis(high: float) -> Axis:

@@ -61,7 +61,9 @@ def _quorum(record: Record) -> Iterator[str]:
         yield ". "
     used = Counter(len(step["active"]) for step in record.steps)
     if len(used) > 1:
-        parts = [f"{number:,} used {some(answers, 'answer')}" for answers, number in used.items()]
+        parts = [
+            f"{number:,} used {some(answers, 'answer')}" for answers, number in sorted(used.items())
+        ]
         yield f"Of {some(len(record.steps), 'server step')}, {', '.join(parts[:6])}."
 
 

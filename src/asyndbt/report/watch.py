@@ -8,7 +8,7 @@ from pathlib import Path
 
 from asyndbt.errors import AsyndbtError
 from asyndbt.report.html import paragraph
-from asyndbt.report.page import build_page
+from asyndbt.report.page import build_page, document
 
 __all__ = ["serve_page"]
 
@@ -41,7 +41,7 @@ def _page(directory: Path) -> str:
     try:
         return build_page(directory, reload_seconds=_EVERY)
     except (AsyndbtError, OSError) as error:
-        return paragraph(str(error))
+        return document("Report", paragraph(str(error)), _EVERY)
 
 
 def _handler(page: Callable[[], str]) -> type[BaseHTTPRequestHandler]:
