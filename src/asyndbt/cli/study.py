@@ -89,7 +89,8 @@ def _print_estimate(found: facade.StudyEstimate, as_json: bool) -> None:
         return
     usage = found.usage
     money = f"{usage.money:,.2f}" if found.priced else "unknown: set lm.price_in and lm.price_out"
-    print(f"runs    {found.runs:,}")
+    short = f", {found.short:,} with too small a budget" if found.short else ""
+    print(f"runs    {found.runs:,}{short}")
     print(f"calls   {usage.calls:,} at most; what runs have in common is asked for once")
     print(f"tokens  {usage.tokens_in:,} sent, {usage.tokens_out:,} received")
     print(f"money   {'none' if found.free else money}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from asyndbt.config import Config
+from asyndbt.errors import BudgetError
 from asyndbt.lm import Usage
 from asyndbt.run import Estimate, estimate_run
 from asyndbt.study.cells import FREE_OF_CALLS, OURS, Cell, cells_of
@@ -25,6 +25,8 @@ class StudyEstimate:
     Parameters
     ----------
     runs : int
+    short : int
+        How many of them have too small a budget to begin, and cost nothing.
     usage : Usage
     seconds : float
         Of requests, one run after the other.
@@ -36,6 +38,7 @@ class StudyEstimate:
     """
 
     runs: int
+    short: int
     usage: Usage
     seconds: float
     by_method: dict[str, Usage]
@@ -58,20 +61,23 @@ def estimate_study(file: StudyFile, seconds_per_request: float | None = None) ->
         Whatever would keep a run from starting.
     """
     cells = cells_of(file)
-    played: dict[tuple[object, ...], Estimate] = {}
+    played: dict[tuple[object, ...], Estimate | None] = {}
     by_method: dict[str, Usage] = {}
-    seconds, found = 0.0, None
+    seconds, short = 0.0, 0
     for cell in cells:
         kind = _kind(cell)
         if kind not in played:
-            played[kind] = estimate_run(_played(cell), seconds_per_request)
+            played[kind] = _play(cell, seconds_per_request)
         found = played[kind]
+        if found is None:
+            short += 1
+            continue
         usage = found.usage if cell.method in OURS else _of_baseline(cell, found)
         by_method[cell.method] = by_method.get(cell.method, Usage()) + usage
         seconds += found.seconds * usage.calls / max(1, found.usage.calls)
-    assert found is not None
-    total = sum(by_method.values(), Usage())
-    return StudyEstimate(len(cells), total, seconds, by_method, found.priced, found.free)
+    total, some = sum(by_method.values(), Usage()), [each for each in played.values() if each]
+    priced, free = all(each.priced for each in some), all(each.free for each in some)
+    return StudyEstimate(len(cells), short, total, seconds, by_method, priced, free)
 
 
 def _kind(cell: Cell) -> tuple[object, ...]:
@@ -80,10 +86,13 @@ def _kind(cell: Cell) -> tuple[object, ...]:
     return (pooled, cell.task, cell.calls, cell.mode, cell.point)
 
 
-def _played(cell: Cell) -> Config:
-    if cell.method != "cendbt":
-        return cell.config
-    return cell.config.override({"method.centralised": True})
+def _play(cell: Cell, seconds_per_request: float | None) -> Estimate | None:
+    """Play a run through; None where its budget is too small."""
+    pooled = {"method.centralised": True} if cell.method == "cendbt" else {}
+    try:
+        return estimate_run(cell.config.override(pooled), seconds_per_request)
+    except BudgetError:
+        return None
 
 
 def _of_baseline(cell: Cell, of: Estimate) -> Usage:
