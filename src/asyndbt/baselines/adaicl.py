@@ -149,8 +149,7 @@ class AdaICL(Local):
         known = [shelf[index] for index in annotated]
         shown = retriever(vectors, known, self.neighbours, self.order)(queries)
         votes = self.samples if objective.feedback == "text" else 1
-        rng = site.rng(f"orders {len(annotated)}")
-        orders = [range(len(shown[0])), *(rng.permutation(len(shown[0])) for _ in range(votes - 1))]
+        orders = [_order(len(shown[0]), vote) for vote in range(votes)]
         batch = [
             render(site.task, [each[k] for k in order], (), query.fields)
             for order in orders
@@ -247,6 +246,12 @@ def _central(placed: FloatArray, count: int, seed: int) -> list[int]:
         distances[chosen] = np.inf
         chosen.append(int(np.argmin(distances)))
     return chosen
+
+
+def _order(count: int, vote: int) -> list[int]:
+    """Return an order of the demonstrations: turned by one from vote to vote, later mirrored."""
+    turned = [(place + vote) % count for place in range(count)]
+    return turned[::-1] if vote // count % 2 else turned
 
 
 def _own_loss(answer: Answer | None, site: Site) -> float:

@@ -94,12 +94,15 @@ async def halving_search(
     pairs: list[Pair] = [proposer.propose() for _ in range(count)]
     order = np.random.default_rng([seed, 102]).permutation(objective.counts[0])
     first = calls // rounds // count
-    sums, seen = np.zeros((2, count)), 0
+    sums, seen, asked = np.zeros((2, count)), 0, 0
     alive = np.arange(count)
     for level in range(rounds):
-        size = min(first * 2**level, order.size)
+        size = min(first * 2**level, order.size, (calls - asked) // alive.size)
+        if not size:
+            break
         queries = order[np.arange(seen, seen + size) % order.size]
         seen += size
+        asked += size * alive.size
         try:
             losses = await _losses(objective, [pairs[k] for k in alive], queries)
         except BudgetError:

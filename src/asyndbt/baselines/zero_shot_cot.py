@@ -167,7 +167,7 @@ def final_label(text: str, label_words: Sequence[str]) -> int | None:
     True
     """
     for part in reversed(re.split(r"[\n.!?]+", text)):
-        if not any(parse_label(part, [word, ""]) == 0 for word in label_words):
+        if not any(parse_label(part, [word]) == 0 for word in label_words):
             continue
         label = parse_label(part, label_words)
         if label is None:
