@@ -63,17 +63,32 @@ def _reported(record: Record, place: Place, take: Callable[[Any, str], float | N
 def _losses(record: Record, x: Axis, place: Place, over: str) -> Html:
     raw = _reported(record, place, lambda step, name: step["loss"].get(name))
     width = max(1, max(map(len, raw.values()), default=1) // _STRETCHES)
-    smooth = {name: _smoothed(points, width) for name, points in raw.items()}
     values = [value for points in raw.values() for _, value in points]
     high = float(np.quantile(values, 0.95)) * 1.1 if values else 1.0
-    faint = [Series(name, points, form="specks") for name, points in raw.items()]
-    note = (
-        "Cross-entropy of drawn prompts on training queries. Specks: one report of a site"
-        f"{f'; lines: mean of its last {width}' if width > 1 else ''}."
+    note = "Cross-entropy of drawn prompts on training queries"
+    if len(raw) > STYLES:
+        note += f" over all sites, mean of {some(width, 'server step')}."
+        series = _spread(record, place, "loss", width)
+    else:
+        last = f"; lines: mean of its last {width}" if width > 1 else ""
+        note += f". Specks: one report of a site, at the upper edge if beyond it{last}."
+        series = [Series(name, points, form="specks") for name, points in raw.items()]
+        series += _lines({name: _smoothed(points, width) for name, points in raw.items()})
+    return chart(f"Training loss{over}", note, x, Axis("nats", 0, high or 1.0), series)
+
+
+def _spread(record: Record, place: Place, key: str, width: int = 1) -> list[Series]:
+    """Return mean, upper and lower tenth over what many sites have said last."""
+    said = [(place(step), list(step[key].values())) for step in record.steps if step[key]]
+    upper, lower = (
+        [(at, float(np.quantile(values, share))) for at, values in said] for share in (0.9, 0.1)
     )
-    lines = _lines(smooth) if len(raw) <= STYLES else [_mean(record, place, width)]
-    few = faint if len(raw) <= STYLES else faint[:40]
-    return chart(f"Training loss{over}", note, x, Axis("nats", 0, high or 1.0), [*few, *lines])
+    mean = [(at, float(np.mean(values))) for at, values in said]
+    return [
+        Series("upper tenth", _smoothed(upper, width), 1),
+        Series("mean", _smoothed(mean, width), 0),
+        Series("lower tenth", _smoothed(lower, width), 2),
+    ]
 
 
 def _lines(found: Curves, form: str = "line") -> list[Series]:
@@ -82,16 +97,6 @@ def _lines(found: Curves, form: str = "line") -> list[Series]:
         Series("" if one and form == "dots" else name, points, style % STYLES, form)
         for style, (name, points) in enumerate(found.items())
     ]
-
-
-def _mean(record: Record, place: Place, width: int) -> Series:
-    """Return the mean over sites of their latest losses."""
-    points = [
-        (place(step), sum(step["loss"].values()) / len(step["loss"]))
-        for step in record.steps
-        if step["loss"]
-    ]
-    return Series("mean of all sites", _smoothed(points, width))
 
 
 def _smoothed(points: Sequence[tuple[float, float]], width: int) -> list[tuple[float, float]]:
@@ -125,7 +130,7 @@ def _validation(record: Record, x: Axis, place: Place, over: str) -> Html:
     )
     series = _lines(found, "dots")
     if len(found) > STYLES:
-        series = [Series("", points, form="faint") for points in list(found.values())[:40]]
+        series = [Series(name, points, form="specks") for name, points in found.items()]
     return chart(f"Validation accuracy on the way{over}", note, x, y, series)
 
 
@@ -209,9 +214,8 @@ def _demonstration_entropy(record: Record, x: Axis) -> Html:
     found = _reported(record, _iteration, lambda step, name: step["entropy_q"].get(name))
     top = math.log(max(2, record.start["candidates"]))
     high = max(top, max((v for points in found.values() for _, v in points), default=0.0))
-    series = _lines(found)
-    if len(found) > STYLES:
-        series = [Series("", points, form="faint") for points in list(found.values())[:40]]
+    many = len(found) > STYLES
+    series = _spread(record, _iteration, "entropy_q") if many else _lines(found)
     note = "Mean entropy of a site's policy over its demonstrations. The policy stays at the site."
     y = Axis("nats", 0, high * 1.05)
     return chart("How open the demonstrations are", note, x, y, series)

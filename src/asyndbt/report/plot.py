@@ -19,7 +19,7 @@ __all__ = ["STYLES", "Axis", "Series", "chart", "curves", "dots", "thinned", "ti
 Points = Sequence[tuple[float, float]]
 
 STYLES = 6
-"""Kinds of lines that can be told apart; further series are drawn thin and not named."""
+"""Kinds of lines that can be told apart."""
 _UNITS = 1000
 _HEIGHT = 190
 """Pixels of the plotting area; labels at the side are kept apart by it."""
@@ -60,8 +60,8 @@ class Series:
     points : sequence of (x, y)
     style : int
         Colour and dashes, below `STYLES`.
-    form : {"line", "faint", "dots", "specks", "steps"}
-        ``dots`` are joined by a line; ``faint`` lines and ``specks`` have no label.
+    form : {"line", "dots", "specks", "steps"}
+        ``dots`` are joined by a line; ``specks`` are not, and have no label.
     """
 
     label: str
@@ -105,11 +105,8 @@ def chart(title: str, note: str, x: Axis, y: Axis, series: Sequence[Series]) -> 
     title, note : str
     x, y : Axis
     series : sequence of Series
-        The first `STYLES` with a form that has a label are named at the right.
     """
-    named = [
-        one for one in series if one.form not in ("faint", "specks") and one.points and one.label
-    ]
+    named = [one for one in series if one.form != "specks" and one.points and one.label]
     area = tag(
         "div",
         _grid(x, y),
@@ -191,8 +188,6 @@ def _shape(one: Series, x: Axis, y: Axis) -> Html:
         for a, b in thinned(one.points)
     ]
     style = f"s{one.style}"
-    if one.form == "faint":
-        return tag("path", d=_line(points), class_="faint")
     if one.form == "specks":
         return tag("path", d=dots(points), class_="speck")
     if one.form == "steps":

@@ -14,6 +14,7 @@ from asyndbt.report.record import Record
 __all__ = ["timeline"]
 
 _LANES = 40
+_SIZES = 4
 _SPANS = 12
 _REFUSED = 60
 _BOTTOM, _TOP = 30, 4
@@ -60,11 +61,14 @@ def _quorum(record: Record) -> Iterator[str]:
             yield f", and waits for any live site that was not used for {some(limit, 'step')}"
         yield ". "
     used = Counter(len(step["active"]) for step in record.steps)
-    if len(used) > 1:
+    if len(used) > _SIZES:
+        mean = sum(answers * number for answers, number in used.items()) / len(record.steps)
+        yield f"A step used {min(used)} to {max(used)} answers, {mean:.1f} on average."
+    elif len(used) > 1:
         parts = [
             f"{number:,} used {some(answers, 'answer')}" for answers, number in sorted(used.items())
         ]
-        yield f"Of {some(len(record.steps), 'server step')}, {', '.join(parts[:6])}."
+        yield f"Of {some(len(record.steps), 'server step')}, {', '.join(parts)}."
 
 
 def _server(record: Record, x: Axis, unit: float) -> Html:
