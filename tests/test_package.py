@@ -13,6 +13,7 @@ import asyndbt
 
 ROOT = Path(__file__).parents[1]
 ROOMS = (
+    "baselines",
     "config",
     "federation",
     "lm",
@@ -58,7 +59,8 @@ def test_nothing_below_imports_anything_above() -> None:
         "prompt": {"config", "federation", "run", "cli"},
         "config": {"federation", "run", "cli"},
         "federation": {"config", "run", "cli"},
-        "run": {"cli", "report", "observers"},
+        "run": {"cli", "report", "observers", "baselines"},
+        "baselines": {"cli", "report", "observers", "study"},
         "report": {"study", "baselines", "observers", "cli"},
         "observers": {"study", "baselines", "report", "cli"},
     }

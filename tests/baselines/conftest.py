@@ -7,21 +7,16 @@ import os
 import sqlite3
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from asyndbt.baselines.progress import Progress
-from asyndbt.baselines.site import Site, sites_of
 from asyndbt.config import Config
-from asyndbt.lm import LanguageModel, Prompt, ScriptedLanguageModel
+from asyndbt.lm import Prompt, ScriptedLanguageModel
 from asyndbt.pocket import TASKS, dataset
-from asyndbt.run.assembly import assemble
-from asyndbt.run.directory import RunDirectory
 
 TASK = TASKS["sentiment-consumer"]
 SITES = ("meals", "movies")
@@ -73,6 +68,11 @@ class Tiny:
         return [json.loads(line) for line in Path(self.files[part]).read_text().splitlines()]
 
     @staticmethod
+    def read(file: Path) -> Any:
+        """Content of a JSON file."""
+        return json.loads(file.read_text("utf-8"))
+
+    @staticmethod
     def paid(directory: Path) -> int:
         """Calls, summed over the sites' files of paid answers."""
         total = 0
@@ -81,17 +81,6 @@ class Tiny:
             total += database.execute("SELECT COALESCE(SUM(calls), 0) FROM answers").fetchone()[0]
             database.close()
         return total
-
-    @contextmanager
-    def opened(self, config: Config, model: LanguageModel) -> Iterator[dict[str, Site]]:
-        """The sites of a configuration, as a baseline gets them."""
-        directory = RunDirectory(config.run.dir)
-        assembly = assemble(config, directory, model)
-        try:
-            yield sites_of(assembly, config.run.seed, Progress(directory, assembly, ()))
-        finally:
-            for site in assembly.sites.values():
-                site.close()
 
 
 @pytest.fixture
