@@ -92,4 +92,5 @@ def test_the_paper_s_study_is_the_paper_s_protocol() -> None:
 def test_the_pocket_study_compares_every_method_on_every_demo_task() -> None:
     found = load_study(STUDIES / "pocket.toml")
     assert len(found.study.tasks) == 7
+    assert all(name.startswith("pocket:") for name in found.tasks)
     assert {"asyndbt", "cendbt", "halving", "tpe", "bdpl", "kate"} <= set(found.study.methods)

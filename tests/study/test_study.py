@@ -50,7 +50,7 @@ def test_one_command_writes_everything(file: Path, capsys: pytest.CaptureFixture
     assert re.match(r"\[1/14\] asyndbt, pocket:paraphrase, seed 0, 300 calls: 0 s", lines[0])
     out = file.parent / "out"
     page = (out / "README.md").read_text()
-    for name in ("table3", "table4-asyndbt", "intervals", "tests", "budgets", "time"):
+    for name in ("table3", "table4-asyndbt", "intervals", "tests", "budgets", "calls", "time"):
         text = (out / "tables" / f"{name}.md").read_text()
         assert text.rstrip() in page
         assert (out / "tables" / f"{name}.tex").read_text().startswith(r"\begin{table}")
@@ -139,11 +139,28 @@ def test_the_estimate_is_the_sum_over_the_runs(
     assert found.free
     evaluation = 3 * 360
     assert found.by_method["random-icl"].calls == 2 * evaluation
-    assert 2 * evaluation < found.by_method["cendbt"].calls <= 2 * (900 + evaluation)
+    budgets = 2 * (900 + evaluation) + 2 * (300 + evaluation)
+    assert budgets - 600 < found.by_method["cendbt"].calls <= budgets
     assert found.usage.calls == sum(usage.calls for usage in found.by_method.values())
     assert main(["study", str(file), "--estimate"]) == 0
     assert "runs    14, 2 with too small a budget\n" in capsys.readouterr().out
     assert not (file.parent / "out").exists()
+
+
+def test_a_study_of_real_runs(file: Path) -> None:
+    small = FILE.replace("seeds = [0, 1]", "seeds = [0]").replace("curve_calls = [100]", "")
+    small = small.replace('ablation = ["asyndbt"]', "").replace('"cendbt", ', "")
+    file.write_text(small.replace("[base.data]", "[base.data]\nvalidation_per_class = 5"))
+    study = load_study(file)
+    done = run_study(study)
+    assert [each.error for each in done] == ["", ""]
+    found = {
+        row.method: row
+        for row in read_rows(study.study.dir / "results.csv")
+        if (row.site, row.split, row.metric) == (OVERALL, "test", "accuracy")
+    }
+    assert found["asyndbt"].value > found["random-icl"].value
+    assert 0 < found["asyndbt"].calls <= 900
 
 
 def test_jobs_are_a_whole_number() -> None:

@@ -26,7 +26,7 @@ from asyndbt.pocket import TASKS
 __all__ = ["POCKET", "StudyFile", "StudySection", "keys_of", "load_study"]
 
 POCKET = "pocket:"
-"""Before the name of a demo task, which needs no table of its own."""
+"""Before the name of a demo task, which needs no table of its own, but may have one."""
 
 
 def _file_name(value: str) -> str:
@@ -35,7 +35,12 @@ def _file_name(value: str) -> str:
     return value
 
 
+def _task_name(value: str) -> str:
+    return value if value.startswith(POCKET) else _file_name(value)
+
+
 Id = Annotated[str, AfterValidator(_file_name)]
+TaskId = Annotated[str, AfterValidator(_task_name)]
 Calls = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
 
@@ -115,7 +120,7 @@ class StudyFile(Section):
 
     study: StudySection = Field(description="What is compared with what.")
     base: dict[str, Any] = Field({}, description="Tables of a configuration, for every run.")
-    tasks: dict[Id, dict[str, Any]] = Field({}, description="Tables of a task of one's own.")
+    tasks: dict[TaskId, dict[str, Any]] = Field({}, description="Tables of single tasks.")
     overrides: dict[str, dict[str, Any]] = Field({}, description="Tables of single methods.")
     options: dict[str, dict[str, Any]] = Field({}, description="Options of single methods.")
     grid: dict[str, Any] = Field({}, description="Lists of values, by key of a configuration.")

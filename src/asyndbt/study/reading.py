@@ -40,7 +40,7 @@ def _ranks(summary: Summary) -> Iterator[str]:
         m for m, rank in ranks if m not in OURS and rank < max(dict(ranks).get(o, 0) for o in OURS)
     ]
     if ahead:
-        yield f"Not every one of ours is ahead of the baselines: {', '.join(ahead)} ranks higher."
+        yield f"Ahead of one of ours by rank: {', '.join(ahead)}."
 
 
 def _best(summary: Summary) -> Iterator[str]:

@@ -140,9 +140,9 @@ class Summary:
         }
         return tests, holm({task: test.p for task, test in tests.items()})
 
-    def seconds(self, method: str, task: str) -> Mean | None:
-        """Return the time of tuning on the run's clock, over seeds."""
-        return _mean(self.values(method, task, "seconds", split="train"))
+    def train(self, method: str, task: str, metric: str) -> Mean | None:
+        """Return a number of tuning itself, such as ``seconds`` or ``calls``, over seeds."""
+        return _mean(self.values(method, task, metric, split="train"))
 
 
 def summaries(

@@ -36,6 +36,7 @@ def tables_of(summary: Summary, ablation: Sequence[str]) -> Iterator[Table]:
         yield _tests(summary)
     if len(summary.budgets()) > 1:
         yield _by_budget(summary)
+    yield _spent(summary)
     if _timed(summary):
         yield _time(summary)
 
@@ -136,10 +137,27 @@ def _by_budget(summary: Summary) -> Table:
     )
 
 
+def _spent(summary: Summary) -> Table:
+    columns = [
+        [summary.train(method, task, "calls") for method in summary.methods]
+        for task in summary.tasks
+    ]
+    texts = [[f"{mean.mean:,.0f}" if mean else _NONE for mean in column] for column in columns]
+    return Table(
+        "calls",
+        f"Calls spent on tuning and choosing, all sites together, of {summary.calls:,} a site",
+        ["method", *map(short, summary.tasks)],
+        _rows(summary.methods, texts, [[""] * len(summary.methods)] * len(texts)),
+        "Mean over seeds. A method spends less than it may where a further step might not fit, or "
+        "where it has nothing left to ask.",
+    )
+
+
 def training_time(summary: Summary) -> list[tuple[str, Mean, Mean]]:
     """Return by task the seconds that tuning took, asynchronous and centralised."""
     found = [
-        (t, summary.seconds("asyndbt", t), summary.seconds("cendbt", t)) for t in summary.tasks
+        (t, summary.train("asyndbt", t, "seconds"), summary.train("cendbt", t, "seconds"))
+        for t in summary.tasks
     ]
     return [(task, ours, pooled) for task, ours, pooled in found if ours and pooled]
 
