@@ -154,6 +154,19 @@ def test_asyndbt_is_the_run_of_the_configuration(tiny: Any) -> None:
     assert run_method("asyndbt", tiny.config()).data == {**plain, "method": "asyndbt"}
 
 
+def test_asyndbt_goes_on_where_it_was_broken_off(tiny: Any) -> None:
+    def stop(event: Event) -> None:
+        if event.kind == "step" and event.data["iteration"] == 3:
+            raise KeyboardInterrupt
+
+    whole = run_method("asyndbt", tiny.config("whole")).data
+    with pytest.raises(KeyboardInterrupt):
+        run_method("asyndbt", tiny.config("broken"), observers=[stop])
+    assert run_method("asyndbt", tiny.config("broken")).data == whole
+    with pytest.raises(RunDirectoryError, match="holds a run already"):
+        run_method("asyndbt", tiny.config("broken"))
+
+
 def test_cendbt_may_spend_what_all_sites_may(tiny: Any) -> None:
     config = tiny.config()
     result = run_method("cendbt", config)

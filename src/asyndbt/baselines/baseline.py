@@ -117,10 +117,10 @@ class Baseline(ABC):
         sites = sites_of(assembly, config.run.seed, progress)
         try:
             found = await self.tune(sites)
-            looks = {
-                name: await found.predictors[name].validate(site.objective)
-                for name, site in sites.items()
-            }
+            scores = await asyncio.gather(
+                *(found.predictors[name].validate(site.objective) for name, site in sites.items())
+            )
+            looks = dict(zip(sites, scores, strict=True))
             for name, look in looks.items():
                 progress.note(name, found.iterations, validation=look)
             progress.tell("phase", phase="evaluating", stop_reason=_DONE)
