@@ -215,36 +215,55 @@ def test_a_long_run_stays_small(tmp_path: Path, runs: dict[str, Path], sites: in
     assert len(page.encode()) < 2_000_000
 
 
-def test_the_curve_of_another_method_is_drawn(tmp_path: Path, runs: dict[str, Path]) -> None:
+@pytest.mark.parametrize("finished", [True, False])
+def test_the_curve_of_another_method_is_drawn(
+    tmp_path: Path, runs: dict[str, Path], finished: bool
+) -> None:
     (tmp_path / "config.toml").write_bytes((runs["three"] / "config.toml").read_bytes())
-    result = json.loads((runs["three"] / "result.json").read_text()) | {"method": "kate"}
-    (tmp_path / "result.json").write_text(json.dumps(result))
     looks = [
         {
             "calls": 100 * k,
             "site": None,
             "iteration": k,
             "train_loss": 1 / k,
-            "seconds": k,
             "validation_loss": None,
             "validation_accuracy": 0.5 + k / 20,
         }
         for k in range(1, 6)
     ]
-    (tmp_path / "curve.json").write_text(json.dumps(looks))
-    said = words(build_page(tmp_path))
-    assert "kate" in said
-    assert "How tuning went" in said
+    start = {"kind": "start", "method": "fedone", "sites": {"meals": {}}, "elapsed": 0.0}
+    events = [start, *({"kind": "progress", "elapsed": 1.0, **look} for look in looks)]
+    (tmp_path / "events.jsonl").write_text("\n".join(map(json.dumps, events)))
+    if finished:
+        result = json.loads((runs["three"] / "result.json").read_text()) | {"method": "fedone"}
+        (tmp_path / "result.json").write_text(json.dumps(result))
+        (tmp_path / "curve.json").write_text(json.dumps(looks))
+    page = build_page(tmp_path)
+    outline(page)
+    assert "Training loss. nats over calls for tuning" in page
+    assert "Validation loss" not in page
+    assert ("fedone" in words(page)) == finished
 
 
 def test_a_study_is_shown_as_it_lies_there(tmp_path: Path) -> None:
     (tmp_path / "results.csv").write_text(f"method,task,value\n{HOSTILE},sentiment,0.9\n")
-    (tmp_path / "accuracy.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    page = build_page(tmp_path)
+    outline(page)
+    assert HOSTILE not in page
+    assert "results.csv, the first 1 rows" in page
+    (tmp_path / "figure.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    (tmp_path / "README.md").write_text(
+        f"# Study one\n\n{HOSTILE} and `results.csv`.\n\n**Table 3**\n\n"
+        "| method | mean |\n| --- | --- |\n| kate | **87.2 ± 2.7** |\n| bdpl | <u>80.1</u> |\n\n"
+        "![Accuracy](figure.svg)\n\n*Accuracy.*\n\n![Elsewhere](../../secret.svg)\n"
+    )
     page = build_page(tmp_path)
     found = outline(page)
     assert HOSTILE not in page
+    assert "<caption>Table 3</caption>" in page
+    assert "<b>87.2 ± 2.7</b>" in page
+    assert "<u>80.1</u>" in page
     assert found.tags.count("img") == 1
-    assert "1 figure in results.csv" in words(page)
 
 
 def test_what_is_no_run_is_an_error(tmp_path: Path) -> None:

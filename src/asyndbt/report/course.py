@@ -139,7 +139,7 @@ def _whole_percent(share: float) -> str:
 
 
 def _looks(record: Record) -> list[Html]:
-    """Return the curve of a method that leaves no events."""
+    """Return the curve of a method that takes no server steps."""
     figures = []
     for title, key, unit, write in (
         ("Training loss", "train_loss", "nats", tidy),
@@ -155,7 +155,9 @@ def _looks(record: Record) -> list[Html]:
             values = [value for points in found.values() for _, value in points]
             x = Axis(_CALLS, 0, max(points[-1][0] for points in found.values()))
             y = Axis(unit, 0, 1.0 if unit != "nats" else max(values) or 1.0, write)
-            series = _lines(found) if len(found) <= STYLES else _lines(dict([*found.items()][:1]))
+            series = _lines(found)
+            if len(found) > STYLES:
+                series = [Series(name, points, form="specks") for name, points in found.items()]
             figures.append(chart(title, "", x, y, series))
     return [_grid(figures)]
 

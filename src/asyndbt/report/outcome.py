@@ -1,15 +1,15 @@
-"""The head of a report and what a run is for: accuracy before and after, and the tuned prompt."""
+"""The head of a report, and what a run is for: accuracy before and after."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from asyndbt.report.html import Html, join, paragraph, section, tag
+from asyndbt.report.html import Html, paragraph, section, tag
 from asyndbt.report.numbers import accuracy, count, exact, percent, seconds, some
 from asyndbt.report.record import Record
 
-__all__ = ["accuracies", "head", "prompts", "warnings"]
+__all__ = ["accuracies", "head", "warnings"]
 
 KINDS = (
     ("plain", "plain prompt"),
@@ -71,8 +71,9 @@ def _standfirst(record: Record) -> Iterator[str]:
         yield f"Measured on {some(tuned['n'], 'test example')} that no decision had looked at. "
         if tuned["interval"][0] <= plain["interval"][1]:
             yield "The 95 % intervals overlap: the difference may be chance. "
-    reason = record.result.get("stop_reason", "")
-    yield f"Tuning ended because {_STOPS.get(reason, reason)}."
+    reason = record.result.get("stop_reason")
+    if reason in _STOPS:
+        yield f"Tuning ended because {_STOPS[reason]}."
 
 
 def _facts(record: Record) -> Iterator[Html]:
@@ -86,7 +87,7 @@ def _facts(record: Record) -> Iterator[Html]:
         ("method", result.get("method")),
         ("language model", start.get("model") or (record.model or {}).get("model")),
         ("sites", f"{len(record.sites):,}" if record.sites else None),
-        ("server steps", count(steps)),
+        ("server steps" if record.steps else "steps", count(steps) if steps else None),
         ("calls", count(calls) if calls is not None else None),
         ("time", seconds(last["elapsed"]) + clock if last else None),
         ("phase", None if record.result else record.phase),
@@ -192,62 +193,4 @@ def _range(kind: str, score: Mapping[str, Any]) -> Html:
         preserveAspectRatio="none",
         aria_hidden="true",
         class_="range",
-    )
-
-
-def prompts(record: Record) -> Html:
-    """Return the tuned prompt of every site whose own part is there, else what all share."""
-    ready = {name: part.prompt for name, part in record.parts.items() if part.prompt}
-    if record.result is None:
-        return Html()
-    title = "The tuned prompt"
-    shared = (
-        paragraph("Words that all sites share: ", tag("q", " ".join(record.fragment)))
-        if (record.fragment and len(record.sites) > 1)
-        else Html()
-    )
-    if not ready:
-        return section(
-            title,
-            shared,
-            _outline(record),
-            paragraph(
-                "The demonstrations are each site's own and lie at the site: this record does not "
-                "have them.",
-                class_="quiet",
-            ),
-        )
-    blocks = [
-        join(
-            [
-                tag("h3", f"At {name}") if len(record.sites) > 1 else Html(),
-                tag("pre", prompt.text_template(), tabindex="0", aria_label=f"prompt of {name}"),
-            ]
-        )
-        for name, prompt in ready.items()
-    ]
-    missing = [name for name in record.sites if name not in ready]
-    where = f"Not in this record: {', '.join(missing)}." if missing else ""
-    return section(
-        title,
-        shared,
-        paragraph("Braces stand where the query goes. Demonstrations are examples of the site."),
-        *blocks,
-        paragraph(where, class_="quiet") if where else Html(),
-    )
-
-
-def _outline(record: Record) -> Html:
-    """Show the prompt without demonstrations, as far as the configuration tells it."""
-    task = record.config.get("task", {})
-    question = task.get("instruction")
-    if not question:
-        return Html()
-    words = " ".join(record.fragment)
-    note = f" {task.get('fragment_intro', 'Note:')} {words}." if words else ""
-    return tag(
-        "pre",
-        f"[demonstrations of the site]\nQuestion: {question}{note} Answer:",
-        tabindex="0",
-        aria_label="outline of the prompt",
     )

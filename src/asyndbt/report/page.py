@@ -10,9 +10,10 @@ from asyndbt.errors import RunDirectoryError
 from asyndbt.report.costs import border, costs
 from asyndbt.report.course import agreement, course
 from asyndbt.report.html import Html, anchor, join, tag
-from asyndbt.report.outcome import accuracies, head, prompts, warnings
+from asyndbt.report.outcome import accuracies, head, warnings
 from asyndbt.report.policies import policies
-from asyndbt.report.record import Record, read_record, read_study
+from asyndbt.report.prompts import prompts
+from asyndbt.report.record import Record, read_record
 from asyndbt.report.settings import settings
 from asyndbt.report.study import study_page
 from asyndbt.report.timeline import timeline
@@ -39,8 +40,8 @@ def build_page(directory: Path | str, *, reload_seconds: int | None = None) -> s
         If neither is recorded there.
     """
     folder = Path(directory)
-    if not (folder / "config.toml").exists() and (tables := read_study(folder)):
-        return document(f"Study {folder.resolve().name}", study_page(folder, tables), None)
+    if not (folder / "config.toml").exists() and (folder / "results.csv").exists():
+        return document(f"Study {folder.resolve().name}", study_page(folder))
     try:
         record = read_record(folder)
     except ValueError as error:
@@ -81,7 +82,7 @@ def _foot() -> Html:
     )
 
 
-def document(title: str, content: Html, reload_seconds: int | None) -> str:
+def document(title: str, content: Html, reload_seconds: int | None = None) -> str:
     """Return a whole page; a browser loads it anew after `reload_seconds`, if they are given."""
     style = Html(files("asyndbt.report").joinpath("page.css").read_text("utf-8"))
     head_parts = [

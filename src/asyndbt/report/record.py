@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -17,7 +16,7 @@ from asyndbt.federation.codec import unpack
 from asyndbt.optim import FloatArray, read_out
 from asyndbt.prompt import TunedPrompt, load_vocabulary
 
-__all__ = ["Record", "SitePart", "read_record", "read_study"]
+__all__ = ["Record", "SitePart", "read_record"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ class Record:
     parts : dict of str to SitePart
         Of the sites whose own part lies in the directory.
     curve : tuple of mapping
-        Looks of a method that leaves no events of its own.
+        Looks of a method that takes no server steps.
     """
 
     name: str
@@ -166,31 +165,23 @@ def read_record(directory: Path) -> Record:
         )
     text = (directory / "config.toml").read_text("utf-8")
     state, arrays = _checkpoint(directory / "checkpoint")
+    events = tuple(_events(directory / "events.jsonl"))
     curve = _json(directory / "curve.json")
+    if curve is None:
+        curve = [event for event in events if event["kind"] == "progress"]
     return Record(
         name=directory.resolve().name,
         config_text=text,
         config=tomllib.loads(text),
-        events=tuple(_events(directory / "events.jsonl")),
+        events=events,
         result=_json(directory / "result.json"),
         model=_json(directory / "model.json"),
         traffic=_json(directory / "traffic.json") or state.get("more", {}).get("traffic", {}),
         state=state,
         arrays=arrays,
         parts=dict(_parts(directory / "sites")),
-        curve=tuple(curve or ()),
+        curve=tuple(curve),
     )
-
-
-def read_study(directory: Path) -> dict[str, list[list[str]]]:
-    """Return the tables (CSV) of a study by file name, heads included; empty without results."""
-    if not (directory / "results.csv").exists():
-        return {}
-    tables = {}
-    for file in sorted(directory.glob("**/*.csv")):
-        with file.open(encoding="utf-8", newline="") as lines:
-            tables[file.relative_to(directory).as_posix()] = list(csv.reader(lines))
-    return tables
 
 
 def _json(file: Path) -> Any:

@@ -56,12 +56,12 @@ def _facts(record: Record) -> Iterator[tuple[str, str]]:
     shape = (
         (
             f"{start['positions']} positions, {start['words']:,} words; "
-            if start["positions"]
+            if start.get("positions")
             else ""
         )
         + (
             f"{start['slots']} slots, {start['candidates']} candidates each"
-            if start["slots"]
+            if start.get("slots")
             else ""
         )
         if start
