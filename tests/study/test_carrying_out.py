@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from asyndbt.config import Config
-from asyndbt.errors import BudgetError, DataError, ModelError
+from asyndbt.errors import AsyndbtError, BudgetError, DataError, ModelError
 from asyndbt.study import StudyFile, cells_of
 from asyndbt.study.carrying_out import Done, carry_out
 
@@ -106,3 +106,13 @@ def test_the_record_of_a_cell(study: Make, pretended: object) -> None:
     done, _ = run(study())
     record = json.loads((done[0].cell.directory / "cell.json").read_text())
     assert record == {"seconds": done[0].seconds, "asked": 3, "error": "", "short": False}
+
+
+def test_several_processes_stop_where_no_run_can_succeed(
+    study: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = {"lm": {"provider": "openai", "model": "m", "api_key_env": "NO_SUCH_KEY_HERE"}}
+    monkeypatch.delenv("NO_SUCH_KEY_HERE", raising=False)
+    file = study(methods=["manual"], seeds=[0], tables={"base": base})
+    with pytest.raises(AsyndbtError, match="NO_SUCH_KEY_HERE"):
+        carry_out(cells_of(file), file.study.dir / "answers", jobs=2, tell=lambda *_: None)

@@ -54,7 +54,7 @@ def test_markdown() -> None:
 
 def test_latex() -> None:
     text = latex(TABLE)
-    assert r"\caption{Scores, 5 \% off Mean $\pm$ deviation.}" in text
+    assert r"\caption{Scores, 5 \% off. Mean $\pm$ deviation.}" in text
     assert r"one & \textbf{91.0 $\pm$ 0.5} \\" in text
     assert r"two & \underline{90.0 $\pm$ 0.1} \\" in text
     assert r"three & -- \\" in text

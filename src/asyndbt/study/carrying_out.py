@@ -76,8 +76,8 @@ def carry_out(
 
     Raises
     ------
-    ModelError
-        If no request can succeed; what is done stays done.
+    AsyndbtError
+        If no run can succeed: no key, or ModelError; what is done stays done.
     """
     answers.mkdir(parents=True, exist_ok=True)
     open_cells = [cell for cell in cells if not is_done(cell)]
@@ -154,10 +154,13 @@ def _worked(cells: Sequence[Cell], answers: Path, jobs: int) -> Iterator[Done]:
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     with ProcessPoolExecutor(jobs, get_context("spawn"), _die_of_ctrl_c) as pool:
-        futures = [pool.submit(work, cell, answers, jobs) for cell in cells]
+        futures = [pool.submit(_work_apart, cell, answers, jobs) for cell in cells]
         try:
             for future in as_completed(futures):
-                yield future.result()
+                done = future.result()
+                if isinstance(done, _Stopped):
+                    raise done.error()
+                yield done
         except BrokenProcessPool as error:
             raise AsyndbtError(
                 "a process was killed, perhaps for want of memory: give the same command again, "
@@ -165,6 +168,29 @@ def _worked(cells: Sequence[Cell], answers: Path, jobs: int) -> Iterator[Done]:
             ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stopped:
+    """An error on its way between processes, which it could not make itself."""
+
+    text: str
+    provider: str | None
+    status: int | None
+
+    def error(self) -> AsyndbtError:
+        if self.provider is None:
+            return AsyndbtError(self.text)
+        return ModelError(self.text, provider=self.provider, status=self.status)
+
+
+def _work_apart(cell: Cell, answers: Path, jobs: int) -> Done | _Stopped:
+    try:
+        return work(cell, answers, jobs)
+    except ModelError as error:
+        return _Stopped(str(error), error.provider, error.status)
+    except AsyndbtError as error:
+        return _Stopped(str(error), None, None)
 
 
 def _die_of_ctrl_c() -> None:

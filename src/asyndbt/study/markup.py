@@ -111,7 +111,7 @@ def latex(table: Table) -> str:
     """
     shown = {"": "{}", "best": r"\textbf{{{}}}", "second": r"\underline{{{}}}"}
     rows = [[shown[cell.mark].format(_escape(cell.text)) for cell in row] for row in table.rows]
-    caption = " ".join(part for part in (table.title, table.note) if part)
+    caption = f"{table.title}. {table.note}" if table.note else table.title
     lines = [
         r"\begin{table}",
         r"  \centering",
