@@ -36,6 +36,9 @@ from typing import Any
 import numpy as np
 
 from asyndbt import Config
+from asyndbt.baselines.search import RandomProposer, Search
+from asyndbt.baselines.site import objective_of
+from asyndbt.baselines.tpe import TpeProposer
 from asyndbt.cli.demo import demo_values
 from asyndbt.federation import PromptObjective, Worker
 from asyndbt.federation.messages import Step, StepDone
@@ -44,7 +47,6 @@ from asyndbt.pocket import TASKS, dataset
 from asyndbt.pocket.datasets import SIZES
 from asyndbt.run.assembly import assemble
 from asyndbt.run.directory import RunDirectory
-from baselines import RandomProposer, Search, TpeProposer, affords, objective_of
 from common import map_jobs, parse_changes, parser, table, write_results
 from curves import Track, checkpoints, first, mean_curve
 from probe import Probe
@@ -136,7 +138,7 @@ async def trace_search(objective: PromptObjective, probe: Probe, job: Job) -> Tr
     make = TpeProposer if job.method == "TPE" else RandomProposer
     search = Search(objective, make(objective.shape, job.seed), seed=job.seed)
     curve, marks = [], checkpoints(job.calls)
-    while marks and affords(objective, search.batch):
+    while marks and objective.affords_step(search.batch):
         await search.trial()
         if objective.spent().calls >= marks[0]:
             pair = await search.choose(LOOKS)

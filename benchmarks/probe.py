@@ -10,10 +10,11 @@ from typing import Literal
 
 import numpy as np
 
+from asyndbt.baselines.search import Pair
+from asyndbt.baselines.site import objective_of
 from asyndbt.federation import Needs, PromptObjective, Score, SitePrompts
 from asyndbt.lm import AnswerCache, Budget, Gateway, Limits, Usage
 from asyndbt.run.assembly import RunSite
-from baselines import Pair, objective_of
 
 __all__ = ["Probe"]
 

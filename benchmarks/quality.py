@@ -9,7 +9,7 @@ evaluation is paid from an extra part of the budget and not counted.
 
 * AsynDBT: `asyndbt.tune`, asynchronous, quorum "majority".
 * cenDBT: one worker that holds all data and has the sum of the sites' calls.
-* random search: `baselines.halving_search` at every site on its own: random joint prompts, halved
+* random search: `asyndbt.baselines.halving` at every site on its own: random joint prompts, halved
   on growing sets of training queries, the last 10 compared on validation. The strongest simple form
   we know; "best of random" is the naive one, the least loss on a minibatch of 10 and no validation.
 
@@ -27,11 +27,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from asyndbt.baselines.halving import halving_search
+from asyndbt.baselines.search import RandomProposer, Search
+from asyndbt.baselines.site import objective_of
 from asyndbt.cli.demo import demo_config
 from asyndbt.federation import PromptObjective, Score, TestScores
 from asyndbt.run.assembly import RunSite, assemble
 from asyndbt.run.directory import RunDirectory
-from baselines import RandomProposer, Search, affords, halving_search, objective_of, test
 from common import (
     Outcome,
     differences,
@@ -105,16 +109,18 @@ async def search_site(site: RunSite, seed: int, method: str) -> tuple[TestScores
     """Return the test scores of a random search and the calls of the search."""
     objective: PromptObjective = objective_of(site)
     if method == "random search":
-        pair = await halving_search(objective, seed)
+        calls = objective.gateway.budget.remaining().calls
+        assert calls is not None
+        pair = await halving_search(objective, seed, calls=calls)
     else:
         # The naive form looks at no validation data, so those calls are its own to rank with.
         objective.gateway.budget.release("validation")
         search = Search(objective, RandomProposer(objective.shape, seed), batch=10, seed=seed)
-        while affords(objective, search.batch):
+        while objective.affords_step(search.batch):
             await search.trial()
         pair = min(search.tried, key=lambda tried: tried[0])[1]
     spent = objective.spent().calls
-    return await test(objective, pair, seed), spent
+    return await objective.test(*pair, np.random.default_rng([seed, 103])), spent
 
 
 def main() -> None:

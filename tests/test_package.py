@@ -12,7 +12,20 @@ import pytest
 import asyndbt
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("config", "federation", "lm", "optim", "pocket", "prompt", "run", "task")
+ROOMS = (
+    "baselines",
+    "config",
+    "federation",
+    "lm",
+    "observers",
+    "optim",
+    "pocket",
+    "prompt",
+    "report",
+    "run",
+    "study",
+    "task",
+)
 
 
 def test_the_public_surface_is_exactly_this() -> None:
@@ -38,17 +51,22 @@ def test_every_room_names_what_it_shows(room: str) -> None:
 
 
 def test_nothing_below_imports_anything_above() -> None:
-    """Data flows down: cli, deploy, run, federation, config, prompt, task or lm, pocket, optim."""
+    """Data flows down: cli, study or report, baselines, deploy, run, federation, and so on."""
+    top = {"run", "deploy", "baselines", "report", "observers", "study", "cli"}
     above = {
-        "optim": {"pocket", "lm", "task", "prompt", "config", "federation", "run", "deploy", "cli"},
-        "pocket": {"lm", "task", "prompt", "config", "federation", "run", "deploy", "cli"},
-        "lm": {"task", "prompt", "config", "federation", "run", "deploy", "cli"},
-        "task": {"prompt", "config", "federation", "run", "deploy", "cli"},
-        "prompt": {"config", "federation", "run", "deploy", "cli"},
-        "config": {"federation", "run", "deploy", "cli"},
-        "federation": {"config", "run", "deploy", "cli"},
-        "run": {"deploy", "cli"},
-        "deploy": {"cli"},
+        "optim": {"pocket", "lm", "task", "prompt", "config", "federation", *top},
+        "pocket": {"lm", "task", "prompt", "config", "federation", *top},
+        "lm": {"task", "prompt", "config", "federation", *top},
+        "task": {"prompt", "config", "federation", *top},
+        "prompt": {"config", "federation", *top},
+        "config": {"federation", *top},
+        "federation": {"config", *top},
+        "run": top - {"run"},
+        "deploy": {"cli", "report", "observers", "baselines", "study"},
+        "baselines": {"cli", "report", "observers", "study", "deploy"},
+        "report": {"study", "baselines", "observers", "cli", "deploy"},
+        "observers": {"study", "baselines", "report", "cli", "deploy"},
+        "study": {"report", "observers", "cli", "deploy"},
     }
     for room, forbidden in above.items():
         for file in (ROOT / "src" / "asyndbt" / room).rglob("*.py"):

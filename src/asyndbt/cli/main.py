@@ -21,12 +21,14 @@ from asyndbt.cli import (
     keys,
     landscape,
     predict,
+    report,
     resume,
     run,
     serve_model,
     site,
     status,
     stop,
+    study,
 )
 from asyndbt.cli.session import Interrupted
 from asyndbt.errors import AsyndbtError
@@ -52,8 +54,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"asyndbt {_version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    alone = (demo, init, check, estimate, run, resume, predict, landscape, serve_model)
-    for command in (*alone, coordinator, site, keys, status, stop):
+    alone = (demo, init, check, estimate, run, resume, predict, report, study)
+    others = (landscape, serve_model, coordinator, site, keys, status, stop)
+    for command in (*alone, *others):
         command.add(commands)
     return parser
 

@@ -80,7 +80,10 @@ def step_notice(
         "staleness": {m.name: server.iteration - m.used_at for m in roster.live()},
         "gone": [m.name for m in roster if m.gone],
         "loss": {name: figures.loss for name, figures in latest.items() if figures.answered},
-        "validation": {n: {"accuracy": s.correct / s.n, "n": s.n} for n, s in looks.items()},
+        "validation": {
+            name: {"accuracy": score.correct / score.n, "loss": score.loss, "n": score.n}
+            for name, score in looks.items()
+        },
         "entropy_p": float(row_entropies(server.z).mean()) if server.z.size else 0.0,
         "entropy_q": {name: figures.entropy_q for name, figures in latest.items()},
         "calls": {m.name: m.spent.calls for m in roster},

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from asyndbt.federation.messages import Score, Spent
 from asyndbt.federation.objective import TestScores
 from asyndbt.federation.site_prompts import Needs, SitePrompts, times
 from asyndbt.lm import (
+    Answer,
     Feedback,
     Gateway,
     Loss,
@@ -61,8 +62,8 @@ class PromptObjective:
         random_draws: int = 5,
     ) -> None:
         self.prompts, self.gateway = prompts, gateway
-        self._needs, self._feedback, self._smoothing = needs, feedback, smoothing
-        self._loss: Loss = loss
+        self.feedback, self.smoothing = feedback, smoothing
+        self._needs, self._loss = needs, loss
         self._random_draws = random_draws
         self._looks_left = needs.looks
         self._keep_back()
@@ -111,17 +112,37 @@ class PromptObjective:
         values, _ = await self._losses(batch, examples * len(words), self._loss)
         return values.reshape(len(words), len(queries))
 
+    def without_demonstrations(self) -> PromptObjective:
+        """Return the same site with prompts that show none; budget and ledger are shared."""
+        return PromptObjective(
+            replace(self.prompts, slots=()),
+            self.gateway,
+            self._needs,
+            feedback=self.feedback,
+            loss=self._loss,
+            smoothing=self.smoothing,
+            random_draws=self._random_draws,
+        )
+
+    @property
+    def looks_left(self) -> int:
+        """Looks at the validation split that are still paid for."""
+        return self._looks_left
+
     async def validate(self, words: IntArray, demonstrations: IntArray) -> Score:
         """Score one prompt on the validation split, out of what was kept back for that."""
         examples = self.prompts.data.validation
-        batch = self.prompts.prompts(words, demonstrations, examples)
+        return await self.look(self.prompts.prompts(words, demonstrations, examples))
+
+    async def look(self, batch: Sequence[Prompt]) -> Score:
+        """Score prompts about the validation split, one per example, as `validate` does."""
         cost = self.gateway.estimate(batch, self.prompts.task.label_words)
         if cost.calls and self._looks_left:
             self._looks_left -= 1
             self._keep_back()
         elif not self.gateway.budget.affords(cost):
             return Score()
-        return await self._score(batch, examples)
+        return await self._score(batch, self.prompts.data.validation)
 
     async def test(
         self, words: IntArray, demonstrations: IntArray, rng: np.random.Generator
@@ -131,6 +152,14 @@ class PromptObjective:
         If requests were lost that had to be paid, and what was kept back does not last, fewer
         examples are scored, the same under every prompt.
         """
+        tuned = self.prompts.prompts(words, demonstrations, self.prompts.data.test)
+        return await self.compare(tuned, rng)
+
+    async def compare(self, tuned: Sequence[Prompt] | None, rng: np.random.Generator) -> TestScores:
+        """Score the test split under these prompts, one per example, as `test` does.
+
+        With None only the plain prompt and the random demonstrations are scored.
+        """
         self.gateway.budget.release("validation")
         self.gateway.budget.release("test")
         task, examples, shape = self.prompts.task, self.prompts.data.test, self.shape
@@ -139,10 +168,11 @@ class PromptObjective:
             shown.append(self.prompts.chosen(rng.integers(shape.candidates, size=shape.slots)))
         batches = [[render(task, each, (), e.fields) for e in examples] for each in shown]
         # Random demonstrations come last: where losses go on here, they are the least missed.
-        batches.insert(0, self.prompts.prompts(words, demonstrations, examples))
+        batches = [*([] if tuned is None else [list(tuned)]), *batches]
         count = self._affordable(list(zip(*batches, strict=True)))
-        tuned, plain, *draws = [await self._score(b[:count], examples) for b in batches]
-        return TestScores(plain, _average(draws), tuned)
+        scores = [await self._score(batch[:count], examples) for batch in batches]
+        found = Score() if tuned is None else scores.pop(0)
+        return TestScores(plain=scores[0], random_icl=_average(scores[1:]), tuned=found)
 
     def state(self) -> dict[str, int]:
         """Counts that belong into the worker's checkpoint."""
@@ -181,24 +211,38 @@ class PromptObjective:
         self, batch: Sequence[Prompt], examples: Sequence[Example], loss: Loss = "cross_entropy"
     ) -> tuple[FloatArray, FloatArray]:
         """Losses and right answers of prompts about these examples; NaN where one failed."""
+        answers = await self.gateway.ask(batch, self.prompts.task.label_words)
+        return self._judged(answers, examples, loss)
+
+    def _judged(
+        self,
+        answers: Sequence[Answer | None],
+        examples: Sequence[Example],
+        loss: Loss = "cross_entropy",
+    ) -> tuple[FloatArray, FloatArray]:
         task = self.prompts.task
         gold = [task.class_of(example.label) for example in examples]
-        answers = await self.gateway.ask(batch, task.label_words)
-        values, _ = losses(answers, gold, task.label_words, self._feedback, self._smoothing, loss)
-        return values, correct(answers, gold, task.label_words, self._feedback)
+        values, _ = losses(answers, gold, task.label_words, self.feedback, self.smoothing, loss)
+        return values, correct(answers, gold, task.label_words, self.feedback)
 
     async def _score(self, batch: Sequence[Prompt], examples: Sequence[Example]) -> Score:
         """Score the prompts that can be paid, from the first on."""
         count = self._affordable([(prompt,) for prompt in batch])
         if not count:
             return Score()
-        values, right = await self._losses(batch[:count], examples[:count])
-        answered = np.isfinite(values)
-        if not answered.any():
-            return Score()
-        return Score(
-            float(right[answered].sum()), int(answered.sum()), float(values[answered].mean())
-        )
+        return _summed(*await self._losses(batch[:count], examples[:count]))
+
+    def score_of(self, answers: Sequence[Answer | None], examples: Sequence[Example]) -> Score:
+        """Score answers about these examples, in the feedback that the site works with."""
+        return _summed(*self._judged(answers, examples))
+
+
+def _summed(values: FloatArray, right: FloatArray) -> Score:
+    """Score of what was answered."""
+    answered = np.isfinite(values)
+    if not answered.any():
+        return Score()
+    return Score(float(right[answered].sum()), int(answered.sum()), float(values[answered].mean()))
 
 
 def _average(scores: Sequence[Score]) -> Score:

@@ -25,7 +25,7 @@ from uuid import uuid4
 from asyndbt.errors import RunDirectoryError
 from asyndbt.run.events import Event
 
-__all__ = ["RunDirectory", "write_atomically"]
+__all__ = ["RunDirectory", "to_json", "write_atomically"]
 
 
 def write_atomically(path: Path, data: bytes) -> None:

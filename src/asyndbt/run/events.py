@@ -17,7 +17,7 @@ class Event:
     ----------
     kind : str
         ``start``, ``step``, ``phase``, ``joined``, ``gone``, ``back``, ``refused``, ``banned``,
-        ``refresh``, ``warning`` or ``result``.
+        ``refresh``, ``progress``, ``warning`` or ``result``.
     data : mapping
         JSON values; no text of any example.
     elapsed : float

@@ -6,6 +6,7 @@ import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from asyndbt.run.directory import to_json, write_atomically
 from asyndbt.run.models import Connection
 from asyndbt.run.statistics import accuracy, pool
 
-__all__ = ["result_of", "site_result", "write_site_part"]
+__all__ = ["measured", "result_of", "site_result", "write_prompt", "write_site_part"]
 
 SCHEMA_VERSION = 1
 _KINDS = ("plain", "random_icl", "tuned")
@@ -34,42 +35,58 @@ _DOUBTFUL = 0.05
 def result_of(config: Config, assembly: Assembly, coordinator: Coordinator) -> dict[str, Any]:
     """Return the content of ``result.json``: figures and the shared fragment, no example's text."""
     evaluations = {
-        name: e
-        for name, e in coordinator.evaluations.items()
-        if not coordinator.roster[name].banned
+        member.name: None if member.banned else coordinator.evaluations.get(member.name)
+        for member in coordinator.roster
     }
-    draws = {"random_icl": config.method.random_icl_draws}
-    overall = {
-        kind: accuracy(pool([getattr(e, kind) for e in evaluations.values()]), draws.get(kind, 1))
-        for kind in _KINDS
-    }
-    sites = {}
-    for member in coordinator.roster:
-        found = evaluations.get(member.name)
-        sites[member.name] = {
-            "metrics": {
-                "test": {
-                    kind: found and accuracy(getattr(found, kind), draws.get(kind, 1))
-                    for kind in _KINDS
-                },
-                "validation": {"tuned": found and accuracy(found.validation)},
-            },
-            "gone": member.gone,
-            "refused": member.strikes,
-        }
-    spent = {member.name: member.spent for member in coordinator.roster}
-    spent |= {name: site.worker.objective.spent() for name, site in assembly.sites.items()}
-    ledger = {field: sum(getattr(s, field) for s in spent.values()) for field in Spent.__slots__}
-    requests = ledger.pop("requests")
-    probe = assembly.connection.found
-    ledger |= {field: ledger[field] + cost for field, cost in asdict(probe.usage).items()}
-    ledger["sent"] += probe.sent
     fragment = coordinator.fragment if assembly.plan.positions else ()
+    spent = {member.name: member.spent for member in coordinator.roster}
+    result = measured(config, assembly, evaluations, spent)
+    for member in coordinator.roster:
+        result["sites"][member.name] |= {"gone": member.gone, "refused": member.strikes}
+    warnings = [*_undecided(coordinator, assembly), *_absences(coordinator)]
     return {
-        "schema_version": SCHEMA_VERSION,
+        **result,
         "stop_reason": coordinator.stop_reason,
         "iterations": coordinator.server.iteration,
         "fragment": [assembly.vocabulary[index] for index in fragment],
+        "warnings": result["warnings"] + warnings,
+    }
+
+
+def measured(
+    config: Config,
+    assembly: Assembly,
+    evaluations: Mapping[str, EvaluateDone | None],
+    elsewhere: Mapping[str, Spent] | None = None,
+) -> dict[str, Any]:
+    """Return what ``result.json`` says whatever the method was: accuracies, ledger, versions.
+
+    Parameters
+    ----------
+    config : Config
+    assembly : Assembly
+    evaluations : mapping of str to EvaluateDone or None
+        By site; None where nothing was evaluated.
+    elsewhere : mapping of str to Spent, optional
+        Figures of sites that are not in the assembly.
+    """
+    draws = {"random_icl": config.method.random_icl_draws}
+    known = [found for found in evaluations.values() if found is not None]
+    overall = {
+        kind: accuracy(pool([getattr(e, kind) for e in known]), draws.get(kind, 1))
+        for kind in _KINDS
+    }
+    sites: dict[str, Any] = {}
+    for name, found in evaluations.items():
+        test = {
+            kind: found and accuracy(getattr(found, kind), draws.get(kind, 1)) for kind in _KINDS
+        }
+        validation = {"tuned": found and accuracy(found.validation)}
+        metrics = {"test": test, "validation": validation}
+        sites[name] = {"metrics": metrics, "gone": False, "refused": 0}
+    ledger, requests = _ledger(assembly, elsewhere or {})
+    return {
+        "schema_version": SCHEMA_VERSION,
         "metrics": {"test": overall},
         "sites": sites,
         "ledger": ledger,
@@ -80,12 +97,7 @@ def result_of(config: Config, assembly: Assembly, coordinator: Coordinator) -> d
             "numpy": np.__version__,
             "python": platform.python_version(),
         },
-        "warnings": [
-            *assembly.warnings,
-            *_unanswered(ledger, requests),
-            *_undecided(coordinator, assembly),
-            *_absences(coordinator),
-        ],
+        "warnings": [*assembly.warnings, *_unanswered(ledger, requests)],
     }
 
 
@@ -103,15 +115,31 @@ def site_result(
     }
 
 
+def _ledger(assembly: Assembly, elsewhere: Mapping[str, Spent]) -> tuple[dict[str, Any], int]:
+    """Sum the ledgers of all sites, those that are elsewhere too, and the probe; requests apart."""
+    spent = dict(elsewhere)
+    spent |= {name: site.worker.objective.spent() for name, site in assembly.sites.items()}
+    ledger = {field: sum(getattr(s, field) for s in spent.values()) for field in Spent.__slots__}
+    requests = ledger.pop("requests")
+    probe = assembly.connection.found
+    ledger |= {field: ledger[field] + cost for field, cost in asdict(probe.usage).items()}
+    ledger["sent"] += probe.sent
+    return ledger, requests
+
+
 def write_site_part(site: RunSite, fragment: tuple[str, ...]) -> None:
     """Write the site's demonstrations and tuned prompt into its own part of the directory."""
     chosen = site.prompts.chosen(site.worker.demonstrations)
-    prompt = TunedPrompt(site.prompts.task, fragment, chosen)
-    demonstrations = [{**example.fields, "label": example.label} for example in chosen]
-    part: Mapping[str, Any] = {"demonstrations": demonstrations, "fragment": list(fragment)}
-    write_atomically(site.folder / "result.json", to_json(part))
-    write_atomically(site.folder / "prompt.txt", (prompt.text_template() + "\n").encode())
-    prompt.save(site.folder / "prompt.json")
+    write_prompt(site.folder, TunedPrompt(site.prompts.task, fragment, chosen))
+
+
+def write_prompt(folder: Path, prompt: TunedPrompt) -> None:
+    """Write a tuned prompt, as text and to be loaded again, into a site's part."""
+    demonstrations = [{**e.fields, "label": e.label} for e in prompt.demonstrations]
+    part: Mapping[str, Any] = {"demonstrations": demonstrations, "fragment": list(prompt.fragment)}
+    write_atomically(folder / "result.json", to_json(part))
+    write_atomically(folder / "prompt.txt", (prompt.text_template() + "\n").encode())
+    prompt.save(folder / "prompt.json")
 
 
 def _unanswered(ledger: Mapping[str, float], requests: int) -> Iterator[str]:

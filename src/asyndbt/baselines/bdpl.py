@@ -1,0 +1,38 @@
+"""BDPL: the fragment alone, at each site on its own.
+
+Source: Diao et al., TMLR 2023, arXiv 2201.08531; as used by Ma et al., Scientific Reports 16:9381
+(2026).
+
+Steps: draw fragments from the policy, evaluate them on one minibatch, estimate the gradient from
+the differences of their losses, step, project; at the end take the read-out.
+
+Departures: see `asyndbt.baselines.policy_gradient`; the read-out is confirmed on validation data
+against earlier ones.
+
+A call is spent on: one fragment about one training query; the looks at the validation split.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from asyndbt.baselines.baseline import Local
+from asyndbt.baselines.policy_gradient import learn_fragment
+from asyndbt.baselines.predictor import FixedPrompt, Predictor
+from asyndbt.baselines.site import Site
+
+__all__ = ["BDPL"]
+
+
+@dataclass(frozen=True, slots=True)
+class BDPL(Local):
+    """Policy gradient on the fragment."""
+
+    name: ClassVar[str] = "bdpl"
+    modes: ClassVar[tuple[str, ...]] = ("both",)
+
+    async def tune_site(self, site: Site) -> tuple[Predictor, int]:
+        """Learn the site's own fragment."""
+        fragment, steps = await learn_fragment({site.name: site}, lambda number, able: able)
+        return FixedPrompt.of_words(site.prompts, fragment), steps

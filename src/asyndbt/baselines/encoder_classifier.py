@@ -1,0 +1,126 @@
+"""A Hugging Face encoder with a small network on top, as torch has it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from asyndbt.errors import MissingExtraError, ModelError
+from asyndbt.federation import Score
+from asyndbt.task import Example, Task
+
+__all__ = ["EncoderClassifier"]
+
+_LENGTH = 256
+"""Most tokens of a text field that are read."""
+
+
+class EncoderClassifier:
+    """Scores of the labels from the summed vectors of a query's text fields.
+
+    A field's vector is the mean of the encoder's last hidden states over its tokens.
+
+    Parameters
+    ----------
+    encoder : str
+        Name or path.
+    task : Task
+    hidden : int
+        Width of the hidden layer.
+    device : str
+    seed : int
+        Of the first weights, and of dropout.
+
+    Raises
+    ------
+    MissingExtraError
+        Without torch or transformers.
+    ModelError
+        If the encoder cannot be loaded, in the library's words.
+    """
+
+    def __init__(self, encoder: str, task: Task, hidden: int, device: str, seed: int) -> None:
+        try:
+            import torch
+            import transformers
+        except ImportError as error:
+            raise MissingExtraError(error.name or "torch", "hf") from None
+        try:
+            self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(encoder)
+            self._encoder: Any = transformers.AutoModel.from_pretrained(encoder)
+        except (OSError, ValueError) as error:
+            raise ModelError(
+                f"encoder {encoder!r} cannot be loaded: {error}", provider="huggingface"
+            ) from error
+        self._task, self._device, self._random = task, device, torch.Generator().manual_seed(seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self._head: Any = torch.nn.Sequential(
+                torch.nn.Linear(self._encoder.config.hidden_size, hidden),
+                torch.nn.Tanh(),
+                torch.nn.Linear(hidden, len(task.labels)),
+            )
+        self._whole: Any = torch.nn.ModuleList([self._encoder, self._head]).to(device)
+
+    def optimizer(self, learning_rate: float) -> Any:
+        """Return AdamW over encoder and network."""
+        import torch
+
+        return torch.optim.AdamW(self._whole.parameters(), lr=learning_rate)
+
+    def step(self, optimizer: Any, examples: Sequence[Example]) -> float:
+        """Take one step on these examples; return their mean cross-entropy, nats, before it."""
+        import torch
+
+        with torch.random.fork_rng(devices=[]):
+            # Dropout draws from torch's one generator: a seed of this step's own.
+            torch.manual_seed(int(torch.randint(1 << 31, (1,), generator=self._random)))
+            self._whole.train()
+            gold = torch.tensor([self._task.class_of(e.label) for e in examples])
+            loss = torch.nn.functional.cross_entropy(self._scores(examples), gold.to(self._device))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return float(loss.item())
+
+    def score(self, examples: Sequence[Example], batch: int = 32) -> Score:
+        """Return how many are right, and the mean cross-entropy, nats."""
+        import torch
+
+        if not examples:
+            return Score()
+        self._whole.eval()
+        with torch.no_grad():
+            rows = [
+                torch.log_softmax(self._scores(examples[at : at + batch]), dim=1).cpu().numpy()
+                for at in range(0, len(examples), batch)
+            ]
+        logs = np.concatenate(rows).astype(np.float64)
+        gold = np.array([self._task.class_of(example.label) for example in examples])
+        losses = -logs[np.arange(len(gold)), gold]
+        right = float((logs.argmax(axis=1) == gold).sum())
+        return Score(right, len(gold), max(0.0, float(losses.mean())))
+
+    def state(self) -> Any:
+        """Return a copy of all weights."""
+        return copy.deepcopy(self._whole.state_dict())
+
+    def load(self, state: Any) -> None:
+        """Take over what `state` returned."""
+        self._whole.load_state_dict(state)
+
+    def _scores(self, examples: Sequence[Example]) -> Any:
+        fields = [self._encoded([e.fields[name] for e in examples]) for name in self._task.fields]
+        return self._head(sum(fields[1:], fields[0]))
+
+    def _encoded(self, texts: list[str]) -> Any:
+        read = self._tokenizer(
+            texts, padding=True, truncation=True, max_length=_LENGTH, return_tensors="pt"
+        ).to(self._device)
+        mask = read["attention_mask"]
+        states = self._encoder(input_ids=read["input_ids"], attention_mask=mask).last_hidden_state
+        weights = mask.unsqueeze(-1).to(states.dtype)
+        return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)

@@ -1,0 +1,106 @@
+"""``asyndbt study FILE``: compare methods on tasks, with seeds and equal budgets."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from asyndbt import study as facade
+from asyndbt.cli.figures import clock_text
+from asyndbt.errors import AsyndbtError
+from asyndbt.study.carrying_out import Done
+
+__all__ = ["add"]
+
+
+def add(commands: argparse._SubParsersAction[Any]) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "study",
+        help="compare methods at equal cost, with tables and figures",
+        description="Carry out every run of a study that is not done yet, then write its tables "
+        "and figures. Ctrl-C at any time; the same command goes on.",
+    )
+    parser.add_argument("file", metavar="FILE.toml", type=Path, help="the study")
+    parser.add_argument(
+        "--jobs", type=_count, default=os.cpu_count() or 1, help="processes (one per core)"
+    )
+    parser.add_argument(
+        "--estimate", action="store_true", help="tell what it will cost at most, and run nothing"
+    )
+    parser.add_argument(
+        "--seconds", type=float, metavar="S", help="of --estimate: time of a request (1)"
+    )
+    parser.add_argument("--quiet", action="store_true", help="print nothing but the outcome")
+    parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
+    parser.set_defaults(execute=execute)
+
+
+def execute(args: argparse.Namespace) -> None:
+    """Estimate it, or run it."""
+    file = facade.load_study(args.file)
+    if args.estimate:
+        _print_estimate(facade.estimate_study(file, args.seconds), args.json)
+        return
+    progress = _Progress(quiet=args.quiet or args.json)
+    try:
+        done = facade.run_study(file, jobs=args.jobs, tell=progress)
+    except KeyboardInterrupt:
+        raise AsyndbtError("stopped; give the same command again to go on") from None
+    folder = file.study.dir
+    failed = [each for each in done if each.error and not each.short]
+    if args.json:
+        print(json.dumps({"directory": str(folder), "runs": len(done), "failed": len(failed)}))
+    else:
+        print(f"{len(done):,} runs. Tables and figures: {folder / 'README.md'}")
+    if failed:
+        first = failed[0]
+        raise AsyndbtError(
+            f"{len(failed)} of {len(done)} runs failed, {folder / 'README.md'} has them all; the "
+            f"first: {first.cell.title}: {first.error}. To try them again, remove their "
+            f"directories, such as {first.cell.directory}"
+        )
+
+
+class _Progress:
+    """A line for every run that comes to its end."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet, self._started, self._done = quiet, time.monotonic(), 0
+
+    def __call__(self, done: Done, left: int) -> None:
+        if self._quiet:
+            return
+        self._done += 1
+        remaining = (time.monotonic() - self._started) / self._done * left
+        said = f"failed: {done.error.splitlines()[0]}" if done.error else clock_text(done.seconds)
+        place = f"[{self._done}/{self._done + left}]"
+        print(f"{place} {done.cell.title}: {said}, {clock_text(remaining)} left", flush=True)
+
+
+def _print_estimate(found: facade.StudyEstimate, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(asdict(found)))
+        return
+    usage = found.usage
+    money = f"{usage.money:,.2f}" if found.priced else "unknown: set lm.price_in and lm.price_out"
+    short = f", {found.short:,} with too small a budget" if found.short else ""
+    print(f"runs    {found.runs:,}{short}")
+    print(f"calls   {usage.calls:,} at most; what runs have in common is asked for once")
+    print(f"tokens  {usage.tokens_in:,} sent, {usage.tokens_out:,} received")
+    print(f"money   {'none' if found.free else money}")
+    print(f"time    {clock_text(found.seconds)}, one run after the other")
+    for method, part in found.by_method.items():
+        cost = "" if found.free or not found.priced else f", {part.money:,.2f}"
+        print(f"  {method}: {part.calls:,} calls{cost}")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r}: give a whole number from 1 up")
+    return int(text)

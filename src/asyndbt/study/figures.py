@@ -1,0 +1,179 @@
+"""The figures of a study, readable without colour: markers, line styles, hatches.
+
+Figure 1 and the figures of the tasks have the form of the paper's Figure 1 and 2 to 7 (Ma et al.,
+doi 10.1038/s41598-026-39582-5); accuracy against calls is not in the paper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from asyndbt.errors import MissingExtraError
+from asyndbt.study.cells import FREE_OF_CALLS
+from asyndbt.study.curves import band, over_iterations, smoothed
+from asyndbt.study.statistics import Mean
+from asyndbt.study.summary import Summary
+from asyndbt.study.table import CurvePoint
+from asyndbt.study.tables import short, training_time
+
+__all__ = ["draw_figures"]
+
+_STYLES: Final = ("-", "--", "-.", ":")
+_MARKERS: Final = "osD^vP*X<>hpd8"
+_COLOURS: Final = (
+    "#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#666666",
+)  # fmt: skip
+"""Okabe and Ito's, which most people can tell apart."""
+_FREE_STYLE: Final = (0, (1, 3))
+
+
+def draw_figures(
+    summary: Summary, points: Sequence[CurvePoint], folder: Path
+) -> list[tuple[str, str]]:
+    """Draw every figure for which there are numbers, as SVG and as PNG.
+
+    Returns
+    -------
+    list of (str, str)
+        File name without suffix, and what the figure shows.
+
+    Raises
+    ------
+    MissingExtraError
+        If matplotlib is not installed.
+    """
+    made = []
+    for name, caption, figure in _figures(summary, points):
+        figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+        figure.savefig(folder / f"{name}.png", dpi=150)
+        made.append((name, caption))
+    return made
+
+
+def _figures(summary: Summary, points: Sequence[CurvePoint]) -> Iterator[tuple[str, str, Any]]:
+    times = training_time(summary)
+    if any(pooled.mean for *_, pooled in times):
+        caption = "Figure 1. Time of tuning under the delays of the study, same calls in total"
+        yield "figure1", caption, _time(times)
+    main = [p for p in points if p.budget == summary.calls and p.mode == summary.mode]
+    for number, task in enumerate(summary.tasks, start=2):
+        some = [point for point in main if point.task == task]
+        if some:
+            caption = (
+                f"Figure {number}. {short(task)}: accuracy on validation data where it was looked "
+                "at, and cross-entropy on training data (a moving mean over a twentieth of the "
+                "run), over iterations; mean and standard deviation over seeds"
+            )
+            yield f"figure{number}", caption, _progress(summary, some)
+    if len(summary.budgets()) > 1:
+        caption = (
+            "Accuracy on the test split against the calls of a site for tuning and choosing; mean "
+            "over tasks, with 95 % intervals over seeds"
+        )
+        yield "accuracy-calls", caption, _by_calls(summary)
+
+
+def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
+    try:
+        matplotlib, figure = import_module("matplotlib"), import_module("matplotlib.figure")
+    except ImportError as error:
+        raise MissingExtraError("matplotlib", "study") from error
+    # The same numbers give the same file.
+    matplotlib.rcParams["svg.hashsalt"] = "asyndbt"
+    made = figure.Figure(figsize=(width, height), layout="constrained")
+    return made, made.subplots(1, columns)
+
+
+def _look(summary: Summary, method: str) -> dict[str, Any]:
+    """Return how a method is drawn: the same in every figure."""
+    index = summary.methods.index(method)
+    ours = index < 2 and method not in summary.baselines
+    return {
+        "label": method,
+        "color": _COLOURS[index % len(_COLOURS)],
+        "linestyle": _STYLES[index % len(_STYLES)],
+        "marker": _MARKERS[index % len(_MARKERS)],
+        "linewidth": 2.2 if ours else 1.2,
+        "markersize": 5,
+    }
+
+
+def _time(times: Sequence[tuple[str, Mean, Mean]]) -> Any:
+    figure, axes = _figure(1.5 + 1.1 * len(times), 3.6)
+    at, width = np.arange(len(times)), 0.38
+    for offset, found, name, hatch, fill in (
+        (-width / 2, [ours for _, ours, _ in times], "asyndbt", "", "#0072b2"),
+        (width / 2, [pooled for _, _, pooled in times], "cendbt", "//", "#ffffff"),
+    ):
+        axes.bar(
+            at + offset,
+            [mean.mean for mean in found],
+            width,
+            yerr=[mean.deviation or 0.0 for mean in found],
+            label=name,
+            color=fill,
+            edgecolor="#000000",
+            hatch=hatch,
+            capsize=3,
+        )
+    axes.set_xticks(at, [short(task) for task, *_ in times], rotation=25, ha="right")
+    axes.set_ylabel("seconds of tuning")
+    figure.legend(loc="outside upper center", ncols=2)
+    return figure
+
+
+def _progress(summary: Summary, points: Sequence[CurvePoint]) -> Any:
+    figure, (left, right) = _figure(10, 3.8, 2)
+    for axes, metric, said, factor in (
+        (left, "validation_accuracy", "accuracy, per cent", 100),
+        (right, "train_loss", "cross-entropy, nats", 1),
+    ):
+        for method in summary.methods:
+            curves = over_iterations([p for p in points if p.method == method], metric)
+            x, mean, spread = band(smoothed(curve) for curve in curves.values())
+            if x.size > 1:
+                look = _look(summary, method)
+                axes.plot(x, factor * mean, markevery=max(1, x.size // 8), **look)
+                low = factor * np.maximum(mean - spread, 0.0)
+                high = factor * (mean + spread)
+                axes.fill_between(x, low, high, color=look["color"], alpha=0.15, linewidth=0)
+        axes.set_xlabel("iteration")
+        axes.set_ylabel(said)
+        axes.grid(alpha=0.3)
+    if right.get_legend_handles_labels()[0]:
+        right.legend(fontsize="small")
+    return figure
+
+
+def _by_calls(summary: Summary) -> Any:
+    figure, axes = _figure(7.5, 4.8)
+    budgets = summary.budgets()
+    for method in summary.methods:
+        look = _look(summary, method)
+        found = [(calls, mean) for calls in budgets if (mean := summary.overall(method, calls))]
+        if not found:
+            continue
+        if method in FREE_OF_CALLS:
+            mean = found[0][1]
+            look |= {"linestyle": _FREE_STYLE}
+            axes.errorbar(budgets, [100 * mean.mean] * len(budgets), **look)
+            continue
+        values = [100 * mean.mean for _, mean in found]
+        halves = [0.0 if m.high is None else 100 * (m.high - m.mean) for _, m in found]
+        at = [calls for calls, _ in found]
+        axes.errorbar(at, values, halves, capsize=3, elinewidth=1, **look)
+    axes.set_xscale("log")
+    axes.set_xticks(budgets, [f"{calls:,}" for calls in budgets])
+    axes.set_xticks([], minor=True)
+    axes.set_xlabel("calls of a site for tuning and choosing")
+    axes.set_ylabel("accuracy, per cent, mean over tasks")
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, 0.0), min(high, 102.0))
+    axes.grid(alpha=0.3)
+    figure.legend(fontsize="small", loc="outside right upper")
+    return figure

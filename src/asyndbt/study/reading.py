@@ -1,0 +1,120 @@
+"""What the figures of a study say, in sentences made from them; also where a baseline wins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from asyndbt.study.cells import OURS
+from asyndbt.study.summary import Summary
+from asyndbt.study.tables import short, training_time
+
+__all__ = ["reading"]
+
+_SIGNIFICANT = 0.05
+
+
+def reading(summary: Summary) -> str:
+    """Return a paragraph on a summary: ranks, the best baseline, every place where one wins."""
+    return " ".join(
+        (
+            *_ranks(summary),
+            *_best(summary),
+            *_wins(summary),
+            *_budgets(summary),
+            *_time(summary),
+        )
+    )
+
+
+def _ours(summary: Summary) -> list[str]:
+    return [method for method in summary.methods if method in OURS]
+
+
+def _ranks(summary: Summary) -> Iterator[str]:
+    ranks = sorted(summary.ranks().items(), key=lambda item: item[1])
+    if len(ranks) < 2:
+        return
+    said = ", then ".join(f"{method} ({rank:.2f})" for method, rank in ranks[:3])
+    yield f"By average rank over {_count(len(summary.tasks), 'task')} the order is {said}."
+    ahead = [
+        m for m, rank in ranks if m not in OURS and rank < max(dict(ranks).get(o, 0) for o in OURS)
+    ]
+    if ahead:
+        yield f"Ahead of one of ours by rank: {', '.join(ahead)}."
+
+
+def _best(summary: Summary) -> Iterator[str]:
+    best, tests = summary.best_baseline(), summary.comparisons()
+    mean = summary.overall(best) if best else None
+    if best is None or mean is None:
+        return
+    yield f"The best baseline is {best} with {100 * mean.mean:.1f} % on average."
+    for method in _ours(summary):
+        if method not in tests:
+            continue
+        gap, p = tests[method].overall.difference, tests[method].corrected
+        interval = "" if gap.low is None else _interval(gap.low, gap.high)
+        sure = "" if p is None else _sure(p)
+        side = "ahead of" if gap.mean > 0 else "behind" if gap.mean < 0 else "level with"
+        yield f"{method} is {abs(100 * gap.mean):.1f} points {side} it{interval}{sure}."
+
+
+def _sure(p: float) -> str:
+    said = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+    return f", {said} after correction" + ("" if p < _SIGNIFICANT else ", which may be chance")
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f" [{100 * low:+.1f}, {100 * high:+.1f}]"
+
+
+def _wins(summary: Summary) -> Iterator[str]:
+    """Name every task on which a baseline is ahead of one of ours."""
+    for ours in _ours(summary):
+        lost = []
+        for task in summary.tasks:
+            own = summary.cell(ours, task)
+            others = [(m, c.mean) for m in summary.baselines if (c := summary.cell(m, task))]
+            better = [(m, mean) for m, mean in others if own and mean > own.mean + 1e-9]
+            if own and better:
+                method, mean = max(better, key=lambda item: item[1])
+                lost.append(f"{short(task)} ({method}, by {100 * (mean - own.mean):.1f} points)")
+        if lost:
+            count = _count(len(lost), "task")
+            yield f"A baseline wins against {ours} on {count}: {', '.join(lost)}."
+        elif summary.baselines:
+            yield f"No baseline is ahead of {ours} on any task."
+
+
+def _budgets(summary: Summary) -> Iterator[str]:
+    """Name every budget at which a baseline is ahead of the best of ours."""
+    budgets = summary.budgets()
+    if len(budgets) < 2 or not summary.baselines or not _ours(summary):
+        return
+    lost = []
+    for calls in budgets:
+        means = {m: mean.mean for m in summary.methods if (mean := summary.overall(m, calls))}
+        ours = max((means[m] for m in _ours(summary) if m in means), default=None)
+        better = {m: v for m, v in means.items() if m not in OURS and (ours is None or v > ours)}
+        if better:
+            method = max(better, key=lambda name: better[name])
+            by = "" if ours is None else f", by {100 * (better[method] - ours):.1f} points"
+            lost.append(f"{calls:,} calls ({method}{by})")
+    if lost:
+        yield f"A baseline has the best mean accuracy at {', '.join(lost)}."
+    else:
+        yield f"At each of the budgets from {budgets[0]:,} calls up one of ours has the best mean."
+
+
+def _time(summary: Summary) -> Iterator[str]:
+    saved = [
+        1 - ours.mean / pooled.mean for _, ours, pooled in training_time(summary) if pooled.mean
+    ]
+    if saved:
+        mean = 100 * sum(saved) / len(saved)
+        side = "less" if mean >= 0 else "more"
+        yield f"Tuning takes asyndbt {abs(mean):.0f} % {side} time than cendbt (Figure 1)."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")

@@ -1,0 +1,146 @@
+"""Answers are shared between runs, and every run pays for them as if they were its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asyndbt.errors import TransientError
+from asyndbt.lm import (
+    AnswerCache,
+    Budget,
+    Gateway,
+    Limits,
+    Probe,
+    Prompt,
+    ScriptedLanguageModel,
+    Usage,
+)
+from asyndbt.lm.replay import ReplayedModel
+
+LABELS = ["great", "terrible"]
+PROMPTS = [Prompt((), f"It was {word}. Answer:") for word in ("fun", "dull", "long")]
+
+
+def scripted(**options: Any) -> ScriptedLanguageModel:
+    return ScriptedLanguageModel({"": (-0.1, -2.3)}, price=0.5, **options)
+
+
+def run(model: Any, prompts: Sequence[Prompt], cache: AnswerCache | None = None) -> Usage:
+    """One run with its own gateway, its own answers and its own budget."""
+    gateway = Gateway(model, cache or AnswerCache(":memory:"), Budget(Limits(calls=10)))
+    answers = asyncio.run(gateway.ask(prompts, LABELS))
+    assert all(answers)
+    return gateway.ledger().spent
+
+
+def test_every_run_pays_and_the_model_is_asked_once(tmp_path: Path) -> None:
+    real = scripted()
+    spent = []
+    for payer in ("one", "two", "three"):
+        with AnswerCache(tmp_path / "shared.sqlite", payer) as shared:
+            spent.append(run(ReplayedModel(real, shared), PROMPTS))
+            paid = shared.total()
+        assert paid.calls == (3 if payer == "one" else 0)
+    assert spent == [spent[0]] * 3
+    assert spent[0].calls == 3
+    assert spent[0].money == 1.5
+    assert real.asked == PROMPTS
+
+
+def test_only_what_is_new_is_asked() -> None:
+    real, shared = scripted(), AnswerCache(":memory:")
+    run(ReplayedModel(real, shared), PROMPTS[:2])
+    assert run(ReplayedModel(real, shared), PROMPTS).calls == 3
+    assert real.asked == PROMPTS
+
+
+def test_the_budget_of_a_run_counts_replayed_answers() -> None:
+    model = ReplayedModel(scripted(), AnswerCache(":memory:"))
+    run(model, PROMPTS)
+    gateway = Gateway(model, AnswerCache(":memory:"), Budget(Limits(calls=4)))
+    asyncio.run(gateway.ask(PROMPTS, LABELS))
+    assert gateway.budget.remaining().calls == 1
+
+
+def test_another_sample_is_another_answer_and_replayed_as_such() -> None:
+    real, shared = ScriptedLanguageModel(lambda *_: str(len(real.asked))), AnswerCache(":memory:")
+
+    def samples() -> list[str | None]:
+        gateway = Gateway(ReplayedModel(real, shared), AnswerCache(":memory:"), Budget(Limits()))
+        said = []
+        for sample in range(3):
+            (answer,) = asyncio.run(gateway.ask(PROMPTS[:1], LABELS, sample))
+            assert answer is not None
+            said.append(answer.text)
+        return said
+
+    assert samples() == samples() == ["1", "2", "3"]
+    assert len(real.asked) == 3
+
+
+def test_equal_prompts_under_way_are_one_request() -> None:
+    real = scripted(delay=0.01, metered=True)
+    model = ReplayedModel(real, AnswerCache(":memory:"))
+
+    async def both() -> list[Any]:
+        return await asyncio.gather(*(model.score(PROMPTS[:1], LABELS) for _ in range(2)))
+
+    one, other = asyncio.run(both())
+    assert one == other
+    assert len(real.asked) == 1
+
+
+def test_a_failed_request_is_not_kept() -> None:
+    real = scripted(failing={0})
+    model = ReplayedModel(real, AnswerCache(":memory:"))
+    assert asyncio.run(model.score(PROMPTS[:1], LABELS)) == [None]
+    assert asyncio.run(model.score(PROMPTS[:1], LABELS)) != [None]
+    assert len(real.asked) == 2
+
+
+def test_an_error_of_the_model_is_passed_on() -> None:
+    def fail(*_: Any) -> None:
+        raise TransientError("lost", provider="scripted", kind="timeout", charged=True)
+
+    model = ReplayedModel(ScriptedLanguageModel(fail), AnswerCache(":memory:"))
+    with pytest.raises(TransientError):
+        asyncio.run(model.score(PROMPTS, LABELS))
+    with pytest.raises(TransientError):
+        asyncio.run(model.score(PROMPTS, LABELS))
+
+
+class Probed(ScriptedLanguageModel):
+    """Finds something out, and counts how often."""
+
+    probes = 0
+    adopted: Any = None
+
+    async def probe(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Probe:
+        self.probes += 1
+        return Probe({"seed": True}, Usage(4, 40, 4, 0.1))
+
+    def adopt(self, facts: Any) -> None:
+        self.adopted = dict(facts)
+
+
+def test_what_a_model_can_do_is_found_out_once_and_charged_to_all(tmp_path: Path) -> None:
+    real = Probed({"": "great"})
+    found = []
+    for payer in ("one", "two"):
+        with AnswerCache(tmp_path / "shared.sqlite", payer) as shared:
+            found.append(asyncio.run(ReplayedModel(real, shared).probe(PROMPTS, LABELS)))
+    assert found[0] == found[1] == Probe({"seed": True}, Usage(4, 40, 4, 0.1))
+    assert real.probes == 1
+    assert real.adopted == {"seed": True}
+
+
+def test_it_passes_for_the_model_it_stands_for() -> None:
+    real = scripted(metered=True, name="real")
+    model = ReplayedModel(real, AnswerCache(":memory:"))
+    assert (model.name, model.batch, model.metered) == ("real", 1, True)
+    assert model.estimate(PROMPTS[0]) == model.expect(PROMPTS[0]) == real.estimate(PROMPTS[0])

@@ -1,0 +1,278 @@
+"""What a report says of runs of every kind, without a browser."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from asyndbt.errors import RunDirectoryError
+from asyndbt.report import build_page
+
+HOSTILE = "<script>alert(1)</script>"
+KINDS = [
+    "three",
+    "virtual",
+    "one-site",
+    "untested",
+    "demonstrations",
+    "hostile",
+    "apart",
+    "interrupted",
+]
+VOID = {"meta", "link", "img", "br", "path"}
+
+
+class Outline(HTMLParser):
+    """Collects elements, links and headings, and checks that elements are closed in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.names: set[str] = set()
+        self.nameless_figures = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.tags.append(tag)
+        self.links += [values[key] or "" for key in ("src", "href") if key in values]
+        self.names |= {values["id"] or ""} if "id" in values else set()
+        assert not any(key.startswith("on") for key in values)
+        if values.get("role") == "img" and not values.get("aria-label"):
+            self.nameless_figures += 1
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def outline(page: str) -> Outline:
+    parser = Outline()
+    parser.feed(page)
+    assert parser.open == []
+    return parser
+
+
+def words(page: str) -> str:
+    text = re.sub(r"<style>.*?</style>", "", page, flags=re.S)
+    return unescape(re.sub(r"<[^>]+>", " ", text)).replace("\N{NO-BREAK SPACE}", " ")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_run_gives_one_whole_page(runs: dict[str, Path], kind: str) -> None:
+    page = build_page(runs[kind])
+    found = outline(page)
+    assert "script" not in found.tags
+    assert found.tags.count("h1") == 1
+    assert found.nameless_figures == 0
+    for link in found.links:
+        assert link == "data:," or link.removeprefix("#") in found.names
+    assert "http://" not in re.sub(r"<(pre|td|li|h3|q)\b.*?</\1>", "", page, flags=re.S)
+
+
+@pytest.mark.parametrize("kind", ["three", "virtual", "one-site", "demonstrations"])
+def test_figures_are_those_of_the_result(runs: dict[str, Path], kind: str) -> None:
+    result = json.loads((runs[kind] / "result.json").read_text())
+    exact = {float(value) for value in re.findall(r'<data value="([^"]+)"', build_page(runs[kind]))}
+    tests = [result["metrics"]["test"]]
+    tests += [site["metrics"]["test"] for site in result["sites"].values()]
+    for scores in tests:
+        assert {scores[name]["accuracy"] for name in scores if scores[name]} <= exact
+    assert {float(number) for number in result["ledger"].values()} <= exact
+    assert result["iterations"] in exact
+
+
+def test_the_tuned_prompts_are_shown_as_they_are(runs: dict[str, Path]) -> None:
+    page = unescape(build_page(runs["three"]))
+    for file in runs["three"].glob("sites/*/prompt.txt"):
+        assert file.read_text().rstrip("\n") in page
+
+
+def test_hostile_texts_are_texts(runs: dict[str, Path]) -> None:
+    page = build_page(runs["hostile"])
+    assert HOSTILE not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<img" not in page
+    assert "<b>feel</b>" not in page
+
+
+def test_a_run_without_test_data_says_so(runs: dict[str, Path]) -> None:
+    said = words(build_page(runs["untested"]))
+    assert "there was no test data" in said
+    assert "No accuracy was measured" in said
+
+
+def test_one_site_needs_no_agreement(runs: dict[str, Path]) -> None:
+    said = words(build_page(runs["one-site"]))
+    assert "How far the sites are apart" not in said
+    assert "All sites" not in said
+    assert "One site: the server takes a step at every answer." in said
+
+
+def test_what_was_not_tuned_is_not_shown(runs: dict[str, Path]) -> None:
+    assert "Words by position" not in words(build_page(runs["demonstrations"]))
+    fragment = words(build_page(runs["untested"]))
+    assert "Words by position" in fragment
+    assert "Demonstrations" not in fragment.replace("Demonstrations are examples", "")
+
+
+def test_an_interrupted_run_is_told_as_far_as_it_came(runs: dict[str, Path]) -> None:
+    said = words(build_page(runs["interrupted"]))
+    assert "This run is not finished" in said
+    assert "How tuning went" in said
+    assert "What left each site" in said, "the checkpoint has the traffic so far"
+    assert "Candidates by slot at meals" in said
+
+
+def test_a_run_that_has_just_begun_has_a_page(tmp_path: Path, runs: dict[str, Path]) -> None:
+    (tmp_path / "config.toml").write_bytes((runs["three"] / "config.toml").read_bytes())
+    (tmp_path / "events.jsonl").write_text('{"kind": "start", "elapsed": 0.0, "si')
+    assert "has just begun" in words(build_page(tmp_path))
+
+
+def test_without_the_sites_parts_the_report_says_what_it_lacks(runs: dict[str, Path]) -> None:
+    said, whole = words(build_page(runs["apart"])), words(build_page(runs["three"]))
+    assert "this record does not have them" in said
+    assert "[demonstrations of the site]" in said
+    assert "the consensus of all sites" in said
+    for file in runs["three"].glob("sites/*/result.json"):
+        for shown in json.loads(file.read_text())["demonstrations"]:
+            assert shown["text_a"] in whole
+            assert shown["text_a"] not in said
+
+
+def test_sites_that_went_and_came_back_are_named(runs: dict[str, Path]) -> None:
+    page = build_page(runs["virtual"])
+    gone = [
+        event
+        for line in (runs["virtual"] / "events.jsonl").read_text().splitlines()
+        if (event := json.loads(line))["kind"] == "gone"
+    ]
+    assert "movies" in {event["site"] for event in gone}
+    said = words(page)
+    assert "Sites that were gone" in said
+    assert re.search(r"movies\s+\d+ s to 25 s", said)
+
+
+def test_the_report_writes_nothing_into_the_run(runs: dict[str, Path]) -> None:
+    def state() -> dict[Path, str]:
+        files = (file for file in runs["three"].rglob("*") if file.is_file())
+        return {file: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+    before = state()
+    build_page(runs["three"])
+    assert state() == before
+
+
+def test_paths_of_the_machine_stay_out(runs: dict[str, Path]) -> None:
+    assert str(runs["three"].parent) not in build_page(runs["three"])
+
+
+@pytest.mark.parametrize("sites", [3, 60])
+def test_a_long_run_stays_small(tmp_path: Path, runs: dict[str, Path], sites: int) -> None:
+    names = [f"site-{number}" for number in range(sites)]
+    first = json.loads((runs["three"] / "events.jsonl").read_text().splitlines()[0])
+    first["sites"] = {name: {"train": 9, "validation": 3, "test": 3} for name in names}
+    events = [first]
+    for t in range(1, 1001):
+        active = [name for k, name in enumerate(names) if (k + t) % 2]
+        events.append(
+            {
+                "kind": "step",
+                "elapsed": 1.7 * t,
+                "iteration": t,
+                "active": active,
+                "staleness": {name: int(name not in active) for name in names},
+                "gone": [],
+                "loss": dict.fromkeys(names, 0.1 + 0.001 * (7919 * t % 997)),
+                "validation": {},
+                "entropy_p": 5 / t,
+                "entropy_q": dict.fromkeys(names, 3 / t),
+                "calls": dict.fromkeys(names, 20 * t),
+                "calls_total": 20 * t * sites,
+                "calls_limit": None,
+                "planes": t % 9,
+                "consensus_distance": 1 / t,
+                "seconds_left": None,
+                "phase": "tuning",
+            }
+        )
+    (tmp_path / "config.toml").write_bytes((runs["three"] / "config.toml").read_bytes())
+    (tmp_path / "events.jsonl").write_text("\n".join(map(json.dumps, events)))
+    page = build_page(tmp_path)
+    outline(page)
+    assert len(page.encode()) < 2_000_000
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_the_curve_of_another_method_is_drawn(
+    tmp_path: Path, runs: dict[str, Path], finished: bool
+) -> None:
+    (tmp_path / "config.toml").write_bytes((runs["three"] / "config.toml").read_bytes())
+    looks = [
+        {
+            "calls": 100 * k,
+            "site": None,
+            "iteration": k,
+            "train_loss": 1 / k,
+            "validation_loss": None,
+            "validation_accuracy": 0.5 + k / 20,
+        }
+        for k in range(1, 6)
+    ]
+    start = {"kind": "start", "method": "fedone", "sites": {"meals": {}}, "elapsed": 0.0}
+    events = [start, *({"kind": "progress", "elapsed": 1.0, **look} for look in looks)]
+    (tmp_path / "events.jsonl").write_text("\n".join(map(json.dumps, events)))
+    if finished:
+        result = json.loads((runs["three"] / "result.json").read_text()) | {"method": "fedone"}
+        (tmp_path / "result.json").write_text(json.dumps(result))
+        (tmp_path / "curve.json").write_text(json.dumps(looks))
+    page = build_page(tmp_path)
+    outline(page)
+    assert "Training loss. nats over calls for tuning" in page
+    assert "Validation loss" not in page
+    assert ("fedone" in words(page)) == finished
+
+
+def test_a_study_is_shown_as_it_lies_there(tmp_path: Path) -> None:
+    (tmp_path / "results.csv").write_text(f"method,task,value\n{HOSTILE},sentiment,0.9\n")
+    page = build_page(tmp_path)
+    outline(page)
+    assert HOSTILE not in page
+    assert "results.csv, the first 1 rows" in page
+    (tmp_path / "figure.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    (tmp_path / "README.md").write_text(
+        f"# Study one\n\n{HOSTILE} and `results.csv`.\n\n**Table 3**\n\n"
+        "| method | mean |\n| --- | --- |\n| kate | **87.2 ± 2.7** |\n| bdpl | <u>80.1</u> |\n\n"
+        "![Accuracy](figure.svg)\n\n*Accuracy.*\n\n![Elsewhere](../../secret.svg)\n"
+    )
+    page = build_page(tmp_path)
+    found = outline(page)
+    assert HOSTILE not in page
+    assert "<caption>Table 3</caption>" in page
+    assert "<b>87.2 ± 2.7</b>" in page
+    assert "<u>80.1</u>" in page
+    assert found.tags.count("img") == 1
+
+
+def test_what_is_no_run_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RunDirectoryError, match=r"no config\.toml"):
+        build_page(tmp_path)
+
+
+def test_a_damaged_record_is_an_error(tmp_path: Path, runs: dict[str, Path]) -> None:
+    (tmp_path / "config.toml").write_bytes((runs["three"] / "config.toml").read_bytes())
+    (tmp_path / "result.json").write_text("{")
+    with pytest.raises(RunDirectoryError, match="cannot be read"):
+        build_page(tmp_path)

@@ -1,0 +1,120 @@
+"""Studies without a language model: a method that writes down what it would have found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asyndbt.config import Config
+from asyndbt.lm import LanguageModel, Prompt
+from asyndbt.run.loops import complete
+from asyndbt.study import StudyFile, carrying_out
+from asyndbt.study.table import OVERALL, Row
+
+pytest.importorskip("scipy")
+pytest.importorskip("matplotlib")
+pytest.importorskip("pyarrow")
+
+TASKS = ("pocket:sentiment-fans", "pocket:paraphrase")
+LABELS = {"pocket:sentiment-fans": ["hit", "flop"], "pocket:paraphrase": ["yes", "no"]}
+N = 100
+
+
+class Pretended:
+    """Stands in for `run_method`: fixed accuracies, and three prompts asked in every run.
+
+    Two of the prompts are the same for all runs of a task.
+    """
+
+    def __init__(self, accuracies: Mapping[str, float]) -> None:
+        self.accuracies = accuracies
+        self.carried_out: list[tuple[str, Config]] = []
+        self.charged = 0
+        self.options: list[Any] = []
+        self.before: Callable[[str, Config], None] = lambda method, config: None
+
+    def __call__(
+        self, method: str, config: Config, *, model: LanguageModel, options: Any = None
+    ) -> None:
+        self.before(method, config)
+        self.carried_out.append((method, config))
+        self.options.append(options)
+        words = list((config.task.labels or {}).values())
+        texts = ("it was fine", "it was dull", f"{method} {config.run.seed}")
+        prompts = [Prompt((), f"{text}. Answer:") for text in texts]
+        answers = complete(model.score(prompts, words))
+        self.charged += sum(answer.usage.calls for answer in answers if answer)
+        self.write(method, config)
+
+    def write(self, method: str, config: Config) -> None:
+        share = self.accuracies[method] + 0.01 * config.run.seed
+        score = {"accuracy": share, "loss": 1 - share, "n": N, "interval": [0.0, 1.0]}
+        plain = {**score, "accuracy": 0.5, "loss": 0.7}
+        scores = {"plain": plain, "random_icl": plain, "tuned": score}
+        half = {kind: {**value, "n": N // 2} for kind, value in scores.items()}
+        tuning = 3 * 60
+        evaluation = (2 + config.method.random_icl_draws) * N
+        data = {
+            "method": method,
+            "metrics": {"test": scores},
+            "sites": {name: {"metrics": {"test": half}} for name in ("home", "work")},
+            "ledger": {"calls": tuning + evaluation, "tokens_in": 900, "tokens_out": 100},
+            "iterations": 2,
+        }
+        curve = [
+            {
+                "calls": 90 * i,
+                "site": "home",
+                "iteration": i,
+                "train_loss": 1.0 / i,
+                "validation_loss": None,
+                "validation_accuracy": share if i == 2 else None,
+                "seconds": (10.0 if method == "asyndbt" else 20.0) * i,
+            }
+            for i in (1, 2)
+        ]
+        config.run.dir.mkdir(parents=True)
+        (config.run.dir / "result.json").write_text(json.dumps(data))
+        (config.run.dir / "curve.json").write_text(json.dumps(curve))
+
+
+@pytest.fixture
+def pretended(monkeypatch: pytest.MonkeyPatch) -> Pretended:
+    found = {"asyndbt": 0.9, "cendbt": 0.92, "random-icl": 0.7, "manual": 0.6, "halving": 0.8}
+    made = Pretended(found)
+    monkeypatch.setattr(carrying_out, "run_method", made)
+    return made
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Callable[..., StudyFile]:
+    """Makes a study of two tasks and two seeds; keywords are keys of [study] or further tables."""
+
+    def make(*, tables: Mapping[str, Any] | None = None, **keys: Any) -> StudyFile:
+        section = {
+            "methods": ["asyndbt", "cendbt", "random-icl"],
+            "tasks": list(TASKS),
+            "seeds": [0, 1],
+            "calls": 300,
+            "dir": str(tmp_path / "study"),
+            **keys,
+        }
+        base = {"data": {"pool_per_class": 4}, "method": {"random_icl_draws": 1}}
+        return StudyFile.from_dict({"study": section, "base": base, **(tables or {})}, name="small")
+
+    return make
+
+
+def rows(accuracies: Mapping[str, Mapping[str, Sequence[float]]], **more: Any) -> list[Row]:
+    """Rows of accuracies by method and task, one for every seed."""
+    about = {"calls": 6, "tokens": 60, "seconds": 0.5, "budget": 300, "mode": "both", **more}
+    return [
+        Row(method, task, seed, OVERALL, "test", "accuracy", value, **about)
+        for method, tasks in accuracies.items()
+        for task, values in tasks.items()
+        for seed, value in enumerate(values)
+    ]

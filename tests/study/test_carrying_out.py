@@ -1,0 +1,118 @@
+"""Cells are done once, resumed after a kill, and share what they ask."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from asyndbt.config import Config
+from asyndbt.errors import AsyndbtError, BudgetError, DataError, ModelError
+from asyndbt.study import StudyFile, cells_of
+from asyndbt.study.carrying_out import Done, carry_out
+
+Make = Callable[..., StudyFile]
+
+
+def run(file: StudyFile) -> tuple[list[Done], list[tuple[str, int]]]:
+    """Carry a study out; return what is done, and what was told."""
+    told: list[tuple[str, int]] = []
+    done = carry_out(
+        cells_of(file),
+        file.study.dir / "answers",
+        tell=lambda each, left: told.append((each.cell.title, left)),
+    )
+    return done, told
+
+
+def test_every_run_is_charged_and_the_model_is_asked_once(study: Make, pretended: object) -> None:
+    done, told = run(study())
+    assert len(done) == len(told) == 12
+    assert [left for _, left in told] == list(range(11, -1, -1))
+    assert pretended.charged == 3 * 12  # type: ignore[attr-defined]
+    # Two prompts that all runs of a task have in common, and one of every run.
+    assert sum(each.asked for each in done) == 2 * 2 + 12
+
+
+def test_what_is_finished_is_not_done_again(study: Make, pretended: object) -> None:
+    first, _ = run(study())
+    second, told = run(study())
+    assert first == second
+    assert not told
+    assert len(pretended.carried_out) == 12  # type: ignore[attr-defined]
+
+
+def test_a_longer_study_does_what_is_new(study: Make, pretended: object) -> None:
+    run(study())
+    _, told = run(study(seeds=[0, 1, 2]))
+    assert len(told) == 6
+    assert all("seed 2" in title for title, _ in told)
+
+
+def test_a_killed_cell_starts_anew_and_pays_for_nothing_twice(
+    study: Make, pretended: object
+) -> None:
+    class Kill(BaseException):
+        pass
+
+    write = pretended.write  # type: ignore[attr-defined]
+
+    def killed(method: str, config: Config) -> None:
+        config.run.dir.mkdir(parents=True)
+        (config.run.dir / "events.jsonl").write_text('{"half": ')
+        raise Kill
+
+    pretended.write = killed  # type: ignore[attr-defined]
+    with pytest.raises(Kill):
+        run(study())
+    pretended.write = write  # type: ignore[attr-defined]
+    done, told = run(study())
+    assert len(told) == 12
+    assert sum(each.asked for each in done) == 2 * 2 + 12
+    assert not (done[0].cell.directory / "events.jsonl").exists()
+
+
+def test_a_run_that_fails_is_noted_and_the_others_go_on(study: Make, pretended: object) -> None:
+    def fail(method: str, config: Config) -> None:
+        if method == "cendbt":
+            raise BudgetError("too little") if config.run.seed else DataError("no such row")
+
+    pretended.before = fail  # type: ignore[attr-defined]
+    done, told = run(study())
+    assert len(told) == 12
+    bad = {(each.cell.seed, each.error, each.short) for each in done if each.error}
+    assert bad == {(0, "no such row", False), (1, "too little", True)}
+
+
+def test_a_model_that_cannot_be_asked_stops_the_study(study: Make, pretended: object) -> None:
+    def fail(method: str, config: Config) -> None:
+        if method == "cendbt":
+            raise ModelError("no such key", provider="openai")
+
+    pretended.before = fail  # type: ignore[attr-defined]
+    with pytest.raises(ModelError, match="no such key"):
+        run(study())
+    finished = [cell for cell in cells_of(study()) if (cell.directory / "cell.json").exists()]
+    assert {cell.method for cell in finished} == {"asyndbt"}
+
+
+def test_options_reach_the_method(study: Make, pretended: object) -> None:
+    run(study(methods=["halving"], tables={"options": {"halving": {}}}))
+    assert pretended.options == [{}] * 4  # type: ignore[attr-defined]
+
+
+def test_the_record_of_a_cell(study: Make, pretended: object) -> None:
+    done, _ = run(study())
+    record = json.loads((done[0].cell.directory / "cell.json").read_text())
+    assert record == {"seconds": done[0].seconds, "asked": 3, "error": "", "short": False}
+
+
+def test_several_processes_stop_where_no_run_can_succeed(
+    study: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = {"lm": {"provider": "openai", "model": "m", "api_key_env": "NO_SUCH_KEY_HERE"}}
+    monkeypatch.delenv("NO_SUCH_KEY_HERE", raising=False)
+    file = study(methods=["manual"], seeds=[0], tables={"base": base})
+    with pytest.raises(AsyndbtError, match="NO_SUCH_KEY_HERE"):
+        carry_out(cells_of(file), file.study.dir / "answers", jobs=2, tell=lambda *_: None)

@@ -1,0 +1,170 @@
+"""A whole study: one command, and everything is there."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from asyndbt.cli import study as command
+from asyndbt.cli.main import main
+from asyndbt.errors import BudgetError
+from asyndbt.study import StudyFile, estimate_study, load_study, run_study
+from asyndbt.study.table import OVERALL, read_rows
+
+Make = Callable[..., StudyFile]
+
+FILE = """
+[study]
+methods = ["asyndbt", "cendbt", "random-icl"]
+tasks = ["pocket:paraphrase"]
+seeds = [0, 1]
+calls = 300
+curve_calls = [100]
+ablation = ["asyndbt"]
+dir = "out"
+
+[base.data]
+pool_per_class = 4
+
+[base.method]
+random_icl_draws = 1
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "small.toml"
+    path.write_text(FILE)
+    return path
+
+
+@pytest.mark.usefixtures("pretended")
+def test_one_command_writes_everything(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["study", str(file), "--jobs", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6 + 4 + 4 + 1
+    assert re.match(r"\[1/14\] asyndbt, pocket:paraphrase, seed 0, 300 calls: 0 s", lines[0])
+    out = file.parent / "out"
+    page = (out / "README.md").read_text()
+    for name in ("table3", "table4-asyndbt", "intervals", "tests", "budgets", "calls", "time"):
+        text = (out / "tables" / f"{name}.md").read_text()
+        assert text.rstrip() in page
+        assert (out / "tables" / f"{name}.tex").read_text().startswith(r"\begin{table}")
+    for name in ("figure1", "figure2", "accuracy-calls"):
+        assert f"](figures/{name}.svg)" in page
+        assert (out / "figures" / f"{name}.svg").stat().st_size > 1000
+        assert (out / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert "seeds 0, 1; 100, 300 calls of a site" in page
+    assert re.search(r"\d{4}-\d\d-\d\d; Python", page)
+    assert str(file.parent) not in page
+
+
+@pytest.mark.usefixtures("pretended")
+def test_the_page_says_what_the_table_says(file: Path) -> None:
+    study = load_study(file)
+    run_study(study)
+    rows = read_rows(study.study.dir / "results.parquet")
+    assert rows == read_rows(study.study.dir / "results.csv")
+    values = [
+        row.value
+        for row in rows
+        if (row.method, row.site, row.metric, row.budget, row.mode)
+        == ("asyndbt", OVERALL, "accuracy", 300, "both")
+    ]
+    assert values == [0.9, 0.91]
+    assert "| asyndbt | <u>90.5 ± 0.7</u> |" in (study.study.dir / "README.md").read_text()
+
+
+@pytest.mark.usefixtures("pretended")
+def test_the_same_numbers_give_the_same_files(file: Path) -> None:
+    study = load_study(file)
+    run_study(study)
+    kept = {
+        path: path.read_bytes()
+        for kind in ("svg", "md", "csv")
+        for path in study.study.dir.glob(f"**/*.{kind}")
+    }
+    run_study(study)
+    assert kept == {path: path.read_bytes() for path in kept}
+
+
+@pytest.mark.usefixtures("pretended")
+def test_every_point_of_a_grid_has_its_own_tables(study: Make) -> None:
+    file = study(tables={"grid": {"method": {"draws": [3, 4]}}}, seeds=[0])
+    run_study(file)
+    page = (file.study.dir / "README.md").read_text()
+    assert "## method.draws = 3" in page
+    assert "](figures/point2/figure1.svg)" in page
+    assert (file.study.dir / "tables" / "point1" / "table3.md").exists()
+
+
+def test_budgets_that_are_too_small_are_told(
+    file: Path, pretended: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(method: str, config: object) -> None:
+        if method == "cendbt":
+            raise BudgetError("it does not buy one step")
+
+    pretended.before = fail  # type: ignore[attr-defined]
+    assert main(["study", str(file), "--jobs", "1", "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+    page = (file.parent / "out" / "README.md").read_text()
+    assert "The budget was too small for 4 runs: cendbt at 100, cendbt at 300." in page
+
+
+@pytest.mark.usefixtures("pretended")
+def test_the_command_stopped_by_ctrl_c_says_how_to_go_on(
+    file: Path, pretended: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(method: str, config: object) -> None:
+        raise KeyboardInterrupt
+
+    pretended.before = stop  # type: ignore[attr-defined]
+    assert main(["study", str(file), "--jobs", "1"]) == 1
+    assert "give the same command again" in capsys.readouterr().err
+
+
+def test_the_estimate_is_the_sum_over_the_runs(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text(
+        FILE.replace("pool_per_class = 4", "pool_per_class = 4\nvalidation_per_class = 5")
+    )
+    found = estimate_study(load_study(file))
+    assert (found.runs, found.short) == (14, 2)
+    assert found.free
+    evaluation = 3 * 360
+    assert found.by_method["random-icl"].calls == 2 * evaluation
+    budgets = 2 * (900 + evaluation) + 2 * (300 + evaluation)
+    assert budgets - 600 < found.by_method["cendbt"].calls <= budgets
+    assert found.usage.calls == sum(usage.calls for usage in found.by_method.values())
+    assert main(["study", str(file), "--estimate"]) == 0
+    assert "runs    14, 2 with too small a budget\n" in capsys.readouterr().out
+    assert not (file.parent / "out").exists()
+
+
+def test_a_study_of_real_runs(file: Path) -> None:
+    small = FILE.replace("seeds = [0, 1]", "seeds = [0]").replace("curve_calls = [100]", "")
+    small = small.replace('ablation = ["asyndbt"]', "").replace('"cendbt", ', "")
+    file.write_text(small.replace("[base.data]", "[base.data]\nvalidation_per_class = 5"))
+    study = load_study(file)
+    done = run_study(study)
+    assert [each.error for each in done] == ["", ""]
+    found = {
+        row.method: row
+        for row in read_rows(study.study.dir / "results.csv")
+        if (row.site, row.split, row.metric) == (OVERALL, "test", "accuracy")
+    }
+    assert found["asyndbt"].value > found["random-icl"].value
+    assert 0 < found["asyndbt"].calls <= 900
+
+
+def test_jobs_are_a_whole_number() -> None:
+    parser = argparse.ArgumentParser()
+    command.add(parser.add_subparsers())
+    with pytest.raises(SystemExit):
+        parser.parse_args(["study", "a.toml", "--jobs", "0"])

@@ -1,0 +1,137 @@
+"""What follows from a table, on tables small enough to reckon by hand."""
+
+from __future__ import annotations
+
+import pytest
+from scipy import stats
+
+from asyndbt.study.markup import markdown
+from asyndbt.study.reading import reading
+from asyndbt.study.summary import Summary, summaries
+from asyndbt.study.table import OVERALL, Row
+from asyndbt.study.tables import tables_of
+
+ACCURACIES = {
+    "asyndbt": {"a": [0.90, 0.92], "b": [0.80, 0.86]},
+    "cendbt": {"a": [0.90, 0.92], "b": [0.90, 0.94]},
+    "kate": {"a": [0.95, 0.93], "b": [0.60, 0.64]},
+    "manual": {"a": [0.50, 0.50], "b": [0.50, 0.50]},
+}
+
+
+def row(method: str, task: str, seed: int, value: float, **more: object) -> Row:
+    about = {
+        "site": OVERALL, "split": "test", "metric": "accuracy", "calls": 6, "tokens": 60,
+        "seconds": 0.5, "budget": 300, "mode": "both",
+    }  # fmt: skip
+    return Row(method=method, task=task, seed=seed, value=value, **{**about, **more})  # type: ignore[arg-type]
+
+
+ROWS = [
+    row(method, task, seed, value)
+    for method, tasks in ACCURACIES.items()
+    for task, values in tasks.items()
+    for seed, value in enumerate(values)
+]
+
+
+def summary(*more: Row, methods: tuple[str, ...] = tuple(ACCURACIES)) -> Summary:
+    (found,) = summaries([*ROWS, *more], methods=methods, tasks=["a", "b"], calls=300)
+    return found
+
+
+def test_means_and_ranks() -> None:
+    found = summary()
+    cell = found.cell("asyndbt", "b")
+    assert cell is not None
+    assert (cell.mean, cell.n) == (pytest.approx(0.83), 2)
+    # On a: kate 1, then two that are equal, then manual. On b: cendbt, asyndbt, kate, manual.
+    assert found.ranks() == {"asyndbt": 2.25, "cendbt": 1.75, "kate": 2.0, "manual": 4.0}
+    assert found.best_baseline() == "kate"
+
+
+def test_tests_are_paired_by_seed_over_the_means_of_the_tasks() -> None:
+    found = summary().comparisons()["cendbt"]
+    ours, theirs = [0.90, 0.93], [0.775, 0.785]
+    assert found.overall.p == pytest.approx(stats.ttest_rel(ours, theirs).pvalue)
+    # On b both seeds differ by the same: no doubt is left, and the other p-value is the larger.
+    assert found.by_task["b"].p == 0.0
+    p = stats.ttest_rel([0.90, 0.92], [0.95, 0.93]).pvalue
+    assert found.corrected_by_task == {"a": pytest.approx(p), "b": 0.0}
+
+
+def test_a_method_without_a_task_has_no_rank_and_no_mean() -> None:
+    (found,) = summaries(
+        [r for r in ROWS if (r.method, r.task) != ("kate", "b")],
+        methods=list(ACCURACIES), tasks=["a", "b"], calls=300,
+    )  # fmt: skip
+    assert set(found.ranks()) == {"asyndbt", "cendbt", "manual"}
+    assert found.overall("kate") is None
+    assert found.best_baseline() == "manual"
+
+
+def test_the_paper_s_table_marks_the_best_and_the_second() -> None:
+    (table3, *_) = tables_of(summary(), [])
+    lines = markdown(table3).splitlines()
+    assert (
+        lines[4] == "| asyndbt | <u>91.0 ± 1.4</u> | <u>83.0 ± 4.2</u> | <u>87.0 ± 2.8</u> | 2.25 |"
+    )
+    assert "| cendbt | <u>91.0 ± 1.4</u> | **92.0 ± 2.8** | **91.5 ± 2.1** | **1.75** |" in lines
+    assert "| kate | **94.0 ± 1.4** | 62.0 ± 2.8 | 78.0 ± 0.7 | <u>2.00</u> |" in lines
+
+
+def test_two_that_are_equal_share_the_mark() -> None:
+    (table3, *_) = tables_of(summary(methods=("asyndbt", "cendbt", "manual")), [])
+    rows = {cells[0].text: cells for cells in table3.rows}
+    assert rows["asyndbt"][1].mark == rows["cendbt"][1].mark == "best"
+    assert rows["manual"][1].mark == ""
+
+
+def test_the_ablation() -> None:
+    more = [row("asyndbt", task, 0, 0.7, mode="demonstrations") for task in "ab"]
+    more += [row("asyndbt", task, 0, 0.95, mode="fragment") for task in "ab"]
+    more += [row("asyndbt", task, 0, 0.5, metric="plain_accuracy") for task in "ab"]
+    table = next(t for t in tables_of(summary(*more), ["asyndbt"]) if t.name == "table4-asyndbt")
+    assert [cell.text for cell in table.rows[0]] == ["a", "91.0 ± 1.4", "70.0", "95.0", "50.0"]
+    assert [cell.mark for cell in table.rows[0]] == ["", "second", "", "best", ""]
+
+
+def test_the_reading_names_where_a_baseline_wins() -> None:
+    text = reading(summary())
+    assert "A baseline wins against asyndbt on 1 task: a (kate, by 3.0 points)." in text
+    assert "the order is cendbt (1.75), then kate (2.00), then asyndbt (2.25)." in text
+    assert "Ahead of one of ours by rank: kate." in text
+
+
+def test_the_reading_names_where_none_does() -> None:
+    text = reading(summary(methods=("asyndbt", "cendbt", "manual")))
+    assert "No baseline is ahead of asyndbt on any task." in text
+    assert "wins" not in text
+
+
+def test_the_reading_goes_through_the_budgets() -> None:
+    more = [
+        row(m, t, 0, v, budget=100) for m, v in (("asyndbt", 0.6), ("halving", 0.7)) for t in "ab"
+    ]
+    more += [row("halving", t, s, 0.6) for t in "ab" for s in (0, 1)]
+    text = reading(summary(*more, methods=(*ACCURACIES, "halving")))
+    # kate has no calls to spend: its 78 per cent stand at every budget.
+    assert "A baseline has the best mean accuracy at 100 calls (kate, by 18.0 points)." in text
+
+
+def test_training_time() -> None:
+    more = [
+        row(method, task, 0, value, split="train", metric="seconds")
+        for method, value in (("asyndbt", 30.0), ("cendbt", 60.0))
+        for task in "ab"
+    ]
+    assert "Tuning takes asyndbt 50 % less time than cendbt (Figure 1)." in reading(summary(*more))
+    table = next(t for t in tables_of(summary(*more), []) if t.name == "time")
+    assert [cell.text for cell in table.rows[1]] == ["b", "30", "60", "50 %"]
+
+
+def test_points_of_the_grid_are_kept_apart() -> None:
+    other = [row("asyndbt", "a", 0, 0.1, point=(("method.draws", "3"),))]
+    found = list(summaries([*ROWS, *other], methods=["asyndbt"], tasks=["a"], calls=300))
+    cells = [each.cell("asyndbt", "a") for each in found]
+    assert [cell.mean for cell in cells if cell] == [pytest.approx(0.91), 0.1]
