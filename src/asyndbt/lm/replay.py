@@ -94,12 +94,12 @@ class ReplayedModel:
         file = self._probe_file(labels)
         if file is not None and file.exists():
             known = json.loads(file.read_text("utf-8"))
-            found = Probe(known["facts"], Usage(**known["usage"]))
+            found = Probe(known["facts"], Usage(**known["usage"]), known["sent"])
             self._model.adopt(found.facts)
             return found
         found = await self._model.probe(prompts, labels)
         if file is not None:
-            record = {"facts": dict(found.facts), "usage": asdict(found.usage)}
+            record = asdict(found) | {"facts": dict(found.facts)}
             file.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
         return found
 
