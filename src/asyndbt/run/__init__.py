@@ -1,6 +1,6 @@
 """Runs: from a configuration to a directory that holds everything, and back."""
 
-from asyndbt.run.assembly import USEFUL_STEPS
+from asyndbt.run.advice import USEFUL_STEPS
 from asyndbt.run.check import Checked, check_config
 from asyndbt.run.estimate import Estimate, estimate_run
 from asyndbt.run.events import Event, Observer

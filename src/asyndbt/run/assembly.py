@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from asyndbt.config import BudgetConfig, Config, LimitsConfig
-from asyndbt.errors import ConfigError, RunDirectoryError
+from asyndbt.errors import RunDirectoryError
 from asyndbt.federation import (
     Needs,
     Plan,
@@ -21,22 +21,19 @@ from asyndbt.lm import (
     Gateway,
     LanguageModel,
     Limits,
-    PocketLanguageModel,
     Usage,
     split_limits,
 )
+from asyndbt.run.advice import affordable_steps, check_prices, few_steps, unknown_words
 from asyndbt.run.directory import RunDirectory
 from asyndbt.run.examples import task_of
 from asyndbt.run.models import Connection
 from asyndbt.run.prompts import Gathered, gather
 from asyndbt.run.site import RunSite
 
-__all__ = ["USEFUL_STEPS", "Assembly", "RunSite", "assemble", "put_together", "task_of"]
+__all__ = ["Assembly", "RunSite", "assemble", "put_together", "task_of"]
 
 _LOOKS_ON_THE_WAY = 3
-_UNKNOWN_WORDS = 0.1
-USEFUL_STEPS = 30
-"""Steps of a site below which hardly anything is tuned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +117,7 @@ def put_together(
 ) -> Assembly:
     """Divide the budget, make the plan, and open every site's files."""
     model = connection.model
-    _check_prices(config, model)
+    check_prices(config, model)
     needs = _needs(config, gathered, model)
     limits = _shares(config.budget, needs, connection)
     plan = _plan(config, gathered, needs, limits)
@@ -132,8 +129,8 @@ def put_together(
     }
     warnings = (
         *gathered.duplicates.splitlines(),
-        *_few_steps(plan, needs, limits),
-        *_unknown_words(model, gathered.sites),
+        *few_steps(plan, needs, limits),
+        *unknown_words(model, gathered.sites),
     )
     return Assembly(plan, sites, gathered.vocabulary, connection, warnings)
 
@@ -143,16 +140,6 @@ def _check_calls(config: Config, gathered: Gathered, connection: Connection) -> 
     needs = _needs(config, gathered, connection.model)
     calls = {name: Usage(calls=need.least.calls) for name, need in needs.items()}
     split_limits(_limits(config.budget), _limits(config.budget.per_site), calls)
-
-
-def _check_prices(config: Config, model: LanguageModel) -> None:
-    """A cap on money is none where nobody knows what a request costs."""
-    capped = config.budget.money is not None or config.budget.per_site.money is not None
-    if capped and not model.priced:
-        raise ConfigError(
-            "budget.money cannot be kept to: the price of the model is not known; set lm.price_in "
-            "and lm.price_out, or cap calls or tokens instead"
-        )
 
 
 def _needs(config: Config, gathered: Gathered, model: LanguageModel) -> dict[str, Needs]:
@@ -203,7 +190,7 @@ def _plan(
 ) -> Plan:
     method, federation = config.method, config.federation
     names, positions, vocabulary = list(gathered.sites), gathered.positions, gathered.vocabulary
-    steps = min(_affordable_steps(needs, limits))
+    steps = min(affordable_steps(needs, limits))
     steps = min(steps, method.iterations * method.local_steps if method.iterations else steps)
     return Plan(
         sites=tuple(names),
@@ -251,37 +238,3 @@ def _site(
     )
     worker = Worker(name, plan, asked, config.run.seed)
     return RunSite(worker, prompts, folder, cache, needs, limits.after(needs.evaluation))
-
-
-def _few_steps(
-    plan: Plan, needs: Mapping[str, Needs], limits: Mapping[str, Limits]
-) -> Iterator[str]:
-    steps = min(plan.iterations * plan.local_steps, *_affordable_steps(needs, limits))
-    if steps < USEFUL_STEPS:
-        yield (
-            f"the budget surely buys {steps} steps of a site, and fewer than {USEFUL_STEPS} tune "
-            "hardly anything: give more, or lower data.validation_per_class"
-        )
-
-
-def _affordable_steps(needs: Mapping[str, Needs], limits: Mapping[str, Limits]) -> Iterator[int]:
-    for name, need in needs.items():
-        yield need.steps_within(limits[name])
-
-
-def _unknown_words(model: LanguageModel, sites: Mapping[str, SitePrompts]) -> Iterator[str]:
-    """Say that the pocket model cannot read the texts; which words, stays at the sites."""
-    if not isinstance(model, PocketLanguageModel):
-        return
-    share = max(model.unknown_share(_texts(site)) for site in sites.values())
-    if share > _UNKNOWN_WORDS:
-        of = "the words in the texts" if len(sites) == 1 else "the words in a site's texts"
-        yield (
-            f"pocket model: {'' if len(sites) == 1 else 'up to '}{100 * share:.0f} % of {of} are "
-            "unknown to it; its answers mean little for them"
-        )
-
-
-def _texts(site: SitePrompts) -> Sequence[str]:
-    examples = (*site.data.pool, *site.data.queries)
-    return [text for example in examples for text in example.fields.values()]
