@@ -40,7 +40,7 @@ __all__ = ["Estimate", "estimate_run"]
 _TIMED: Final = 16
 _ASSUMED_SECONDS: Final = 1.0
 _MARGIN: Final = 1.3
-_EFFECT: Final = 0.02
+_EFFECT: Final = 0.03
 _CHANCE: Final = 0.1
 """Standard deviations, in the logarithm of a loss, of a word's effect and of what depends on the
 query: such that the policies of the demo tasks settle as fast as with the real losses."""
