@@ -20,6 +20,7 @@ Curves = dict[str, list[tuple[float, float]]]
 
 _STEPS = "server steps"
 _CALLS = "calls for tuning, all sites"
+_LOSSES = {"error": "Loss by right or wrong answers", "cross_entropy": "Cross-entropy"}
 _STRETCHES = 8
 """A loss is smoothed over one part in so many of a site's reports."""
 
@@ -65,7 +66,8 @@ def _losses(record: Record, x: Axis, place: Place, over: str) -> Html:
     width = max(1, max(map(len, raw.values()), default=1) // _STRETCHES)
     values = [value for points in raw.values() for _, value in points]
     high = float(np.quantile(values, 0.95)) * 1.1 if values else 1.0
-    note = "Cross-entropy of drawn prompts on training queries"
+    told = record.config.get("method", {}).get("loss", "cross_entropy")
+    note = f"{_LOSSES[told]} of drawn prompts on training queries"
     if len(raw) > STYLES:
         note += f" over all sites, mean of {some(width, 'server step')}."
         series = _spread(record, place, "loss", width)
