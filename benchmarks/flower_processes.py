@@ -32,35 +32,12 @@ from typing import Any
 from asyndbt import Config, tune
 from asyndbt.config.toml import format_table
 from common import parser, table, write_results
+from endpoint import SERVER
 
 DELAYS = {"north": 0.2, "south": 0.2, "west": 2.0}
 LOCAL_STEPS = 10
 TARGET = 1.8
 COMMAND = [sys.executable, "-m", "asyndbt.cli.main"]
-
-SERVER = """
-import json, sys, time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-body = json.dumps({
-    "id": "1", "object": "chat.completion", "created": 0, "model": "m",
-    "choices": [{"index": 0, "finish_reason": "stop",
-        "message": {"role": "assistant", "content": "good"}}],
-    "usage": {"prompt_tokens": 40, "completion_tokens": 1, "total_tokens": 41}}).encode()
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def do_POST(self):
-        self.rfile.read(int(self.headers["Content-Length"]))
-        time.sleep(float(sys.argv[1]))
-        head = "HTTP/1.1 200 OK\\r\\nContent-Type: application/json\\r\\nContent-Length: "
-        self.wfile.write(f"{head}{len(body)}\\r\\n\\r\\n".encode() + body)
-    def log_message(self, *args):
-        pass
-class Server(ThreadingHTTPServer):
-    request_queue_size = 256
-server = Server(("127.0.0.1", 0), Handler)
-print(server.server_port, flush=True)
-server.serve_forever()
-"""
 
 
 @contextmanager

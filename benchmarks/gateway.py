@@ -29,35 +29,10 @@ import openai
 
 from asyndbt.lm import AnswerCache, Budget, Gateway, Limiter, Limits, Pace, Prompt, make_model
 from common import parser, table, write_results
+from endpoint import SERVER
 
 LABELS = ("great", "terrible")
 TARGETS = {"gateway": 0.9, "cached": 50.0}
-
-SERVER = """
-import json, sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-tops = [{"token": t, "logprob": p, "bytes": None} for t, p in (("great", -0.1), ("terrible", -2.4))]
-body = json.dumps({
-    "id": "1", "object": "chat.completion", "created": 0, "model": "m",
-    "choices": [{"index": 0, "finish_reason": "stop",
-        "message": {"role": "assistant", "content": "great"},
-        "logprobs": {"content": [{**tops[0], "top_logprobs": tops}]}}],
-    "usage": {"prompt_tokens": 40, "completion_tokens": 1, "total_tokens": 41}}).encode()
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    def do_POST(self):
-        self.rfile.read(int(self.headers["Content-Length"]))
-        head = "HTTP/1.1 200 OK\\r\\nContent-Type: application/json\\r\\nContent-Length: "
-        self.wfile.write(f"{head}{len(body)}\\r\\n\\r\\n".encode() + body)
-    def log_message(self, *args):
-        pass
-class Server(ThreadingHTTPServer):
-    request_queue_size = 256
-server = Server(("127.0.0.1", 0), Handler)
-print(server.server_port, flush=True)
-server.serve_forever()
-"""
 
 
 def prompts(count: int, first: int) -> list[Prompt]:
@@ -125,7 +100,7 @@ def main() -> None:
     args = options.parse_args()
     if args.quick:
         args.requests, args.repeats = 300, 2
-    with subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE) as server:
+    with subprocess.Popen([sys.executable, "-c", SERVER, "0"], stdout=subprocess.PIPE) as server:
         try:
             assert server.stdout is not None
             url = f"http://127.0.0.1:{int(server.stdout.readline())}/v1"
