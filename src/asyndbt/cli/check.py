@@ -34,7 +34,7 @@ def execute(args: argparse.Namespace) -> None:
     if args.json:
         print(json.dumps(asdict(found)))
         return
-    facts = {"model": found.model, **found.probe.facts}
+    facts = {"kept as": found.model, **found.probe.facts}
     width = max(map(len, facts))
     for name, value in facts.items():
         print(f"{name.replace('_', ' '):<{width}}  {_text(value)}")
