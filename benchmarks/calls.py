@@ -123,7 +123,9 @@ async def trace_worker(worker: Worker, probe: Probe, calls: int) -> Track:
         assert isinstance(report, StepDone)
         spent = report.spent.calls
         if spent >= marks[0]:
-            accuracy = await probe.accuracy((read_out(worker.p), read_out(worker.q)))
+            accuracy = await probe.accuracy(
+                (read_out(worker.learner.p), read_out(worker.learner.q))
+            )
             curve.append((spent, accuracy))
             marks = [mark for mark in marks if mark > spent]
         # A policy that has settled asks nothing new: its curve has ended.

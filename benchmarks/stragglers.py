@@ -80,7 +80,7 @@ def work(job: Job, folder: Path) -> Curve:
         for member in coordinator.roster:
             # The engine computes a report when work is sent, so q of a site under way is ahead.
             if member.outstanding is None or member.sent_at == now:
-                settled[member.name] = read_out(sites[member.name].worker.q)
+                settled[member.name] = read_out(sites[member.name].worker.learner.q)
         if coordinator.server.iteration == len(curve):
             words = read_out(coordinator.server.z)
             curve.append(

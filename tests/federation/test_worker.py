@@ -115,8 +115,8 @@ def test_local_steps_are_steps() -> None:
         work = step(1)
         done(apart, Step(**{**_fields(work), "id": number}))
     assert isinstance(report, StepDone)
-    assert report.p.tobytes() == apart.p.tobytes()
-    assert together.q.tobytes() == apart.q.tobytes()
+    assert report.p.tobytes() == apart.learner.p.tobytes()
+    assert together.learner.q.tobytes() == apart.learner.q.tobytes()
     assert report.spent.calls == 3 * PER_STEP
 
 
@@ -141,9 +141,9 @@ def test_steps_that_no_longer_fit_are_left_out_of_a_piece_of_work() -> None:
     assert isinstance(report, StepDone)
     assert report.exhausted
     assert report.spent.calls == 2 * PER_STEP
-    before = site.p.copy()
+    before = site.learner.p.copy()
     done(site, step(2))
-    assert np.array_equal(site.p, before), "nothing asked, nothing moved"
+    assert np.array_equal(site.learner.p, before), "nothing asked, nothing moved"
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_draws_hang_on_the_seed_and_the_sites_name() -> None:
     for site in (one, same, other):
         done(site, step(1))
     assert one.state() == same.state()
-    assert one.p.tobytes() != other.p.tobytes()
+    assert one.learner.p.tobytes() != other.learner.p.tobytes()
 
 
 def test_every_training_query_is_asked_once_before_any_is_asked_again() -> None:
@@ -251,7 +251,7 @@ def test_the_settled_demonstrations_are_the_option_that_validates_best() -> None
     def loss(demonstrations: Any) -> float:
         return problem.expected_loss(0, fragment, np.eye(3)[demonstrations])
 
-    assert loss(site.demonstrations) <= loss(site.q.argmax(axis=1))
+    assert loss(site.demonstrations) <= loss(site.learner.q.argmax(axis=1))
     assert report.tuned.loss == report.validation.loss
 
 

@@ -43,7 +43,7 @@ def recording(monkeypatch: pytest.MonkeyPatch) -> Recording:
 
     async def working(worker: Worker, assignment: Any) -> Any:
         report = await handle(worker, assignment)
-        record.policies.append(worker.q)
+        record.policies.append(worker.learner.q)
         return report
 
     monkeypatch.setattr(Worker, "handle", working)

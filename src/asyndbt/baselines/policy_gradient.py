@@ -124,7 +124,7 @@ def _plan(sites: Mapping[str, Site], local_steps: int) -> Plan:
 def _able(worker: Worker) -> bool:
     """Whether a site can pay another step, and has not had all that the plan allows."""
     most = worker.plan.iterations * worker.plan.local_steps
-    return worker.affords_step and worker.steps < most
+    return worker.learner.affords_step and worker.learner.steps < most
 
 
 def _calls(workers: Mapping[str, Worker]) -> int:
@@ -133,7 +133,7 @@ def _calls(workers: Mapping[str, Worker]) -> int:
 
 async def _step(worker: Worker, z: FloatArray, number: int) -> StepDone:
     """Start a site from the server's policy."""
-    worker.p = z.copy()
+    worker.learner.p = z.copy()
     plan, pull = worker.plan, np.zeros_like(z)
     report = await worker.handle(
         Step(

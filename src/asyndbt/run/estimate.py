@@ -129,7 +129,7 @@ def estimate_run(
         evaluation=_evaluation(config, gathered),
         seconds=_seconds(config, model, stand_in, len(assembly.sites), each),
         seconds_per_request=each,
-        steps=min(site.worker.steps for site in assembly.sites.values()),
+        steps=min(site.worker.learner.steps for site in assembly.sites.values()),
         stop_reason=coordinator.stop_reason,
         priced=model.priced,
         free=not model.metered,

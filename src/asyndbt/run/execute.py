@@ -195,7 +195,7 @@ def _reopen(coordinator: Coordinator, assembly: Assembly) -> None:
     if coordinator.phase != "tuning":
         for site in sites.values():
             site.worker.reopen()
-    able = [name for name, site in sites.items() if site.worker.affords_step]
+    able = [name for name, site in sites.items() if site.worker.learner.affords_step]
     if not able:
         needs = [site.needs for site in sites.values()]
         least = max(need.step.calls + need.look.calls * need.looks for need in needs)

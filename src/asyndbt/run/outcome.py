@@ -162,7 +162,7 @@ def _undecided(coordinator: Coordinator, assembly: Assembly) -> Iterator[str]:
             f"{row_entropies(coordinator.server.z).mean():.2f} of {np.log(plan.words):.2f} nats): "
             "the fragment is little better than chance; give the run more calls or larger steps"
         )
-    names = [name for name, site in assembly.sites.items() if _is_uniform(site.worker.q)]
+    names = [name for name, site in assembly.sites.items() if _is_uniform(site.worker.learner.q)]
     if names:
         yield (
             f"the demonstration policy is still close to uniform at {_some(names)}: the "
