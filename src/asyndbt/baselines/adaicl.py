@@ -35,22 +35,20 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from asyndbt.baselines.baseline import Local
+from asyndbt.baselines.coverage import central, cover, reach
 from asyndbt.baselines.kate import Order, check_fits, retriever
 from asyndbt.baselines.predictor import Predictor, RetrievedPrompts
 from asyndbt.baselines.site import Site
 from asyndbt.baselines.vectors import TFIDF, Vectors
-from asyndbt.errors import BudgetError, ConfigError, MissingExtraError
+from asyndbt.errors import BudgetError, ConfigError
 from asyndbt.lm import Answer, label_distribution, parse_label
 from asyndbt.optim import FloatArray
 from asyndbt.prompt import render
 from asyndbt.task import Example
 
-__all__ = ["AdaICL", "cover", "reach"]
-
-BoolArray = NDArray[np.bool_]
+__all__ = ["AdaICL"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +109,7 @@ class AdaICL(Local):
         placed = vectors.encode(shelf)
         wanted = min(self.annotations, len(shelf))
         near = reach(placed, self.links)
-        chosen = _central(placed, min(self.start, wanted), site.integer("centres"))
+        chosen = central(placed, min(self.start, wanted), site.integer("centres"))
         last, scorings = np.zeros(len(shelf)), 0
         while len(chosen) < wanted:
             rest = [index for index in range(len(shelf)) if index not in chosen]
@@ -166,86 +164,6 @@ class AdaICL(Local):
                 for each in zip(*by_order, strict=True)
             ]
         )
-
-
-def reach(placed: FloatArray, links: int) -> BoolArray:
-    """Return (V, V) who is within two hops of whom, oneself included.
-
-    Parameters
-    ----------
-    placed : FloatArray
-        (V, D) vectors of length 1.
-    links : int
-        Nearest neighbours that each is joined to, both ways.
-
-    Examples
-    --------
-    >>> line = np.array([[np.cos(a), np.sin(a)] for a in (0.0, 0.1, 0.25, 0.45)])
-    >>> reach(line, 1).astype(int)
-    array([[1, 1, 1, 0],
-           [1, 1, 1, 1],
-           [1, 1, 1, 1],
-           [0, 1, 1, 1]])
-    """
-    size = len(placed)
-    joined = np.eye(size, dtype=np.bool_)
-    similarity = (placed @ placed.T).round(9)
-    np.fill_diagonal(similarity, -np.inf)
-    order = np.argsort(-similarity, axis=1, kind="stable")[:, : min(links, size - 1)]
-    joined[np.arange(size)[:, None], order] = True
-    joined |= joined.T
-    two: BoolArray = (joined.astype(np.int64) @ joined.astype(np.int64)) > 0
-    return two
-
-
-def cover(near: BoolArray, hard: BoolArray, taken: Sequence[int], most: int) -> list[int]:
-    """Choose greedily what covers most of the hard set; ties go to the first.
-
-    Parameters
-    ----------
-    near : BoolArray
-        (V, V) whom each would cover.
-    hard : BoolArray
-        (V,) the hard set.
-    taken : sequence of int
-        Annotated before: they are not chosen again, and cover nothing here.
-    most : int
-        At least 1.
-
-    Returns
-    -------
-    list of int
-        No more than needed to cover every hard one, and no more than `most`.
-    """
-    open_ones, free = hard.copy(), np.ones(hard.size, dtype=np.bool_)
-    free[list(taken)] = False
-    chosen: list[int] = []
-    while open_ones.any() and len(chosen) < most:
-        gains = np.where(free, (near & open_ones).sum(axis=1), -1)
-        best = int(np.argmax(gains))
-        chosen.append(best)
-        free[best] = False
-        open_ones &= ~near[best]
-    return chosen
-
-
-def _central(placed: FloatArray, count: int, seed: int) -> list[int]:
-    """Return the vectors nearest to the centres of a k-means clustering, each once."""
-    try:
-        from sklearn.cluster import KMeans
-    except ImportError:
-        raise MissingExtraError("scikit-learn", "study") from None
-    # Equal vectors have no centres of their own.
-    distinct = len(np.unique(placed.round(9), axis=0))
-    centres = (
-        KMeans(min(count, distinct), n_init=10, random_state=seed).fit(placed).cluster_centers_
-    )
-    chosen: list[int] = []
-    for centre in centres:
-        distances = np.linalg.norm(placed - centre, axis=1).round(9)
-        distances[chosen] = np.inf
-        chosen.append(int(np.argmin(distances)))
-    return chosen
 
 
 def _order(count: int, vote: int) -> list[int]:
