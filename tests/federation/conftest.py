@@ -1,3 +1,5 @@
+"""Small problems with a known optimum, run whole; and sites by hand, for a coordinator alone."""
+
 from __future__ import annotations
 
 import asyncio
@@ -13,12 +15,31 @@ from asyndbt.federation import (
     Delays,
     LocalEngine,
     Plan,
+    Score,
+    Spent,
     TabularObjective,
     VirtualEngine,
     Wire,
     Worker,
 )
+from asyndbt.federation.messages import (
+    Assignment,
+    Confirm,
+    ConfirmDone,
+    Evaluate,
+    EvaluateDone,
+    Join,
+    LowerDone,
+    LowerRound,
+    Report,
+    Step,
+    StepDone,
+)
 from asyndbt.optim import Settings, Shape, TabularProblem
+
+M, N = 2, 4
+NAMES = ("a", "b", "c")
+QUIET = Settings(refresh_every=0)
 
 
 @dataclass
@@ -112,3 +133,64 @@ def _lie(worker: Worker, change: Callable[[Any], Any]) -> None:
         return replace(report, **change(report))
 
     worker.handle = handle  # type: ignore[method-assign]
+
+
+# ------------------------------------------------------------------ sites by hand
+def plan(**changes: Any) -> Plan:
+    values: dict[str, Any] = {"sites": NAMES, "quorum": 2, "settings": QUIET, "lease": 100.0}
+    return Plan(**{"positions": M, "words": N, **values, **changes})
+
+
+def started(agreed: Plan) -> Coordinator:
+    """Return a coordinator whom every expected site has joined."""
+    coordinator = Coordinator(agreed)
+    for name in agreed.sites:
+        coordinator.receive(join(agreed, name), 0.0)
+    return coordinator
+
+
+def join(agreed: Plan, name: str) -> Join:
+    return Join(
+        site=name,
+        positions=agreed.positions,
+        words=agreed.words,
+        agreement=agreed.agreement,
+        train=9,
+        validation=4,
+        test=4,
+    )
+
+
+def policy(seed: int = 0) -> Any:
+    return np.random.default_rng(seed).dirichlet(np.ones(N), size=M)
+
+
+def answer(work: Assignment, *, exhausted: bool = False, p: Any = None) -> Report:
+    """Return what a site might report of its work."""
+    base: dict[str, Any] = {"site": work.site, "id": work.id, "spent": Spent(calls=work.id)}
+    p = policy(work.id) if p is None else p
+    match work:
+        case Step():
+            return StepDone(
+                p=p,
+                loss=0.5,
+                answered=9,
+                entropy_q=1.0,
+                entropy_q_max=1.0,
+                exhausted=exhausted,
+                validation=Score(),
+                **base,
+            )
+        case LowerRound():
+            return LowerDone(p=p, **base)
+        case Confirm():
+            losses = np.linspace(1.0, 0.0, len(work.candidates))
+            return ConfirmDone(losses=losses, n=4, **base)
+        case Evaluate():
+            scores = {"plain": Score(1, 4), "random_icl": Score(2, 4), "tuned": Score(3, 4)}
+            return EvaluateDone(validation=Score(), **scores, **base)
+    raise AssertionError(work)
+
+
+def by_site(assignments: list[Assignment]) -> dict[str, Assignment]:
+    return {assignment.site: assignment for assignment in assignments}

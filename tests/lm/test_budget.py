@@ -79,6 +79,15 @@ def test_an_error_in_flight_gives_the_hold_back() -> None:
     assert budget.remaining() == Limits(calls=5)
 
 
+def test_what_is_back_is_no_longer_held() -> None:
+    budget = Budget(Limits(calls=10))
+    with budget.hold(Usage(calls=8)) as narrow:
+        budget.charge(Usage(calls=3))
+        narrow(Usage(calls=4))
+        assert budget.remaining().calls == 3
+    assert budget.remaining().calls == 7
+
+
 @settings(deadline=None)
 @given(
     limits=CAPS,
