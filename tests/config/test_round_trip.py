@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyndbt.config import Config, MethodConfig, load_config
@@ -99,7 +99,7 @@ configs = st.builds(
 
 
 @given(configs)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 def test_what_is_dumped_loads_to_an_equal_config_anywhere(values: dict[str, Any]) -> None:
     config = Config.from_dict(values, base="/somewhere", name="x")
     again = Config.from_dict(tomllib.loads(config.to_toml()), base="/elsewhere", name="y")
@@ -115,7 +115,7 @@ def test_what_is_dumped_loads_to_an_equal_config_anywhere(values: dict[str, Any]
         max_leaves=6,
     )
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_toml_writer_is_the_inverse_of_tomllib(table: dict[str, Any]) -> None:
     assert tomllib.loads(format_table(table)) == table
 

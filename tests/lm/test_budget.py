@@ -1,7 +1,7 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from asyndbt.errors import BudgetError, ConfigError
@@ -88,7 +88,6 @@ def test_what_is_back_is_no_longer_held() -> None:
     assert budget.remaining().calls == 7
 
 
-@settings(deadline=None)
 @given(
     limits=CAPS,
     steps=st.lists(
@@ -157,7 +156,6 @@ def test_needs_beyond_the_budget_are_an_error(total: Limits, per_site: Limits, t
         split_limits(total, per_site, needs)
 
 
-@settings(deadline=None)
 @given(total=CAPS, per_site=CAPS, needs=NEEDS)
 def test_shares_cover_needs_and_never_exceed_the_total(
     total: Limits, per_site: Limits, needs: dict[str, Usage]

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from asyndbt.errors import DataError
@@ -28,7 +28,6 @@ ANSWERS = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.binary(min_size=32, max_size=32), ANSWERS, max_size=8))
 def test_an_answer_comes_back_exactly(answers: dict[bytes, Answer]) -> None:
     with AnswerCache(":memory:") as cache:

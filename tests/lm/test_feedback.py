@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from asyndbt.errors import ConfigError
@@ -45,7 +45,6 @@ def test_a_sure_answer_costs_nothing_and_a_wrong_one_much() -> None:
     assert unparsed == 0
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.floats(-700, 0), min_size=2, max_size=6),
     st.floats(-1e4, 1e4),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.lm.gateways import LABELS, Ticking, at_once, by_number, gateway, prompts
 
@@ -28,7 +28,6 @@ def test_answers_come_in_order_and_repeats_are_one_request() -> None:
     assert model.asked == prompts(3, 1, 7, 5)
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(st.integers(1, 15), max_size=8), max_size=8))
 def test_the_ledger_equals_the_models_own_count(batches: list[list[int]]) -> None:
     model = ScriptedLanguageModel(by_number, price=0.1)

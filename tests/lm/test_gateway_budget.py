@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.lm.gateways import LABELS, Ticking, at_once, by_number, gateway, prompt, prompts
 
@@ -42,7 +42,6 @@ def test_the_estimate_is_what_ask_then_costs() -> None:
     assert gate.estimate(prompts(2, 3, 4, 3), LABELS) == Usage()
 
 
-@settings(deadline=None)
 @given(
     batches=st.lists(st.lists(st.integers(1, 15), max_size=6), min_size=1, max_size=8),
     ticks=st.lists(st.integers(0, 6), max_size=8),

@@ -65,7 +65,7 @@ def test_what_was_paid_in_a_long_batch_is_kept_when_it_breaks_off(tmp_path: Path
     assert again.ledger().paid.calls == 200
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     steps=st.lists(st.lists(st.integers(1, 15), min_size=1, max_size=5), min_size=1, max_size=8),
     saved=st.integers(0, 7),
@@ -132,7 +132,7 @@ def tuned(gate: Gateway, state: dict[str, Any], last_ask: int | None = None) -> 
     return {**state, "left": gate.budget.remaining(), "ledger": gate.ledger()}
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     calls=st.integers(4, 40),
     money=st.sampled_from([0.9, 1.7, 2.3, 9.0]),
@@ -159,7 +159,7 @@ def test_decisions_about_the_budget_fall_alike_after_a_resume(
     assert tuned(gateway(model(), limits, cache), state) == whole
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     sittings=st.lists(
         st.tuples(st.integers(0, 4), st.lists(st.lists(st.integers(1, 40), max_size=5))),

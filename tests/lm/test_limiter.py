@@ -130,7 +130,7 @@ def test_requests_a_minute_hold_over_any_minute(cap: int) -> None:
         assert later - earlier >= 60.0 - 1e-6
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.integers(1, 90), min_size=1, max_size=30))
 def test_tokens_a_minute_hold_and_a_larger_request_goes_alone(sizes: list[int]) -> None:
     clock = Clock()

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from asyndbt.lm import parse_label
@@ -66,7 +66,6 @@ def test_answers_are_read(text: str | None, labels: tuple[str, ...], expected: i
     assert parse_label(text, labels) == expected
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(GREAT),
     st.text('abc XYZ.,:;!?*"()', max_size=20),
@@ -77,7 +76,6 @@ def test_a_label_that_stands_alone_is_found_in_any_frame(label, before, after, c
     assert parse_label(f"{before} {case(label)} {after}", GREAT) == GREAT.index(label)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_any_text_is_read_without_an_error(text: str) -> None:
     assert parse_label(text, ("yes", "no", "(", "a b", "負")) in {None, 0, 1, 2, 3, 4}

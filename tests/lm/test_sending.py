@@ -210,7 +210,7 @@ def test_what_was_under_way_in_a_killed_process_counts_as_spent(tmp_path: Path) 
 _FATES = st.sampled_from(["ok", "ok", "ok", "rate", "billed fault", "free fault", "refused"])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     fates=st.lists(_FATES, max_size=60),
     batches=st.lists(st.integers(0, 12), max_size=5),

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import hypothesis
 import numpy as np
 import pytest
 
@@ -25,10 +24,6 @@ from asyndbt.optim import (
     uniform_rows,
     worker_step,
 )
-
-# A busy machine is no failure.
-hypothesis.settings.register_profile("patient", deadline=None)
-hypothesis.settings.load_profile("patient")
 
 
 @dataclass

@@ -59,7 +59,7 @@ def test_case_of_labels_and_prompts_does_not_matter(model: PocketModel, prompts:
     np.testing.assert_array_equal(plain, loud)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(chosen=st.lists(st.integers(0, PROMPTS - 1), min_size=1, max_size=30))
 def test_results_do_not_depend_on_the_rest_of_the_batch(
     prompts: list[str], chosen: list[int]
