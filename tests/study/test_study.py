@@ -13,7 +13,8 @@ from asyndbt.cli import study as command
 from asyndbt.cli.main import main
 from asyndbt.errors import BudgetError
 from asyndbt.study import StudyFile, estimate_study, load_study, run_study
-from asyndbt.study.table import OVERALL, read_rows
+from asyndbt.study.rows import OVERALL
+from asyndbt.study.table import read_rows
 
 Make = Callable[..., StudyFile]
 
