@@ -96,6 +96,23 @@ def test_each_commented_setting_can_be_used(table: str, line: str) -> None:
     Config.from_dict(values)
 
 
+# ------------------------------------------------------------------ estimate
+def test_estimate_tells_what_a_run_costs(tmp_path: Path, capsys: Capture) -> None:
+    assert main(["init"]) == 0
+    capsys.readouterr()
+    assert main(["estimate", "asyndbt.toml", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    most = load_config(tmp_path / "asyndbt.toml").budget.per_site.calls
+    assert most is not None
+    assert found["evaluation"] < found["usage"]["calls"] <= 3 * most
+    assert found["free"]
+
+
+def test_estimate_of_a_file_that_is_not_there(capsys: Capture) -> None:
+    assert main(["estimate", "none.toml"]) == 1
+    assert "none.toml: no such file" in capsys.readouterr().err
+
+
 # ------------------------------------------------------------------ demo
 @pytest.mark.parametrize("task", list(TASKS))
 def test_every_demo_task_has_a_valid_configuration(task: str, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from asyndbt.cli.demo import demo_config
 from asyndbt.config import Config
 from asyndbt.errors import BudgetError, ConfigError
 from asyndbt.pocket.server import PocketServer
-from asyndbt.run import Estimate, estimate_run, run_config
+from asyndbt.run import Estimate, estimate_run, run_config, stand_in
 
 
 def demo(folder: Path, **changes: Any) -> Config:
@@ -43,6 +43,41 @@ def test_calls_and_tokens_are_within_5_percent_of_the_run(
     tokens = ledger["tokens_in"] + ledger["tokens_out"]
     assert expected.usage.tokens == pytest.approx(tokens, rel=0.05)
     assert expected.stop_reason == result["stop_reason"]
+
+
+NO_FRAGMENT = {"vocabulary": None, "vocabulary_limit": None, "fragment_length": None}
+
+
+@pytest.mark.parametrize(
+    ("changes", "end"),
+    [
+        ({"method": {"preset": "paper", "refresh_every": 10}}, "iterations"),
+        ({"method": {"preset": "paper", "centralised": True}}, "iterations"),
+        ({"method": {"mode": "demonstrations", "iterations": 300, **NO_FRAGMENT}}, "converged"),
+        ({"method": {"mode": "fragment"}}, "iterations"),
+        ({"budget": {"calls": 1_500}}, "budget"),
+        ({"budget": {"tokens": 160_000}}, "budget"),
+    ],
+    ids=str,
+)
+def test_of_a_long_run_some_prompts_tell_the_cost_of_all(
+    small: Any, monkeypatch: pytest.MonkeyPatch, changes: dict[str, dict[str, Any]], end: str
+) -> None:
+    method = {"iterations": 120, "eta_p": None, "eta_q": None, **changes.get("method", {})}
+    lm = {"provider": "openai", "model": "m", "base_url": "http://127.0.0.1:9/v1"}
+    budget = {"per_site": None, "calls": 100_000, **changes.get("budget", {})}
+    config = small.config(lm=lm, method=method, budget=budget)
+
+    def played(whole: int) -> Estimate:
+        monkeypatch.setattr(stand_in, "_WHOLE", whole)
+        return estimate_run(config)
+
+    quick, full = played(30), played(1_000_000)
+    by_tokens = config.budget.tokens is not None
+    assert quick.usage.calls == pytest.approx(full.usage.calls, rel=0.02 if by_tokens else 0)
+    assert quick.usage.tokens == pytest.approx(full.usage.tokens, rel=0.02)
+    assert quick.seconds == pytest.approx(full.seconds, rel=0.02)
+    assert quick.stop_reason == full.stop_reason == end
 
 
 def test_the_budget_bounds_the_estimate(small: Any) -> None:

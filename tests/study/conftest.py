@@ -12,8 +12,9 @@ import pytest
 from asyndbt.config import Config
 from asyndbt.lm import LanguageModel, Prompt
 from asyndbt.run.loops import complete
-from asyndbt.study import StudyFile, carrying_out
-from asyndbt.study.table import OVERALL, Row
+from asyndbt.study import StudyFile, carrying_out, cells_of
+from asyndbt.study.carrying_out import Done, carry_out
+from asyndbt.study.rows import OVERALL, Row
 
 pytest.importorskip("scipy")
 pytest.importorskip("matplotlib")
@@ -107,6 +108,13 @@ def study(tmp_path: Path) -> Callable[..., StudyFile]:
         return StudyFile.from_dict({"study": section, "base": base, **(tables or {})}, name="small")
 
     return make
+
+
+@pytest.fixture
+def done(study: Callable[..., StudyFile], pretended: Pretended) -> list[Done]:
+    """The runs of a study with a grid, carried out."""
+    file = study(tables={"grid": {"method": {"draws": [3, 4]}}}, seeds=[0])
+    return carry_out(cells_of(file), file.study.dir / "answers", tell=lambda *_: None)
 
 
 def rows(accuracies: Mapping[str, Mapping[str, Sequence[float]]], **more: Any) -> list[Row]:

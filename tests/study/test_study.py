@@ -13,7 +13,8 @@ from asyndbt.cli import study as command
 from asyndbt.cli.main import main
 from asyndbt.errors import BudgetError
 from asyndbt.study import StudyFile, estimate_study, load_study, run_study
-from asyndbt.study.table import OVERALL, read_rows
+from asyndbt.study.rows import OVERALL
+from asyndbt.study.table import read_rows
 
 Make = Callable[..., StudyFile]
 
@@ -142,9 +143,18 @@ def test_the_estimate_is_the_sum_over_the_runs(
     budgets = 2 * (900 + evaluation) + 2 * (300 + evaluation)
     assert budgets - 600 < found.by_method["cendbt"].calls <= budgets
     assert found.usage.calls == sum(usage.calls for usage in found.by_method.values())
-    assert main(["study", str(file), "--estimate"]) == 0
-    assert "runs    14, 2 with too small a budget\n" in capsys.readouterr().out
+    assert main(["estimate", str(file)]) == 0
+    told = capsys.readouterr().out
+    assert "runs    14, 2 with too small a budget\n" in told
+    assert f"  random-icl: {2 * evaluation:,} calls\n" in told
     assert not (file.parent / "out").exists()
+
+
+def test_the_probe_of_an_estimate_is_for_a_run(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["estimate", str(file), "--check"]) == 1
+    assert "is a study, and --check is for a run" in capsys.readouterr().err
 
 
 def test_a_study_of_real_runs(file: Path) -> None:

@@ -7,8 +7,8 @@ from scipy import stats
 
 from asyndbt.study.markup import markdown
 from asyndbt.study.reading import reading
+from asyndbt.study.rows import OVERALL, Row
 from asyndbt.study.summary import Summary, summaries
-from asyndbt.study.table import OVERALL, Row
 from asyndbt.study.tables import tables_of
 
 ACCURACIES = {

@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -30,23 +29,14 @@ def add(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--jobs", type=_count, default=os.cpu_count() or 1, help="processes (one per core)"
     )
-    parser.add_argument(
-        "--estimate", action="store_true", help="tell what it will cost at most, and run nothing"
-    )
-    parser.add_argument(
-        "--seconds", type=float, metavar="S", help="of --estimate: time of a request (1)"
-    )
     parser.add_argument("--quiet", action="store_true", help="print nothing but the outcome")
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     parser.set_defaults(execute=execute)
 
 
 def execute(args: argparse.Namespace) -> None:
-    """Estimate it, or run it."""
+    """Run it."""
     file = facade.load_study(args.file)
-    if args.estimate:
-        _print_estimate(facade.estimate_study(file, args.seconds), args.json)
-        return
     progress = _Progress(quiet=args.quiet or args.json)
     try:
         done = facade.run_study(file, jobs=args.jobs, tell=progress)
@@ -81,23 +71,6 @@ class _Progress:
         said = f"failed: {done.error.splitlines()[0]}" if done.error else clock_text(done.seconds)
         place = f"[{self._done}/{self._done + left}]"
         print(f"{place} {done.cell.title}: {said}, {clock_text(remaining)} left", flush=True)
-
-
-def _print_estimate(found: facade.StudyEstimate, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(asdict(found)))
-        return
-    usage = found.usage
-    money = f"{usage.money:,.2f}" if found.priced else "unknown: set lm.price_in and lm.price_out"
-    short = f", {found.short:,} with too small a budget" if found.short else ""
-    print(f"runs    {found.runs:,}{short}")
-    print(f"calls   {usage.calls:,} at most; what runs have in common is asked for once")
-    print(f"tokens  {usage.tokens_in:,} sent, {usage.tokens_out:,} received")
-    print(f"money   {'none' if found.free else money}")
-    print(f"time    {clock_text(found.seconds)}, one run after the other")
-    for method, part in found.by_method.items():
-        cost = "" if found.free or not found.priced else f", {part.money:,.2f}"
-        print(f"  {method}: {part.calls:,} calls{cost}")
 
 
 def _count(text: str) -> int:

@@ -1,9 +1,10 @@
 """What a run will cost, found by playing it through with answers that nobody was asked for.
 
 The play uses the code of the run itself: the same plan, coordinator, workers, budget and ledger on
-a virtual clock. Only the model is a stand-in that answers for nothing and costs what the real one
-would, and losses come out of a table of chance in which some words and demonstrations are better,
-so that the policies settle, and prompts repeat themselves, about as they will.
+a virtual clock. Only the model is a stand-in (`asyndbt.run.stand_in`) that answers for nothing and
+costs what the real one would, and losses come out of a table of chance in which some words and
+demonstrations are better, so that the policies settle, and prompts repeat themselves, about as they
+will.
 """
 
 from __future__ import annotations
@@ -15,35 +16,27 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-import numpy as np
-
 from asyndbt.config import Config
 from asyndbt.federation import (
     Coordinator,
     Delays,
     Engine,
     LocalEngine,
-    PromptObjective,
     VirtualEngine,
     Worker,
 )
-from asyndbt.lm import Answer, LanguageModel, Probe, Prompt, Usage
-from asyndbt.optim import FloatArray, IntArray
+from asyndbt.lm import LanguageModel, Probe, Prompt, Usage
 from asyndbt.run.assembly import Assembly, put_together
 from asyndbt.run.directory import RunDirectory
 from asyndbt.run.loops import complete
 from asyndbt.run.models import Connection
 from asyndbt.run.prompts import Gathered, gather
+from asyndbt.run.stand_in import ChanceObjective, StandIn
 
 __all__ = ["Estimate", "estimate_run"]
 
 _TIMED: Final = 16
 _ASSUMED_SECONDS: Final = 1.0
-_MARGIN: Final = 1.3
-_EFFECT: Final = 0.03
-_CHANCE: Final = 0.1
-"""Standard deviations, in the logarithm of a loss, of a word's effect and of what depends on the
-query: such that the policies of the demo tasks settle as fast as with the real losses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +103,14 @@ def estimate_run(
     if each is None:
         each = _ASSUMED_SECONDS if model.metered else _timed(model, gathered, examples)
     together = connection.pace.limiter.most if model.metered else model.batch
-    stand_in = _StandIn(model, together)
+    stand_in = StandIn(model, together)
     with TemporaryDirectory(prefix="asyndbt-estimate-") as folder:
         assembly = put_together(
             config.override({"lm.cache": None}) if config.lm.cache else config,
             gathered,
             Connection(stand_in, connection.pace, Probe()),
             RunDirectory(Path(folder)),
-            objective=_ChanceObjective,
+            objective=ChanceObjective,
         )
         try:
             coordinator = complete(_play(assembly, config, model.metered))
@@ -134,64 +127,6 @@ def estimate_run(
         priced=model.priced,
         free=not model.metered,
     )
-
-
-class _StandIn:
-    """Answers for nothing, and costs what a real model would."""
-
-    def __init__(self, model: LanguageModel, batch: int) -> None:
-        self._model = model
-        self.batch = batch
-        self.name = f"stand-in for {model.name}"
-        self.metered = False
-        self.priced = model.priced
-        self.expect = model.expect
-        self.check, self.adopt, self.close = model.check, model.adopt, model.close
-        self.rounds = 0
-        self.spent = Usage()
-
-    def estimate(self, prompt: Prompt) -> Usage:
-        """Bound what a request costs as the real one will when it has been probed."""
-        if not self._model.metered:
-            return self._model.estimate(prompt)
-        bound, likely = self._model.estimate(prompt), self.expect(prompt)
-        return Usage(
-            1,
-            min(bound.tokens_in, round(_MARGIN * likely.tokens_in)),
-            min(bound.tokens_out, round(_MARGIN * likely.tokens_out)),
-            min(bound.money, _MARGIN * likely.money),
-        )
-
-    async def probe(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Probe:
-        """Ask nothing."""
-        return Probe()
-
-    async def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[Answer | None]:
-        """Answer every prompt alike."""
-        self.rounds += 1
-        scores = tuple(float(-index) for index in range(len(labels)))
-        answers = [Answer(scores, labels[0], self.expect(prompt)) for prompt in prompts]
-        self.spent = sum((answer.usage for answer in answers), self.spent)
-        return list(answers)
-
-
-class _ChanceObjective(PromptObjective):
-    """Asks as the real one does; its losses come out of a table of chance."""
-
-    async def losses(
-        self, words: IntArray, demonstrations: IntArray, queries: IntArray
-    ) -> FloatArray:
-        """Return losses (I, B) that are a sum over the words, demonstrations and queries drawn."""
-        await super().losses(words, demonstrations, queries)
-        shape, rng = self.shape, np.random.default_rng(0)
-        of_words = rng.normal(0.0, _EFFECT, (shape.positions, shape.words))
-        of_demonstrations = rng.normal(0.0, _EFFECT, (shape.slots, shape.candidates))
-        drawn = of_words[np.arange(shape.positions), words].sum(axis=1)
-        shown = of_demonstrations[np.arange(shape.slots), demonstrations].sum(axis=1)
-        chance = rng.normal(0.0, _CHANCE, (shape.positions + shape.slots, self.counts[0]))
-        of_pairs = np.sin(np.hstack([words, demonstrations]) * np.pi**2) @ chance[:, queries]
-        losses: FloatArray = np.exp((drawn + shown)[:, None] + of_pairs)
-        return losses
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +172,7 @@ def _evaluation(config: Config, gathered: Gathered) -> int:
 
 
 def _seconds(
-    config: Config, model: LanguageModel, stand_in: _StandIn, sites: int, each: float
+    config: Config, model: LanguageModel, stand_in: StandIn, sites: int, each: float
 ) -> float:
     """Time of the requests: in rounds of those that go together, and under the caps a minute."""
     spent, lm = stand_in.spent, config.lm

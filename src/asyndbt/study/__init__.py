@@ -2,7 +2,7 @@
 
 from asyndbt.study.cells import Cell, cells_of
 from asyndbt.study.estimate import StudyEstimate, estimate_study
-from asyndbt.study.file import StudyFile, load_study
+from asyndbt.study.file import StudyFile, is_study, load_study
 from asyndbt.study.study import run_study
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "StudyFile",
     "cells_of",
     "estimate_study",
+    "is_study",
     "load_study",
     "run_study",
 ]

@@ -14,8 +14,9 @@ from asyndbt.study.figures import draw_figures
 from asyndbt.study.file import StudyFile
 from asyndbt.study.markup import Table, latex, markdown
 from asyndbt.study.reading import reading
+from asyndbt.study.rows import CurvePoint, Row, curve_of, rows_of
 from asyndbt.study.summary import Summary, summaries
-from asyndbt.study.table import CurvePoint, Row, curve_of, rows_of, write_curve, write_rows
+from asyndbt.study.table import write_curve, write_rows
 from asyndbt.study.tables import tables_of
 
 __all__ = ["write_account"]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from asyndbt.optim import FloatArray
-from asyndbt.study.table import OVERALL, CurvePoint
+from asyndbt.study.rows import OVERALL, CurvePoint
 
 __all__ = ["band", "over_iterations", "smoothed"]
 

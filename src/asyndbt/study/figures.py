@@ -16,9 +16,9 @@ import numpy as np
 from asyndbt.errors import MissingExtraError
 from asyndbt.study.cells import FREE_OF_CALLS
 from asyndbt.study.curves import band, over_iterations, smoothed
+from asyndbt.study.rows import CurvePoint
 from asyndbt.study.statistics import Mean
 from asyndbt.study.summary import Summary
-from asyndbt.study.table import CurvePoint
 from asyndbt.study.tables import short, training_time
 
 __all__ = ["draw_figures"]

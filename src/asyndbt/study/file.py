@@ -23,7 +23,7 @@ from asyndbt.config.section import Directory, Section, SettingError, fill, key, 
 from asyndbt.errors import ConfigError
 from asyndbt.pocket import TASKS
 
-__all__ = ["POCKET", "StudyFile", "StudySection", "keys_of", "load_study"]
+__all__ = ["POCKET", "StudyFile", "StudySection", "is_study", "keys_of", "load_study"]
 
 POCKET = "pocket:"
 """Before the name of a demo task, which needs no table of its own, but may have one."""
@@ -249,6 +249,14 @@ def load_study(path: Path | str) -> StudyFile:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: not TOML in UTF-8: {error}") from None
     return StudyFile.from_dict(data, name=path.stem, source=str(path))
+
+
+def is_study(path: Path | str) -> bool:
+    """Whether a file is that of a study: one that can be read, with a table [study]."""
+    try:
+        return "study" in tomllib.loads(Path(path).read_bytes().decode("utf-8-sig"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return False
 
 
 def _known(place: str, name: str, known: list[str]) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from asyndbt.study.cells import BOTH, FREE_OF_CALLS, OURS, Point
+from asyndbt.study.rows import OVERALL, Row
 from asyndbt.study.statistics import Mean, Paired, average_ranks, holm, mean_of, paired
-from asyndbt.study.table import OVERALL, Row
 
 __all__ = ["Comparison", "Summary", "summaries"]
 

@@ -1,0 +1,211 @@
+"""From the records of finished runs to tidy rows: one number a row, a moment of a curve a point."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from asyndbt.study.carrying_out import Done
+from asyndbt.study.cells import Point
+
+__all__ = ["OVERALL", "CurvePoint", "Row", "curve_of", "rows_of"]
+
+Moment = Mapping[str, Any]
+"""A point of a curve, as a run has written it."""
+
+OVERALL: Final = "all"
+"""In the column of sites: all of them together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One number of one run.
+
+    Parameters
+    ----------
+    method, task : str
+    seed : int
+    site : str
+        ``all`` for all sites together.
+    split : str
+        ``test``, ``validation``, or ``train`` for what concerns tuning itself.
+    metric : str
+        ``accuracy`` (a share), ``loss`` (cross-entropy, nats), ``n`` (examples); on the test split
+        also with ``plain_`` and ``random_icl_`` before them, for the two references.  Of training
+        ``seconds`` (on the run's clock), ``iterations`` and ``calls``.
+    value : float
+    calls : int
+        That the run has spent on tuning and choosing, at all sites.
+    tokens : int
+        Sent and received, in the whole run.
+    seconds : float
+        That the run took here.
+    budget : int
+        Calls of a site that the run was given for tuning and choosing.
+    mode : str
+        What was tuned.
+    point : Point
+        The grid's keys; each is a column of its own.
+    """
+
+    method: str
+    task: str
+    seed: int
+    site: str
+    split: str
+    metric: str
+    value: float
+    calls: int
+    tokens: int
+    seconds: float
+    budget: int
+    mode: str
+    point: Point = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """A moment of one run: what was known after some calls of all sites together.
+
+    Parameters
+    ----------
+    method, task : str
+    seed : int
+    calls, iteration : int
+    metric : str
+        ``train_loss``, ``validation_loss`` or ``validation_accuracy``.
+    value : float
+    seconds : float
+        On the run's clock.
+    site : str
+        ``all`` for all sites together.
+    budget : int
+    mode : str
+    point : Point
+    """
+
+    method: str
+    task: str
+    seed: int
+    calls: int
+    iteration: int
+    metric: str
+    value: float
+    seconds: float
+    site: str
+    budget: int
+    mode: str
+    point: Point = ()
+
+
+def rows_of(done: Sequence[Done]) -> list[Row]:
+    """Read the rows of all cells that have a result."""
+    return [row for each in done if not each.error for row in _rows(each)]
+
+
+def _rows(done: Done) -> Iterator[Row]:
+    cell = done.cell
+    data = json.loads((cell.directory / "result.json").read_text("utf-8"))
+    overall, ledger = data["metrics"]["test"], data["ledger"]
+    curve = _curve(cell.directory)
+    calls = _tuning_calls(data, curve, cell.config.method.random_icl_draws)
+    about: dict[str, Any] = {
+        "method": cell.method,
+        "task": cell.task,
+        "seed": cell.seed,
+        "calls": calls,
+        "tokens": ledger["tokens_in"] + ledger["tokens_out"],
+        "seconds": done.seconds,
+        "budget": cell.calls,
+        "mode": cell.mode,
+        "point": _texts(cell.point),
+    }
+    for site, split, metric, value in (
+        *_scores(OVERALL, "test", overall),
+        *_sites(data["sites"]),
+        *_training(data, curve, calls),
+    ):
+        yield Row(site=site, split=split, metric=metric, value=float(value), **about)
+
+
+def _tuning_calls(data: Mapping[str, Any], curve: Sequence[Moment], draws: int) -> int:
+    """Return what was spent before the test split was asked about.
+
+    The evaluation asks for every test example once under each kind of prompt, all of them new; only
+    a method whose prompt is one of the references finds some answered, and says itself how far it
+    had come.
+    """
+    scores = {kind: score for kind, score in data["metrics"]["test"].items() if score}
+    times = {"random_icl": draws}
+    evaluation = sum(times.get(kind, 1) * int(score["n"]) for kind, score in scores.items())
+    known = max((int(moment["calls"]) for moment in curve), default=0)
+    return max(known, int(data["ledger"]["calls"]) - evaluation)
+
+
+Number = tuple[str, str, str, float]
+"""Site, split, metric, value."""
+_PREFIXES: Final = {"tuned": "", "plain": "plain_", "random_icl": "random_icl_"}
+
+
+def _scores(site: str, split: str, kinds: Mapping[str, Any]) -> Iterator[Number]:
+    for kind, prefix in _PREFIXES.items():
+        score = kinds.get(kind) or {}
+        for metric in ("accuracy", "loss", "n"):
+            if score.get(metric) is not None:
+                yield site, split, f"{prefix}{metric}", score[metric]
+
+
+def _sites(sites: Mapping[str, Any]) -> Iterator[Number]:
+    for name, site in sites.items():
+        for split, kinds in site["metrics"].items():
+            yield from _scores(name, split, kinds)
+
+
+def _training(data: Mapping[str, Any], curve: Sequence[Moment], calls: int) -> Iterator[Number]:
+    yield OVERALL, "train", "calls", calls
+    yield OVERALL, "train", "iterations", data["iterations"]
+    seconds = [moment["seconds"] for moment in curve if moment.get("seconds") is not None]
+    if seconds:
+        yield OVERALL, "train", "seconds", max(seconds)
+
+
+def curve_of(done: Sequence[Done]) -> list[CurvePoint]:
+    """Read the curves of all cells that have one."""
+    return [point for each in done if not each.error for point in _points(each)]
+
+
+def _points(done: Done) -> Iterator[CurvePoint]:
+    cell = done.cell
+    for moment in _curve(cell.directory):
+        for metric in ("train_loss", "validation_loss", "validation_accuracy"):
+            if moment.get(metric) is not None:
+                yield CurvePoint(
+                    method=cell.method,
+                    task=cell.task,
+                    seed=cell.seed,
+                    calls=moment["calls"],
+                    iteration=moment["iteration"] or 0,
+                    metric=metric,
+                    value=float(moment[metric]),
+                    seconds=float(moment.get("seconds") or 0.0),
+                    site=moment.get("site") or OVERALL,
+                    budget=cell.calls,
+                    mode=cell.mode,
+                    point=_texts(cell.point),
+                )
+
+
+def _curve(directory: Path) -> list[Moment]:
+    file = directory / "curve.json"
+    curve: list[Moment] = json.loads(file.read_text("utf-8")) if file.exists() else []
+    return curve
+
+
+def _texts(point: Point) -> Point:
+    """Write the values of a grid as they stand in a file, where all of a column are texts."""
+    return tuple(
+        (name, value if isinstance(value, str) else json.dumps(value)) for name, value in point
+    )

@@ -1,0 +1,32 @@
+"""What finished runs become: rows, and points of curves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from asyndbt.study.carrying_out import Done
+from asyndbt.study.rows import OVERALL, curve_of, rows_of
+
+
+def test_rows_of_a_run(done: list[Done]) -> None:
+    rows = [row for row in rows_of(done) if row.method == "asyndbt" and row.task.endswith("fans")]
+    rows = [row for row in rows if row.point == (("method.draws", "3"),)]
+    found = {(row.site, row.split, row.metric): row.value for row in rows}
+    assert found[OVERALL, "test", "accuracy"] == 0.9
+    assert found[OVERALL, "test", "plain_accuracy"] == 0.5
+    assert found[OVERALL, "test", "n"] == 100
+    assert found["home", "test", "n"] == 50
+    assert found[OVERALL, "train", "iterations"] == 2
+    assert found[OVERALL, "train", "seconds"] == 20.0
+    assert {row.calls for row in rows} == {180}
+    assert {row.tokens for row in rows} == {1000}
+
+
+def test_the_curve_has_a_point_for_every_number(done: list[Done]) -> None:
+    points = [point for point in curve_of(done) if point.method == "asyndbt"]
+    assert len(points) == 2 * 2 * 3
+    assert {point.metric for point in points} == {"train_loss", "validation_accuracy"}
+
+
+def test_a_run_without_a_result_has_no_rows(done: list[Done]) -> None:
+    assert rows_of([replace(done[0], error="failed")]) == []
