@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 import sys
 
 import numpy as np
@@ -13,7 +14,7 @@ from asyndbt.baselines.search import Pair, RandomProposer
 from asyndbt.baselines.tpe import TpeProposer
 from asyndbt.errors import MissingExtraError
 from asyndbt.federation import TabularObjective
-from asyndbt.optim import Shape, TabularProblem
+from asyndbt.optim import FloatArray, IntArray, Shape, TabularProblem
 
 SHAPE = Shape(1, 3, 1, 3)
 
@@ -21,6 +22,20 @@ SHAPE = Shape(1, 3, 1, 3)
 def loss(problem: TabularProblem, pair: Pair) -> float:
     words, shown = (np.eye(3)[part] for part in pair)
     return problem.expected_loss(0, words, shown)
+
+
+class Recorder(TabularObjective):
+    """Writes down for which queries every round has asked."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.asked: list[int] = []
+
+    async def losses(
+        self, words: IntArray, demonstrations: IntArray, queries: IntArray
+    ) -> FloatArray:
+        self.asked += queries.tolist()
+        return await super().losses(words, demonstrations, queries)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -45,7 +60,16 @@ def test_every_round_of_halving_costs_the_same() -> None:
     at = [0]
     tell = lambda level, loss: at.append(objective.spent().calls)  # noqa: E731
     asyncio.run(halving_search(objective, 0, calls=4_000, tell=tell))
-    assert set(np.diff(at)) == {4_000 // 4 // 80 * 80}
+    assert np.diff(at) == pytest.approx(np.full(4, 1_000), rel=0.1)
+
+
+@pytest.mark.parametrize("queries", [1, 3, 6, 20, 40, 1_000])
+@pytest.mark.parametrize("calls", [150, 1_850])
+def test_halving_uses_its_budget_up_and_asks_nothing_twice(queries: int, calls: int) -> None:
+    objective = Recorder(TabularProblem(SHAPE, workers=1, queries=queries), 0)
+    asyncio.run(halving_search(objective, 0, calls=calls))
+    assert 0.9 * calls <= objective.spent().calls <= calls
+    assert len(objective.asked) == len(set(objective.asked))
 
 
 def test_random_proposals_are_all_prompts_alike() -> None:

@@ -3,9 +3,10 @@
 Source: Karnin, Koren and Somekh, "Almost optimal exploration in multi-armed bandits", ICML 2013,
 algorithm 2 (sequential halving).
 
-Steps: draw prompts uniformly; in every round ask all that are left about the same training queries,
-twice as many as in the round before, and keep the better half by the mean loss so far; every round
-costs the same. Those left after the last round are scored on the validation split, and the least
+Steps: draw prompts uniformly; in every round ask all that are left about the same new training
+queries, twice as many as in the round before, and keep the better half by the mean loss so far; so
+every round costs the same, until there are no new queries. As many prompts are drawn as use the
+budget up. Those left after the last round are scored on the validation split, and the least
 validation loss wins.
 
 Departures: the source halves until one arm is left and knows no validation data; here the last few
@@ -42,7 +43,8 @@ class Halving(Local):
     Parameters
     ----------
     rounds : int
-        Halvings and one; 2^(rounds - 1) times as many prompts are drawn as confirmed.
+        Halvings and one; at least 2^(rounds - 1) times as many prompts are drawn as confirmed, if
+        the budget covers that.
     """
 
     rounds: int = 4
@@ -88,23 +90,20 @@ async def halving_search(
     -------
     Pair
     """
-    rounds = min(rounds, calls)
-    count = min(looks * 2 ** (rounds - 1), calls // rounds)
+    queries = np.random.default_rng([seed, 102]).permutation(objective.counts[0])
+    sizes, count = _design(calls, queries.size, min(rounds, calls), looks)
     proposer = RandomProposer(objective.shape, seed)
     pairs: list[Pair] = [proposer.propose() for _ in range(count)]
-    order = np.random.default_rng([seed, 102]).permutation(objective.counts[0])
-    first = calls // rounds // count
-    sums, seen, asked = np.zeros((2, count)), 0, 0
+    sums, spent = np.zeros((2, count)), 0
     alive = np.arange(count)
-    for level in range(rounds):
-        size = min(first * 2**level, order.size, (calls - asked) // alive.size)
-        if not size:
+    for level, size in enumerate(sizes):
+        last = level == len(sizes) - 1
+        new, queries = np.split(queries, [min(size, (calls - spent) // alive.size)])
+        if not new.size:
             break
-        queries = order[np.arange(seen, seen + size) % order.size]
-        seen += size
-        asked += size * alive.size
+        spent += new.size * alive.size
         try:
-            losses = await _losses(objective, [pairs[k] for k in alive], queries)
+            losses = await _losses(objective, [pairs[k] for k in alive], new)
         except BudgetError:
             break
         sums[0, alive] += np.nansum(losses, axis=1)
@@ -113,12 +112,28 @@ async def halving_search(
         tell(level + 1, float(means[alive].min()))
         await asyncio.sleep(0)  # the sites take turns
         alive = alive[np.argsort(means[alive], kind="stable")]
-        if level < rounds - 1:
+        if not last:
             alive = alive[: max(1, alive.size // 2)]
     alive = alive[:looks]
     scores = [await objective.validate(*pairs[k]) for k in alive]
     best = min(range(alive.size), key=lambda k: (not scores[k].n, scores[k].loss))
     return pairs[int(alive[best])]
+
+
+def _design(calls: int, queries: int, rounds: int, looks: int) -> tuple[list[int], int]:
+    """Return how many queries every round asks about, and how many prompts there are at first.
+
+    Rounds that double cost the same. As no query is asked twice, few of them want many prompts; the
+    last round has all that are left.
+    """
+    doubled = 2**rounds - 1
+    first = max(1, min(calls // (rounds * looks * 2 ** (rounds - 1)), queries // doubled))
+    sizes = [first * 2**level for level in range(rounds) if first * 2**level <= queries]
+    while sum(sizes) > queries:
+        sizes.pop()
+    cost = sum(size / 2**level for level, size in enumerate(sizes))
+    sizes[-1] += queries - sum(sizes)
+    return sizes, max(1, int(calls / cost))
 
 
 async def _losses(objective: Objective, pairs: Sequence[Pair], queries: IntArray) -> FloatArray:
