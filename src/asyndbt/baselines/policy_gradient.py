@@ -10,8 +10,8 @@ back; the server takes the mean. With one site this is BDPL. At the end the read
 policy and of those on the way are compared on the sites' validation data, as AsynDBT does.
 
 Departures: a round's mean needs no projection, for the simplex is convex. Adam's moments stay at
-their site from round to round. BDPL takes the loss of a softmax of probabilities; here the loss is
-the cross-entropy of the label log-probabilities, as for all methods. A configuration whose
+their site from round to round. BDPL takes the loss of a softmax of probabilities; here it is the
+configuration's ``method.loss``, as for all methods. A configuration whose
 estimator is ``reinforce`` (preset "paper") gives the step sizes; otherwise, `STEP` does: a
 probability moves about 1e-2 a step instead of 1e-4, so that it arrives anywhere within a few
 thousand calls.
