@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
