@@ -1,6 +1,6 @@
 """Make the files of rows that studies/paper.toml needs for the five tasks of GLUE.
 
-    pip install 'asyndbt[datasets]'
+    pip install '.[datasets]'
     python studies/paper_data.py [--source FOLDER] [--out FOLDER] [--seed 0]
 
 Of every task, data/TASK/test.jsonl gets 200 rows of GLUE's validation split as they are drawn, so

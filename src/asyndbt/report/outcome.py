@@ -73,7 +73,12 @@ def _standfirst(record: Record) -> Iterator[str]:
             yield "The 95 % intervals overlap: the difference may be chance. "
     reason = record.result.get("stop_reason")
     if reason in _STOPS:
-        yield f"Tuning ended because {_STOPS[reason]}."
+        yield f"Tuning ended because {_STOPS[reason]}. "
+    if record.config.get("lm", {}).get("provider", "pocket") == "pocket":
+        yield (
+            "The language model is the pocket model, a tiny one made for demos: the figures say "
+            "nothing about real ones."
+        )
 
 
 def _facts(record: Record) -> Iterator[Html]:

@@ -28,8 +28,9 @@ def policies(record: Record) -> Html:
         "What was learned",
         paragraph(
             "A row is a place in the prompt, with the most probable entries first: the stronger "
-            "the tint, the more probable. A check mark is on what the prompt has: it did best on "
-            "validation data, and need not be the most probable."
+            "the tint, the more probable. A check mark is on what the prompt has, and need not be "
+            "on the most probable: of several prompts the one that did best on validation data is "
+            "taken, and a prompt has no word twice unless method.distinct_words is false."
         ),
         *blocks,
     )

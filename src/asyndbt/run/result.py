@@ -60,6 +60,9 @@ class Result:
             )
         self.data: dict[str, Any] = json.loads(self._files.result_file.read_text("utf-8"))
 
+    def __repr__(self) -> str:
+        return f"Result({str(self.directory)!r})"
+
     @property
     def directory(self) -> Path:
         """Where the run is recorded."""

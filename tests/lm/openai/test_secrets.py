@@ -7,6 +7,7 @@ import traceback
 import pytest
 
 from asyndbt.errors import AsyndbtError, ConfigError, MissingExtraError
+from asyndbt.lm import Prompt
 from asyndbt.lm.providers.openai import OpenAILanguageModel
 from asyndbt.lm.providers.openai.key import ApiKey
 
@@ -68,12 +69,20 @@ def test_the_key_is_in_no_fact(kit) -> None:
 
 
 @pytest.mark.parametrize("value", [None, "", "  "])
-def test_a_missing_key_is_named(monkeypatch, value) -> None:
+def test_a_missing_key_is_named_before_a_request(kit, monkeypatch, value) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     if value is not None:
         monkeypatch.setenv("OPENAI_API_KEY", value)
-    with pytest.raises(ConfigError, match="OPENAI_API_KEY is not set"):
-        OpenAILanguageModel(model="gpt-4o-mini")
+    model = OpenAILanguageModel(model="gpt-4o-mini")
+    for first in (lambda: kit.probe(model), lambda: kit.ask(model), lambda: model.adopt({})):
+        with pytest.raises(ConfigError, match="OPENAI_API_KEY is not set"):
+            first()
+
+
+def test_what_a_request_costs_is_told_without_a_key(kit, monkeypatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    model = OpenAILanguageModel(model="m", price_in=1.0, price_out=1.0)
+    assert model.estimate(Prompt((), "1 + 1?")).money > 0
 
 
 @pytest.mark.parametrize("pasted", ["sk-123-secret", "gsk_123secret", "secret", "A" * 41])
@@ -90,10 +99,10 @@ def test_a_variable_may_be_named_in_lower_case(kit, monkeypatch) -> None:
     assert endpoint.headers["authorization"] == f"Bearer {kit.key}"
 
 
-def test_a_key_that_no_header_can_carry_is_named_by_its_variable(monkeypatch) -> None:
+def test_a_key_that_no_header_can_carry_is_named_by_its_variable(kit, monkeypatch) -> None:
     monkeypatch.setenv("BAD_KEY", "sk-schlüssel")
     with pytest.raises(ConfigError, match="BAD_KEY") as caught:
-        OpenAILanguageModel(model="m", api_key_env="BAD_KEY")
+        kit.probe(OpenAILanguageModel(model="m", api_key_env="BAD_KEY"))
     assert "schl" not in str(caught.value)
 
 

@@ -24,6 +24,8 @@ class ApiKey:
     ----------
     value : str or None
         None for an endpoint that wants no key: a placeholder is sent.
+    problem : str, optional
+        Why there is no key where one is wanted.
 
     Examples
     --------
@@ -34,17 +36,20 @@ class ApiKey:
     ApiKey([key])
     """
 
-    def __init__(self, value: str | None = None) -> None:
-        self._value = value
+    def __init__(self, value: str | None = None, problem: str = "") -> None:
+        self._value, self._problem = value, problem
 
     @classmethod
     def from_environment(cls, variable: str) -> Self:
         """Read a key from an environment variable.
 
+        One that is not set, is empty, or holds what no header can carry is no error before the
+        key is needed: what a run will cost can be told without.
+
         Raises
         ------
         ConfigError
-            If the variable is not set, is empty, or holds what no header can carry.
+            If the key itself is given in place of the variable's name.
         """
         value = os.environ.get(variable, "").strip()
         if value and value.isascii() and value.isprintable():
@@ -55,13 +60,26 @@ class ApiKey:
                 "use OPENAI_API_KEY"
             )
         if not value:
-            raise ConfigError(f"the environment variable {variable} is not set: export the key")
-        raise ConfigError(
-            f"the environment variable {variable} holds characters that no key has: set it anew"
+            return cls(None, f"the environment variable {variable} is not set: export the key")
+        return cls(
+            None,
+            f"the environment variable {variable} holds characters that no key has: set it anew",
         )
 
+    def check(self) -> None:
+        """Find out before the first request that there is no key.
+
+        Raises
+        ------
+        ConfigError
+            If one is wanted.
+        """
+        if self._problem:
+            raise ConfigError(self._problem)
+
     def reveal(self) -> str:
-        """Return what is sent to the endpoint."""
+        """Return what is sent to the endpoint; raises what `check` does."""
+        self.check()
         return self._value or "none"
 
     def redact(self, text: str) -> str:

@@ -74,7 +74,7 @@ class OpenAILanguageModel:
     MissingExtraError
         If the package openai is not installed.
     ConfigError
-        If the key is not in the environment, or a setting is none.
+        If a setting is none.
     """
 
     batch = 1
@@ -166,10 +166,11 @@ class OpenAILanguageModel:
         ModelError
             If no request can succeed.
         ConfigError
-            If the endpoint cannot give the feedback, or a prompt is too long; the text names the
-            mend.
+            If the endpoint cannot give the feedback, a prompt is too long, or there is no key;
+            the text names the mend.
         """
         self.check(prompts, labels)
+        self._key.check()
         asking = Asking(self._connection.post)
         probing = Probing(asking, self._settings, self._abilities)
         try:
@@ -192,7 +193,14 @@ class OpenAILanguageModel:
         return Probe(facts, sum(spent, Usage()), asking.sent)
 
     def adopt(self, facts: Mapping[str, Any]) -> None:
-        """Go by what an earlier `probe` found."""
+        """Go by what an earlier `probe` found.
+
+        Raises
+        ------
+        ConfigError
+            If there is no key.
+        """
+        self._key.check()
         self._abilities = Abilities.from_facts(facts, self._abilities)
         self._answered = bool(facts)
         self._counter = TokenCounter.from_facts(facts)
