@@ -79,7 +79,7 @@ class Cell:
 
 
 def cells_of(file: StudyFile) -> list[Cell]:
-    """Return every run of a study, those of the main tables first.
+    """Return every run of a study once, those of the main tables first.
 
     Raises
     ------
@@ -97,7 +97,9 @@ def cells_of(file: StudyFile) -> list[Cell]:
         if method not in FREE_OF_CALLS:
             others = [calls for calls in study.curve_calls if calls != study.calls]
             cells += [make.cell(s, calls, None) for calls in others for s in shorter]
-    return sorted(cells, key=lambda cell: cell.calls != study.calls)
+    # The ablation of a study of fragments alone asks for what is there already.
+    once = {cell.directory: cell for cell in cells}
+    return sorted(once.values(), key=lambda cell: cell.calls != study.calls)
 
 
 def _points(grid: Mapping[str, Any]) -> list[Point]:
