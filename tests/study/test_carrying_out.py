@@ -85,6 +85,22 @@ def test_a_run_that_fails_is_noted_and_the_others_go_on(study: Make, pretended: 
     assert bad == {(0, "no such row", False), (1, "too little", True)}
 
 
+def test_what_failed_is_tried_again_and_what_was_too_dear_is_not(
+    study: Make, pretended: object
+) -> None:
+    def fail(method: str, config: Config) -> None:
+        if method == "cendbt":
+            raise BudgetError("too little") if config.run.seed else DataError("no such row")
+
+    pretended.before = fail  # type: ignore[attr-defined]
+    run(study())
+    pretended.before = lambda *_: None  # type: ignore[attr-defined]
+    done, told = run(study())
+    assert [title.split(", ")[::2] for title, _ in told] == [["cendbt", "seed 0"]] * 2
+    assert {(each.cell.method, each.cell.seed) for each in done if each.error} == {("cendbt", 1)}
+    assert not run(study())[1]
+
+
 def test_a_model_that_cannot_be_asked_stops_the_study(study: Make, pretended: object) -> None:
     def fail(method: str, config: Config) -> None:
         if method == "cendbt":

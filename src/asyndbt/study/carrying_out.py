@@ -56,8 +56,8 @@ def carry_out(
 ) -> list[Done]:
     """Carry out what is not done yet.
 
-    A finished cell is not done again.  One that was interrupted starts anew: the answers that it
-    has paid for are in the shared cache.
+    A finished cell is not done again.  One that failed or was interrupted starts anew: the answers
+    that it has paid for are in the shared cache.
 
     Parameters
     ----------
@@ -89,12 +89,15 @@ def carry_out(
 
 
 def is_done(cell: Cell) -> bool:
-    """Whether a cell has come to its end."""
-    return (cell.directory / _RECORD).exists()
+    """Whether a cell has a result, or too small a budget ever to have one."""
+    if not (cell.directory / _RECORD).exists():
+        return False
+    found = outcome_of(cell)
+    return not found.error or found.short
 
 
 def outcome_of(cell: Cell) -> Done:
-    """Read what is known of a cell that is done."""
+    """Read what is known of a cell that was carried out."""
     record = json.loads((cell.directory / _RECORD).read_text("utf-8"))
     return Done(cell, **record)
 
