@@ -9,7 +9,7 @@ import pytest
 
 from asyndbt.config import Config
 from asyndbt.errors import AsyndbtError, BudgetError, DataError, ModelError
-from asyndbt.study import StudyFile, cells_of
+from asyndbt.study import StudyFile, carrying_out, cells_of
 from asyndbt.study.carrying_out import Done, carry_out
 
 Make = Callable[..., StudyFile]
@@ -99,6 +99,22 @@ def test_what_failed_is_tried_again_and_what_was_too_dear_is_not(
     assert [title.split(", ")[::2] for title, _ in told] == [["cendbt", "seed 0"]] * 2
     assert {(each.cell.method, each.cell.seed) for each in done if each.error} == {("cendbt", 1)}
     assert not run(study())[1]
+
+
+def test_the_files_of_answers_are_there_before_several_processes_want_them(
+    study: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Pool:
+        def __init__(self, *_: object) -> None:
+            found.update(path.name for path in answers.iterdir())
+            raise KeyboardInterrupt
+
+    found: set[str] = set()
+    answers = study().study.dir / "answers"
+    monkeypatch.setattr(carrying_out, "ProcessPoolExecutor", Pool)
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(cells_of(study()), answers, jobs=2, tell=lambda *_: None)
+    assert found == {"pocket-sentiment-fans.sqlite", "pocket-paraphrase.sqlite"}
 
 
 def test_a_model_that_cannot_be_asked_stops_the_study(study: Make, pretended: object) -> None:

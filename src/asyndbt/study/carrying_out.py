@@ -112,7 +112,7 @@ def work(cell: Cell, answers: Path, jobs: int) -> Done:
     """
     shutil.rmtree(cell.directory, ignore_errors=True)
     started, error, short = time.perf_counter(), "", False
-    with AnswerCache(answers / f"{_file(cell)}.sqlite", cell.directory.name) as cache:
+    with AnswerCache(_file(cell, answers), cell.directory.name) as cache:
         config = cell.config.override(_pace(cell, jobs))
         model = ReplayedModel(make_model(config.lm.provider, **config.lm.options), cache)
         try:
@@ -133,9 +133,9 @@ def work(cell: Cell, answers: Path, jobs: int) -> Done:
     return Done(cell, **record)  # type: ignore[arg-type]
 
 
-def _file(cell: Cell) -> str:
-    """Name of the file of answers: prompts of different tasks are never the same."""
-    return cell.task.replace(":", "-")
+def _file(cell: Cell, answers: Path) -> Path:
+    """Return the file of answers: prompts of different tasks are never the same."""
+    return answers / f"{cell.task.replace(':', '-')}.sqlite"
 
 
 def _pace(cell: Cell, jobs: int) -> dict[str, Any]:
@@ -156,6 +156,9 @@ def _worked(cells: Sequence[Cell], answers: Path, jobs: int) -> Iterator[Done]:
     # Numerical libraries read these once, when a process begins.
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
+    # SQLite does not wait its turn where several processes make the same file.
+    for file in {_file(cell, answers) for cell in cells}:
+        AnswerCache(file).close()
     with ProcessPoolExecutor(jobs, get_context("spawn"), _die_of_ctrl_c) as pool:
         futures = [pool.submit(_work_apart, cell, answers, jobs) for cell in cells]
         try:
