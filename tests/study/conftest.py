@@ -104,7 +104,11 @@ def study(tmp_path: Path) -> Callable[..., StudyFile]:
             "dir": str(tmp_path / "study"),
             **keys,
         }
-        base = {"data": {"pool_per_class": 4}, "method": {"random_icl_draws": 1}}
+        base = {
+            "data": {"pool_per_class": 4},
+            "method": {"random_icl_draws": 1},
+            "federation": {"engine": "virtual"},
+        }
         return StudyFile.from_dict({"study": section, "base": base, **(tables or {})}, name="small")
 
     return make

@@ -33,6 +33,9 @@ pool_per_class = 4
 
 [base.method]
 random_icl_draws = 1
+
+[base.federation]
+engine = "virtual"
 """
 
 
