@@ -73,7 +73,7 @@ def _figures(summary: Summary, points: Sequence[CurvePoint]) -> Iterator[tuple[s
     if len(summary.budgets()) > 1:
         caption = (
             "Accuracy on the test split against the calls of a site for tuning and choosing; mean "
-            "over tasks, with 95 % intervals over seeds"
+            "over tasks, with 95 % intervals over the seeds that a budget has"
         )
         yield "accuracy-calls", caption, _by_calls(summary)
 
@@ -155,7 +155,8 @@ def _by_calls(summary: Summary) -> Any:
     budgets = summary.budgets()
     for method in summary.methods:
         look = _look(summary, method)
-        found = [(calls, mean) for calls in budgets if (mean := summary.overall(method, calls))]
+        complete = [calls for calls in budgets if summary.is_complete(method, calls)]
+        found = [(calls, mean) for calls in complete if (mean := summary.overall(method, calls))]
         if not found:
             continue
         if method in FREE_OF_CALLS:
