@@ -72,7 +72,7 @@ class Pretended:
                 "site": "home",
                 "iteration": i,
                 "train_loss": 1.0 / i,
-                "validation_loss": None,
+                "validation_loss": 0.4 if i == 2 else None,
                 "validation_accuracy": share if i == 2 else None,
                 "seconds": (10.0 if method == "asyndbt" else 20.0) * i,
             }

@@ -41,8 +41,12 @@ def test_only_a_virtual_clock_tells_how_long_tuning_takes(
 
 def test_the_curve_has_a_point_for_every_number(done: list[Done]) -> None:
     points = [point for point in curve_of(done) if point.method == "asyndbt"]
-    assert len(points) == 2 * 2 * 3
-    assert {point.metric for point in points} == {"train_loss", "validation_accuracy"}
+    assert len(points) == 2 * 2 * 4
+    assert {point.metric for point in points} == {
+        "train_loss",
+        "validation_accuracy",
+        "validation_loss",
+    }
 
 
 def test_a_run_without_a_result_has_no_rows(done: list[Done]) -> None:
