@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -138,6 +139,28 @@ def test_the_record_of_a_cell(study: Make, pretended: object) -> None:
     done, _ = run(study())
     record = json.loads((done[0].cell.directory / "cell.json").read_text())
     assert record == {"seconds": done[0].seconds, "asked": 3, "error": "", "short": False}
+
+
+def test_several_processes_find_what_one_finds(study: Make, tmp_path: Path) -> None:
+    base = {
+        "data": {"pool_per_class": 4, "validation_per_class": 2},
+        "method": {"random_icl_draws": 1},
+    }
+
+    def found(jobs: int) -> dict[str, object]:
+        folder = tmp_path / f"jobs{jobs}"
+        file = study(
+            methods=["asyndbt", "manual"], tasks=["pocket:paraphrase"], seeds=[0], calls=150,
+            dir=str(folder), tables={"base": base},
+        )  # fmt: skip
+        done = carry_out(cells_of(file), folder / "answers", jobs=jobs, tell=lambda *_: None)
+        assert [each.error for each in done] == ["", ""]
+        results = {path.parent.name: path.read_text() for path in folder.glob("runs/*/result.json")}
+        return {name: json.loads(text) for name, text in results.items()}
+
+    alone, together = found(1), found(2)
+    assert len(alone) == 2
+    assert alone == together
 
 
 def test_several_processes_stop_where_no_run_can_succeed(
