@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from asyndbt.baselines import run_method
-from asyndbt.errors import MissingExtraError, ModelError
+from asyndbt.errors import ConfigError, MissingExtraError
 from asyndbt.lm import ScriptedLanguageModel
 
 
@@ -76,7 +76,7 @@ def test_training_ends_when_validation_gets_no_better(
 def test_a_wrong_name_is_told_in_the_librarys_words(
     tiny: Any, scripted: ScriptedLanguageModel, encoder: str
 ) -> None:
-    with pytest.raises(ModelError, match="cannot be loaded"):
+    with pytest.raises(ConfigError, match="cannot be loaded"):
         run_method(
             "encoder-mlp",
             tiny.config(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from asyndbt.baselines import run_method
 from asyndbt.baselines.kate import KATE, retriever
 from asyndbt.baselines.vectors import Vectors, nearest
-from asyndbt.errors import DataError, MissingExtraError
+from asyndbt.errors import ConfigError, DataError, MissingExtraError
 from asyndbt.lm import Prompt, ScriptedLanguageModel
 from asyndbt.task import Example
 
@@ -80,3 +81,15 @@ def test_an_encoder_that_is_not_installed_is_named(
     with pytest.raises(MissingExtraError, match=r"asyndbt\[vectors\]"):
         run_method("kate", tiny.config(), options={"encoder": "some/model"})
     assert KATE().encoder == "tfidf"
+
+
+def test_an_encoder_that_cannot_be_loaded_is_a_wrong_setting(
+    tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(name: str) -> None:
+        raise OSError(f"no model {name}")
+
+    library = SimpleNamespace(SentenceTransformer=refuse)
+    monkeypatch.setitem(sys.modules, "sentence_transformers", library)
+    with pytest.raises(ConfigError, match="'some/model' cannot be loaded: no model some/model"):
+        run_method("kate", tiny.config(), options={"encoder": "some/model"})

@@ -72,7 +72,7 @@ class Pretended:
                 "site": "home",
                 "iteration": i,
                 "train_loss": 1.0 / i,
-                "validation_loss": None,
+                "validation_loss": 0.4 if i == 2 else None,
                 "validation_accuracy": share if i == 2 else None,
                 "seconds": (10.0 if method == "asyndbt" else 20.0) * i,
             }
@@ -104,7 +104,11 @@ def study(tmp_path: Path) -> Callable[..., StudyFile]:
             "dir": str(tmp_path / "study"),
             **keys,
         }
-        base = {"data": {"pool_per_class": 4}, "method": {"random_icl_draws": 1}}
+        base = {
+            "data": {"pool_per_class": 4},
+            "method": {"random_icl_draws": 1},
+            "federation": {"engine": "virtual"},
+        }
         return StudyFile.from_dict({"study": section, "base": base, **(tables or {})}, name="small")
 
     return make

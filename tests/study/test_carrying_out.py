@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from asyndbt.config import Config
 from asyndbt.errors import AsyndbtError, BudgetError, DataError, ModelError
-from asyndbt.study import StudyFile, cells_of
+from asyndbt.study import StudyFile, carrying_out, cells_of
 from asyndbt.study.carrying_out import Done, carry_out
 
 Make = Callable[..., StudyFile]
@@ -85,6 +86,38 @@ def test_a_run_that_fails_is_noted_and_the_others_go_on(study: Make, pretended: 
     assert bad == {(0, "no such row", False), (1, "too little", True)}
 
 
+def test_what_failed_is_tried_again_and_what_was_too_dear_is_not(
+    study: Make, pretended: object
+) -> None:
+    def fail(method: str, config: Config) -> None:
+        if method == "cendbt":
+            raise BudgetError("too little") if config.run.seed else DataError("no such row")
+
+    pretended.before = fail  # type: ignore[attr-defined]
+    run(study())
+    pretended.before = lambda *_: None  # type: ignore[attr-defined]
+    done, told = run(study())
+    assert [title.split(", ")[::2] for title, _ in told] == [["cendbt", "seed 0"]] * 2
+    assert {(each.cell.method, each.cell.seed) for each in done if each.error} == {("cendbt", 1)}
+    assert not run(study())[1]
+
+
+def test_the_files_of_answers_are_there_before_several_processes_want_them(
+    study: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Pool:
+        def __init__(self, *_: object) -> None:
+            found.update(path.name for path in answers.iterdir())
+            raise KeyboardInterrupt
+
+    found: set[str] = set()
+    answers = study().study.dir / "answers"
+    monkeypatch.setattr(carrying_out, "ProcessPoolExecutor", Pool)
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(cells_of(study()), answers, jobs=2, tell=lambda *_: None)
+    assert found == {"pocket-sentiment-fans.sqlite", "pocket-paraphrase.sqlite"}
+
+
 def test_a_model_that_cannot_be_asked_stops_the_study(study: Make, pretended: object) -> None:
     def fail(method: str, config: Config) -> None:
         if method == "cendbt":
@@ -106,6 +139,28 @@ def test_the_record_of_a_cell(study: Make, pretended: object) -> None:
     done, _ = run(study())
     record = json.loads((done[0].cell.directory / "cell.json").read_text())
     assert record == {"seconds": done[0].seconds, "asked": 3, "error": "", "short": False}
+
+
+def test_several_processes_find_what_one_finds(study: Make, tmp_path: Path) -> None:
+    base = {
+        "data": {"pool_per_class": 4, "validation_per_class": 2},
+        "method": {"random_icl_draws": 1},
+    }
+
+    def found(jobs: int) -> dict[str, object]:
+        folder = tmp_path / f"jobs{jobs}"
+        file = study(
+            methods=["asyndbt", "manual"], tasks=["pocket:paraphrase"], seeds=[0], calls=150,
+            dir=str(folder), tables={"base": base},
+        )  # fmt: skip
+        done = carry_out(cells_of(file), folder / "answers", jobs=jobs, tell=lambda *_: None)
+        assert [each.error for each in done] == ["", ""]
+        results = {path.parent.name: path.read_text() for path in folder.glob("runs/*/result.json")}
+        return {name: json.loads(text) for name, text in results.items()}
+
+    alone, together = found(1), found(2)
+    assert len(alone) == 2
+    assert alone == together
 
 
 def test_several_processes_stop_where_no_run_can_succeed(

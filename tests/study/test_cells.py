@@ -47,6 +47,13 @@ def test_the_ablation_leaves_out_settings_of_what_is_not_tuned(study: Make) -> N
     assert {c.mode for c in cells if c.method != "asyndbt"} == {"both"}
 
 
+def test_an_ablation_of_what_is_run_anyway_is_run_once(study: Make) -> None:
+    base = {"method": {"mode": "fragment"}}
+    cells = cells_of(study(methods=["asyndbt"], ablation=["asyndbt"], tables={"base": base}))
+    assert Counter(c.mode for c in cells) == {"fragment": 4, "demonstrations": 4}
+    assert len({c.directory for c in cells}) == len(cells)
+
+
 def test_the_grid_sets_any_key(study: Make) -> None:
     grid = {"federation": {"quorum": ["majority", "all"]}, "method.draws": [3, 4]}
     cells = cells_of(study(tables={"grid": grid}))

@@ -31,6 +31,18 @@ Make = Callable[..., StudyFile]
         ({"call": 1}, {}, "did you mean study.calls?"),
         ({"ablation": ["manual"]}, {}, 'study.ablation names "manual"'),
         ({}, {"grid": {"method": {"preset": "paper"}}}, "grid.method.preset takes a list"),
+        ({}, {"grid": {"method": {"draws": [3, 4, 3]}}}, "grid.method.draws names 3 twice"),
+        ({}, {"grid": {"method.mode": ["both", "fragment"]}}, "grid.method.mode would leave"),
+        (
+            {},
+            {"overrides": {"cendbt": {"method": {"mode": "fragment"}}}},
+            "name the method in study.ablation to measure the halves alone",
+        ),
+        (
+            {},
+            {"tasks": {"pocket:paraphrase": {"method": {"mode": "fragment"}}}},
+            'tasks."pocket:paraphrase".method.mode would leave tables without numbers',
+        ),
         ({}, {"base": {"run": {"seed": 1}}}, "base.run.seed is set by the study: use study.seeds"),
         ({}, {"base": {"budget": {"calls": 9}}}, "use study.calls"),
         ({}, {"base": {"lm": {"cache": "a.sqlite"}}}, "base.lm.cache is set by the study"),

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
-from asyndbt.study.carrying_out import Done
+from asyndbt.study import StudyFile, cells_of
+from asyndbt.study.carrying_out import Done, carry_out
 from asyndbt.study.rows import OVERALL, curve_of, rows_of
+
+TIME = ("train", "seconds")
 
 
 def test_rows_of_a_run(done: list[Done]) -> None:
@@ -22,10 +27,26 @@ def test_rows_of_a_run(done: list[Done]) -> None:
     assert {row.tokens for row in rows} == {1000}
 
 
+def test_only_a_virtual_clock_tells_how_long_tuning_takes(
+    done: list[Done], study: Callable[..., StudyFile], tmp_path: Path
+) -> None:
+    def timed(some: Sequence[Done]) -> set[str]:
+        return {row.method for row in rows_of(some) if (row.split, row.metric) == TIME}
+
+    assert timed(done) == {"asyndbt", "cendbt"}
+    base = {"method": {"random_icl_draws": 1}, "data": {"pool_per_class": 4}}
+    file = study(dir=str(tmp_path / "other"), seeds=[0], tables={"base": base})
+    assert timed(carry_out(cells_of(file), tmp_path / "answers", tell=lambda *_: None)) == set()
+
+
 def test_the_curve_has_a_point_for_every_number(done: list[Done]) -> None:
     points = [point for point in curve_of(done) if point.method == "asyndbt"]
-    assert len(points) == 2 * 2 * 3
-    assert {point.metric for point in points} == {"train_loss", "validation_accuracy"}
+    assert len(points) == 2 * 2 * 4
+    assert {point.metric for point in points} == {
+        "train_loss",
+        "validation_accuracy",
+        "validation_loss",
+    }
 
 
 def test_a_run_without_a_result_has_no_rows(done: list[Done]) -> None:

@@ -62,10 +62,15 @@ def test_the_paired_test_is_students() -> None:
     assert found.difference.mean == pytest.approx(0.045)
 
 
-def test_pairs_without_doubt() -> None:
-    assert paired([1.0, 2.0], [1.0, 2.0]).p == 1.0
-    assert paired([2.0, 3.0], [1.0, 2.0]).p == 0.0
-    assert paired([1.0], [0.0]).p is None
+@pytest.mark.parametrize(
+    ("ours", "gap"), [([1.0, 2.0], 0.0), ([2.0, 3.0], 1.0), ([1.1, 2.1], 0.1), ([1.5], 0.5)]
+)
+def test_differences_that_do_not_vary_have_no_p_and_no_interval(
+    ours: list[float], gap: float
+) -> None:
+    found = paired(ours, [1.0, 2.0][: len(ours)])
+    assert found.difference.mean == pytest.approx(gap)
+    assert (found.p, found.difference.low, found.difference.high) == (None, None, None)
 
 
 def test_an_interval_is_students() -> None:

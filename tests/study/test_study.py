@@ -12,6 +12,7 @@ import pytest
 from asyndbt.cli import study as command
 from asyndbt.cli.main import main
 from asyndbt.errors import BudgetError
+from asyndbt.run.directory import RunDirectory
 from asyndbt.study import StudyFile, estimate_study, load_study, run_study
 from asyndbt.study.rows import OVERALL
 from asyndbt.study.table import read_rows
@@ -33,6 +34,9 @@ pool_per_class = 4
 
 [base.method]
 random_icl_draws = 1
+
+[base.federation]
+engine = "virtual"
 """
 
 
@@ -139,15 +143,28 @@ def test_the_estimate_is_the_sum_over_the_runs(
     assert (found.runs, found.short) == (14, 2)
     assert found.free
     evaluation = 3 * 360
-    assert found.by_method["random-icl"].calls == 2 * evaluation
+    look = 3 * 2 * 5
+    assert found.by_method["random-icl"].calls == 2 * (evaluation + look)
     budgets = 2 * (900 + evaluation) + 2 * (300 + evaluation)
-    assert budgets - 600 < found.by_method["cendbt"].calls <= budgets
+    assert found.by_method["cendbt"].calls == budgets
     assert found.usage.calls == sum(usage.calls for usage in found.by_method.values())
     assert main(["estimate", str(file)]) == 0
     told = capsys.readouterr().out
     assert "runs    14, 2 with too small a budget\n" in told
-    assert f"  random-icl: {2 * evaluation:,} calls\n" in told
+    assert f"  random-icl: {2 * (evaluation + look):,} calls\n" in told
     assert not (file.parent / "out").exists()
+
+
+def test_the_estimate_knows_the_settings_of_single_methods(file: Path) -> None:
+    small = FILE.replace("curve_calls = [100]", "").replace('ablation = ["asyndbt"]', "")
+    small = small.replace("[base.data]", "[base.data]\nvalidation_per_class = 5")
+    file.write_text(
+        small + "\n[overrides.cendbt.method]\niterations = 2\ndraws = 3\nbatch_size = 4\n"
+    )
+    found = estimate_study(load_study(file))
+    evaluation, looks = 3 * 360, (3 + 2 * 4) * 30
+    assert found.by_method["cendbt"].calls == 2 * (evaluation + looks + 2 * 3 * 4)
+    assert found.by_method["asyndbt"].calls > 2 * (evaluation + 600)
 
 
 def test_the_probe_of_an_estimate_is_for_a_run(
@@ -171,6 +188,10 @@ def test_a_study_of_real_runs(file: Path) -> None:
     }
     assert found["asyndbt"].value > found["random-icl"].value
     assert 0 < found["asyndbt"].calls <= 900
+    most = estimate_study(study).by_method
+    for each in done:
+        charged = RunDirectory(each.cell.directory).read_json("result.json")["ledger"]["calls"]
+        assert charged <= most[each.cell.method].calls
 
 
 def test_jobs_are_a_whole_number() -> None:

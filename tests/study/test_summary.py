@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from scipy import stats
 
 from asyndbt.study.markup import markdown
 from asyndbt.study.reading import reading
 from asyndbt.study.rows import OVERALL, Row
+from asyndbt.study.statistics import Mean
 from asyndbt.study.summary import Summary, summaries
 from asyndbt.study.tables import tables_of
 
@@ -36,8 +39,17 @@ ROWS = [
 
 
 def summary(*more: Row, methods: tuple[str, ...] = tuple(ACCURACIES)) -> Summary:
-    (found,) = summaries([*ROWS, *more], methods=methods, tasks=["a", "b"], calls=300)
+    return summary_of([*ROWS, *more], methods)
+
+
+def summary_of(rows: list[Row], methods: Sequence[str] = tuple(ACCURACIES)) -> Summary:
+    (found,) = summaries(rows, methods=methods, tasks=["a", "b"], seeds=[0, 1], calls=300)
     return found
+
+
+def without(method: str, task: str, *seeds: int) -> list[Row]:
+    """The rows without those of a method on a task."""
+    return [r for r in ROWS if (r.method, r.task) != (method, task) or r.seed not in seeds]
 
 
 def test_means_and_ranks() -> None:
@@ -54,20 +66,45 @@ def test_tests_are_paired_by_seed_over_the_means_of_the_tasks() -> None:
     found = summary().comparisons()["cendbt"]
     ours, theirs = [0.90, 0.93], [0.775, 0.785]
     assert found.overall.p == pytest.approx(stats.ttest_rel(ours, theirs).pvalue)
-    # On b both seeds differ by the same: no doubt is left, and the other p-value is the larger.
-    assert found.by_task["b"].p == 0.0
+    # On b both seeds differ by the same: that is no test, and the other one is alone.
     p = stats.ttest_rel([0.90, 0.92], [0.95, 0.93]).pvalue
-    assert found.corrected_by_task == {"a": pytest.approx(p), "b": 0.0}
+    assert found.corrected_by_task == {"a": pytest.approx(p), "b": None}
 
 
 def test_a_method_without_a_task_has_no_rank_and_no_mean() -> None:
-    (found,) = summaries(
-        [r for r in ROWS if (r.method, r.task) != ("kate", "b")],
-        methods=list(ACCURACIES), tasks=["a", "b"], calls=300,
-    )  # fmt: skip
+    found = summary_of(without("kate", "b", 0, 1))
     assert set(found.ranks()) == {"asyndbt", "cendbt", "manual"}
     assert found.overall("kate") is None
     assert found.best_baseline() == "manual"
+
+
+def test_a_method_without_a_seed_is_compared_with_nothing() -> None:
+    found = summary_of(without("kate", "a", 1))
+    assert set(found.ranks()) == set(found.comparisons()) | {"manual"}
+    assert set(found.ranks()) == {"asyndbt", "cendbt", "manual"}
+    assert found.best_baseline() == "manual"
+    table3, *_ = tables_of(found, [])
+    rows = {cells[0].text: cells[1:] for cells in table3.rows}
+    texts = [(cell.text, cell.mark) for cell in rows["kate"]]
+    assert texts[0] == ("95.0 (n = 1)", "")
+    assert texts[2:] == [("77.5 (n = 1)", ""), ("–", "")]
+    assert rows["asyndbt"][0].mark == "best"
+    assert "kate lacks results of some seeds or tasks, and so rank and comparison." in reading(
+        found
+    )
+
+
+def test_a_budget_of_fewer_seeds_has_them_for_every_method() -> None:
+    more = [row("halving", t, s, 0.6) for t in "ab" for s in (0, 1)]
+    more += [row("halving", t, 0, 0.5, budget=100) for t in "ab"]
+    found = summary(*more, methods=(*ACCURACIES, "halving"))
+    assert found.seeds_of(100) == (0,)
+    assert found.overall("kate", 100) == Mean(pytest.approx(0.775), 1)
+    table = next(t for t in tables_of(found, []) if t.name == "budgets")
+    rows = {cells[0].text: [cell.text for cell in cells[1:]] for cells in table.rows}
+    assert rows["kate"] == ["77.5", "78.0 ± 0.7"]
+    assert rows["asyndbt"][0] == "–"
+    assert "1 at 100, 2 at 300" in table.note
 
 
 def test_the_paper_s_table_marks_the_best_and_the_second() -> None:
@@ -88,11 +125,18 @@ def test_two_that_are_equal_share_the_mark() -> None:
 
 
 def test_the_ablation() -> None:
-    more = [row("asyndbt", task, 0, 0.7, mode="demonstrations") for task in "ab"]
-    more += [row("asyndbt", task, 0, 0.95, mode="fragment") for task in "ab"]
-    more += [row("asyndbt", task, 0, 0.5, metric="plain_accuracy") for task in "ab"]
+    cells = [(task, seed) for task in "ab" for seed in (0, 1)]
+    more = [row("asyndbt", *cell, 0.7, mode="demonstrations") for cell in cells]
+    more += [row("asyndbt", *cell, 0.95, mode="fragment") for cell in cells]
+    more += [row("asyndbt", *cell, 0.5, metric="plain_accuracy") for cell in cells]
     table = next(t for t in tables_of(summary(*more), ["asyndbt"]) if t.name == "table4-asyndbt")
-    assert [cell.text for cell in table.rows[0]] == ["a", "91.0 ± 1.4", "70.0", "95.0", "50.0"]
+    assert [cell.text for cell in table.rows[0]] == [
+        "a",
+        "91.0 ± 1.4",
+        "70.0 ± 0.0",
+        "95.0 ± 0.0",
+        "50.0 ± 0.0",
+    ]
     assert [cell.mark for cell in table.rows[0]] == ["", "second", "", "best", ""]
 
 
@@ -109,14 +153,25 @@ def test_the_reading_names_where_none_does() -> None:
     assert "wins" not in text
 
 
+def test_the_reading_says_nothing_of_a_task_without_a_result() -> None:
+    methods = ("asyndbt", "cendbt", "manual")
+    text = reading(summary_of(without("asyndbt", "b", 0, 1), methods))
+    assert "asyndbt lacks results on b, where nothing is said of it." in text
+    assert "No baseline is ahead of asyndbt on any other task." in text
+    assert "No baseline is ahead of cendbt on any task." in text
+    text = reading(summary_of([r for r in ROWS if r.method != "asyndbt"], methods))
+    assert "asyndbt lacks results on a, b" in text
+    assert "ahead of asyndbt" not in text
+
+
 def test_the_reading_goes_through_the_budgets() -> None:
     more = [
         row(m, t, 0, v, budget=100) for m, v in (("asyndbt", 0.6), ("halving", 0.7)) for t in "ab"
     ]
     more += [row("halving", t, s, 0.6) for t in "ab" for s in (0, 1)]
     text = reading(summary(*more, methods=(*ACCURACIES, "halving")))
-    # kate has no calls to spend: its 78 per cent stand at every budget.
-    assert "A baseline has the best mean accuracy at 100 calls (kate, by 18.0 points)." in text
+    # kate has no calls to spend: what it has at the seed of the small budget stands there too.
+    assert "A baseline has the best mean accuracy at 100 calls (kate, by 17.5 points)." in text
 
 
 def test_training_time() -> None:
@@ -132,6 +187,6 @@ def test_training_time() -> None:
 
 def test_points_of_the_grid_are_kept_apart() -> None:
     other = [row("asyndbt", "a", 0, 0.1, point=(("method.draws", "3"),))]
-    found = list(summaries([*ROWS, *other], methods=["asyndbt"], tasks=["a"], calls=300))
+    found = list(summaries([*ROWS, *other], methods=["asyndbt"], tasks=["a"], seeds=[0], calls=300))
     cells = [each.cell("asyndbt", "a") for each in found]
-    assert [cell.mean for cell in cells if cell] == [pytest.approx(0.91), 0.1]
+    assert [cell.mean for cell in cells if cell] == [pytest.approx(0.9), 0.1]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from asyndbt.errors import MissingExtraError, ModelError
+from asyndbt.errors import ConfigError, MissingExtraError
 from asyndbt.federation import Score
 from asyndbt.task import Example, Task
 
@@ -38,7 +38,7 @@ class EncoderClassifier:
     ------
     MissingExtraError
         Without torch or transformers.
-    ModelError
+    ConfigError
         If the encoder cannot be loaded, in the library's words.
     """
 
@@ -52,9 +52,7 @@ class EncoderClassifier:
             self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(encoder)
             self._encoder: Any = transformers.AutoModel.from_pretrained(encoder)
         except (OSError, ValueError) as error:
-            raise ModelError(
-                f"encoder {encoder!r} cannot be loaded: {error}", provider="huggingface"
-            ) from error
+            raise ConfigError(f"encoder {encoder!r} cannot be loaded: {error}") from error
         self._task, self._device, self._random = task, device, torch.Generator().manual_seed(seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

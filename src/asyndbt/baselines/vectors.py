@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from asyndbt.errors import MissingExtraError
+from asyndbt.errors import ConfigError, MissingExtraError
 from asyndbt.optim import FloatArray, IntArray
 from asyndbt.task import Example
 
@@ -36,6 +36,8 @@ class Vectors:
     ------
     MissingExtraError
         If the package is not installed.
+    ConfigError
+        If the encoder cannot be loaded, in the library's words.
 
     Examples
     --------
@@ -88,7 +90,10 @@ def _sentences(name: str) -> Any:
         from sentence_transformers import SentenceTransformer
     except ImportError:
         raise MissingExtraError("sentence-transformers", "vectors") from None
-    model = SentenceTransformer(name)
+    try:
+        model = SentenceTransformer(name)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"encoder {name!r} cannot be loaded: {error}") from error
     return lambda texts: np.asarray(
         model.encode(list(texts), show_progress_bar=False), dtype=np.float64
     )

@@ -52,8 +52,8 @@ def execute(args: argparse.Namespace) -> None:
         first = failed[0]
         raise AsyndbtError(
             f"{len(failed)} of {len(done)} runs failed, {folder / 'README.md'} has them all; the "
-            f"first: {first.cell.title}: {first.error}. To try them again, remove their "
-            f"directories, such as {first.cell.directory}"
+            f"first: {first.cell.title}: {first.error}. To try them again, give the same "
+            "command again"
         )
 
 

@@ -2,7 +2,7 @@
 
 from asyndbt.run.advice import USEFUL_STEPS
 from asyndbt.run.check import Checked, check_config
-from asyndbt.run.estimate import Estimate, estimate_run
+from asyndbt.run.estimate import Estimate, can_begin, estimate_run
 from asyndbt.run.events import Event, Observer
 from asyndbt.run.execute import resume_run, run_config
 from asyndbt.run.result import Result
@@ -14,6 +14,7 @@ __all__ = [
     "Event",
     "Observer",
     "Result",
+    "can_begin",
     "check_config",
     "estimate_run",
     "resume_run",

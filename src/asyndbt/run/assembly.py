@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from asyndbt.config import BudgetConfig, Config, LimitsConfig
 from asyndbt.errors import RunDirectoryError
@@ -31,9 +32,18 @@ from asyndbt.run.models import Connection
 from asyndbt.run.prompts import Gathered, gather
 from asyndbt.run.site import RunSite
 
-__all__ = ["Assembly", "RunSite", "assemble", "put_together", "task_of"]
+__all__ = [
+    "LOOKS_ON_THE_WAY",
+    "Assembly",
+    "RunSite",
+    "assemble",
+    "check_budget",
+    "put_together",
+    "task_of",
+]
 
-_LOOKS_ON_THE_WAY = 3
+LOOKS_ON_THE_WAY: Final = 3
+"""Of every site at its validation data while it tunes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +145,17 @@ def put_together(
     return Assembly(plan, sites, gathered.vocabulary, connection, warnings)
 
 
+def check_budget(config: Config, gathered: Gathered, connection: Connection) -> None:
+    """Find out whether the budget covers what every site needs at least.
+
+    Raises
+    ------
+    BudgetError
+        If not, with what it would take.
+    """
+    _shares(config.budget, _needs(config, gathered, connection.model), connection)
+
+
 def _check_calls(config: Config, gathered: Gathered, connection: Connection) -> None:
     """Find out before a probe that the calls do not last; of tokens it has to tell first."""
     needs = _needs(config, gathered, connection.model)
@@ -150,7 +171,7 @@ def _needs(config: Config, gathered: Gathered, model: LanguageModel) -> dict[str
             prompts,
             model,
             step_prompts=settings.draws * settings.batch_size,
-            looks=_LOOKS_ON_THE_WAY + _looks_at_the_end(prompts, method.confirm_candidates),
+            looks=LOOKS_ON_THE_WAY + _looks_at_the_end(prompts, method.confirm_candidates),
             random_draws=method.random_icl_draws,
         )
         for name, prompts in gathered.sites.items()
@@ -206,8 +227,8 @@ def _plan(
         local_steps=method.local_steps,
         iterations=method.iterations or 100_000,
         confirm_candidates=method.confirm_candidates,
-        validate_every=max(1, steps // (_LOOKS_ON_THE_WAY + 1)),
-        looks=_LOOKS_ON_THE_WAY,
+        validate_every=max(1, steps // (LOOKS_ON_THE_WAY + 1)),
+        looks=LOOKS_ON_THE_WAY,
     )
 
 

@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from asyndbt.config import Config
+from asyndbt.errors import BudgetError
 from asyndbt.federation import (
     Coordinator,
     Delays,
@@ -26,14 +27,14 @@ from asyndbt.federation import (
     Worker,
 )
 from asyndbt.lm import LanguageModel, Probe, Prompt, Usage
-from asyndbt.run.assembly import Assembly, put_together
+from asyndbt.run.assembly import Assembly, check_budget, put_together
 from asyndbt.run.directory import RunDirectory
 from asyndbt.run.loops import complete
 from asyndbt.run.models import Connection
 from asyndbt.run.prompts import Gathered, gather
 from asyndbt.run.stand_in import ChanceObjective, StandIn
 
-__all__ = ["Estimate", "estimate_run"]
+__all__ = ["Estimate", "can_begin", "estimate_run"]
 
 _TIMED: Final = 16
 _ASSUMED_SECONDS: Final = 1.0
@@ -127,6 +128,19 @@ def estimate_run(
         priced=model.priced,
         free=not model.metered,
     )
+
+
+def can_begin(config: Config) -> bool:
+    """Whether a run's budget covers the looks, one step and the evaluation; nothing is asked."""
+    gathered = gather(config)
+    found = Connection.of(config.lm)
+    gathered.check(found.model)
+    stand_in = StandIn(found.model, 1)
+    try:
+        check_budget(config, gathered, Connection(stand_in, found.pace, Probe()))
+    except BudgetError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

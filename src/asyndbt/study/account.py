@@ -64,7 +64,14 @@ def _sections(
 ) -> Iterator[_Section]:
     study = file.study
     mode = file.base.get("method", {}).get("mode", "both")
-    each = summaries(rows, methods=study.methods, tasks=study.tasks, calls=study.calls, mode=mode)
+    each = summaries(
+        rows,
+        methods=study.methods,
+        tasks=study.tasks,
+        seeds=study.seeds,
+        calls=study.calls,
+        mode=mode,
+    )
     for number, summary in enumerate(each, start=1):
         # Without a grid the files lie in the folders themselves.
         part = f"point{number}" if summary.point else ""

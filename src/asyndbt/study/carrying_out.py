@@ -56,8 +56,8 @@ def carry_out(
 ) -> list[Done]:
     """Carry out what is not done yet.
 
-    A finished cell is not done again.  One that was interrupted starts anew: the answers that it
-    has paid for are in the shared cache.
+    A finished cell is not done again.  One that failed or was interrupted starts anew: the answers
+    that it has paid for are in the shared cache.
 
     Parameters
     ----------
@@ -89,12 +89,15 @@ def carry_out(
 
 
 def is_done(cell: Cell) -> bool:
-    """Whether a cell has come to its end."""
-    return (cell.directory / _RECORD).exists()
+    """Whether a cell has a result, or too small a budget ever to have one."""
+    if not (cell.directory / _RECORD).exists():
+        return False
+    found = outcome_of(cell)
+    return not found.error or found.short
 
 
 def outcome_of(cell: Cell) -> Done:
-    """Read what is known of a cell that is done."""
+    """Read what is known of a cell that was carried out."""
     record = json.loads((cell.directory / _RECORD).read_text("utf-8"))
     return Done(cell, **record)
 
@@ -109,7 +112,7 @@ def work(cell: Cell, answers: Path, jobs: int) -> Done:
     """
     shutil.rmtree(cell.directory, ignore_errors=True)
     started, error, short = time.perf_counter(), "", False
-    with AnswerCache(answers / f"{_file(cell)}.sqlite", cell.directory.name) as cache:
+    with AnswerCache(_file(cell, answers), cell.directory.name) as cache:
         config = cell.config.override(_pace(cell, jobs))
         model = ReplayedModel(make_model(config.lm.provider, **config.lm.options), cache)
         try:
@@ -130,9 +133,9 @@ def work(cell: Cell, answers: Path, jobs: int) -> Done:
     return Done(cell, **record)  # type: ignore[arg-type]
 
 
-def _file(cell: Cell) -> str:
-    """Name of the file of answers: prompts of different tasks are never the same."""
-    return cell.task.replace(":", "-")
+def _file(cell: Cell, answers: Path) -> Path:
+    """Return the file of answers: prompts of different tasks are never the same."""
+    return answers / f"{cell.task.replace(':', '-')}.sqlite"
 
 
 def _pace(cell: Cell, jobs: int) -> dict[str, Any]:
@@ -153,6 +156,9 @@ def _worked(cells: Sequence[Cell], answers: Path, jobs: int) -> Iterator[Done]:
     # Numerical libraries read these once, when a process begins.
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
+    # SQLite does not wait its turn where several processes make the same file.
+    for file in {_file(cell, answers) for cell in cells}:
+        AnswerCache(file).close()
     with ProcessPoolExecutor(jobs, get_context("spawn"), _die_of_ctrl_c) as pool:
         futures = [pool.submit(_work_apart, cell, answers, jobs) for cell in cells]
         try:

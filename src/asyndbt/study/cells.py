@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from asyndbt.baselines import METHODS
 from asyndbt.config import Config
@@ -19,7 +19,7 @@ from asyndbt.pocket import TASKS
 from asyndbt.run.examples import split_of, task_of
 from asyndbt.study.file import POCKET, StudyFile, keys_of
 
-__all__ = ["BOTH", "FREE_OF_CALLS", "OURS", "Cell", "Point", "cells_of"]
+__all__ = ["BOTH", "FREE_OF_CALLS", "OURS", "Cell", "Point", "Sizes", "cells_of", "sizes_of"]
 
 FREE_OF_CALLS: Final = ("manual", "zero-shot-cot", "random-icl", "kate", "encoder-mlp")
 """Methods that ask nothing before the test split: one budget is as good as another."""
@@ -79,7 +79,7 @@ class Cell:
 
 
 def cells_of(file: StudyFile) -> list[Cell]:
-    """Return every run of a study, those of the main tables first.
+    """Return every run of a study once, those of the main tables first.
 
     Raises
     ------
@@ -97,7 +97,9 @@ def cells_of(file: StudyFile) -> list[Cell]:
         if method not in FREE_OF_CALLS:
             others = [calls for calls in study.curve_calls if calls != study.calls]
             cells += [make.cell(s, calls, None) for calls in others for s in shorter]
-    return sorted(cells, key=lambda cell: cell.calls != study.calls)
+    # The ablation of a study of fragments alone asks for what is there already.
+    once = {cell.directory: cell for cell in cells}
+    return sorted(once.values(), key=lambda cell: cell.calls != study.calls)
 
 
 def _points(grid: Mapping[str, Any]) -> list[Point]:
@@ -146,11 +148,10 @@ class _Maker:
 
 def _total(config: Config, method: str, calls: int, options: Mapping[str, Any]) -> int:
     """Return the whole budget: the sites' calls for tuning and choosing, and the evaluation."""
-    values = {name: config.to_dict()[name] for name in ("task", "data")}
-    sites, tested = _counted(json.dumps(values, sort_keys=True), config.run.seed)
+    sizes = sizes_of(config)
     mode = config.method.mode if method in OURS else _mode(config, method, options)
     kinds = 2 + (config.method.random_icl_draws if mode != "fragment" else 0)
-    return sites * calls + kinds * tested
+    return sizes.sites * calls + kinds * sizes.test
 
 
 def _mode(config: Config, method: str, options: Mapping[str, Any]) -> str:
@@ -162,13 +163,30 @@ def _mode(config: Config, method: str, options: Mapping[str, Any]) -> str:
     return str((configured(config) if configured else config).method.mode)
 
 
+class Sizes(NamedTuple):
+    """How many sites there are, and how many examples all of them together have."""
+
+    sites: int
+    validation: int
+    test: int
+
+
+def sizes_of(config: Config) -> Sizes:
+    """Return the sizes of a configuration's data."""
+    values = {name: config.to_dict()[name] for name in ("task", "data")}
+    return _sizes(json.dumps(values, sort_keys=True), config.run.seed)
+
+
 @lru_cache(maxsize=1024)
-def _counted(tables: str, seed: int) -> tuple[int, int]:
-    """Return how many sites and test examples there are."""
+def _sizes(tables: str, seed: int) -> Sizes:
     values = {**json.loads(tables), "budget": {"calls": 1}, "run": {"seed": seed}}
     config = Config.from_dict(values)
     sites = split_of(config, task_of(config)).sites
-    return len(sites), sum(len(site.test) for site in sites)
+    return Sizes(
+        len(sites),
+        sum(len(site.validation) for site in sites),
+        sum(len(site.test) for site in sites),
+    )
 
 
 def _pocket_tables(task: str) -> dict[str, Any]:

@@ -1,21 +1,31 @@
 """What a study will cost at most: the sum over its runs, before the first request.
 
-Runs of asyndbt and cendbt are played through as `asyndbt.run.estimate_run` does, one seed of each
-kind.  Any other method is taken to use its whole budget, at the cost a call has for asyndbt on the
-same task.  That answers are shared lowers the sum by what nobody can know beforehand.
+One run of asyndbt for every kind of settings is played through as `asyndbt.run.estimate_run` does:
+one seed, with the largest budget.  With another budget it asks no more than then, and no more than
+the budget.  Any other method is taken to use its whole budget, cendbt no more than its iterations
+and looks can ask, at the cost a call has in the run that was played.  That answers are shared
+lowers the sum by what nobody can know beforehand.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from typing import Final
 
-from asyndbt.errors import BudgetError
+from asyndbt.baselines.own import CenDBT
+from asyndbt.config import Config
 from asyndbt.lm import Usage
-from asyndbt.run import Estimate, estimate_run
-from asyndbt.study.cells import FREE_OF_CALLS, OURS, Cell, cells_of
+from asyndbt.run import Estimate, can_begin, estimate_run
+from asyndbt.run.assembly import LOOKS_ON_THE_WAY
+from asyndbt.study.cells import FREE_OF_CALLS, Cell, cells_of, sizes_of
 from asyndbt.study.file import StudyFile
 
 __all__ = ["StudyEstimate", "estimate_study"]
+
+_POOLED: Final = "cendbt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,48 +71,82 @@ def estimate_study(file: StudyFile, seconds_per_request: float | None = None) ->
         Whatever would keep a run from starting.
     """
     cells = cells_of(file)
-    played: dict[tuple[object, ...], Estimate | None] = {}
+    kinds = _kinds(cells)
+    fitting = [(kind[1], cell) for kind, some in kinds.items() for cell in _fitting(some)]
+    played: dict[str, Estimate] = {}
     by_method: dict[str, Usage] = {}
-    seconds, short = 0.0, 0
-    for cell in cells:
-        kind = _kind(cell)
-        if kind not in played:
-            played[kind] = _play(cell, seconds_per_request)
-        found = played[kind]
-        if found is None:
-            short += 1
-            continue
-        usage = found.usage if cell.method in OURS else _of_baseline(cell, found)
+    seconds = 0.0
+    # The largest first: that is the one to play.
+    fitting.sort(key=lambda each: (each[1].method == _POOLED, -_budget(each[1])))
+    for settings, cell in fitting:
+        if settings not in played:
+            played[settings] = estimate_run(_as_it_runs(cell), seconds_per_request)
+        usage = _scaled(played[settings], _most_calls(cell, played[settings]))
         by_method[cell.method] = by_method.get(cell.method, Usage()) + usage
-        seconds += found.seconds * usage.calls / max(1, found.usage.calls)
-    total, some = sum(by_method.values(), Usage()), [each for each in played.values() if each]
+        seconds += played[settings].seconds * usage.calls / played[settings].usage.calls
+    total, some = sum(by_method.values(), Usage()), played.values()
     priced, free = all(each.priced for each in some), all(each.free for each in some)
+    short = len(cells) - len(fitting)
     return StudyEstimate(len(cells), short, total, seconds, by_method, priced, free)
 
 
-def _kind(cell: Cell) -> tuple[object, ...]:
-    """What decides on the cost of a run; seeds hardly do."""
-    pooled = cell.method == "cendbt"
-    return (pooled, cell.task, cell.calls, cell.mode, cell.point)
+def _settings(cell: Cell) -> str:
+    """Return all settings that decide on the cost of a run, but the budget; seeds hardly do."""
+    values = cell.config.to_dict()
+    del values["run"]["seed"], values["run"]["dir"], values["budget"]
+    return json.dumps(values, sort_keys=True)
 
 
-def _play(cell: Cell, seconds_per_request: float | None) -> Estimate | None:
-    """Play a run through; None where its budget is too small."""
-    pooled = {"method.centralised": True} if cell.method == "cendbt" else {}
-    try:
-        return estimate_run(cell.config.override(pooled), seconds_per_request)
-    except BudgetError:
-        return None
+def _kinds(cells: Sequence[Cell]) -> dict[tuple[bool, str], list[Cell]]:
+    """Return the cells that can begin with the same calls of a site."""
+    kinds: dict[tuple[bool, str], list[Cell]] = {}
+    for cell in cells:
+        kinds.setdefault((cell.method == _POOLED, _settings(cell)), []).append(cell)
+    return kinds
 
 
-def _of_baseline(cell: Cell, of: Estimate) -> Usage:
-    """Return the whole budget of a baseline, or only its evaluation where it tunes nothing."""
-    calls = of.evaluation if cell.method in FREE_OF_CALLS else cell.config.budget.calls
-    share = (calls or 0) / max(1, of.usage.calls)
-    used = of.usage
-    return Usage(
-        calls or 0,
-        round(used.tokens_in * share),
-        round(used.tokens_out * share),
-        used.money * share,
-    )
+def _fitting(cells: Sequence[Cell]) -> Iterator[Cell]:
+    """Yield the cells of a kind whose budget is enough to begin, which more calls always are."""
+    by_calls = sorted(cells, key=lambda cell: cell.calls)
+    enough = False
+    for _, some in groupby(by_calls, key=lambda cell: cell.calls):
+        same = list(some)
+        enough = enough or can_begin(_as_it_runs(max(same, key=_budget)))
+        if enough:
+            yield from same
+
+
+def _budget(cell: Cell) -> int:
+    """Return all calls that a run may take, the evaluation among them."""
+    return cell.config.budget.calls or 0
+
+
+def _as_it_runs(cell: Cell) -> Config:
+    """Return the configuration of a cell; cendbt is the one method whose data are pooled."""
+    return CenDBT().configured(cell.config) if cell.method == _POOLED else cell.config
+
+
+def _most_calls(cell: Cell, played: Estimate) -> int:
+    """Return how many calls a run takes at most."""
+    budget, method = _budget(cell), cell.config.method
+    if cell.method == "asyndbt":
+        return min(budget, played.usage.calls)
+    if cell.method in FREE_OF_CALLS:
+        sizes = sizes_of(cell.config)
+        # zero-shot-cot may ask everything twice.
+        again = (int(cell.options.get("calls", 1)) - 1) * (sizes.validation + sizes.test)
+        return min(budget, played.evaluation + sizes.validation + again)
+    if cell.method == _POOLED and method.iterations:
+        settings = method.settings()
+        steps = method.iterations * method.local_steps * settings.draws * settings.batch_size
+        most_looks = LOOKS_ON_THE_WAY + 2 * method.confirm_candidates
+        looks = most_looks * sizes_of(cell.config).validation
+        return min(budget, played.evaluation + looks + steps)
+    return budget
+
+
+def _scaled(of: Estimate, calls: int) -> Usage:
+    """Return what so many calls cost at the cost of a call in the run that was played."""
+    share, used = calls / of.usage.calls, of.usage
+    tokens = (round(used.tokens_in * share), round(used.tokens_out * share))
+    return Usage(calls, *tokens, used.money * share)

@@ -65,15 +65,16 @@ def _figures(summary: Summary, points: Sequence[CurvePoint]) -> Iterator[tuple[s
         some = [point for point in main if point.task == task]
         if some:
             caption = (
-                f"Figure {number}. {short(task)}: accuracy on validation data where it was looked "
-                "at, and cross-entropy on training data (a moving mean over a twentieth of the "
-                "run), over iterations; mean and standard deviation over seeds"
+                f"Figure {number}. {short(task)}: accuracy and cross-entropy on validation data "
+                "where they were looked at, and the training loss, which is what the method "
+                "lowers (that of method.loss; of encoder-mlp the cross-entropy; a moving mean over "
+                "a twentieth of the run), over iterations; mean and standard deviation over seeds"
             )
             yield f"figure{number}", caption, _progress(summary, some)
     if len(summary.budgets()) > 1:
         caption = (
             "Accuracy on the test split against the calls of a site for tuning and choosing; mean "
-            "over tasks, with 95 % intervals over seeds"
+            "over tasks, with 95 % intervals over the seeds that a budget has"
         )
         yield "accuracy-calls", caption, _by_calls(summary)
 
@@ -127,26 +128,32 @@ def _time(times: Sequence[tuple[str, Mean, Mean]]) -> Any:
     return figure
 
 
+_PANELS: Final = (
+    ("validation_accuracy", "accuracy on validation data, per cent", 100),
+    ("validation_loss", "cross-entropy on validation data, nats", 1),
+    ("train_loss", "training loss", 1),
+)
+
+
 def _progress(summary: Summary, points: Sequence[CurvePoint]) -> Any:
-    figure, (left, right) = _figure(10, 3.8, 2)
-    for axes, metric, said, factor in (
-        (left, "validation_accuracy", "accuracy, per cent", 100),
-        (right, "train_loss", "cross-entropy, nats", 1),
-    ):
+    figure, panels = _figure(14.5, 3.8, len(_PANELS))
+    drawn: dict[str, Any] = {}
+    for axes, (metric, said, factor) in zip(panels, _PANELS, strict=True):
         for method in summary.methods:
             curves = over_iterations([p for p in points if p.method == method], metric)
-            x, mean, spread = band(smoothed(curve) for curve in curves.values())
-            if x.size > 1:
+            some = (smoothed(c) if metric == "train_loss" else c for c in curves.values())
+            x, mean, spread = band(some)
+            if x.size:
                 look = _look(summary, method)
-                axes.plot(x, factor * mean, markevery=max(1, x.size // 8), **look)
+                (line,) = axes.plot(x, factor * mean, markevery=max(1, x.size // 8), **look)
+                drawn.setdefault(method, line)
                 low = factor * np.maximum(mean - spread, 0.0)
                 high = factor * (mean + spread)
                 axes.fill_between(x, low, high, color=look["color"], alpha=0.15, linewidth=0)
         axes.set_xlabel("iteration")
         axes.set_ylabel(said)
         axes.grid(alpha=0.3)
-    if right.get_legend_handles_labels()[0]:
-        right.legend(fontsize="small")
+    figure.legend(drawn.values(), drawn, fontsize="small", loc="outside right upper")
     return figure
 
 
@@ -155,18 +162,17 @@ def _by_calls(summary: Summary) -> Any:
     budgets = summary.budgets()
     for method in summary.methods:
         look = _look(summary, method)
-        found = [(calls, mean) for calls in budgets if (mean := summary.overall(method, calls))]
+        complete = [calls for calls in budgets if summary.is_complete(method, calls)]
+        found = [(calls, mean) for calls in complete if (mean := summary.overall(method, calls))]
         if not found:
-            continue
-        if method in FREE_OF_CALLS:
-            mean = found[0][1]
-            look |= {"linestyle": _FREE_STYLE}
-            axes.errorbar(budgets, [100 * mean.mean] * len(budgets), **look)
             continue
         values = [100 * mean.mean for _, mean in found]
         halves = [0.0 if m.high is None else 100 * (m.high - m.mean) for _, m in found]
         at = [calls for calls, _ in found]
-        axes.errorbar(at, values, halves, capsize=3, elinewidth=1, **look)
+        if method in FREE_OF_CALLS:
+            axes.errorbar(at, values, **{**look, "linestyle": _FREE_STYLE})
+        else:
+            axes.errorbar(at, values, halves, capsize=3, elinewidth=1, **look)
     axes.set_xscale("log")
     axes.set_xticks(budgets, [f"{calls:,}" for calls in budgets])
     axes.set_xticks([], minor=True)

@@ -161,7 +161,7 @@ class StudyFile(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        for problem in (*self._strangers(), *self._occupied()):
+        for problem in (*self._strangers(), *self._occupied(), *self._wrong_lists()):
             raise problem
         return self
 
@@ -190,15 +190,28 @@ class StudyFile(Section):
 
     def _occupied(self) -> Iterator[SettingError]:
         """Find keys that the study itself sets for every run."""
-        for place, table in (("base", self.base), *self._tables("tasks", "overrides")):
+        parts = [*self._tables("tasks", "overrides"), ("grid", self.grid)]
+        for place, table in (("base", self.base), *parts):
             for name, mend in _OWN.items():
                 if name in keys_of(table):
                     yield SettingError(f"{place}.{name}", f"is set by the study: {mend}")
+        for place, table in parts:
+            if _MODE in keys_of(table):
+                yield SettingError(
+                    f"{place}.{_MODE}",
+                    "would leave tables without numbers: name the method in study.ablation to "
+                    f"measure the halves alone, or set base.{_MODE} for every run",
+                )
+
+    def _wrong_lists(self) -> Iterator[SettingError]:
+        """Find what is no list of different values in the grid."""
         for name, values in keys_of(self.grid).items():
-            if name in _OWN:
-                yield SettingError(f"grid.{name}", f"is set by the study: {_OWN[name]}")
             if not isinstance(values, list) or not values:
                 yield SettingError(f"grid.{name}", "takes a list of values, such as [1, 2]")
+                continue
+            for value in values:
+                if values.count(value) > 1:
+                    yield SettingError(f"grid.{name}", f"names {value!r} twice: remove one")
 
     def _tables(self, *names: str) -> Iterator[tuple[str, dict[str, Any]]]:
         for name in names:
@@ -206,6 +219,7 @@ class StudyFile(Section):
                 yield f"{name}.{of}", table
 
 
+_MODE = "method.mode"
 _OWN = {
     "run.seed": "use study.seeds",
     "run.dir": "use study.dir",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from asyndbt.study.cells import OURS
 from asyndbt.study.summary import Summary
@@ -17,6 +17,7 @@ def reading(summary: Summary) -> str:
     """Return a paragraph on a summary: ranks, the best baseline, every place where one wins."""
     return " ".join(
         (
+            *_missing(summary),
             *_ranks(summary),
             *_best(summary),
             *_wins(summary),
@@ -28,6 +29,16 @@ def reading(summary: Summary) -> str:
 
 def _ours(summary: Summary) -> list[str]:
     return [method for method in summary.methods if method in OURS]
+
+
+def _missing(summary: Summary) -> Iterator[str]:
+    """Name the methods that are compared with nothing."""
+    names = [method for method in summary.methods if not summary.is_complete(method)]
+    if names:
+        verb = "lacks" if len(names) == 1 else "lack"
+        yield (
+            f"{', '.join(names)} {verb} results of some seeds or tasks, and so rank and comparison."
+        )
 
 
 def _ranks(summary: Summary) -> Iterator[str]:
@@ -70,20 +81,36 @@ def _interval(low: float | None, high: float | None) -> str:
 
 def _wins(summary: Summary) -> Iterator[str]:
     """Name every task on which a baseline is ahead of one of ours."""
-    for ours in _ours(summary):
-        lost = []
-        for task in summary.tasks:
-            own = summary.cell(ours, task)
-            others = [(m, c.mean) for m in summary.baselines if (c := summary.cell(m, task))]
-            better = [(m, mean) for m, mean in others if own and mean > own.mean + 1e-9]
-            if own and better:
-                method, mean = max(better, key=lambda item: item[1])
-                lost.append(f"{short(task)} ({method}, by {100 * (mean - own.mean):.1f} points)")
+    for ours in _ours(summary) if summary.baselines else ():
+        means = {task: _full(summary, task) for task in summary.tasks}
+        unknown = [short(task) for task in summary.tasks if ours not in means[task]]
+        if unknown:
+            yield f"{ours} lacks results on {', '.join(unknown)}, where nothing is said of it."
+        lost = [
+            f"{short(task)} ({method}, by {points:.1f} points)"
+            for task in summary.tasks
+            for method, points in _ahead(means[task], ours)
+        ]
         if lost:
             count = _count(len(lost), "task")
             yield f"A baseline wins against {ours} on {count}: {', '.join(lost)}."
-        elif summary.baselines:
-            yield f"No baseline is ahead of {ours} on any task."
+        elif len(unknown) < len(summary.tasks):
+            yield f"No baseline is ahead of {ours} on any {'other ' if unknown else ''}task."
+
+
+def _full(summary: Summary, task: str) -> dict[str, float]:
+    """Return the means on a task of the methods that have all seeds."""
+    cells = {method: summary.cell(method, task) for method in summary.methods}
+    return {m: c.mean for m, c in cells.items() if c and c.n == len(summary.seeds)}
+
+
+def _ahead(means: Mapping[str, float], ours: str) -> Iterator[tuple[str, float]]:
+    """Yield the best baseline and by how many points it is ahead, if it is."""
+    others = {method: mean for method, mean in means.items() if method not in OURS}
+    if ours in means and others:
+        best = max(others, key=lambda method: others[method])
+        if others[best] > means[ours] + 1e-9:
+            yield best, 100 * (others[best] - means[ours])
 
 
 def _budgets(summary: Summary) -> Iterator[str]:
@@ -91,18 +118,24 @@ def _budgets(summary: Summary) -> Iterator[str]:
     budgets = summary.budgets()
     if len(budgets) < 2 or not summary.baselines or not _ours(summary):
         return
-    lost = []
+    lost, unknown = [], []
     for calls in budgets:
-        means = {m: mean.mean for m in summary.methods if (mean := summary.overall(m, calls))}
-        ours = max((means[m] for m in _ours(summary) if m in means), default=None)
-        better = {m: v for m, v in means.items() if m not in OURS and (ours is None or v > ours)}
-        if better:
-            method = max(better, key=lambda name: better[name])
-            by = "" if ours is None else f", by {100 * (better[method] - ours):.1f} points"
-            lost.append(f"{calls:,} calls ({method}{by})")
+        complete = [method for method in summary.methods if summary.is_complete(method, calls)]
+        means = {m: mean.mean for m in complete if (mean := summary.overall(m, calls))}
+        own = [method for method in _ours(summary) if method in means]
+        if own:
+            ours = max(own, key=lambda method: means[method])
+            lost += [
+                f"{calls:,} calls ({method}, by {points:.1f} points)"
+                for method, points in _ahead(means, ours)
+            ]
+        else:
+            unknown.append(f"{calls:,}")
+    if unknown:
+        yield f"At {', '.join(unknown)} calls none of ours has all its results."
     if lost:
         yield f"A baseline has the best mean accuracy at {', '.join(lost)}."
-    else:
+    elif not unknown:
         yield f"At each of the budgets from {budgets[0]:,} calls up one of ours has the best mean."
 
 

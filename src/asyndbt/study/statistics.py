@@ -33,7 +33,10 @@ class Mean:
 
 @dataclass(frozen=True, slots=True)
 class Paired:
-    """Differences of pairs: their mean with a 95 % interval, and a two-sided p-value."""
+    """Differences of pairs: their mean with a 95 % interval, and a two-sided p-value.
+
+    Both are None where the differences do not vary.
+    """
 
     difference: Mean
     p: float | None
@@ -59,8 +62,8 @@ def mean_of(values: Sequence[float]) -> Mean:
 def paired(ours: Sequence[float], theirs: Sequence[float]) -> Paired:
     """Compare values pair by pair: Student's t-test of their differences against 0.
 
-    Differences that are all the same leave no doubt: p is 1 where they are 0, and 0 elsewhere.
-    A single pair has no p-value.
+    Differences that are all the same tell nothing of how others would vary, 0 or not: like a
+    single pair they have neither interval nor p-value.
 
     Parameters
     ----------
@@ -74,10 +77,8 @@ def paired(ours: Sequence[float], theirs: Sequence[float]) -> Paired:
     """
     gaps = [one - other for one, other in zip(ours, theirs, strict=True)]
     found = mean_of(gaps)
-    if found.deviation is None:
-        return Paired(found, None)
-    if found.deviation <= 1e-12:
-        return Paired(found, 1.0 if abs(found.mean) <= 1e-12 else 0.0)
+    if found.deviation is None or found.deviation <= 1e-12:
+        return Paired(Mean(found.mean, found.n, found.deviation), None)
     t = found.mean / (found.deviation / math.sqrt(found.n))
     return Paired(found, float(2 * _stats().t.sf(abs(t), found.n - 1)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -48,6 +49,8 @@ class Summary:
         Values by seed, by (method, task, split, metric, budget, mode); all sites together.
     methods, tasks : tuple of str
         In the order of the study.
+    seeds : tuple of int
+        Of the main tables.
     calls : int
         The budget of the main tables.
     point : Point
@@ -58,6 +61,7 @@ class Summary:
     index: Mapping[Key, BySeed]
     methods: tuple[str, ...]
     tasks: tuple[str, ...]
+    seeds: tuple[int, ...]
     calls: int
     point: Point = ()
     mode: str = BOTH
@@ -78,9 +82,25 @@ class Summary:
         calls: int | None = None,
         mode: str | None = None,
     ) -> BySeed:
-        """Return a number of every seed, all sites together."""
+        """Return a number of every seed that the budget has, all sites together."""
         budget = self.calls if calls is None or method in FREE_OF_CALLS else calls
-        return self.index.get((method, task, split, metric, budget, mode or self.mode), {})
+        found = self.index.get((method, task, split, metric, budget, mode or self.mode), {})
+        seeds = self.seeds_of(calls)
+        return {seed: value for seed, value in found.items() if seed in seeds}
+
+    def seeds_of(self, calls: int | None = None) -> tuple[int, ...]:
+        """Return the seeds that a budget has; the further ones may have fewer."""
+        if calls in (None, self.calls):
+            return self.seeds
+        cells = itertools.product(self.methods, self.tasks)
+        keys = [(*cell, "test", "accuracy", calls, self.mode) for cell in cells]
+        found = set().union(*(self.index.get(key, {}) for key in keys))
+        return tuple(seed for seed in self.seeds if seed in found)
+
+    def is_complete(self, method: str, calls: int | None = None) -> bool:
+        """Whether a method has a result for every seed of a budget, on every task."""
+        seeds = set(self.seeds_of(calls))
+        return all(set(self.values(method, task, calls=calls)) == seeds for task in self.tasks)
 
     def over_tasks(self, method: str, calls: int | None = None) -> BySeed:
         """Return the mean accuracy over all tasks, of every seed that has them all."""
@@ -102,25 +122,23 @@ class Summary:
 
     # ------------------------------------------------------------------ what follows
     def ranks(self) -> dict[str, float]:
-        """Return the average rank over tasks of every method that has a value on all of them."""
-        found = {m: [self.cell(m, task) for task in self.tasks] for m in self.methods}
-        complete = {m: [c.mean for c in cells if c] for m, cells in found.items() if all(cells)}
-        return average_ranks(
-            [{m: means[i] for m, means in complete.items()} for i in range(len(self.tasks))]
-        )
+        """Return the average rank over tasks of every method that has all its results."""
+        complete = [method for method in self.methods if self.is_complete(method)]
+        cells = [{m: self.cell(m, task) for m in complete} for task in self.tasks]
+        return average_ranks([{m: c.mean for m, c in column.items() if c} for column in cells])
 
     def best_baseline(self) -> str | None:
-        """Return the baseline with the best mean accuracy over the tasks."""
-        found = {method: self.overall(method) for method in self.baselines}
+        """Return the baseline with the best mean accuracy over the tasks, of those with all."""
+        found = {m: self.overall(m) for m in self.baselines if self.is_complete(m)}
         means = {method: mean.mean for method, mean in found.items() if mean}
         return max(means, key=lambda method: means[method], default=None)
 
     def comparisons(self) -> dict[str, Comparison]:
-        """Compare every method with the best baseline, where there are pairs."""
+        """Compare every method that has all its results with the best baseline."""
         best = self.best_baseline()
         if best is None:
             return {}
-        others = [method for method in self.methods if method != best]
+        others = [m for m in self.methods if m != best and self.is_complete(m)]
         overall = {
             method: test
             for method in others
@@ -150,6 +168,7 @@ def summaries(
     *,
     methods: Sequence[str],
     tasks: Sequence[str],
+    seeds: Sequence[int],
     calls: int,
     mode: str = BOTH,
 ) -> Iterator[Summary]:
@@ -160,7 +179,7 @@ def summaries(
             key = (row.method, row.task, row.split, row.metric, row.budget, row.mode)
             by_point.setdefault(row.point, {}).setdefault(key, {})[row.seed] = row.value
     for point, index in by_point.items():
-        yield Summary(index, tuple(methods), tuple(tasks), calls, point, mode)
+        yield Summary(index, tuple(methods), tuple(tasks), tuple(seeds), calls, point, mode)
 
 
 def _mean(values: BySeed) -> Mean | None:

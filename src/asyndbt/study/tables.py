@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from asyndbt.study.cells import BOTH, FREE_OF_CALLS
+from asyndbt.study.cells import BOTH, FREE_OF_CALLS, OURS
 from asyndbt.study.file import POCKET
 from asyndbt.study.markup import Mark, Table, TextCell, marks
 from asyndbt.study.statistics import Mean, mean_of
@@ -17,6 +17,7 @@ from asyndbt.study.summary import Summary
 __all__ = ["short", "tables_of", "training_time"]
 
 _NONE = "–"
+_FEWER = "(n = ...) where seeds are missing."
 _SIGNIFICANT = 0.05
 
 
@@ -51,9 +52,10 @@ def _accuracy(summary: Summary) -> Table:
     columns.append([summary.overall(m) for m in summary.methods])
     found = summary.ranks()
     ranks = [found.get(m) for m in summary.methods]
-    marked = [marks(_means(column)) for column in columns]
+    seeds = len(summary.seeds)
+    marked = [marks(_means(column, seeds)) for column in columns]
     marked.append(marks(ranks, least=True))
-    texts = [[_spread(mean) for mean in column] for column in columns]
+    texts = [[_spread(mean, seeds) for mean in column] for column in columns]
     texts.append([_NONE if rank is None else f"{rank:.2f}" for rank in ranks])
     return Table(
         "table3",
@@ -61,38 +63,40 @@ def _accuracy(summary: Summary) -> Table:
         ["method", *map(short, summary.tasks), "mean", "average rank"],
         _rows(summary.methods, texts, marked),
         "Mean ± standard deviation over seeds. Best bold, second underlined. The rank is that of "
-        "the mean, averaged over tasks; ties share it.",
+        f"the mean, averaged over tasks; ties share it. {_FEWER}",
     )
 
 
 def _ablation(summary: Summary, method: str) -> Table:
-    rows = []
+    rows, seeds = [], len(summary.seeds)
     for task in summary.tasks:
         modes = [summary.cell(method, task, mode) for mode in (BOTH, "demonstrations", "fragment")]
         plain = summary.values(method, task, "plain_accuracy")
         cells = [*modes, mean_of(list(plain.values())) if plain else None]
-        marked = marks(_means(cells))
-        rows.append([TextCell(short(task)), *map(TextCell, [_spread(c) for c in cells], marked)])
+        marked, texts = marks(_means(cells, seeds)), [_spread(c, seeds) for c in cells]
+        rows.append([TextCell(short(task)), *map(TextCell, texts, marked)])
     return Table(
         f"table4-{method}",
         f"Table 4. What the gain comes from: {method}, accuracy on the test split, per cent",
         ["task", "both", "demonstrations only", "fragment only", "plain"],
         rows,
-        "Mean ± standard deviation over seeds. Best bold, second underlined, in every row.",
+        "Mean ± standard deviation over seeds. Best bold, second underlined, in every row. "
+        f"{_FEWER}",
     )
 
 
 def _intervals(summary: Summary) -> Table:
     columns = [[summary.cell(m, task) for m in summary.methods] for task in summary.tasks]
     columns.append([summary.overall(m) for m in summary.methods])
-    texts = [[_interval(mean) for mean in column] for column in columns]
+    seeds = len(summary.seeds)
+    texts = [[_interval(mean) + _fewer(mean, seeds) for mean in column] for column in columns]
     return Table(
         "intervals",
         "Accuracy with 95 % intervals, per cent",
         ["method", *map(short, summary.tasks), "mean"],
         _rows(summary.methods, texts, [[""] * len(summary.methods)] * len(texts)),
         "Student's t over seeds: what another draw of data and prompts would change, on the same "
-        "test rows.",
+        f"test rows. {_FEWER}",
     )
 
 
@@ -124,16 +128,19 @@ def _tests(summary: Summary) -> Table:
 def _by_budget(summary: Summary) -> Table:
     budgets = summary.budgets()
     columns = [[summary.overall(m, calls) for m in summary.methods] for calls in budgets]
-    texts = [[_spread(mean) for mean in column] for column in columns]
+    seeds = [len(summary.seeds_of(calls)) for calls in budgets]
+    texts = [[_spread(m, n) for m in column] for column, n in zip(columns, seeds, strict=True)]
+    marked = [marks(_means(column, n)) for column, n in zip(columns, seeds, strict=True)]
     free = [method for method in summary.methods if method in FREE_OF_CALLS]
-    note = f" {', '.join(free)}: no calls for tuning, one value throughout." if free else ""
+    note = f" {', '.join(free)}: no calls for tuning, the same runs throughout." if free else ""
     return Table(
         "budgets",
         "Accuracy by calls of a site for tuning and choosing, mean over tasks, per cent",
         ["method", *(f"{calls:,}" for calls in budgets)],
-        _rows(summary.methods, texts, [marks(_means(column)) for column in columns]),
-        "Mean ± standard deviation over seeds; – where the budget is too small for the method."
-        + note,
+        _rows(summary.methods, texts, marked),
+        "Mean ± standard deviation over the seeds that a budget has: "
+        f"{', '.join(f'{n} at {calls:,}' for calls, n in zip(budgets, seeds, strict=True))}. – "
+        f"where the budget is too small for the method. {_FEWER}{note}",
     )
 
 
@@ -142,24 +149,30 @@ def _spent(summary: Summary) -> Table:
         [summary.train(method, task, "calls") for method in summary.methods]
         for task in summary.tasks
     ]
-    texts = [[f"{mean.mean:,.0f}" if mean else _NONE for mean in column] for column in columns]
+    seeds = len(summary.seeds)
+    texts = [
+        [f"{mean.mean:,.0f}{_fewer(mean, seeds)}" if mean else _NONE for mean in column]
+        for column in columns
+    ]
     return Table(
         "calls",
         f"Calls spent on tuning and choosing, all sites together, of {summary.calls:,} a site",
         ["method", *map(short, summary.tasks)],
         _rows(summary.methods, texts, [[""] * len(summary.methods)] * len(texts)),
         "Mean over seeds. A method spends less than it may where a further step might not fit, or "
-        "where it has nothing left to ask.",
+        f"where it has nothing left to ask. {_FEWER}",
     )
 
 
 def training_time(summary: Summary) -> list[tuple[str, Mean, Mean]]:
-    """Return by task the seconds that tuning took, asynchronous and centralised."""
-    found = [
-        (t, summary.train("asyndbt", t, "seconds"), summary.train("cendbt", t, "seconds"))
-        for t in summary.tasks
-    ]
-    return [(task, ours, pooled) for task, ours, pooled in found if ours and pooled]
+    """Return by task the seconds that tuning took, asynchronous and centralised, same seeds."""
+    found = []
+    for task in summary.tasks:
+        ours, pooled = (summary.values(method, task, "seconds", split="train") for method in OURS)
+        if both := sorted(set(ours) & set(pooled)):
+            means = (mean_of([values[seed] for seed in both]) for values in (ours, pooled))
+            found.append((task, next(means), next(means)))
+    return found
 
 
 def _timed(summary: Summary) -> bool:
@@ -174,11 +187,11 @@ def _time(summary: Summary) -> Table:
         rows.append(list(map(TextCell, cells)))
     return Table(
         "time",
-        "Training time of Figure 1, seconds on the clock of the run",
+        "Training time of Figure 1, seconds on the virtual clock of the run",
         ["task", "asyndbt", "cendbt", "saved"],
         rows,
-        "Mean over seeds, until tuning ended, with the same calls in total. A step takes as long "
-        "where all data are as at a site; sites work side by side.",
+        "Mean over the seeds that both have, until tuning ended, with the same calls in total. A "
+        "step takes as long where all data are as at a site; sites work side by side.",
     )
 
 
@@ -192,15 +205,20 @@ def _rows(
     ]
 
 
-def _means(found: Sequence[Mean | None]) -> list[float | None]:
-    return [mean.mean if mean else None for mean in found]
+def _means(found: Sequence[Mean | None], seeds: int) -> list[float | None]:
+    """Return the means that may be compared: those over all seeds."""
+    return [mean.mean if mean and mean.n == seeds else None for mean in found]
 
 
-def _spread(mean: Mean | None) -> str:
+def _fewer(mean: Mean | None, seeds: int) -> str:
+    return f" (n = {mean.n})" if mean and mean.n < seeds else ""
+
+
+def _spread(mean: Mean | None, seeds: int) -> str:
     if mean is None:
         return _NONE
     spread = "" if mean.deviation is None else f" ± {100 * mean.deviation:.1f}"
-    return f"{100 * mean.mean:.1f}{spread}"
+    return f"{100 * mean.mean:.1f}{spread}{_fewer(mean, seeds)}"
 
 
 def _interval(mean: Mean | None, sign: str = "") -> str:
