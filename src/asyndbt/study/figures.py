@@ -30,6 +30,7 @@ _COLOURS: Final = (
 )  # fmt: skip
 """Okabe and Ito's, which most people can tell apart."""
 _FREE_STYLE: Final = (0, (1, 3))
+_BESIDE: Final = 1.008
 
 
 def draw_figures(
@@ -168,7 +169,9 @@ def _by_calls(summary: Summary) -> Any:
             continue
         values = [100 * mean.mean for _, mean in found]
         halves = [0.0 if m.high is None else 100 * (m.high - m.mean) for _, m in found]
-        at = [calls for calls, _ in found]
+        # Side by side, so that no interval hides another.
+        beside = _BESIDE ** (summary.methods.index(method) - len(summary.methods) / 2)
+        at = [calls * beside for calls, _ in found]
         if method in FREE_OF_CALLS:
             axes.errorbar(at, values, **{**look, "linestyle": _FREE_STYLE})
         else:
@@ -179,7 +182,7 @@ def _by_calls(summary: Summary) -> Any:
     axes.set_xlabel("calls of a site for tuning and choosing")
     axes.set_ylabel("accuracy, per cent, mean over tasks")
     low, high = axes.get_ylim()
-    axes.set_ylim(max(low, 0.0), min(high, 102.0))
+    axes.set_ylim(max(low, 0.0), min(high, 100.5))
     axes.grid(alpha=0.3)
     figure.legend(fontsize="small", loc="outside right upper")
     return figure

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from asyndbt.study.cells import OURS
+from asyndbt.study.statistics import Mean
 from asyndbt.study.summary import Summary
 from asyndbt.study.tables import short, training_time
 
@@ -17,9 +18,11 @@ def reading(summary: Summary) -> str:
     """Return a paragraph on a summary: ranks, the best baseline, every place where one wins."""
     return " ".join(
         (
+            *_sides(summary),
             *_missing(summary),
             *_ranks(summary),
             *_best(summary),
+            *_pooled(summary),
             *_wins(summary),
             *_budgets(summary),
             *_time(summary),
@@ -29,6 +32,14 @@ def reading(summary: Summary) -> str:
 
 def _ours(summary: Summary) -> list[str]:
     return [method for method in summary.methods if method in OURS]
+
+
+def _sides(summary: Summary) -> Iterator[str]:
+    """Say what counts as a baseline."""
+    ours = _ours(summary)
+    if ours and summary.baselines:
+        verb = "counts" if len(ours) == 1 else "count"
+        yield f"{' and '.join(ours)} {verb} as ours, everything else as a baseline."
 
 
 def _missing(summary: Summary) -> Iterator[str]:
@@ -64,19 +75,38 @@ def _best(summary: Summary) -> Iterator[str]:
         if method not in tests:
             continue
         gap, p = tests[method].overall.difference, tests[method].corrected
-        interval = "" if gap.low is None else _interval(gap.low, gap.high)
-        sure = "" if p is None else _sure(p)
-        side = "ahead of" if gap.mean > 0 else "behind" if gap.mean < 0 else "level with"
-        yield f"{method} is {abs(100 * gap.mean):.1f} points {side} it{interval}{sure}."
+        corrected = " after correction"
+        yield f"{method} is {_gap(gap)} it{_interval(gap)}{_sure(p, corrected)}."
 
 
-def _sure(p: float) -> str:
+def _pooled(summary: Summary) -> Iterator[str]:
+    """Compare the two that are ours: what it costs that data stay where they are."""
+    apart, pooled = OURS
+    test = summary.difference(apart, pooled)
+    if test:
+        gap = test.difference
+        yield (
+            f"{apart} is {_gap(gap)} {pooled}, which has all data at one place"
+            f"{_interval(gap)}{_sure(test.p)}."
+        )
+
+
+def _gap(gap: Mean) -> str:
+    side = "ahead of" if gap.mean > 0 else "behind" if gap.mean < 0 else "level with"
+    return f"{abs(100 * gap.mean):.1f} points {side}"
+
+
+def _sure(p: float | None, corrected: str = "") -> str:
+    if p is None:
+        return ""
     said = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-    return f", {said} after correction" + ("" if p < _SIGNIFICANT else ", which may be chance")
+    return f", {said}{corrected}" + ("" if p < _SIGNIFICANT else ", which may be chance")
 
 
-def _interval(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f" [{100 * low:+.1f}, {100 * high:+.1f}]"
+def _interval(gap: Mean) -> str:
+    if gap.low is None or gap.high is None:
+        return ""
+    return f" [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]"
 
 
 def _wins(summary: Summary) -> Iterator[str]:

@@ -15,6 +15,8 @@ from asyndbt.errors import MissingExtraError
 __all__ = ["Mean", "Paired", "average_ranks", "holm", "mean_of", "paired", "ranks"]
 
 _LEVEL = 0.975
+_CONSTANT = 1e-12
+"""Standard deviations up to this are rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class Paired:
 def mean_of(values: Sequence[float]) -> Mean:
     """Return mean, standard deviation (n - 1) and 95 % interval (Student's t).
 
+    Values that do not vary have no interval: they tell nothing of how others would.
+
     Examples
     --------
     >>> found = mean_of([1.0, 2.0, 3.0])
@@ -55,6 +59,8 @@ def mean_of(values: Sequence[float]) -> Mean:
     if n == 1:
         return Mean(mean, 1)
     deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
+    if deviation <= _CONSTANT:
+        return Mean(mean, n, deviation)
     half = float(_stats().t.ppf(_LEVEL, n - 1)) * deviation / math.sqrt(n)
     return Mean(mean, n, deviation, mean - half, mean + half)
 
@@ -77,8 +83,8 @@ def paired(ours: Sequence[float], theirs: Sequence[float]) -> Paired:
     """
     gaps = [one - other for one, other in zip(ours, theirs, strict=True)]
     found = mean_of(gaps)
-    if found.deviation is None or found.deviation <= 1e-12:
-        return Paired(Mean(found.mean, found.n, found.deviation), None)
+    if found.deviation is None or found.low is None:
+        return Paired(found, None)
     t = found.mean / (found.deviation / math.sqrt(found.n))
     return Paired(found, float(2 * _stats().t.sf(abs(t), found.n - 1)))
 

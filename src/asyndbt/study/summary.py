@@ -133,16 +133,22 @@ class Summary:
         means = {method: mean.mean for method, mean in found.items() if mean}
         return max(means, key=lambda method: means[method], default=None)
 
+    def difference(self, one: str, other: str) -> Paired | None:
+        """Compare two methods that have all their results, by their means over the tasks."""
+        if not {one, other} <= set(self.methods):
+            return None
+        if not (self.is_complete(one) and self.is_complete(other)):
+            return None
+        return _paired(self.over_tasks(one), self.over_tasks(other))
+
     def comparisons(self) -> dict[str, Comparison]:
         """Compare every method that has all its results with the best baseline."""
         best = self.best_baseline()
         if best is None:
             return {}
-        others = [m for m in self.methods if m != best and self.is_complete(m)]
+        others = [method for method in self.methods if method != best]
         overall = {
-            method: test
-            for method in others
-            if (test := _paired(self.over_tasks(method), self.over_tasks(best)))
+            method: test for method in others if (test := self.difference(method, best))
         }
         corrected = holm({method: test.p for method, test in overall.items()})
         return {
