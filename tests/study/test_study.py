@@ -147,6 +147,8 @@ def test_the_estimate_is_the_sum_over_the_runs(
     assert found.by_method["random-icl"].calls == 2 * (evaluation + look)
     budgets = 2 * (900 + evaluation) + 2 * (300 + evaluation)
     assert found.by_method["cendbt"].calls == budgets
+    halves = 2 * (900 + evaluation) + 2 * (900 + 2 * 360)
+    assert halves < found.by_method["asyndbt"].calls <= halves + 2 * (900 + evaluation)
     assert found.usage.calls == sum(usage.calls for usage in found.by_method.values())
     assert main(["estimate", str(file)]) == 0
     told = capsys.readouterr().out

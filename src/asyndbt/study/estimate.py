@@ -2,9 +2,9 @@
 
 One run of asyndbt for every kind of settings is played through as `asyndbt.run.estimate_run` does:
 one seed, with the largest budget.  With another budget it asks no more than then, and no more than
-the budget.  Any other method is taken to use its whole budget, cendbt no more than its iterations
-and looks can ask, at the cost a call has in the run that was played.  That answers are shared
-lowers the sum by what nobody can know beforehand.
+the budget.  A half of it in an ablation, and any other method, is taken to use its whole budget, at
+the cost a call has in the run that was played; cendbt asks no more than its iterations and looks.
+That answers are shared lowers the sum by what nobody can know beforehand.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 from typing import Final
 
 from asyndbt.baselines.own import CenDBT
@@ -20,7 +21,7 @@ from asyndbt.config import Config
 from asyndbt.lm import Usage
 from asyndbt.run import Estimate, can_begin, estimate_run
 from asyndbt.run.assembly import LOOKS_ON_THE_WAY
-from asyndbt.study.cells import FREE_OF_CALLS, Cell, cells_of, sizes_of
+from asyndbt.study.cells import BOTH, FREE_OF_CALLS, Cell, cells_of, sizes_of
 from asyndbt.study.file import StudyFile
 
 __all__ = ["StudyEstimate", "estimate_study"]
@@ -76,14 +77,19 @@ def estimate_study(file: StudyFile, seconds_per_request: float | None = None) ->
     played: dict[str, Estimate] = {}
     by_method: dict[str, Usage] = {}
     seconds = 0.0
+    whole = _whole(cells)
     # The largest first: that is the one to play.
-    fitting.sort(key=lambda each: (each[1].method == _POOLED, -_budget(each[1])))
+    fitting.sort(
+        key=lambda each: (each[1].method == _POOLED, each[1].directory in whole, -_budget(each[1]))
+    )
     for settings, cell in fitting:
-        if settings not in played:
-            played[settings] = estimate_run(_as_it_runs(cell), seconds_per_request)
-        usage = _scaled(played[settings], _most_calls(cell, played[settings]))
+        half = whole.get(cell.directory) in played
+        kind = whole[cell.directory] if half else settings
+        if kind not in played:
+            played[kind] = estimate_run(_as_it_runs(cell), seconds_per_request)
+        usage = _scaled(played[kind], _most_calls(cell, played[kind], half=half))
         by_method[cell.method] = by_method.get(cell.method, Usage()) + usage
-        seconds += played[settings].seconds * usage.calls / played[settings].usage.calls
+        seconds += played[kind].seconds * usage.calls / played[kind].usage.calls
     total, some = sum(by_method.values(), Usage()), played.values()
     priced, free = all(each.priced for each in some), all(each.free for each in some)
     short = len(cells) - len(fitting)
@@ -95,6 +101,20 @@ def _settings(cell: Cell) -> str:
     values = cell.config.to_dict()
     del values["run"]["seed"], values["run"]["dir"], values["budget"]
     return json.dumps(values, sort_keys=True)
+
+
+def _whole(cells: Sequence[Cell]) -> dict[Path, str]:
+    """Return by directory of a run that tunes one half the settings of that which tunes both.
+
+    A call costs no more there, and such a run is not played: a half may settle early, and then
+    repeats itself for very many steps.
+    """
+    both = {(c.method, c.task, c.point): _settings(c) for c in cells if c.mode == BOTH}
+    return {
+        cell.directory: both[key]
+        for cell in cells
+        if (key := (cell.method, cell.task, cell.point)) in both and cell.mode != BOTH
+    }
 
 
 def _kinds(cells: Sequence[Cell]) -> dict[tuple[bool, str], list[Cell]]:
@@ -126,10 +146,10 @@ def _as_it_runs(cell: Cell) -> Config:
     return CenDBT().configured(cell.config) if cell.method == _POOLED else cell.config
 
 
-def _most_calls(cell: Cell, played: Estimate) -> int:
+def _most_calls(cell: Cell, played: Estimate, *, half: bool) -> int:
     """Return how many calls a run takes at most."""
     budget, method = _budget(cell), cell.config.method
-    if cell.method == "asyndbt":
+    if cell.method == "asyndbt" and not half:
         return min(budget, played.usage.calls)
     if cell.method in FREE_OF_CALLS:
         sizes = sizes_of(cell.config)
