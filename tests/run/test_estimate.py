@@ -27,7 +27,7 @@ def demo(folder: Path, **changes: Any) -> Config:
         {"budget__per_site": {"calls": 2840}},
         {"method__iterations": 60},
         {"method__iterations": 20, "method__preset": "paper", "method__batch_size": 4},
-        {"method__iterations": 60, "method__centralised": True},
+        {"method__iterations": 120, "method__centralised": True},
     ],
     ids=str,
 )
@@ -53,7 +53,17 @@ NO_FRAGMENT = {"vocabulary": None, "vocabulary_limit": None, "fragment_length": 
     [
         ({"method": {"preset": "paper", "refresh_every": 10}}, "iterations"),
         ({"method": {"preset": "paper", "centralised": True}}, "iterations"),
-        ({"method": {"mode": "demonstrations", "iterations": 300, **NO_FRAGMENT}}, "converged"),
+        (
+            {
+                "method": {
+                    "mode": "demonstrations",
+                    "iterations": 300,
+                    "entropy": 0.001,
+                    **NO_FRAGMENT,
+                }
+            },
+            "converged",
+        ),
         ({"method": {"mode": "fragment"}}, "iterations"),
         ({"budget": {"calls": 1_500}}, "budget"),
         ({"budget": {"tokens": 160_000}}, "budget"),

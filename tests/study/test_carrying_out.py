@@ -168,6 +168,6 @@ def test_several_processes_stop_where_no_run_can_succeed(
 ) -> None:
     base = {"lm": {"provider": "openai", "model": "m", "api_key_env": "NO_SUCH_KEY_HERE"}}
     monkeypatch.delenv("NO_SUCH_KEY_HERE", raising=False)
-    file = study(methods=["manual"], seeds=[0], tables={"base": base})
+    file = study(methods=["manual"], seeds=[0], calls=1_000, tables={"base": base})
     with pytest.raises(AsyndbtError, match="NO_SUCH_KEY_HERE"):
         carry_out(cells_of(file), file.study.dir / "answers", jobs=2, tell=lambda *_: None)

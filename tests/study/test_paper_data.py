@@ -108,7 +108,7 @@ def test_the_study_can_use_the_files(tmp_path: Path) -> None:
     paper_data.main(["--out", str(tmp_path / "data")])
     tables = tomllib.loads((STUDIES / "paper.toml").read_text("utf-8"))
     tables["study"] |= {"tasks": TASKS, "methods": ["asyndbt"], "ablation": []}
-    del tables["tasks"]["5g"], tables["options"]
+    del tables["tasks"]["5g"], tables["options"], tables["overrides"]
     cells = cells_of(StudyFile.from_dict(tables, source=str(tmp_path / "paper.toml")))
     evaluation = 3 * 200
     assert {cell.config.budget.calls for cell in cells} == {3 * 80_000 + evaluation}

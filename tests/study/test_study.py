@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +16,7 @@ from asyndbt.cli import study as command
 from asyndbt.cli.main import main
 from asyndbt.errors import BudgetError
 from asyndbt.run.directory import RunDirectory
-from asyndbt.study import StudyFile, estimate_study, load_study, run_study
+from asyndbt.study import StudyFile, cells_of, estimate_study, load_study, run_study
 from asyndbt.study.rows import OVERALL
 from asyndbt.study.table import read_rows
 
@@ -129,8 +132,19 @@ def test_the_command_stopped_by_ctrl_c_says_how_to_go_on(
         raise KeyboardInterrupt
 
     pretended.before = stop  # type: ignore[attr-defined]
-    assert main(["study", str(file), "--jobs", "1"]) == 1
-    assert "give the same command again" in capsys.readouterr().err
+    assert main(["study", str(file), "--jobs", "1"]) == 130
+    assert f"go on with: asyndbt study {file}" in capsys.readouterr().err
+
+
+def test_a_signal_to_the_command_alone_stops_its_processes_too(file: Path) -> None:
+    command = [sys.executable, "-m", "asyndbt.cli.main", "study", str(file), "--jobs", "2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("[1/")
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 130
+    done = len(list((file.parent / "out" / "runs").glob("*/cell.json")))
+    assert 0 < done < len(cells_of(load_study(file)))
 
 
 def test_the_estimate_is_the_sum_over_the_runs(

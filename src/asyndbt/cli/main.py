@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -68,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.execute(args)
         sys.stdout.flush()
     except Interrupted as stop:
-        _complain("stopped", f"go on with: asyndbt resume {shlex.quote(str(stop.directory))}")
+        _complain("stopped", f"go on with: {stop.command}")
         return 130
     except KeyboardInterrupt:
         _complain("stopped", "before anything was recorded")

@@ -22,17 +22,17 @@ __all__ = ["Finished", "Interrupted", "add_display_flags", "follow"]
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during a run that can be resumed.
+    """Ctrl-C during work that can be gone on with.
 
     Parameters
     ----------
-    directory : Path
-        Where the run is recorded.
+    command : str
+        The command that does so.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, command: str) -> None:
         super().__init__()
-        self.directory = directory
+        self.command = command
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def follow(
         directory = Path(note.start["directory"]) if note.start else directory
         if directory is None:
             raise
-        raise Interrupted(directory) from None
+        raise Interrupted(f"asyndbt resume {shlex.quote(str(directory))}") from None
     except AsyndbtError as error:
         if note.start:
             error.add_note(f"go on with: asyndbt resume {shlex.quote(note.start['directory'])}")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import time
 from pathlib import Path
 from typing import Any
 
 from asyndbt import study as facade
 from asyndbt.cli.figures import clock_text
+from asyndbt.cli.session import Interrupted
 from asyndbt.errors import AsyndbtError
 from asyndbt.study.carrying_out import Done
 
@@ -41,7 +43,7 @@ def execute(args: argparse.Namespace) -> None:
     try:
         done = facade.run_study(file, jobs=args.jobs, tell=progress)
     except KeyboardInterrupt:
-        raise AsyndbtError("stopped; give the same command again to go on") from None
+        raise Interrupted(f"asyndbt study {shlex.quote(str(args.file))}") from None
     folder = file.study.dir
     failed = [each for each in done if each.error and not each.short]
     if args.json:

@@ -24,8 +24,8 @@ from asyndbt.optim import FloatArray, IntArray
 __all__ = ["ChanceObjective", "StandIn"]
 
 _MARGIN: Final = 1.3
-_EFFECT: Final = 0.03
-_CHANCE: Final = 0.1
+_EFFECT: Final = 0.045
+_CHANCE: Final = 0.15
 """Standard deviations, in the logarithm of a loss, of a word's effect and of what depends on the
 query: such that the policies of the demo tasks settle as fast as with the real losses."""
 _WHOLE: Final = 2_000

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +159,7 @@ def _worked(cells: Sequence[Cell], answers: Path, jobs: int) -> Iterator[Done]:
     # SQLite does not wait its turn where several processes make the same file.
     for file in {_file(cell, answers) for cell in cells}:
         AnswerCache(file).close()
+    others = set(active_children())
     with ProcessPoolExecutor(jobs, get_context("spawn"), _die_of_ctrl_c) as pool:
         futures = [pool.submit(_work_apart, cell, answers, jobs) for cell in cells]
         try:
@@ -167,6 +168,11 @@ def _worked(cells: Sequence[Cell], answers: Path, jobs: int) -> Iterator[Done]:
                 if isinstance(done, _Stopped):
                     raise done.error()
                 yield done
+        except KeyboardInterrupt:
+            # A terminal interrupts them too, another process that sends the signal does not.
+            for process in set(active_children()) - others:
+                process.terminate()
+            raise
         except BrokenProcessPool as error:
             raise AsyndbtError(
                 "a process was killed, perhaps for want of memory: give the same command again, "

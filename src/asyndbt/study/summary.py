@@ -147,9 +147,7 @@ class Summary:
         if best is None:
             return {}
         others = [method for method in self.methods if method != best]
-        overall = {
-            method: test for method in others if (test := self.difference(method, best))
-        }
+        overall = {method: test for method in others if (test := self.difference(method, best))}
         corrected = holm({method: test.p for method, test in overall.items()})
         return {
             method: Comparison(test, corrected[method], *self._by_task(method, best))

@@ -6,7 +6,7 @@ import traceback
 
 import pytest
 
-from asyndbt.errors import AsyndbtError, ConfigError, MissingExtraError
+from asyndbt.errors import AsyndbtError, ConfigError, MissingExtraError, ModelError
 from asyndbt.lm import Prompt
 from asyndbt.lm.providers.openai import OpenAILanguageModel
 from asyndbt.lm.providers.openai.key import ApiKey
@@ -75,7 +75,7 @@ def test_a_missing_key_is_named_before_a_request(kit, monkeypatch, value) -> Non
         monkeypatch.setenv("OPENAI_API_KEY", value)
     model = OpenAILanguageModel(model="gpt-4o-mini")
     for first in (lambda: kit.probe(model), lambda: kit.ask(model), lambda: model.adopt({})):
-        with pytest.raises(ConfigError, match="OPENAI_API_KEY is not set"):
+        with pytest.raises(ModelError, match="OPENAI_API_KEY is not set"):
             first()
 
 
@@ -101,7 +101,7 @@ def test_a_variable_may_be_named_in_lower_case(kit, monkeypatch) -> None:
 
 def test_a_key_that_no_header_can_carry_is_named_by_its_variable(kit, monkeypatch) -> None:
     monkeypatch.setenv("BAD_KEY", "sk-schlüssel")
-    with pytest.raises(ConfigError, match="BAD_KEY") as caught:
+    with pytest.raises(ModelError, match="BAD_KEY") as caught:
         kit.probe(OpenAILanguageModel(model="m", api_key_env="BAD_KEY"))
     assert "schl" not in str(caught.value)
 

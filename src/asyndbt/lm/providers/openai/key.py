@@ -6,7 +6,7 @@ import os
 import re
 from typing import Final, Self
 
-from asyndbt.errors import ConfigError
+from asyndbt.errors import ConfigError, ModelError
 
 __all__ = ["ApiKey"]
 
@@ -71,11 +71,11 @@ class ApiKey:
 
         Raises
         ------
-        ConfigError
+        ModelError
             If one is wanted.
         """
         if self._problem:
-            raise ConfigError(self._problem)
+            raise ModelError(self._problem, provider="openai")
 
     def reveal(self) -> str:
         """Return what is sent to the endpoint; raises what `check` does."""

@@ -164,10 +164,10 @@ class OpenAILanguageModel:
         Raises
         ------
         ModelError
-            If no request can succeed.
+            If no request can succeed: there is no key, for instance.
         ConfigError
-            If the endpoint cannot give the feedback, a prompt is too long, or there is no key;
-            the text names the mend.
+            If the endpoint cannot give the feedback, or a prompt is too long; the text names the
+            mend.
         """
         self.check(prompts, labels)
         self._key.check()
@@ -197,7 +197,7 @@ class OpenAILanguageModel:
 
         Raises
         ------
-        ConfigError
+        ModelError
             If there is no key.
         """
         self._key.check()
