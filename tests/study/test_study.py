@@ -190,6 +190,11 @@ def test_the_probe_of_an_estimate_is_for_a_run(
     assert "is a study, and --check is for a run" in capsys.readouterr().err
 
 
+def test_a_study_is_no_run(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", str(file)]) == 1
+    assert f"is a study: asyndbt study {file}" in capsys.readouterr().err
+
+
 def test_a_study_of_real_runs(file: Path) -> None:
     small = FILE.replace("seeds = [0, 1]", "seeds = [0]").replace("curve_calls = [100]", "")
     small = small.replace('ablation = ["asyndbt"]', "").replace('"cendbt", ', "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ from asyndbt import run as facade
 from asyndbt.cli.session import add_display_flags, follow
 from asyndbt.cli.summary import outcome
 from asyndbt.config import Config, load_config
+from asyndbt.errors import AsyndbtError
+from asyndbt.study import is_study
 
 if TYPE_CHECKING:
     from asyndbt.run import Observer, Result
@@ -34,6 +37,8 @@ def add(commands: argparse._SubParsersAction[Any]) -> None:
 
 def execute(args: argparse.Namespace) -> None:
     """Run it."""
+    if is_study(args.file):
+        raise AsyndbtError(f"{args.file} is a study: asyndbt study {shlex.quote(str(args.file))}")
     config = load_config(args.file)
     if args.dir is not None:
         config = config.override({"run.dir": args.dir})

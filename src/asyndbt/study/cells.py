@@ -17,7 +17,8 @@ from asyndbt.config import Config
 from asyndbt.errors import ConfigError
 from asyndbt.pocket import TASKS
 from asyndbt.run.examples import split_of, task_of
-from asyndbt.study.file import POCKET, StudyFile, keys_of
+from asyndbt.study.file import StudyFile, keys_of
+from asyndbt.study.section import POCKET
 
 __all__ = ["BOTH", "FREE_OF_CALLS", "OURS", "Cell", "Point", "Sizes", "cells_of", "sizes_of"]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from asyndbt.study.cells import BOTH, FREE_OF_CALLS, OURS
-from asyndbt.study.file import POCKET
 from asyndbt.study.markup import Mark, Table, TextCell, marks
+from asyndbt.study.section import POCKET
 from asyndbt.study.statistics import Mean, mean_of
 from asyndbt.study.summary import Summary
 
