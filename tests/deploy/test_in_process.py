@@ -169,7 +169,7 @@ def test_a_message_that_outlives_its_ttl_is_no_answer(federation: Any) -> None:
 
 # ------------------------------------------------------------------ missing sites
 def test_a_site_that_never_comes_is_waited_for_a_lease_long(federation: Any) -> None:
-    federation.write(method={"iterations": 3}, federation={"quorum": 2, "lease": 0.3})
+    federation.write(method={"iterations": 3}, federation={"quorum": 2, "lease": 3.0})
     grid = federation.grid()
     grid.disconnect(3)
     result = federation.conduct(grid, poll=0.001)
@@ -261,7 +261,7 @@ def test_a_run_whose_sites_all_fail_ends_with_their_error(
 
 # ------------------------------------------------------------------ sites that do not belong
 def test_a_site_whose_copy_of_the_file_differs_is_refused(federation: Any) -> None:
-    federation.write(method={"iterations": 3, **QUIET}, federation={"quorum": 2, "lease": 0.5})
+    federation.write(method={"iterations": 3, **QUIET}, federation={"quorum": 2, "lease": 3.0})
     copy = federation.folder / "phones" / "shared.toml"
     copy.write_text(copy.read_text().replace("How does", "How on earth does"))
     result = federation.conduct(federation.grid(), poll=0.001, look=0.1)
