@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asyndbt.baselines.halving import halving_search
+from asyndbt.baselines.halving import Halving, halving_search
 from asyndbt.baselines.search import Pair, RandomProposer
 from asyndbt.baselines.tpe import TpeProposer
-from asyndbt.errors import MissingExtraError
+from asyndbt.errors import ConfigError, MissingExtraError
 from asyndbt.federation import TabularObjective
 from asyndbt.optim import FloatArray, IntArray, Shape, TabularProblem
 
@@ -70,6 +70,11 @@ def test_halving_uses_its_budget_up_and_asks_nothing_twice(queries: int, calls: 
     asyncio.run(halving_search(objective, 0, calls=calls))
     assert 0.9 * calls <= objective.spent().calls <= calls
     assert len(objective.asked) == len(set(objective.asked))
+
+
+def test_halving_has_a_round() -> None:
+    with pytest.raises(ConfigError, match="rounds = 0"):
+        Halving(rounds=0)
 
 
 def test_random_proposals_are_all_prompts_alike() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
+from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from asyndbt.config import Config
 from asyndbt.errors import AsyndbtError, BudgetError, DataError, ModelError
 from asyndbt.study import StudyFile, carrying_out, cells_of
-from asyndbt.study.carrying_out import Done, carry_out
+from asyndbt.study.carrying_out import Done, carry_out, is_done
 
 Make = Callable[..., StudyFile]
 
@@ -171,3 +173,18 @@ def test_several_processes_stop_where_no_run_can_succeed(
     file = study(methods=["manual"], seeds=[0], calls=1_000, tables={"base": base})
     with pytest.raises(AsyndbtError, match="NO_SUCH_KEY_HERE"):
         carry_out(cells_of(file), file.study.dir / "answers", jobs=2, tell=lambda *_: None)
+
+
+def test_whoever_is_told_may_stop_all_processes(study: Make) -> None:
+    file, before = study(methods=["random-icl"], seeds=[0, 1, 2, 3]), set(active_children())
+
+    def stop(done: Done, left: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(cells_of(file), file.study.dir / "answers", jobs=2, tell=stop)
+    for process in set(active_children()) - before:
+        assert process.pid is not None
+        with pytest.raises(ProcessLookupError):
+            os.kill(process.pid, 0)
+    assert not all(is_done(cell) for cell in cells_of(file))

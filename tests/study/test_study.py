@@ -136,13 +136,16 @@ def test_the_command_stopped_by_ctrl_c_says_how_to_go_on(
     assert f"go on with: asyndbt study {file}" in capsys.readouterr().err
 
 
-def test_a_signal_to_the_command_alone_stops_its_processes_too(file: Path) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+def test_the_processes_of_a_study_end_with_its_command(file: Path, sent: signal.Signals) -> None:
     command = [sys.executable, "-m", "asyndbt.cli.main", "study", str(file), "--jobs", "2"]
+    # The processes hold the other end of its output too, so that its end tells theirs.
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("[1/")
-        process.send_signal(signal.SIGINT)
-        assert process.wait() == 130
+        process.send_signal(sent)
+        process.stdout.read()
+        assert process.wait() == (130 if sent == signal.SIGINT else -sent)
     done = len(list((file.parent / "out" / "runs").glob("*/cell.json")))
     assert 0 < done < len(cells_of(load_study(file)))
 

@@ -5,9 +5,9 @@ algorithm 2 (sequential halving).
 
 Steps: draw prompts uniformly; in every round ask all that are left about the same new training
 queries, twice as many as in the round before, and keep the better half by the mean loss so far; so
-every round costs the same, until there are no new queries. As many prompts are drawn as use the
-budget up. Those left after the last round are scored on the validation split, and the least
-validation loss wins.
+every round costs the same. The last one takes all queries that are left, and so may cost more. As
+many prompts are drawn as use the budget up. Those left after the last round are scored on the
+validation split, and the least validation loss wins.
 
 Departures: the source halves until one arm is left and knows no validation data; here the last few
 are told apart on the validation split, with as many looks as AsynDBT has. Losses of earlier rounds
@@ -29,7 +29,7 @@ from asyndbt.baselines.baseline import Local
 from asyndbt.baselines.predictor import FixedPrompt, Predictor
 from asyndbt.baselines.search import Pair, RandomProposer
 from asyndbt.baselines.site import Site
-from asyndbt.errors import BudgetError
+from asyndbt.errors import BudgetError, ConfigError
 from asyndbt.federation import Objective
 from asyndbt.optim import FloatArray, IntArray
 
@@ -50,6 +50,10 @@ class Halving(Local):
     rounds: int = 4
     name: ClassVar[str] = "halving"
     modes: ClassVar[tuple[str, ...]] = ("both", "demonstrations", "fragment")
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1:
+            raise ConfigError(f"rounds = {self.rounds}: there must be one at least")
 
     async def tune_site(self, site: Site) -> tuple[Predictor, int]:
         """Search."""

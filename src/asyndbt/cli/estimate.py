@@ -24,7 +24,7 @@ def add(commands: argparse._SubParsersAction[Any]) -> None:
         help="tell what a run or a study will cost, before it",
         description="Play a run through with the code of the run and answers out of the air, and "
         "tell how many requests, how many tokens, how much money and time it takes. Of a study, "
-        "tell what it takes at most.",
+        "add up what its runs take.",
     )
     parser.add_argument(
         "file", metavar="FILE.toml", type=Path, help="the configuration, or the study"
@@ -80,7 +80,7 @@ def _print_run(found: Estimate) -> None:
 def _print_study(found: StudyEstimate) -> None:
     short = f", {found.short:,} with too small a budget" if found.short else ""
     print(f"runs    {found.runs:,}{short}")
-    calls = f"{found.usage.calls:,} at most; what runs have in common is asked for once"
+    calls = f"about {found.usage.calls:,}; what runs have in common is asked for once"
     _print_usage(found, calls, ",.2f")
     print(f"time    {clock_text(found.seconds)}, one run after the other")
     for method, part in found.by_method.items():

@@ -42,7 +42,7 @@ class Connection:
         Raises
         ------
         ConfigError, MissingExtraError, ModelError
-            If it cannot be made: an unknown name, a missing key or package.
+            If it cannot be made: an unknown name, a missing package.
         """
         limiter = Limiter(lm.max_concurrency, lm.requests_per_minute, lm.tokens_per_minute)
         made = make_model(lm.provider, **lm.options) if model is None else model

@@ -7,12 +7,15 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, parent_process
+from multiprocessing.connection import wait
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from asyndbt.baselines import run_method
@@ -77,14 +80,15 @@ def carry_out(
     Raises
     ------
     AsyndbtError
-        If no run can succeed: no key, or ModelError; what is done stays done.
+        If no run can succeed; what is done stays done.
     """
     answers.mkdir(parents=True, exist_ok=True)
     open_cells = [cell for cell in cells if not is_done(cell)]
     left = len(open_cells)
-    for done in _worked(open_cells, answers, min(jobs, left)):
-        left -= 1
-        tell(done, left)
+    with closing(_worked(open_cells, answers, min(jobs, left))) as worked:
+        for done in worked:
+            left -= 1
+            tell(done, left)
     return [outcome_of(cell) for cell in cells]
 
 
@@ -148,7 +152,7 @@ def _pace(cell: Cell, jobs: int) -> dict[str, Any]:
     return {f"lm.{name}": max(1, cap // jobs) for name, cap in caps.items() if cap is not None}
 
 
-def _worked(cells: Sequence[Cell], answers: Path, jobs: int) -> Iterator[Done]:
+def _worked(cells: Sequence[Cell], answers: Path, jobs: int) -> Generator[Done, None, None]:
     """Yield what became of every cell, as soon as it is known."""
     if jobs <= 1:
         yield from (work(cell, answers, 1) for cell in cells)
@@ -160,18 +164,21 @@ def _worked(cells: Sequence[Cell], answers: Path, jobs: int) -> Iterator[Done]:
     for file in {_file(cell, answers) for cell in cells}:
         AnswerCache(file).close()
     others = set(active_children())
-    with ProcessPoolExecutor(jobs, get_context("spawn"), _die_of_ctrl_c) as pool:
-        futures = [pool.submit(_work_apart, cell, answers, jobs) for cell in cells]
+    with ProcessPoolExecutor(jobs, get_context("spawn"), _end_with_the_command) as pool:
         try:
+            futures = [pool.submit(_work_apart, cell, answers, jobs) for cell in cells]
             for future in as_completed(futures):
                 done = future.result()
                 if isinstance(done, _Stopped):
                     raise done.error()
                 yield done
-        except KeyboardInterrupt:
-            # A terminal interrupts them too, another process that sends the signal does not.
-            for process in set(active_children()) - others:
+        except (KeyboardInterrupt, GeneratorExit):
+            # Ctrl-C in a terminal reaches them too; a signal to the command alone does not.
+            ours = set(active_children()) - others
+            for process in ours:
                 process.terminate()
+            for process in ours:
+                process.join()
             raise
         except BrokenProcessPool as error:
             raise AsyndbtError(
@@ -205,6 +212,17 @@ def _work_apart(cell: Cell, answers: Path, jobs: int) -> Done | _Stopped:
         return _Stopped(str(error), None, None)
 
 
-def _die_of_ctrl_c() -> None:
-    """Let Ctrl-C end a process without a word; its cell starts anew the next time."""
+def _end_with_the_command() -> None:
+    """Let a process end without a word at Ctrl-C, and when the command does, however that dies.
+
+    Its cell starts anew the next time.
+    """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    command = parent_process()
+    assert command is not None
+
+    def watch() -> None:
+        wait([command.sentinel])
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()

@@ -1,4 +1,4 @@
-"""What a study will cost at most: the sum over its runs, before the first request.
+"""What a study will cost, within some per cent: the sum over its runs, before the first request.
 
 One run of asyndbt for every kind of settings is played through as `asyndbt.run.estimate_run` does:
 one seed, with the largest budget.  With another budget it asks no more than then, and no more than
@@ -31,7 +31,7 @@ _POOLED: Final = "cendbt"
 
 @dataclass(frozen=True, slots=True)
 class StudyEstimate:
-    """What a study will cost at most.
+    """What a study will cost.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class StudyEstimate:
 
 
 def estimate_study(file: StudyFile, seconds_per_request: float | None = None) -> StudyEstimate:
-    """Find out what a study will cost at most, without a request.
+    """Find out what a study will cost, without a request.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def _as_it_runs(cell: Cell) -> Config:
 
 
 def _most_calls(cell: Cell, played: Estimate, *, half: bool) -> int:
-    """Return how many calls a run takes at most."""
+    """Return how many calls a run takes."""
     budget, method = _budget(cell), cell.config.method
     if cell.method == "asyndbt" and not half:
         return min(budget, played.usage.calls)

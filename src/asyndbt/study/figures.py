@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from asyndbt.errors import MissingExtraError
-from asyndbt.study.cells import FREE_OF_CALLS
+from asyndbt.study.cells import FREE_OF_CALLS, OURS
 from asyndbt.study.curves import band, over_iterations, smoothed
 from asyndbt.study.rows import CurvePoint
 from asyndbt.study.statistics import Mean
@@ -94,13 +94,12 @@ def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
 def _look(summary: Summary, method: str) -> dict[str, Any]:
     """Return how a method is drawn: the same in every figure."""
     index = summary.methods.index(method)
-    ours = index < 2 and method not in summary.baselines
     return {
         "label": method,
         "color": _COLOURS[index % len(_COLOURS)],
         "linestyle": _STYLES[index % len(_STYLES)],
         "marker": _MARKERS[index % len(_MARKERS)],
-        "linewidth": 2.2 if ours else 1.2,
+        "linewidth": 2.2 if method in OURS else 1.2,
         "markersize": 5,
     }
 

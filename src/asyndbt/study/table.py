@@ -17,13 +17,14 @@ __all__ = ["read_rows", "write_curve", "write_rows"]
 
 
 def write_rows(rows: Sequence[Row], stem: Path) -> None:
-    """Write ``STEM.csv`` and ``STEM.parquet``.
+    """Write ``STEM.csv`` and ``STEM.parquet``, without rows whose value is not finite.
 
     Raises
     ------
     MissingExtraError
         If pyarrow is not installed.
     """
+    rows = [row for row in rows if math.isfinite(row.value)]
     _write_csv(rows, stem.with_suffix(".csv"), Row)
     try:
         arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
@@ -41,8 +42,8 @@ def write_rows(rows: Sequence[Row], stem: Path) -> None:
 
 
 def write_curve(points: Sequence[CurvePoint], file: Path) -> None:
-    """Write the points of curves as CSV."""
-    _write_csv(points, file, CurvePoint)
+    """Write the points of curves as CSV, without those whose value is not finite."""
+    _write_csv([point for point in points if math.isfinite(point.value)], file, CurvePoint)
 
 
 def read_rows(file: Path) -> list[Row]:
@@ -98,8 +99,4 @@ def _write_csv(
     with file.open("w", encoding="utf-8", newline="") as text:
         writer = csv.DictWriter(text, _columns(items, kind), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(_line(item) for item in items if _finite(item.value))
-
-
-def _finite(value: float) -> bool:
-    return math.isfinite(value)
+        writer.writerows(_line(item) for item in items)
