@@ -249,7 +249,7 @@ def test_of_an_error_at_a_site_its_class_alone_is_heard(
 def test_a_run_whose_sites_all_fail_ends_with_their_error(
     federation: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    federation.write(federation={"lease": 0.3})
+    federation.write(federation={"lease": 2.0})
 
     def fails(site: RunSite) -> None:
         raise PermissionError("the disk is full of zyxsecrets")
