@@ -149,8 +149,11 @@ def test_off_the_machine_certificate_and_key_are_asked_for(
 
 
 def test_files_that_are_not_there_or_no_toml(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="No such file"):
+    with pytest.raises(ConfigError, match=r"no such file; docs/"):
         load_site_file(tmp_path / "none.toml")
+    (tmp_path / "marked.toml").write_bytes(b"\xef\xbb\xbf[site]")
+    with pytest.raises(ConfigError, match="site.name"):
+        load_site_file(tmp_path / "marked.toml")
     (tmp_path / "bad.toml").write_text("= 1")
     with pytest.raises(ConfigError, match="not TOML"):
         load_site_file(tmp_path / "bad.toml")

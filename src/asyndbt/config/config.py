@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -18,7 +17,7 @@ from asyndbt.config.messages import explain
 from asyndbt.config.method import MethodConfig
 from asyndbt.config.resources import BudgetConfig, RunConfig
 from asyndbt.config.section import Section, SettingError, nearest
-from asyndbt.config.toml import format_table
+from asyndbt.config.toml import format_table, read_toml
 from asyndbt.errors import ConfigError
 
 __all__ = ["Config", "load_config"]
@@ -236,16 +235,5 @@ def load_config(path: Path | str) -> Config:
         If the file cannot be read, is not TOML, or holds a wrong setting.
     """
     path = Path(path)
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; asyndbt init {path} writes one") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: not a text in UTF-8: save it in that encoding") from None
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not TOML: {error}") from None
+    data = read_toml(path, f"asyndbt init {path} writes one")
     return Config.from_dict(data, base=path.parent, name=path.stem, source=str(path))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from asyndbt.config.flower import Address, is_loopback
 from asyndbt.config.messages import explain
 from asyndbt.config.resources import LimitsConfig
 from asyndbt.config.section import Directory, File, Name, Section, key
+from asyndbt.config.toml import read_toml
 from asyndbt.errors import ConfigError
 
 __all__ = ["LinkConfig", "SiteFile", "load_site_file"]
@@ -133,12 +133,7 @@ def load_site_file(path: Path | str) -> SiteFile:
         If the file cannot be read, is not TOML, or holds a wrong setting.
     """
     path = Path(path)
-    try:
-        data = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}: docs/three-hospitals.md has one") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: not TOML in UTF-8: {error}") from None
+    data = read_toml(path, "docs/three-hospitals.md has one")
     tables = {**{table: {} for table in ("site", "coordinator", "data")}, **data}
     try:
         return SiteFile.model_validate(tables, context={"base": path.parent})

@@ -1,13 +1,43 @@
-"""Writing TOML: tables of plain values, deterministic, read back to the same values by tomllib."""
+"""TOML: files read with errors meant for the user, values written so that they read back."""
 
 from __future__ import annotations
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-__all__ = ["format_key", "format_table", "format_value"]
+from asyndbt.errors import ConfigError
+
+__all__ = ["format_key", "format_table", "format_value", "read_toml"]
+
+
+def read_toml(path: Path, mend: str) -> dict[str, Any]:
+    """Read a file; a byte order mark is passed over.
+
+    Parameters
+    ----------
+    path : Path
+    mend : str
+        Where to get such a file, for whoever has none.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, or is not TOML in UTF-8.
+    """
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; {mend}") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not a text in UTF-8: save it in that encoding") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from None
 
 
 def format_key(name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -16,6 +15,7 @@ from pydantic import (
 
 from asyndbt.config.messages import explain
 from asyndbt.config.section import Section, SettingError
+from asyndbt.config.toml import read_toml
 from asyndbt.errors import ConfigError
 from asyndbt.pocket import TASKS
 from asyndbt.study.section import POCKET, StudySection, TaskId, stranger
@@ -127,6 +127,7 @@ class StudyFile(Section):
                 yield f"{name}.{of}", table
 
 
+_EXAMPLE = "docs/studies.md has one"
 _MODE = "method.mode"
 _OWN = {
     "run.seed": "use study.seeds",
@@ -164,18 +165,13 @@ def load_study(path: Path | str) -> StudyFile:
         If the file cannot be read, is not TOML, or holds a wrong setting.
     """
     path = Path(path)
-    try:
-        data = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: not TOML in UTF-8: {error}") from None
+    data = read_toml(path, _EXAMPLE)
     return StudyFile.from_dict(data, name=path.stem, source=str(path))
 
 
 def is_study(path: Path | str) -> bool:
     """Whether a file is that of a study: one that can be read, with a table [study]."""
     try:
-        return "study" in tomllib.loads(Path(path).read_bytes().decode("utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return "study" in read_toml(Path(path), _EXAMPLE)
+    except ConfigError:
         return False
