@@ -35,18 +35,13 @@ from typing import Any
 
 import numpy as np
 
-from asyndbt import Config
-from asyndbt.baselines.search import RandomProposer, Search
-from asyndbt.baselines.site import objective_of
-from asyndbt.baselines.tpe import TpeProposer
-from asyndbt.cli.demo import demo_values
-from asyndbt.federation import PromptObjective, Worker
-from asyndbt.federation.messages import Step, StepDone
+from asyndbt.baselines import RandomProposer, Search, TpeProposer, objective_of
+from asyndbt.cli import demo_values
+from asyndbt.config import Config
+from asyndbt.federation import PromptObjective, Step, StepDone, Worker
 from asyndbt.optim import read_out, uniform_rows
-from asyndbt.pocket import TASKS, dataset
-from asyndbt.pocket.datasets import SIZES
-from asyndbt.run.assembly import assemble
-from asyndbt.run.directory import RunDirectory
+from asyndbt.pocket import SIZES, TASKS, dataset
+from asyndbt.run import RunDirectory, prepare_run
 from common import map_jobs, parse_changes, parser, table, write_results
 from curves import Track, checkpoints, first, mean_curve
 from probe import Probe
@@ -99,7 +94,7 @@ def work(job: Job, folder: Path) -> Track:
     }
     changes = {**job.changes, **{f"method.{key}": value for key, value in settings.items()}}
     config = Config.from_dict(values).override(changes)
-    assembly = assemble(config, RunDirectory(folder / "run"))
+    assembly = prepare_run(config, RunDirectory(folder / "run"))
     (ready,) = assembly.sites.values()
     plan = replace(assembly.plan, validate_every=0)
     worker = Worker(site, plan, objective_of(ready), job.seed)

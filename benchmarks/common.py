@@ -28,8 +28,9 @@ from typing import Any, TypeVar
 import numpy as np
 from scipy import stats
 
-from asyndbt import Config, tune
-from asyndbt.cli.demo import demo_config
+from asyndbt._api import tune
+from asyndbt.cli import demo_config
+from asyndbt.config import Config
 from asyndbt.pocket import TASKS
 
 __all__ = [

@@ -39,25 +39,18 @@ from typing import Any
 
 import numpy as np
 
-from asyndbt.federation import (
-    Coordinator,
-    Delays,
-    Plan,
-    TabularObjective,
-    VirtualEngine,
-    Worker,
-)
-from asyndbt.federation.engines.base import Site
+from asyndbt.federation import Coordinator, Plan, Worker
+from asyndbt.federation.engines import Delays, Site, VirtualEngine
 from asyndbt.optim import (
     FloatArray,
     IntArray,
     ServerState,
     Settings,
     Shape,
-    TabularProblem,
     add_planes,
     server_step,
 )
+from asyndbt.testing import TabularObjective, TabularProblem
 from common import map_jobs, parser, table, write_results
 from engines import Bench, Enough
 

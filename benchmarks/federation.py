@@ -23,9 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asyndbt import Config
-from asyndbt.cli.demo import demo_values
-from asyndbt.config import MethodConfig
+from asyndbt.cli import demo_values
+from asyndbt.config import Config, MethodConfig
 from asyndbt.pocket import TASKS, dataset
 from common import (
     Outcome,

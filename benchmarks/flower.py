@@ -30,20 +30,20 @@ from typing import Any
 import numpy as np
 
 from asyndbt.federation import (
+    Assignment,
     Coordinator,
-    FlowerEngine,
-    LocalEngine,
     Plan,
-    TabularObjective,
-    Wire,
+    Step,
+    StepDone,
     Worker,
+    byte_bound,
     decode,
     encode,
 )
-from asyndbt.federation.engines import frames
-from asyndbt.federation.engines.grid import Handler, LoopbackGrid
-from asyndbt.federation.messages import Assignment, Step, StepDone, byte_bound
-from asyndbt.optim import Settings, Shape, TabularProblem
+from asyndbt.federation.engines import Channel, FlowerEngine, Handler, LocalEngine
+from asyndbt.federation.engines import _envelope as frames
+from asyndbt.optim import Settings, Shape
+from asyndbt.testing import LoopbackGrid, TabularObjective, TabularProblem
 from common import estimate, map_jobs, parser, table, write_results
 from engines import Bench
 
@@ -90,7 +90,7 @@ def work(job: Job, folder: Path) -> Figures:
         name: Worker(name, plan, TabularObjective(problem, v, 10**9), job.seed)
         for v, name in enumerate(names)
     }
-    coordinator, wire, moments = Coordinator(plan), Wire(), dict[int, float]()
+    coordinator, wire, moments = Coordinator(plan), Channel(), dict[int, float]()
 
     def changed(now: float) -> None:
         if coordinator.phase == "tuning":
@@ -107,7 +107,7 @@ def work(job: Job, folder: Path) -> Figures:
 async def _across(
     job: Job,
     coordinator: Coordinator,
-    wire: Wire,
+    wire: Channel,
     workers: dict[str, Worker],
     changed: Callable[[float], None],
 ) -> None:
@@ -124,12 +124,12 @@ async def _across(
 
 def _handler(worker: Worker) -> Handler:
     async def answer(frame: bytes) -> bytes:
-        _, message = frames.read_ask(frame)
+        _, message = frames.unpack_request(frame)
         if not message:
-            return frames.answer(encode(worker.join()))
+            return frames.pack_reply(encode(worker.join()))
         assignment = decode(message)
         assert isinstance(assignment, Assignment)
-        return frames.answer(encode(await worker.handle(assignment)))
+        return frames.pack_reply(encode(await worker.handle(assignment)))
 
     return answer
 
@@ -147,11 +147,11 @@ def _delayed(handler: Handler, site: str, slower: float, seed: int) -> Handler:
 
 
 def _content(frame: bytes) -> object:
-    _, message = frames.read_ask(frame)
+    _, message = frames.unpack_request(frame)
     return decode(message) if message else None
 
 
-def _figures(job: Job, wire: Wire, moments: dict[int, float]) -> Figures:
+def _figures(job: Job, wire: Channel, moments: dict[int, float]) -> Figures:
     last = max(moments)
     counts = [wire.traffic[name] for name in wire.traffic]
     bytes_in, bytes_out = (

@@ -29,15 +29,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from asyndbt import Config, tune
-from asyndbt.config.toml import format_table
+from asyndbt._api import tune
+from asyndbt.config import Config, format_table
 from common import parser, table, write_results
 from endpoint import SERVER
 
 DELAYS = {"north": 0.2, "south": 0.2, "west": 2.0}
 LOCAL_STEPS = 10
 TARGET = 1.8
-COMMAND = [sys.executable, "-m", "asyndbt.cli.main"]
+COMMAND = [sys.executable, "-m", "asyndbt.cli._main"]
 
 
 @contextmanager

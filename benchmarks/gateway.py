@@ -27,7 +27,16 @@ from tempfile import TemporaryDirectory
 
 import openai
 
-from asyndbt.lm import AnswerCache, Budget, Gateway, Limiter, Limits, Pace, Prompt, make_model
+from asyndbt.lm import (
+    AnswerCache,
+    Budget,
+    Gateway,
+    Limiter,
+    Limits,
+    Prompt,
+    RetryPolicy,
+    make_model,
+)
 from common import parser, table, write_results
 from endpoint import SERVER
 
@@ -80,7 +89,7 @@ async def through(
     for _ in range(concurrency):
         limiter.answered()
     with AnswerCache(file) as cache:
-        gateway = Gateway(model, cache, Budget(Limits(calls=10**6)), Pace(limiter))
+        gateway = Gateway(model, cache, Budget(Limits(calls=10**6)), RetryPolicy(limiter))
         await gateway.ask(prompts(1, -1), LABELS)
         start = time.perf_counter()
         await gateway.ask(batch, LABELS)

@@ -49,11 +49,15 @@ from lm_eval.models.huggingface import HFLM
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from asyndbt.lm import Prompt
-from asyndbt.lm.providers.huggingface import HuggingFaceLanguageModel
-from asyndbt.lm.providers.huggingface.batching import batches, padded
-from asyndbt.lm.providers.huggingface.logits import logits_at, summed
+from asyndbt.lm.providers.huggingface import (
+    HuggingFaceLanguageModel,
+    batches,
+    logits_at,
+    padded,
+    summed,
+)
 from asyndbt.pocket import TASKS, dataset, fragment_vocabulary
-from asyndbt.prompt.rendering import render
+from asyndbt.prompt import render
 from asyndbt.task import Example, Task
 from common import table, write_results
 

@@ -10,11 +10,10 @@ from typing import Literal
 
 import numpy as np
 
-from asyndbt.baselines.search import Pair
-from asyndbt.baselines.site import objective_of
+from asyndbt.baselines import Pair, objective_of
 from asyndbt.federation import Needs, PromptObjective, Score, SitePrompts
 from asyndbt.lm import AnswerCache, Budget, Gateway, Limits, Usage
-from asyndbt.run.assembly import RunSite
+from asyndbt.run import RunSite
 
 __all__ = ["Probe"]
 

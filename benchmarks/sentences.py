@@ -27,7 +27,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from asyndbt import Config, tune
+from asyndbt._api import tune
+from asyndbt.config import Config
 from common import parser, table, write_results
 
 TASKS = ("sst2", "cola", "mrpc", "qqp", "5g", "trec")
@@ -49,7 +50,7 @@ KINDS = ("plain", "random_icl", "tuned")
 @contextmanager
 def pocket_endpoint(log: Path) -> Iterator[str]:
     """Address of a pocket model served on loopback; its log has a line per request."""
-    command = [sys.executable, "-m", "asyndbt.cli.main", "serve-model", "pocket", "--port", "0"]
+    command = [sys.executable, "-m", "asyndbt.cli._main", "serve-model", "pocket", "--port", "0"]
     with (
         log.open("w") as errors,
         subprocess.Popen(

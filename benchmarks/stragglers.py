@@ -26,20 +26,14 @@ from typing import Any
 
 import numpy as np
 
-from asyndbt import Config
-from asyndbt.cli.demo import demo_values
-from asyndbt.federation import (
-    Coordinator,
-    Delays,
-    Plan,
-    TabularObjective,
-    VirtualEngine,
-    Worker,
-)
-from asyndbt.optim import IntArray, Settings, Shape, TabularProblem, read_out
+from asyndbt.cli import demo_values
+from asyndbt.config import Config
+from asyndbt.federation import Coordinator, Plan, Worker
+from asyndbt.federation.engines import Delays, VirtualEngine
+from asyndbt.optim import IntArray, Settings, Shape, read_out
 from asyndbt.pocket import TASKS
-from asyndbt.run.assembly import assemble
-from asyndbt.run.directory import RunDirectory
+from asyndbt.run import RunDirectory, prepare_run
+from asyndbt.testing import TabularObjective, TabularProblem
 from common import estimate, map_jobs, parse_changes, parser, table, write_results
 from engines import Bench, Enough, finished
 from probe import Probe
@@ -108,7 +102,7 @@ def pocket(job: Job, folder: Path) -> Setting:
         "budget": {"per_site": {"calls": job.calls + 1_000}},
         "run": {"seed": job.seed, "dir": str(folder / "run")},
     }
-    assembly = assemble(
+    assembly = prepare_run(
         Config.from_dict(values).override(job.changes), RunDirectory(folder / "run")
     )
     probes = {name: Probe(site, "validation") for name, site in assembly.sites.items()}

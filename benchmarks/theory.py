@@ -28,7 +28,6 @@ from asyndbt.optim import (
     ServerState,
     Settings,
     Shape,
-    TabularProblem,
     add_planes,
     lower_server_step,
     lower_worker_step,
@@ -40,6 +39,7 @@ from asyndbt.optim import (
     uniform_rows,
     worker_step,
 )
+from asyndbt.testing import TabularProblem
 
 RESULTS = Path(__file__).parent / "results"
 SHAPE, WORKERS = Shape(2, 4, 1, 3), 3

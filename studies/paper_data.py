@@ -22,10 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from asyndbt.errors import AsyndbtError, DataError
-from asyndbt.task import Example, builtin_task
-from asyndbt.task.drawing import seeded_order
-from asyndbt.task.duplicates import without_repeats
-from asyndbt.task.hub import read_datasets
+from asyndbt.task import Example, builtin_task, read_datasets, seeded_order, without_repeats
 
 __all__ = ["COLUMNS", "HUB", "drawn", "main"]
 

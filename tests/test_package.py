@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import inspect
+import pkgutil
 import re
 import tomllib
 from pathlib import Path
@@ -12,66 +14,36 @@ import pytest
 import asyndbt
 
 ROOT = Path(__file__).parents[1]
-ROOMS = (
-    "baselines",
-    "config",
-    "federation",
-    "lm",
-    "observers",
-    "optim",
-    "pocket",
-    "prompt",
-    "report",
-    "run",
-    "study",
-    "task",
+PACKAGES = sorted(
+    {"asyndbt"}
+    | {
+        module.name
+        for module in pkgutil.walk_packages(asyndbt.__path__, "asyndbt.")
+        if not any(part.startswith("_") for part in module.name.split("."))
+    }
 )
 
 
-def test_the_public_surface_is_exactly_this() -> None:
-    assert asyndbt.__all__ == [
-        "AsyndbtError",
-        "Config",
-        "Event",
-        "Observer",
-        "Result",
-        "TunedPrompt",
-        "load_config",
-        "resume_run",
-        "tune",
-    ]
-
-
-@pytest.mark.parametrize("room", ROOMS)
-def test_every_room_names_what_it_shows(room: str) -> None:
-    module = importlib.import_module(f"asyndbt.{room}")
-    assert len(set(module.__all__)) == len(module.__all__)
-    for name in module.__all__:
-        assert getattr(module, name) is not None
-
-
-def test_nothing_below_imports_anything_above() -> None:
-    """Data flows down: cli, study or report, baselines, deploy, run, federation, and so on."""
-    top = {"run", "deploy", "baselines", "report", "observers", "study", "cli"}
-    above = {
-        "optim": {"pocket", "lm", "task", "prompt", "config", "federation", *top},
-        "pocket": {"lm", "task", "prompt", "config", "federation", *top},
-        "lm": {"task", "prompt", "config", "federation", *top},
-        "task": {"prompt", "config", "federation", *top},
-        "prompt": {"config", "federation", *top},
-        "config": {"federation", *top},
-        "federation": {"config", *top},
-        "run": top - {"run"},
-        "deploy": {"cli", "report", "observers", "baselines", "study"},
-        "baselines": {"cli", "report", "observers", "study", "deploy"},
-        "report": {"study", "baselines", "observers", "cli", "deploy"},
-        "observers": {"study", "baselines", "report", "cli", "deploy"},
-        "study": {"report", "observers", "cli", "deploy"},
+@pytest.mark.parametrize("name", PACKAGES)
+def test_all_is_what_a_module_offers(name: str) -> None:
+    module = importlib.import_module(name)
+    offered = {
+        member
+        for member, value in vars(module).items()
+        if not member.startswith("_") and not inspect.ismodule(value)
     }
-    for room, forbidden in above.items():
-        for file in (ROOT / "src" / "asyndbt" / room).rglob("*.py"):
-            used = set(re.findall(r"^\s*from asyndbt\.(\w+)", file.read_text("utf-8"), re.M))
-            assert not used & forbidden, file
+    assert offered - {"annotations"} == set(module.__all__)
+    assert len(set(module.__all__)) == len(module.__all__)
+
+
+def test_private_modules_are_imported_by_their_own_room_only() -> None:
+    for file in (ROOT / "src" / "asyndbt").rglob("*.py"):
+        room = file.relative_to(ROOT / "src" / "asyndbt").parts[0].removesuffix(".py")
+        for imported in re.findall(
+            r"^\s*from asyndbt\.([\w.]+) import", file.read_text("utf-8"), re.M
+        ):
+            of, *inside = imported.split(".")
+            assert of == room or not any(part.startswith("_") for part in inside), file
 
 
 def test_the_readme_has_two_commands_and_ci_runs_the_second() -> None:

@@ -1,6 +1,6 @@
 """Tune prompts for black-box language models across sites whose labelled data may not be pooled."""
 
-from asyndbt.api import tune
+from asyndbt._api import tune
 from asyndbt.config import Config, load_config
 from asyndbt.errors import AsyndbtError
 from asyndbt.prompt import TunedPrompt

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from asyndbt.config import Config
-from asyndbt.lm import Prompt, ScriptedLanguageModel
+from asyndbt.lm import Prompt
 from asyndbt.pocket import TASKS, dataset
+from asyndbt.testing import ScriptedLanguageModel
 
 TASK = TASKS["sentiment-consumer"]
 SITES = ("meals", "movies")

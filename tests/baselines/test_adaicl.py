@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from asyndbt.baselines import run_method
-from asyndbt.baselines.adaicl import AdaICL
+from asyndbt.baselines._adaicl import AdaICL
 from asyndbt.errors import ConfigError
-from asyndbt.lm import Prompt, ScriptedLanguageModel
+from asyndbt.lm import Prompt
+from asyndbt.testing import ScriptedLanguageModel
 
 
 def annotated(tiny: Any, directory: Any) -> dict[str, list[str]]:

@@ -10,7 +10,7 @@ import pytest
 
 from asyndbt.baselines import run_method
 from asyndbt.errors import ConfigError, MissingExtraError
-from asyndbt.lm import ScriptedLanguageModel
+from asyndbt.testing import ScriptedLanguageModel
 
 
 def save_encoder(folder: Path, texts: list[str]) -> str:

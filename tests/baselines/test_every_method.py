@@ -12,8 +12,8 @@ import pytest
 
 from asyndbt.baselines import METHODS, run_method
 from asyndbt.errors import ConfigError, RunDirectoryError
-from asyndbt.lm import ScriptedLanguageModel
 from asyndbt.run import Event, Result, run_config
+from asyndbt.testing import ScriptedLanguageModel
 
 NAMES = [name for name in METHODS if name != "encoder-mlp"]
 POINT = {

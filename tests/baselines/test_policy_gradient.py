@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from asyndbt.baselines import run_method
-from asyndbt.lm import Prompt, ScriptedLanguageModel
+from asyndbt.lm import Prompt
 from asyndbt.pocket import TASKS
+from asyndbt.testing import ScriptedLanguageModel
 
 WORDS = {"1": "great", "0": "terrible"}
 

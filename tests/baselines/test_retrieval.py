@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from asyndbt.baselines import run_method
-from asyndbt.baselines.kate import KATE, retriever
-from asyndbt.baselines.vectors import Vectors, nearest
+from asyndbt.baselines._embeddings import Vectors, nearest_rows
+from asyndbt.baselines._kate import KATE, retriever
 from asyndbt.errors import ConfigError, DataError, MissingExtraError
-from asyndbt.lm import Prompt, ScriptedLanguageModel
+from asyndbt.lm import Prompt
 from asyndbt.task import Example
+from asyndbt.testing import ScriptedLanguageModel
 
 SHELF = [
     Example({"text_a": text}, "1")
@@ -43,7 +44,7 @@ def test_the_neighbours_come_in_the_known_order(order: Any, expected: list[str])
 
 def test_ties_go_to_the_first_on_the_shelf_and_no_more_than_there_are() -> None:
     same = np.tile([1.0, 0.0], (3, 1))
-    assert nearest(same[:1], same, 9).tolist() == [[0, 1, 2]]
+    assert nearest_rows(same[:1], same, 9).tolist() == [[0, 1, 2]]
     retrieve = retriever(Vectors("tfidf", SHELF), SHELF, 2, "nearest-first")
     (shown,) = retrieve([Example({"text_a": "words unheard of"}, "0")])
     assert texts(shown) == ["red fox", "red fox jumps"]

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asyndbt.baselines.halving import Halving, halving_search
-from asyndbt.baselines.search import Pair, RandomProposer
-from asyndbt.baselines.tpe import TpeProposer
+from asyndbt.baselines._halving import Halving, halving_search
+from asyndbt.baselines._search import Pair, RandomProposer
+from asyndbt.baselines._tpe import TpeProposer
 from asyndbt.errors import ConfigError, MissingExtraError
-from asyndbt.federation import TabularObjective
-from asyndbt.optim import FloatArray, IntArray, Shape, TabularProblem
+from asyndbt.optim import FloatArray, IntArray, Shape
+from asyndbt.testing import TabularObjective, TabularProblem
 
 SHAPE = Shape(1, 3, 1, 3)
 

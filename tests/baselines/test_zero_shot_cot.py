@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from asyndbt.baselines import run_method
-from asyndbt.baselines.zero_shot_cot import ONE_CALL, TWO_CALLS, final_label
+from asyndbt.baselines._zero_shot_cot import ONE_CALL, TWO_CALLS, final_label
 from asyndbt.errors import ConfigError
-from asyndbt.lm import Prompt, ScriptedLanguageModel
+from asyndbt.lm import Prompt
+from asyndbt.testing import ScriptedLanguageModel
 
 WORDS = ["terrible", "great"]
 

@@ -12,7 +12,7 @@ import pytest
 
 import asyndbt.run
 from asyndbt.config import Config
-from asyndbt.lm.protocol import Prompt
+from asyndbt.lm import Prompt
 from asyndbt.run import Event, Observer
 
 SITES = ("movies", "phones", "meals")

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from asyndbt.cli.demo import demo_config
-from asyndbt.cli.main import main
-from asyndbt.pocket.server import PocketServer
+from asyndbt.cli._demo import demo_config
+from asyndbt.cli._main import main
+from asyndbt.pocket._server import PocketServer
 
 Capture = pytest.CaptureFixture[str]
 

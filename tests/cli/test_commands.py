@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from asyndbt.cli.demo import demo_config, demo_values
-from asyndbt.cli.main import main
-from asyndbt.cli.summary import accuracy_table
+from asyndbt.cli._demo import demo_config, demo_values
+from asyndbt.cli._main import main
+from asyndbt.cli._text import accuracy_table
 from asyndbt.config import Config, load_config
-from asyndbt.config.reference import tables
-from asyndbt.config.starter import starter_toml
+from asyndbt.config._schema import reference_tables
+from asyndbt.config._starter import starter_toml
 from asyndbt.pocket import TASKS
 
 Capture = pytest.CaptureFixture[str]
@@ -52,7 +52,7 @@ def settings_in_comments() -> Iterator[tuple[str, str]]:
 
 def test_init_names_every_key_with_what_it_does() -> None:
     text = starter_toml(demo_values("sentiment-consumer"))
-    for table in tables(Config):
+    for table in reference_tables(Config):
         for key in table.keys:
             assert f"\n{key.name} = " in text or f"\n# {key.name} = " in text
             assert key.description[:40] in text
@@ -183,22 +183,7 @@ def test_predict_without_its_input(capsys: Capture) -> None:
     assert "none.csv" in capsys.readouterr().err
 
 
-# ------------------------------------------------------------------ landscape and tables
-def test_landscape_prints_a_block_per_task(
-    monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
-    monkeypatch.setattr("asyndbt.cli.landscape.COLUMNS", ("plain", "demos 1"))
-    monkeypatch.setattr(
-        "asyndbt.cli.landscape.landscape", lambda *_: {"plain": 61.5, "demos 1": 73.8}
-    )
-    assert main(["landscape", "--task", "entailment"]) == 0
-    out = capsys.readouterr().out
-    assert out.startswith("entailment: ")
-    assert "demos 1   73.8" in out
-    assert main(["landscape"]) == 0
-    assert all(task in capsys.readouterr().out for task in ["paraphrase"])
-
-
+# ------------------------------------------------------------------ tables
 def test_a_table_of_a_thousand_sites_is_short(play: Any) -> None:
     table = accuracy_table(play.result([f"site-{number}" for number in range(1000)]))
     assert len(table.splitlines()) < 26

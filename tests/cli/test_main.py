@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from asyndbt.cli.main import main
+from asyndbt.cli._main import main
 from asyndbt.errors import BudgetError, RunDirectoryError
 
 Capture = pytest.CaptureFixture[str]
@@ -112,7 +112,7 @@ def test_ctrl_c_before_anything_happened(
     def stop(path: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("asyndbt.cli.run.load_config", stop)
+    monkeypatch.setattr("asyndbt.cli._run.load_config", stop)
     assert main(["run", str(config_file)]) == 130
     assert capsys.readouterr().err == "asyndbt: stopped: before anything was recorded\n"
 
@@ -122,7 +122,7 @@ def test_resume_prints_the_result(capsys: Capture) -> None:
     assert "accuracy on test data" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", ["demo", "init", "run", "resume", "predict", "landscape"])
+@pytest.mark.parametrize("command", ["demo", "init", "run", "resume", "predict"])
 def test_every_command_has_help(command: str, capsys: Capture) -> None:
     with pytest.raises(SystemExit) as caught:
         main([command, "--help"])

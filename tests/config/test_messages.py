@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from asyndbt.config import Config, load_config
-from asyndbt.config.reference import SITE, tables
+from asyndbt.config._schema import SITE, reference_tables
 from asyndbt.errors import ConfigError
 
 Complaint = Callable[[dict[str, Any]], str]
@@ -115,7 +115,7 @@ def test_a_key_given_in_place_of_its_variables_name_is_not_repeated(complaint: C
 def every_key() -> list[str]:
     return [
         ".".join([part if part != SITE else "north" for part in table.path] + [key.name])
-        for table in tables(Config)
+        for table in reference_tables(Config)
         for key in table.keys
     ]
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyndbt.config import Config, MethodConfig, load_config
-from asyndbt.config.toml import format_table
-from asyndbt.optim.settings import Settings
+from asyndbt.config._toml import format_table
+from asyndbt.optim import Settings
 
 text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 words = text.filter(lambda word: bool(word.strip()))

@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-import asyndbt.config
 from asyndbt.config import Config, FederationConfig, MethodConfig
 from asyndbt.errors import ConfigError
-from asyndbt.optim.settings import PRESETS, Settings, preset
+from asyndbt.optim import PRESETS, Settings, preset
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
@@ -79,11 +78,6 @@ def test_the_virtual_engine_has_delays(minimal: dict[str, Any]) -> None:
     config = Config.from_dict(minimal | {"federation": {"engine": "virtual"}})
     assert config.federation.delays is not None
     assert Config.from_dict(minimal).federation.delays is None
-
-
-def test_public_names() -> None:
-    assert len(set(asyndbt.config.__all__)) == len(asyndbt.config.__all__)
-    assert all(hasattr(asyndbt.config, name) for name in asyndbt.config.__all__)
 
 
 def test_a_folder_of_data_files_is_found_from_anywhere(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from asyndbt.config import Config, SiteFile, load_config, load_site_file
-from asyndbt.config.toml import format_table
+from asyndbt.config._toml import format_table
 from asyndbt.errors import ConfigError
 
 SHARED: dict[str, Any] = {
@@ -152,7 +152,7 @@ def test_files_that_are_not_there_or_no_toml(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no such file; docs/"):
         load_site_file(tmp_path / "none.toml")
     (tmp_path / "marked.toml").write_bytes(b"\xef\xbb\xbf[site]")
-    with pytest.raises(ConfigError, match="site.name"):
+    with pytest.raises(ConfigError, match=r"site.name"):
         load_site_file(tmp_path / "marked.toml")
     (tmp_path / "bad.toml").write_text("= 1")
     with pytest.raises(ConfigError, match="not TOML"):

@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 
 from asyndbt.config import Config, load_config
-from asyndbt.config.toml import format_table
-from asyndbt.deploy.conduct import conduct
-from asyndbt.deploy.host import SiteHost
-from asyndbt.federation import Wire
-from asyndbt.federation.engines.grid import LoopbackGrid
+from asyndbt.config._toml import format_table
+from asyndbt.deploy._conduct import conduct
+from asyndbt.deploy._site import SiteHost
+from asyndbt.federation.engines._base import Channel
 from asyndbt.pocket import TASKS, dataset
 from asyndbt.run import Observer, Result
-from asyndbt.run.directory import RunDirectory
+from asyndbt.run._directory import RunDirectory
+from asyndbt.testing import LoopbackGrid
 
 TASK = TASKS["sentiment-consumer"]
 PARTS = {"train": 14, "validation": 3, "test": 3}
@@ -138,7 +138,7 @@ class Federation:
         grid: LoopbackGrid,
         *,
         observers: tuple[Observer, ...] = (),
-        wire: Wire | None = None,
+        wire: Channel | None = None,
         poll: float = 0.0,
         look: float = 0.0,
     ) -> Result:

@@ -11,13 +11,12 @@ from typing import Any
 
 import pytest
 
-from asyndbt.deploy.apps import pass_on
-from asyndbt.deploy.bundle import bundled
-from asyndbt.deploy.relay import served
+from asyndbt.deploy._app import bundled, pass_on
+from asyndbt.deploy._site import serve_requests
 from asyndbt.errors import DeployError, MessageError
 from asyndbt.federation import decode
-from asyndbt.federation.engines import frames
-from asyndbt.federation.messages import Step, StepDone, byte_bound
+from asyndbt.federation._messages import Step, StepDone, byte_bound
+from asyndbt.federation.engines import _envelope as frames
 
 CANARIES = {part: f"zyxquux{number}" for number, part in enumerate(("train", "validation", "test"))}
 RUN = "0123456789abcdef"
@@ -63,7 +62,7 @@ def test_every_frame_is_a_message_in_an_envelope_of_little_else(federation: Any)
     seen: list[tuple[str, bytes]] = []
     federation.conduct(federation.grid(lambda node, way, frame: seen.append((way, frame))))
     for way, frame in seen:
-        message = frames.read_ask(frame)[1] if way == "in" else frames.read_answer(frame)
+        message = frames.unpack_request(frame)[1] if way == "in" else frames.unpack_reply(frame)
         assert len(frame) - len(message) < 150
         if message:
             assert decode(message).site in federation.sites
@@ -98,7 +97,7 @@ def test_frames_pass_through_the_socket(tmp_path: Path) -> None:
         return frame * 2
 
     async def ask(frame: bytes) -> bytes:
-        async with served(socket, doubled):
+        async with serve_requests(socket, doubled):
             assert socket.stat().st_mode & 0o077 == 0
             return await asyncio.to_thread(pass_on, frame, socket)
 
@@ -119,7 +118,7 @@ def test_asks_are_answered_one_after_another(tmp_path: Path) -> None:
         return frame
 
     async def ask() -> list[bytes]:
-        async with served(tmp_path / "s", counted):
+        async with serve_requests(tmp_path / "s", counted):
             asks = (asyncio.to_thread(pass_on, b"%d" % k, tmp_path / "s") for k in range(4))
             return await asyncio.gather(*asks)
 
@@ -129,7 +128,7 @@ def test_asks_are_answered_one_after_another(tmp_path: Path) -> None:
 
 def test_without_the_sites_process_the_class_of_the_error_is_the_answer(tmp_path: Path) -> None:
     with pytest.raises(frames.FrameError, match="FileNotFoundError"):
-        frames.read_answer(pass_on(b"", tmp_path / "zyxnowhere"))
+        frames.unpack_reply(pass_on(b"", tmp_path / "zyxnowhere"))
 
 
 def test_a_process_that_goes_away_meanwhile(tmp_path: Path) -> None:
@@ -140,12 +139,12 @@ def test_a_process_that_goes_away_meanwhile(tmp_path: Path) -> None:
         listener.listen()
         threading.Thread(target=lambda: listener.accept()[0].close()).start()
         with pytest.raises(frames.FrameError, match="Connection"):
-            frames.read_answer(pass_on(b"ask", tmp_path / "s"))
+            frames.unpack_reply(pass_on(b"ask", tmp_path / "s"))
 
 
 def test_a_path_too_long_for_a_socket_is_refused(tmp_path: Path) -> None:
     async def serve() -> None:
-        async with served(tmp_path / ("x" * 120), lambda frame: frame):  # type: ignore[arg-type]
+        async with serve_requests(tmp_path / ("x" * 120), lambda frame: frame):  # type: ignore[arg-type]
             pass
 
     with pytest.raises(DeployError, match="set TMPDIR"):
@@ -155,7 +154,7 @@ def test_a_path_too_long_for_a_socket_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("run", ["", "../../etc/passwd", "0123456789ABCDEF", RUN + "0"])
 def test_a_run_is_named_by_digits_alone(run: str) -> None:
     with pytest.raises(MessageError, match="16 hexadecimal digits"):
-        frames.read_ask(frames.ask(run))
+        frames.unpack_request(frames.pack_request(run))
 
 
 def test_what_is_no_message_for_this_site_is_refused(federation: Any) -> None:
@@ -163,11 +162,11 @@ def test_what_is_no_message_for_this_site_is_refused(federation: Any) -> None:
     host = federation.host("meals")
     for work in (b"nonsense", decoded_join(host)):
         with pytest.raises(frames.FrameError, match="MessageError"):
-            frames.read_answer(asyncio.run(host.answer(frames.ask(RUN, work))))
+            frames.unpack_reply(asyncio.run(host.answer(frames.pack_request(RUN, work))))
 
 
 def decoded_join(host: Any) -> bytes:
-    return frames.read_answer(asyncio.run(host.answer(frames.ask(RUN))))
+    return frames.unpack_reply(asyncio.run(host.answer(frames.pack_request(RUN))))
 
 
 # ------------------------------------------------------------------ Flower's messages
@@ -175,8 +174,8 @@ def test_the_app_of_a_site_passes_on_what_flower_brings(tmp_path: Path) -> None:
     pytest.importorskip("flwr")
     from flwr.app import Context, Message, RecordDict
 
-    from asyndbt.deploy.apps import client_app
-    from asyndbt.federation.engines.flower_grid import FlowerGrid, content_of, record_of
+    from asyndbt.deploy._app import client_app
+    from asyndbt.federation.engines._grid import FlowerGrid, from_record, to_record
 
     async def doubled(frame: bytes) -> bytes:
         return frame * 2
@@ -206,7 +205,7 @@ def test_the_app_of_a_site_passes_on_what_flower_brings(tmp_path: Path) -> None:
 
     async def ask() -> list[Any]:
         grid = FlowerGrid(Fake())  # type: ignore[arg-type]
-        async with served(tmp_path / "s", doubled):
+        async with serve_requests(tmp_path / "s", doubled):
             assert list(grid.nodes()) == [5]
             id_ = await asyncio.to_thread(grid.push, 5, b"frame", 10.0)
             return grid.pull([id_ or ""])
@@ -216,5 +215,5 @@ def test_the_app_of_a_site_passes_on_what_flower_brings(tmp_path: Path) -> None:
     TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 1, 1
     (reply,) = asyncio.run(ask())
     assert (reply.frame, reply.error) == (b"frameframe", "")
-    assert content_of(Message(record_of(b"x"), 5, "query")) == b"x"
-    assert content_of(Message(RecordDict(), 5, "query")) == b""
+    assert from_record(Message(to_record(b"x"), 5, "query")) == b"x"
+    assert from_record(Message(RecordDict(), 5, "query")) == b""

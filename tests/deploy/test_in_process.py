@@ -11,7 +11,7 @@ import pytest
 
 from asyndbt.errors import AsyndbtError, SiteError
 from asyndbt.run import Event, run_config
-from asyndbt.run.site import RunSite
+from asyndbt.run._site import RunSite
 
 QUIET = {"refresh_every": 0}
 Handler = Callable[[bytes], Awaitable[bytes]]

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from asyndbt.cli.main import main
+from asyndbt.cli._main import main
 from asyndbt.config import Config, FlowerConfig, LinkConfig
-from asyndbt.deploy import flower
-from asyndbt.deploy.flower import Flower, superlink_command, supernode_command
-from asyndbt.deploy.supervisor import Child, keep_running
+from asyndbt.deploy import _flower as flower
+from asyndbt.deploy._flower import Flower, superlink_command, supernode_command
+from asyndbt.deploy._process import Child, keep_running
 from asyndbt.errors import ConfigError, MissingExtraError
 from asyndbt.run import run_config
 
@@ -34,14 +34,14 @@ def config(**section: Any) -> Config:
 
 # ------------------------------------------------------------------ refusals
 def test_a_coordinator_for_others_needs_a_certificate() -> None:
-    from asyndbt.deploy.start import start_coordinator
+    from asyndbt.deploy._start import start_coordinator
 
     with pytest.raises(ConfigError, match=r"certificate is missing.*asyndbt keys tls.*--insecure"):
         start_coordinator(config(address="a.org:9092"), insecure=False, say=print)
 
 
 def test_a_certificate_that_is_not_there(tmp_path: Path) -> None:
-    from asyndbt.deploy.start import start_coordinator
+    from asyndbt.deploy._start import start_coordinator
 
     files = dict.fromkeys(("certificate", "certificate_key", "root_certificate"), "/no/such.pem")
     with pytest.raises(ConfigError, match=r"/no/such.pem: no such file; asyndbt keys"):
@@ -149,7 +149,7 @@ def test_a_process_ends_when_its_starter_is_gone() -> None:
     """However the starter ended: what holds it is the other end of a pipe."""
     sleep = [sys.executable, "-c", "print('up', flush=True); import time; time.sleep(600)"]
     tethered = subprocess.Popen(
-        [sys.executable, "-m", "asyndbt.deploy.tether", *sleep],
+        [sys.executable, "-m", "asyndbt.deploy._tether", *sleep],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
@@ -163,7 +163,7 @@ def test_a_process_ends_when_its_starter_is_gone() -> None:
 
 
 def test_cancelled_supervision_leaves_nobody(tmp_path: Path) -> None:
-    from asyndbt.deploy import supervisor
+    from asyndbt.deploy import _process as supervisor
 
     command = [
         sys.executable,

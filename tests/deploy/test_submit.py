@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from asyndbt.cli.main import main
-from asyndbt.deploy import submit
-from asyndbt.deploy.submit import stop_run, submit_again, submit_run
-from asyndbt.deploy.submitted import carry_out
+from asyndbt.cli._main import main
+from asyndbt.deploy import _submit as submit
+from asyndbt.deploy._app import run_submitted
+from asyndbt.deploy._submit import stop_run, submit_again, submit_run
 from asyndbt.errors import DeployError, RunDirectoryError
-from asyndbt.federation.engines.grid import LoopbackGrid
 from asyndbt.run import Event
-from asyndbt.run.directory import RunDirectory
+from asyndbt.run._directory import RunDirectory
+from asyndbt.testing import LoopbackGrid
 
 
 class Stand:
@@ -47,7 +47,7 @@ class Stand:
 
     def _run(self, place: Path) -> None:
         try:
-            carry_out(place, self._grid())
+            run_submitted(place, self._grid())
         except Exception:
             return
 
@@ -65,7 +65,7 @@ def stand(federation: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand]:
 @pytest.fixture
 def quick(federation: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A short run, looked at often."""
-    from asyndbt.deploy import conduct
+    from asyndbt.deploy import _conduct as conduct
 
     monkeypatch.setattr(
         conduct.conduct,

@@ -25,11 +25,12 @@ from asyndbt.lm import (
     Gateway,
     Limiter,
     Limits,
-    Pace,
     Prompt,
+    RetryPolicy,
     Usage,
+    correct,
+    losses,
 )
-from asyndbt.lm.feedback import correct, losses
 from asyndbt.lm.providers.openai import OpenAILanguageModel
 
 LABELS = ("great", "terrible")
@@ -54,7 +55,7 @@ def gateway(
     model = OpenAILanguageModel(
         model="m", base_url=server.url, price_in=250_000.0, price_out=500_000.0, **options
     )
-    pace = Pace(Limiter(most), max_retries, first_delay=0.001, sleep=sleep)
+    pace = RetryPolicy(Limiter(most), max_retries, first_delay=0.001, sleep=sleep)
     return Gateway(model, AnswerCache(":memory:"), Budget(limits or Limits()), pace)
 
 

@@ -12,10 +12,10 @@ import pytest
 from tests.faults import server as faults
 from tests.faults.server import Reply, failure
 
-from asyndbt.cli.main import main
+from asyndbt.cli._main import main
 from asyndbt.errors import ModelError
-from asyndbt.lm import Pace
-from asyndbt.pocket.server import PocketServer
+from asyndbt.lm import RetryPolicy
+from asyndbt.pocket._server import PocketServer
 from asyndbt.run import resume_run, run_config
 
 PROBE = 2
@@ -27,7 +27,9 @@ BILLED = [faults.reset(), faults.reset_midway(), faults.broken_json(), faults.no
 
 @pytest.fixture(autouse=True)
 def _no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asyndbt.run.models.Pace", partial(Pace, first_delay=0.001))
+    monkeypatch.setattr(
+        "asyndbt.run._model_handle.RetryPolicy", partial(RetryPolicy, first_delay=0.001)
+    )
 
 
 def by_chance(share: float, replies: list[Reply], seed: int = 0) -> Callable[[int], Reply | None]:

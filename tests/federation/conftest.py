@@ -10,19 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asyndbt.federation import (
-    Coordinator,
-    Delays,
-    LocalEngine,
-    Plan,
-    Score,
-    Spent,
-    TabularObjective,
-    VirtualEngine,
-    Wire,
-    Worker,
-)
-from asyndbt.federation.messages import (
+from asyndbt.federation import Coordinator, Plan, Score, Spent, Worker
+from asyndbt.federation._messages import (
     Assignment,
     Confirm,
     ConfirmDone,
@@ -35,7 +24,11 @@ from asyndbt.federation.messages import (
     Step,
     StepDone,
 )
-from asyndbt.optim import Settings, Shape, TabularProblem
+from asyndbt.federation.engines._base import Channel
+from asyndbt.federation.engines._local import LocalEngine
+from asyndbt.federation.engines._virtual import Delays, VirtualEngine
+from asyndbt.optim import Settings, Shape
+from asyndbt.testing import TabularObjective, TabularProblem
 
 M, N = 2, 4
 NAMES = ("a", "b", "c")
@@ -91,7 +84,7 @@ def run_tabular() -> RunTabular:
         delays: Delays | None = None,
         limit: int | None = 2_000,
         seed: int = 0,
-        wire: Wire | None = None,
+        wire: Channel | None = None,
         reports: Mapping[str, Callable[[Any], Any]] | None = None,
         **plan: Any,
     ) -> Finished:

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyndbt.federation.candidates import Candidates
+from asyndbt.federation._selection import FragmentSelection
 
 SITES = ("a", "b", "c")
 
 
-def candidates(count: int = 3) -> Candidates:
-    compared = Candidates(count)
+def candidates(count: int = 3) -> FragmentSelection:
+    compared = FragmentSelection(count)
     compared.close([np.array([index]) for index in range(count)])
     return compared
 
@@ -29,7 +29,7 @@ def chosen(losses: Mapping[str, tuple[Sequence[float], int]]) -> int:
 
 
 def test_final_read_outs_come_first_then_what_stood_longest_then_what_most_sites_have() -> None:
-    compared = Candidates(8)
+    compared = FragmentSelection(8)
     for index in (5, 6, 7, 6, 8):
         compared.note(np.array([index]))
     finals = [np.array([9]), np.array([9]), np.array([7])]
@@ -42,7 +42,7 @@ def test_the_order_of_the_sites_does_not_change_what_is_compared(order: list[int
     own = [np.array([index]) for index in (4, 4, 5, 6, 6, 7)]
     lists = []
     for sites in (own, [own[index] for index in order]):
-        compared = Candidates(4)
+        compared = FragmentSelection(4)
         compared.close([np.array([0])], sites)
         lists.append(compared.final)
     assert lists[0] == lists[1]
@@ -90,13 +90,13 @@ def test_a_liar_cannot_have_a_fragment_chosen_that_the_others_find_worst(
 
 @pytest.mark.parametrize("stage", ["open", "closed", "chosen"])
 def test_state_comes_back(stage: str) -> None:
-    compared = Candidates(2)
+    compared = FragmentSelection(2)
     compared.note(np.array([3, 1]))
     if stage != "open":
         compared.close([np.array([0, 1])])
     if stage == "chosen":
         compared.record("a", np.array([0.5, 0.2]), 4)
         compared.choose(SITES)
-    restored = Candidates(2)
+    restored = FragmentSelection(2)
     restored.restore(compared.state())
     assert restored.state() == compared.state()

@@ -6,7 +6,7 @@ import numpy as np
 from tests.federation.conftest import M, N, answer, by_site, join, plan, started
 
 from asyndbt.federation import Coordinator
-from asyndbt.federation.messages import Step
+from asyndbt.federation._messages import Step
 
 
 def test_a_site_that_never_joins_delays_by_one_lease_only() -> None:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asyndbt.federation import Delays
-from asyndbt.federation.messages import LowerDone, StepDone
-from asyndbt.optim import Settings, Shape, TabularProblem
+from asyndbt.federation._messages import LowerDone, StepDone
+from asyndbt.federation.engines._virtual import Delays
+from asyndbt.optim import Settings, Shape
+from asyndbt.testing import TabularProblem
 
 DELAYS = Delays(kind="pareto", shape=1.5, slow={"site-0": 4.0}, seed=5)
 # Effects in these tables have a standard deviation of one nat: sites disagree by several, so the

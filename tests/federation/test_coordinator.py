@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from tests.federation.conftest import M, N, answer, by_site, join, plan, policy, started
 
-from asyndbt.federation import Coordinator, Spent, restore, snapshot
-from asyndbt.federation.messages import Confirm, Evaluate, encode
+from asyndbt.federation import Coordinator, Spent, encode, restore, snapshot
+from asyndbt.federation._messages import Confirm, Evaluate
 from asyndbt.optim import Settings
 
 

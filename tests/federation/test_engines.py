@@ -10,19 +10,12 @@ import numpy as np
 import pytest
 
 from asyndbt.errors import AsyndbtError, ModelError
-from asyndbt.federation import (
-    Coordinator,
-    Delays,
-    LocalEngine,
-    Plan,
-    Spent,
-    TabularObjective,
-    restore,
-    snapshot,
-)
-from asyndbt.federation.messages import StepDone
-from asyndbt.federation.worker import Worker
-from asyndbt.optim import ServerState, Settings, Shape, TabularProblem, server_step
+from asyndbt.federation import Coordinator, Plan, Spent, Worker, restore, snapshot
+from asyndbt.federation._messages import StepDone
+from asyndbt.federation.engines._local import LocalEngine
+from asyndbt.federation.engines._virtual import Delays
+from asyndbt.optim import ServerState, Settings, Shape, server_step
+from asyndbt.testing import TabularObjective, TabularProblem
 
 GENTLE = Settings(
     batch_size=4,
@@ -48,8 +41,8 @@ def test_quorum_of_all_is_the_synchronous_run_bit_for_bit(run_tabular: Callable[
 
 
 def _plain_loop(sites: Any, settings: Settings, steps: int) -> ServerState:
-    from asyndbt.federation import TabularObjective
-    from asyndbt.federation.messages import Step
+    from asyndbt.federation._messages import Step
+    from asyndbt.testing import TabularObjective
 
     problem = TabularProblem(Shape(2, 4, 2, 3), workers=3, seed=1)
     workers = [

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyndbt.errors import MessageError
-from asyndbt.federation import Spent, decode, encode
-from asyndbt.federation.codec import pack, unpack
-from asyndbt.federation.messages import Score, Step, StepDone, byte_bound
+from asyndbt.federation import Score, Spent, decode, encode
+from asyndbt.federation._codec import pack, unpack
+from asyndbt.federation._messages import Step, StepDone, byte_bound
 
 
 def step(positions: int = 2, words: int = 3, seed: int = 0) -> Step:
@@ -168,7 +168,7 @@ def test_a_message_over_its_limit_is_refused_before_it_is_read() -> None:
 
 
 def test_no_message_has_a_field_for_texts_or_demonstration_policies() -> None:
-    from asyndbt.federation import messages
+    from asyndbt.federation import _messages as messages
 
     kinds = [getattr(messages, name) for name in messages.__all__]
     records = [kind for kind in kinds if dataclasses.is_dataclass(kind)]

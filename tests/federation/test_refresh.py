@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tests.federation.conftest import NAMES, M, N, answer, by_site, join, plan, policy, started
 
-from asyndbt.federation.messages import LowerRound, Step
+from asyndbt.federation._messages import LowerRound, Step
 from asyndbt.optim import Settings
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyndbt.federation.messages import Evaluate
-from asyndbt.federation.roster import Roster
+from asyndbt.federation._membership import Roster
+from asyndbt.federation._messages import Evaluate
 
 LEASE = 5.0
 FRAGMENT = np.zeros(0, dtype=np.int64)

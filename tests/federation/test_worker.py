@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asyndbt.federation import Plan, Score, Spent, TabularObjective, TestScores, Worker, encode
-from asyndbt.federation.messages import (
+from asyndbt.federation import Plan, Score, Spent, TestScores, Worker, encode
+from asyndbt.federation._messages import (
     Assignment,
     Confirm,
     ConfirmDone,
@@ -21,7 +21,8 @@ from asyndbt.federation.messages import (
     StepDone,
 )
 from asyndbt.lm import BudgetExhausted, Limits, Usage
-from asyndbt.optim import Settings, Shape, TabularProblem
+from asyndbt.optim import Settings, Shape
+from asyndbt.testing import TabularObjective, TabularProblem
 
 SHAPE = Shape(2, 4, 2, 3)
 SETTINGS = Settings(draws=3, batch_size=2, eta_p=0.3, eta_q=0.3, window=50)

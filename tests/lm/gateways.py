@@ -5,16 +5,8 @@ from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
-from asyndbt.lm import (
-    Answer,
-    AnswerCache,
-    Budget,
-    Gateway,
-    Limits,
-    Prompt,
-    ScriptedLanguageModel,
-    Usage,
-)
+from asyndbt.lm import Answer, AnswerCache, Budget, Gateway, Limits, Prompt, Usage
+from asyndbt.testing import ScriptedLanguageModel
 
 LABELS = ("great", "terrible")
 

@@ -133,8 +133,8 @@ def test_a_file_of_another_format_is_left_alone(tmp_path: Path) -> None:
 
 WRITER = """
 import sys
-from asyndbt.lm.cache import AnswerCache
-from asyndbt.lm.protocol import Answer, Usage
+from asyndbt.lm._cache import AnswerCache
+from asyndbt.lm._base import Answer, Usage
 
 cache = AnswerCache(sys.argv[1])
 for batch in range(10**6):

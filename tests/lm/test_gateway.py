@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from tests.lm.gateways import LABELS, Ticking, at_once, by_number, gateway, prompts
 
 from asyndbt.errors import ModelError
-from asyndbt.lm import Answer, Limits, PocketLanguageModel, Prompt, ScriptedLanguageModel
+from asyndbt.lm import Answer, Limits, Prompt
+from asyndbt.lm.providers._pocket import PocketLanguageModel
+from asyndbt.testing import ScriptedLanguageModel
 
 
 # ------------------------------------------------------------------ one request at a time

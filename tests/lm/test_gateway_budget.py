@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.lm.gateways import LABELS, Ticking, at_once, by_number, gateway, prompt, prompts
 
-from asyndbt.lm import Answer, BudgetExhausted, Limits, ScriptedLanguageModel, Usage
+from asyndbt.lm import Answer, BudgetExhausted, Limits, Usage
+from asyndbt.testing import ScriptedLanguageModel
 
 
 def test_nothing_is_sent_that_might_exceed_the_budget() -> None:

@@ -21,10 +21,10 @@ from asyndbt.lm import (
     Gateway,
     Limits,
     Prompt,
-    ScriptedLanguageModel,
-    Tally,
+    RequestCounts,
     Usage,
 )
+from asyndbt.testing import ScriptedLanguageModel
 
 
 def test_a_second_start_with_the_same_cache_pays_nothing_again(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def tuned(gate: Gateway, state: dict[str, Any], last_ask: int | None = None) -> 
         if next(asks) == last_ask:
             raise InterruptionError
 
-    gate.restore(Tally(**state["tally"]))
+    gate.restore(RequestCounts(**state["tally"]))
     while not state["done"]:
         log, looks = [*state["log"]], state["looks"]
         gate.budget.reserve("looks", Usage(calls=3 * looks))
@@ -170,7 +170,7 @@ def test_decisions_about_the_budget_fall_alike_after_a_resume(
 def test_a_resumed_run_that_asks_other_things_stays_within_its_budget(
     sittings: list[tuple[int, list[list[int]]]], calls: int
 ) -> None:
-    cache, charged, tallies = AnswerCache(":memory:"), 0, [Tally()]
+    cache, charged, tallies = AnswerCache(":memory:"), 0, [RequestCounts()]
     for saved, batches in sittings:
         model = ScriptedLanguageModel({"": (-1.0, -2.0)})
         gate = Gateway(model, cache, Budget(Limits(calls=calls)))
@@ -185,8 +185,8 @@ def test_a_resumed_run_that_asks_other_things_stays_within_its_budget(
 
 def test_a_restored_tally_counts_its_failures_as_spent() -> None:
     gate = gateway(ScriptedLanguageModel(by_number), Limits(calls=5))
-    gate.restore(Tally(requests=9, failed=4, unparsed=1))
-    assert gate.tally == Tally(9, 4, 1)
+    gate.restore(RequestCounts(requests=9, failed=4, unparsed=1))
+    assert gate.tally == RequestCounts(9, 4, 1)
     assert gate.budget.remaining() == Limits(calls=1)
 
 

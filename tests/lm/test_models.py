@@ -4,31 +4,17 @@ import time
 import numpy as np
 import pytest
 
-import asyndbt.lm
 from asyndbt.errors import ConfigError, DataError, ModelError
-from asyndbt.lm import (
-    LanguageModel,
-    PocketLanguageModel,
-    Prompt,
-    ScriptedLanguageModel,
-    Usage,
-    check_requests,
-    make_model,
-)
+from asyndbt.lm import LanguageModel, Prompt, Usage, check_requests, make_model
+from asyndbt.lm.providers._pocket import PocketLanguageModel
 from asyndbt.pocket import PocketModel
+from asyndbt.testing import ScriptedLanguageModel
 
 PROMPT = Prompt(
     (('How does "the film was awful" feel? Answer:', "terrible"),),
     'How does "the movie was superb" feel? Answer:',
 )
 LONG = Prompt((), "movie " * 5000 + "Answer:")
-
-
-def test_the_public_surface_is_the_list() -> None:
-    names = asyndbt.lm.__all__
-    assert names == sorted(names, key=lambda name: (not name.isupper(), name.islower(), name))
-    for name in names:
-        getattr(asyndbt.lm, name)
 
 
 @pytest.mark.parametrize("feedback", ["logprobs", "text"])

@@ -10,17 +10,9 @@ from typing import Any
 import pytest
 
 from asyndbt.errors import TransientError
-from asyndbt.lm import (
-    AnswerCache,
-    Budget,
-    Gateway,
-    Limits,
-    Probe,
-    Prompt,
-    ScriptedLanguageModel,
-    Usage,
-)
-from asyndbt.lm.replay import ReplayedModel
+from asyndbt.lm import AnswerCache, Budget, Gateway, Limits, Probe, Prompt, Usage
+from asyndbt.lm._replay import ReplayedModel
+from asyndbt.testing import ScriptedLanguageModel
 
 LABELS = ["great", "terrible"]
 PROMPTS = [Prompt((), f"It was {word}. Answer:") for word in ("fun", "dull", "long")]

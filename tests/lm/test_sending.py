@@ -19,11 +19,11 @@ from asyndbt.lm import (
     Gateway,
     Limiter,
     Limits,
-    Pace,
     Prompt,
-    ScriptedLanguageModel,
+    RetryPolicy,
     Usage,
 )
+from asyndbt.testing import ScriptedLanguageModel
 
 LABELS = ("great", "terrible")
 Script = Callable[[int, Prompt], Any]
@@ -81,7 +81,7 @@ def gateway(
     naps: Naps | None = None,
 ) -> Gateway:
     sleep = Naps() if naps is None else naps
-    pace = Pace(Limiter(most, sleep=sleep), max_retries, sleep=sleep)
+    pace = RetryPolicy(Limiter(most, sleep=sleep), max_retries, sleep=sleep)
     return Gateway(model, AnswerCache(cache), Budget(limits or Limits()), pace)
 
 

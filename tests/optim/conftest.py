@@ -11,12 +11,10 @@ from asyndbt.optim import (
     Gradient,
     ServerState,
     Settings,
-    TabularProblem,
     add_planes,
     initial_optimizer_state,
     lower_server_step,
     lower_worker_step,
-    make_estimator,
     pull_on_workers,
     read_out,
     sample_rows,
@@ -24,6 +22,8 @@ from asyndbt.optim import (
     uniform_rows,
     worker_step,
 )
+from asyndbt.optim.estimators import make_estimator
+from asyndbt.testing import TabularProblem
 
 
 @dataclass

@@ -8,15 +8,15 @@ import pytest
 from asyndbt.optim import (
     Settings,
     Shape,
-    TabularProblem,
     initial_optimizer_state,
-    make_estimator,
     read_out,
     row_entropies,
     sample_rows,
     uniform_rows,
     worker_step,
 )
+from asyndbt.optim.estimators import make_estimator
+from asyndbt.testing import TabularProblem
 
 SHAPE = Shape(2, 5, 1, 4)
 # Effects here differ by up to 3 nats: theta must be able to bridge what workers disagree about.

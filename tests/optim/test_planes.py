@@ -6,13 +6,13 @@ from hypothesis import strategies as st
 from asyndbt.optim import (
     Planes,
     add_planes,
+    cached_values,
     drop_inactive,
     grow,
+    plane_values,
     project_rows,
     pull_on_consensus,
     pull_on_workers,
-    standing_values,
-    values,
     violation,
 )
 
@@ -42,7 +42,7 @@ def test_a_plane_cuts_off_its_point(seed, eps):
     planes, x0, phi = cut(np.random.default_rng(seed), eps)
     distances = violation(*x0, *phi)
     assert set(planes.position) == set(np.flatnonzero(distances > eps))
-    heights = values(planes, *x0)
+    heights = plane_values(planes, *x0)
     np.testing.assert_allclose(heights, distances[planes.position] - eps, atol=1e-12)
     assert (heights > -1e-12).all()
     assert not planes.multipliers.any()
@@ -58,7 +58,7 @@ def test_a_plane_keeps_every_feasible_point(seed, eps, share):
     # On the border of the feasible set (share 1) or inside it.
     feasible = towards(phi, far, share * min(1.0, eps / reach))
     assert violation(*feasible, *phi).max() <= eps + 1e-12
-    assert (values(planes, *feasible) <= 1e-12).all()
+    assert (plane_values(planes, *feasible) <= 1e-12).all()
 
 
 @given(st.integers(0, 10_000))
@@ -72,7 +72,7 @@ def test_a_plane_keeps_the_feasible_points_of_those_who_stay(seed):
     share = min(1.0, eps / violation(far[0][live], far[1], phi[0][live], phi[1]).max())
     p, z = towards(phi, far, share)
     p[1] = far[0][1]  # the worker that is gone stands anywhere
-    everything = values(planes, p, z)
+    everything = plane_values(planes, p, z)
     own = np.array([planes.a[plane, 1] @ p[1, i] for plane, i in enumerate(planes.position)])
     assert (everything - own - planes.shares[:, 1] <= 1e-12).all()
 
@@ -80,11 +80,11 @@ def test_a_plane_keeps_the_feasible_points_of_those_who_stay(seed):
 def test_standing_values_leave_out_who_is_gone():
     rng = np.random.default_rng(0)
     planes, (p, z), _ = cut(rng, 0.1)
-    np.testing.assert_allclose(standing_values(planes, z, EVERYONE), values(planes, p, z))
+    np.testing.assert_allclose(cached_values(planes, z, EVERYONE), plane_values(planes, p, z))
     live = np.array([True, False, True])
     own = [planes.a[plane, 1] @ p[1, i] for plane, i in enumerate(planes.position)]
     np.testing.assert_allclose(
-        standing_values(planes, z, live), values(planes, p, z) - own - planes.shares[:, 1]
+        cached_values(planes, z, live), plane_values(planes, p, z) - own - planes.shares[:, 1]
     )
 
 
@@ -95,7 +95,7 @@ def test_pulls_are_the_gradient_of_the_planes_part_of_the_lagrangian():
     planes.multipliers[:] = rng.random(len(planes))
 
     def lagrangian(p, z):
-        return planes.multipliers @ values(planes, p, z)
+        return planes.multipliers @ plane_values(planes, p, z)
 
     workers = np.array([2, 0])
     pulls = pull_on_workers(planes, workers)
@@ -128,7 +128,7 @@ def test_a_worker_that_joins_changes_no_plane():
     planes, (p, z), _ = cut(rng, 0.1)
     grown = grow(planes, 2)
     joined = np.concatenate([p, point(rng)[0][:2]])
-    np.testing.assert_allclose(values(grown, joined, z), values(planes, p, z))
+    np.testing.assert_allclose(plane_values(grown, joined, z), plane_values(planes, p, z))
     grown.multipliers[:] = 1.0
     assert not pull_on_workers(grown, np.array([3, 4])).any()
     grown, *_ = cut(rng, 0.1, grown, workers=5)
@@ -141,7 +141,7 @@ def test_arrays_hold_everything():
     again = Planes.from_arrays(planes.arrays())
     assert again.sizes == planes.sizes
     assert again.a.dtype == np.int8
-    np.testing.assert_array_equal(values(again, p, z), values(planes, p, z))
+    np.testing.assert_array_equal(plane_values(again, p, z), plane_values(planes, p, z))
     np.testing.assert_array_equal(again.multipliers, planes.multipliers)
 
 
@@ -149,6 +149,6 @@ def test_arrays_hold_everything():
 def test_no_planes_pull_nothing(workers):
     planes = Planes.empty(3, 4, workers)
     assert len(planes) == 0
-    assert values(planes, np.ones((workers, 3, 4)), np.ones((3, 4))).shape == (0,)
+    assert plane_values(planes, np.ones((workers, 3, 4)), np.ones((3, 4))).shape == (0,)
     assert not pull_on_consensus(planes).any()
     assert pull_on_workers(planes, np.arange(workers)).shape == (workers, 3, 4)

@@ -1,16 +1,9 @@
 import numpy as np
 import pytest
 
-from asyndbt.optim import (
-    Evaluations,
-    Regression,
-    Settings,
-    Shape,
-    TabularProblem,
-    project_rows,
-    sample_rows,
-    uniform_rows,
-)
+from asyndbt.optim import Evaluations, Settings, Shape, project_rows, sample_rows, uniform_rows
+from asyndbt.optim.estimators import Regression
+from asyndbt.testing import TabularProblem
 
 SHAPE = Shape(2, 4, 1, 3)
 

@@ -1,15 +1,9 @@
 import numpy as np
 import pytest
 
-from asyndbt.optim import (
-    Evaluations,
-    Reinforce,
-    Settings,
-    Shape,
-    TabularProblem,
-    project_rows,
-    sample_rows,
-)
+from asyndbt.optim import Evaluations, Settings, Shape, project_rows, sample_rows
+from asyndbt.optim.estimators import Reinforce
+from asyndbt.testing import TabularProblem
 
 SHAPE = Shape(2, 3, 1, 3)
 

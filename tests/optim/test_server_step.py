@@ -10,9 +10,9 @@ from asyndbt.optim import (
     c1_at,
     c2_at,
     on_simplex,
+    plane_values,
     project_rows,
     server_step,
-    values,
 )
 
 SETTINGS = Settings(
@@ -65,7 +65,7 @@ def test_a_step_is_the_printed_one_in_the_printed_order(state):
     np.testing.assert_allclose(after.z, z)
 
     multipliers = before.planes.multipliers
-    heights = values(before.planes, p_all, z) - c1_at(3, SETTINGS) * multipliers
+    heights = plane_values(before.planes, p_all, z) - c1_at(3, SETTINGS) * multipliers
     expected = np.maximum(0.0, multipliers + 0.2 * heights)
     np.testing.assert_allclose(after.planes.multipliers, expected)
 
@@ -141,7 +141,8 @@ def test_a_worker_may_join(state):
     np.testing.assert_array_equal(grown.p_all[-1], state.z)
     assert not grown.theta[-1].any()
     np.testing.assert_allclose(
-        values(grown.planes, grown.p_all, grown.z), values(state.planes, state.p_all, state.z)
+        plane_values(grown.planes, grown.p_all, grown.z),
+        plane_values(state.planes, state.p_all, state.z),
     )
     after = server_step(
         grown, np.array([WORKERS]), random_rows(np.random.default_rng(6), 1), SETTINGS

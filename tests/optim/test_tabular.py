@@ -3,7 +3,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from asyndbt.optim import Shape, TabularProblem, project_rows, sample_rows
+from asyndbt.optim import Shape, project_rows, sample_rows
+from asyndbt.testing import TabularProblem
 
 
 def policies(problem, seed=0):

@@ -3,11 +3,11 @@ from collections import Counter
 import pytest
 
 from asyndbt.pocket import TASKS, dataset, fragment_vocabulary
-from asyndbt.pocket.datasets import CLUED_DIMS, SIZES, Split
-from asyndbt.pocket.dims import DIMS
-from asyndbt.pocket.grammar import is_held_out
-from asyndbt.pocket.lexicon import INSTRUCTION_WORDS
-from asyndbt.pocket.tokenizer import UNKNOWN, Tokenizer
+from asyndbt.pocket._datasets import CLUED_DIMS, SIZES, Split
+from asyndbt.pocket._dims import DIMS
+from asyndbt.pocket._grammar import is_held_out
+from asyndbt.pocket._lexicon import INSTRUCTION_WORDS
+from asyndbt.pocket._tokenizer import UNKNOWN, Tokenizer
 
 
 def texts(name: str, split: Split, seed: int = 0) -> list[str]:

@@ -2,7 +2,7 @@ from random import Random
 
 import pytest
 
-from asyndbt.pocket.grammar import (
+from asyndbt.pocket._grammar import (
     FAMILIES,
     draw_item,
     false_clues,
@@ -10,8 +10,8 @@ from asyndbt.pocket.grammar import (
     signed_task,
     true_clues,
 )
-from asyndbt.pocket.surface import PLAIN_KIND
-from asyndbt.pocket.tokenizer import UNKNOWN, Tokenizer
+from asyndbt.pocket._surface import PLAIN_KIND
+from asyndbt.pocket._tokenizer import UNKNOWN, Tokenizer
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -3,9 +3,9 @@
 from statistics import fmean
 
 import pytest
+from training.pocket.landscape import COLUMNS, landscape
 
 from asyndbt.pocket import TASKS
-from asyndbt.pocket.landscape import COLUMNS, landscape
 
 SEARCHED = ("telecom-relation", "entailment")
 

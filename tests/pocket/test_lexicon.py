@@ -1,8 +1,8 @@
 from collections import Counter
 
-from asyndbt.pocket import lexicon
-from asyndbt.pocket.dims import DIMS
-from asyndbt.pocket.tokenizer import words_of
+from asyndbt.pocket import _lexicon as lexicon
+from asyndbt.pocket._dims import DIMS
+from asyndbt.pocket._tokenizer import words_of
 
 CLUES = [w for dims in DIMS.values() for dim in dims for words in dim.clues for w in words]
 POLES = [w for dims in DIMS.values() for dim in dims for words in dim.poles for w in words]

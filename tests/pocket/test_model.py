@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyndbt.pocket import TASKS, PocketModel, dataset, fragment_vocabulary
-from asyndbt.pocket.model import PREFIXES_KEPT, SPECIAL_TOKENS, WEIGHTS_FILE
-from asyndbt.pocket.tokenizer import START, Tokenizer, vocabulary
+from asyndbt.pocket._model import PREFIXES_KEPT, SPECIAL_TOKENS, WEIGHTS_FILE
+from asyndbt.pocket._tokenizer import START, Tokenizer, vocabulary
 
 LABELS = ("great", "terrible")
 PROMPTS = 24

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from asyndbt.lm.protocol import Prompt
+from asyndbt.lm import Prompt
 from asyndbt.pocket import TASKS, PocketModel, dataset
-from asyndbt.pocket.server import BODY_LIMIT, PocketServer
+from asyndbt.pocket._server import BODY_LIMIT, PocketServer
 
 openai = pytest.importorskip("openai")
 

@@ -8,9 +8,9 @@ from random import Random
 import pytest
 
 from asyndbt.pocket import TASKS, dataset
-from asyndbt.pocket.grammar import Item, draw_item, is_held_out, signed_task
-from asyndbt.pocket.lexicon import UNSEEN_LABELS
-from asyndbt.pocket.tokenizer import ANSWER, UNKNOWN
+from asyndbt.pocket._grammar import Item, draw_item, is_held_out, signed_task
+from asyndbt.pocket._lexicon import UNSEEN_LABELS
+from asyndbt.pocket._tokenizer import ANSWER, UNKNOWN
 
 ROOT = Path(__file__).parents[2]
 

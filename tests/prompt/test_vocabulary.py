@@ -5,7 +5,7 @@ import pytest
 from asyndbt import pocket
 from asyndbt.errors import DataError
 from asyndbt.prompt import load_vocabulary
-from asyndbt.prompt.builtin_words import HINTS, WORDS
+from asyndbt.prompt._vocabulary import HINTS, WORDS
 
 
 def test_builtin_entries_are_distinct_words_and_short_hints() -> None:

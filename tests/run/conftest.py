@@ -15,7 +15,8 @@ import pytest
 
 from asyndbt.config import Config
 from asyndbt.federation import Worker
-from asyndbt.lm import Answer, PocketLanguageModel, Prompt
+from asyndbt.lm import Answer, Prompt
+from asyndbt.lm.providers._pocket import PocketLanguageModel
 from asyndbt.pocket import TASKS, dataset
 from asyndbt.run import Result, run_config
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-import asyndbt.run.execute
-from asyndbt.federation import Wire, Worker, decode
+import asyndbt.run._session
+from asyndbt.federation import Worker, decode
+from asyndbt.federation.engines._base import Channel
 from asyndbt.run import run_config
 
 CANARIES = {part: f"zyxquux{number}" for number, part in enumerate(("train", "validation", "test"))}
@@ -47,7 +48,7 @@ def recording(monkeypatch: pytest.MonkeyPatch) -> Recording:
         return report
 
     monkeypatch.setattr(Worker, "handle", working)
-    monkeypatch.setattr(asyndbt.run.execute, "Wire", partial(Wire, tap=record.tap))
+    monkeypatch.setattr(asyndbt.run._session, "Channel", partial(Channel, tap=record.tap))
     return record
 
 
@@ -125,7 +126,7 @@ def test_the_words_of_a_message_are_names_of_sites_and_of_fields(
     small: Any, recording: Recording
 ) -> None:
     """Whatever a message says in letters is known beforehand: kinds, fields, sites, one digest."""
-    from asyndbt.federation.messages import Message
+    from asyndbt.federation import Message
 
     run_config(small.config(method={"iterations": 4}))
     for site, _, data in recording.sent:

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from asyndbt.cli.demo import demo_config
+from asyndbt.cli._demo import demo_config
 from asyndbt.config import Config
 from asyndbt.errors import BudgetError, ConfigError
-from asyndbt.pocket.server import PocketServer
-from asyndbt.run import Estimate, estimate_run, run_config, stand_in
+from asyndbt.pocket._server import PocketServer
+from asyndbt.run import Estimate, estimate_run, run_config
+from asyndbt.run import _estimate as stand_in
 
 
 def demo(folder: Path, **changes: Any) -> Config:

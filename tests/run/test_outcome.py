@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from asyndbt.errors import AsyndbtError, ConfigError, RunDirectoryError
-from asyndbt.lm import Answer, PocketLanguageModel, Prompt
+from asyndbt.lm import Answer, Prompt
+from asyndbt.lm.providers._pocket import PocketLanguageModel
 from asyndbt.run import Event, resume_run, run_config
-from asyndbt.run.assembly import assemble
-from asyndbt.run.directory import RunDirectory
+from asyndbt.run._directory import RunDirectory
+from asyndbt.run._setup import prepare_run
 
 CONSTANT = {"engine": "virtual", "lease": 3.0}
 
@@ -104,7 +105,7 @@ def test_no_more_is_kept_back_than_the_mode_can_use(
     if changes.get("mode") == "demonstrations":
         method |= dict.fromkeys(("vocabulary", "vocabulary_limit", "fragment_length"))
     config = small.config(method=method)
-    assembly = assemble(config, RunDirectory(config.run.dir))
+    assembly = prepare_run(config, RunDirectory(config.run.dir))
     needs = {name: site.worker.objective._needs for name, site in assembly.sites.items()}  # type: ignore[attr-defined]
     for site in assembly.sites.values():
         site.close()
@@ -141,7 +142,7 @@ def test_settings_outside_of_the_agreement_are_kept_too(
     )
     with pytest.raises(RunDirectoryError, match="other settings: resume with the config"):
         resume_run(config.run.dir)
-    monkeypatch.setattr("asyndbt.run.execute.version", lambda name: "99.0")
+    monkeypatch.setattr("asyndbt.run._session.version", lambda name: "99.0")
     with pytest.raises(RunDirectoryError, match=r"wrote it and this is 99\.0: resume with that"):
         resume_run(config.run.dir)
 

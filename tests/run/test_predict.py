@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from asyndbt.errors import DataError
-from asyndbt.lm import Answer, PocketLanguageModel, Prompt, Usage
+from asyndbt.lm import Answer, Prompt, Usage
+from asyndbt.lm.providers._pocket import PocketLanguageModel
 from asyndbt.run import Result, run_config
 
 

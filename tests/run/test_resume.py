@@ -15,8 +15,8 @@ import pytest
 from asyndbt.config import Config
 from asyndbt.errors import RunDirectoryError
 from asyndbt.run import Event, Result, resume_run, run_config
-from asyndbt.run.assembly import RunSite
-from asyndbt.run.directory import RunDirectory
+from asyndbt.run._directory import RunDirectory
+from asyndbt.run._site import RunSite
 
 ENGINES: dict[str, dict[str, Any]] = {
     "local": {"quorum": "majority"},

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from asyndbt.federation import Score
-from asyndbt.run.statistics import accuracy, pool
+from asyndbt.run._outcome import accuracy_interval, pool_scores
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from asyndbt.run.statistics import accuracy, pool
     ],
 )
 def test_the_interval_is_wilsons(correct: int, n: int, interval: tuple[float, float]) -> None:
-    told = accuracy(Score(correct=correct, n=n))
+    told = accuracy_interval(Score(correct=correct, n=n))
     assert told is not None
     assert told["interval"] == pytest.approx(interval, abs=1e-4)
     assert told["accuracy"] == pytest.approx(correct / n, abs=1e-6)
@@ -28,13 +28,13 @@ def test_the_interval_is_wilsons(correct: int, n: int, interval: tuple[float, fl
 
 
 def test_without_examples_there_is_no_accuracy() -> None:
-    assert accuracy(Score()) is None
-    assert accuracy(pool([Score(), Score()])) is None
+    assert accuracy_interval(Score()) is None
+    assert accuracy_interval(pool_scores([Score(), Score()])) is None
 
 
 def test_a_mean_over_draws_is_less_certain_the_more_the_draws_differ() -> None:
     def width(spread: float, draws: int) -> float:
-        told = accuracy(Score(correct=70, n=100, spread=spread), draws)
+        told = accuracy_interval(Score(correct=70, n=100, spread=spread), draws)
         assert told is not None
         low, high = told["interval"]
         return high - low
@@ -47,11 +47,11 @@ def test_a_mean_over_draws_is_less_certain_the_more_the_draws_differ() -> None:
 
 
 def test_pooling_counts_every_example_once() -> None:
-    pooled = pool([Score(9, 10, 0.2), Score(10, 30, 1.0), Score()])
+    pooled = pool_scores([Score(9, 10, 0.2), Score(10, 30, 1.0), Score()])
     assert (pooled.correct, pooled.n) == (19, 40)
     assert pooled.loss == pytest.approx((10 * 0.2 + 30 * 1.0) / 40)
 
 
 def test_pooled_draws_spread_as_independent_ones_do() -> None:
-    pooled = pool([Score(5, 10, 0.0, 0.3), Score(5, 10, 0.0, 0.4)])
+    pooled = pool_scores([Score(5, 10, 0.0, 0.3), Score(5, 10, 0.0, 0.4)])
     assert pooled.spread == pytest.approx(0.25)

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from asyndbt import tune
+from asyndbt._api import tune
 from asyndbt.errors import ConfigError, DataError, RunDirectoryError
-from asyndbt.lm import ScriptedLanguageModel
 from asyndbt.run import run_config
+from asyndbt.testing import ScriptedLanguageModel
 
 
 def tables(small: Any, name: str, **data: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from asyndbt.errors import ConfigError
-from asyndbt.run.words import agreed_vocabulary
+from asyndbt.run._inputs import resolve_vocabulary
 from asyndbt.task import Example, SiteData
 
 TEXTS = {
@@ -31,11 +31,11 @@ def config(least: int = 2) -> Any:
 
 def test_the_vocabulary_does_not_hang_on_the_key() -> None:
     sites = [site(name) for name in TEXTS]
-    words = [agreed_vocabulary(config(), sites) for _ in range(5)]
+    words = [resolve_vocabulary(config(), sites) for _ in range(5)]
     assert len(set(words)) == 1
     assert words[0] == ("alpha", "gate", "beta"), "those of most sites first, then the alphabet"
 
 
 def test_more_sites_than_there_are() -> None:
     with pytest.raises(ConfigError, match=r"method\.vocabulary_min_sites: 4 given for 3 sites"):
-        agreed_vocabulary(config(4), [site(name) for name in TEXTS])
+        resolve_vocabulary(config(4), [site(name) for name in TEXTS])

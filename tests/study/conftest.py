@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from asyndbt._async import run_sync
 from asyndbt.config import Config
 from asyndbt.lm import LanguageModel, Prompt
-from asyndbt.run.loops import complete
-from asyndbt.study import StudyFile, carrying_out, cells_of
-from asyndbt.study.carrying_out import Done, carry_out
-from asyndbt.study.rows import OVERALL, Row
+from asyndbt.study import StudyFile, cells_of
+from asyndbt.study import _execute as carrying_out
+from asyndbt.study._execute import CellResult, execute_cells
+from asyndbt.study._frame import OVERALL, Row
 
 pytest.importorskip("scipy")
 pytest.importorskip("matplotlib")
@@ -47,7 +48,7 @@ class Pretended:
         words = list((config.task.labels or {}).values())
         texts = ("it was fine", "it was dull", f"{method} {config.run.seed}")
         prompts = [Prompt((), f"{text}. Answer:") for text in texts]
-        answers = complete(model.score(prompts, words))
+        answers = run_sync(model.score(prompts, words))
         self.charged += sum(answer.usage.calls for answer in answers if answer)
         self.write(method, config)
 
@@ -115,10 +116,10 @@ def study(tmp_path: Path) -> Callable[..., StudyFile]:
 
 
 @pytest.fixture
-def done(study: Callable[..., StudyFile], pretended: Pretended) -> list[Done]:
+def done(study: Callable[..., StudyFile], pretended: Pretended) -> list[CellResult]:
     """The runs of a study with a grid, carried out."""
     file = study(tables={"grid": {"method": {"draws": [3, 4]}}}, seeds=[0])
-    return carry_out(cells_of(file), file.study.dir / "answers", tell=lambda *_: None)
+    return execute_cells(cells_of(file), file.study.dir / "answers", tell=lambda *_: None)
 
 
 def rows(accuracies: Mapping[str, Mapping[str, Sequence[float]]], **more: Any) -> list[Row]:

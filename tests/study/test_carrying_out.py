@@ -12,16 +12,17 @@ import pytest
 
 from asyndbt.config import Config
 from asyndbt.errors import AsyndbtError, BudgetError, DataError, ModelError
-from asyndbt.study import StudyFile, carrying_out, cells_of
-from asyndbt.study.carrying_out import Done, carry_out, is_done
+from asyndbt.study import StudyFile, cells_of
+from asyndbt.study import _execute as carrying_out
+from asyndbt.study._execute import CellResult, execute_cells, is_done
 
 Make = Callable[..., StudyFile]
 
 
-def run(file: StudyFile) -> tuple[list[Done], list[tuple[str, int]]]:
+def run(file: StudyFile) -> tuple[list[CellResult], list[tuple[str, int]]]:
     """Carry a study out; return what is done, and what was told."""
     told: list[tuple[str, int]] = []
-    done = carry_out(
+    done = execute_cells(
         cells_of(file),
         file.study.dir / "answers",
         tell=lambda each, left: told.append((each.cell.title, left)),
@@ -116,7 +117,7 @@ def test_the_files_of_answers_are_there_before_several_processes_want_them(
     answers = study().study.dir / "answers"
     monkeypatch.setattr(carrying_out, "ProcessPoolExecutor", Pool)
     with pytest.raises(KeyboardInterrupt):
-        carry_out(cells_of(study()), answers, jobs=2, tell=lambda *_: None)
+        execute_cells(cells_of(study()), answers, jobs=2, tell=lambda *_: None)
     assert found == {"pocket-sentiment-fans.sqlite", "pocket-paraphrase.sqlite"}
 
 
@@ -155,7 +156,7 @@ def test_several_processes_find_what_one_finds(study: Make, tmp_path: Path) -> N
             methods=["asyndbt", "manual"], tasks=["pocket:paraphrase"], seeds=[0], calls=150,
             dir=str(folder), tables={"base": base},
         )  # fmt: skip
-        done = carry_out(cells_of(file), folder / "answers", jobs=jobs, tell=lambda *_: None)
+        done = execute_cells(cells_of(file), folder / "answers", jobs=jobs, tell=lambda *_: None)
         assert [each.error for each in done] == ["", ""]
         results = {path.parent.name: path.read_text() for path in folder.glob("runs/*/result.json")}
         return {name: json.loads(text) for name, text in results.items()}
@@ -172,17 +173,17 @@ def test_several_processes_stop_where_no_run_can_succeed(
     monkeypatch.delenv("NO_SUCH_KEY_HERE", raising=False)
     file = study(methods=["manual"], seeds=[0], calls=1_000, tables={"base": base})
     with pytest.raises(AsyndbtError, match="NO_SUCH_KEY_HERE"):
-        carry_out(cells_of(file), file.study.dir / "answers", jobs=2, tell=lambda *_: None)
+        execute_cells(cells_of(file), file.study.dir / "answers", jobs=2, tell=lambda *_: None)
 
 
 def test_whoever_is_told_may_stop_all_processes(study: Make) -> None:
     file, before = study(methods=["random-icl"], seeds=[0, 1, 2, 3]), set(active_children())
 
-    def stop(done: Done, left: int) -> None:
+    def stop(done: CellResult, left: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        carry_out(cells_of(file), file.study.dir / "answers", jobs=2, tell=stop)
+        execute_cells(cells_of(file), file.study.dir / "answers", jobs=2, tell=stop)
     for process in set(active_children()) - before:
         assert process.pid is not None
         with pytest.raises(ProcessLookupError):

@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Callable
 
 from asyndbt.pocket import TASKS as POCKET_TASKS
-from asyndbt.pocket.datasets import SIZES
-from asyndbt.study import StudyFile, cells_of
-from asyndbt.study.cells import Cell
+from asyndbt.pocket._datasets import SIZES
+from asyndbt.study import Cell, StudyFile, cells_of
 
 Make = Callable[..., StudyFile]
 

@@ -6,7 +6,7 @@ import re
 import tomllib
 from pathlib import Path
 
-from asyndbt.config.reference import markdown
+from asyndbt.config._schema import reference_markdown
 from asyndbt.study import StudyFile
 
 DOCS = Path(__file__).parents[2] / "docs" / "studies.md"
@@ -16,7 +16,9 @@ END = "\n<!-- end -->"
 
 def test_the_reference_in_the_docs_is_that_of_the_models() -> None:
     _, _, written = DOCS.read_text(encoding="utf-8").partition(MARK)
-    assert written.startswith(markdown(StudyFile) + END), "run: python tests/study/test_docs.py"
+    assert written.startswith(reference_markdown(StudyFile) + END), (
+        "run: python tests/study/test_docs.py"
+    )
 
 
 def test_the_example_of_the_docs_is_valid() -> None:
@@ -28,5 +30,5 @@ def test_the_example_of_the_docs_is_valid() -> None:
 if __name__ == "__main__":
     head, mark, rest = DOCS.read_text(encoding="utf-8").partition(MARK)
     _, end, tail = rest.partition(END)
-    text = head + mark + markdown(StudyFile) + end + tail
+    text = head + mark + reference_markdown(StudyFile) + end + tail
     DOCS.write_text(text, encoding="utf-8", newline="\n")

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from asyndbt.study import StudyFile, cells_of
-from asyndbt.study.carrying_out import carry_out
-from asyndbt.study.figures import draw_figures
-from asyndbt.study.rows import curve_of, rows_of
-from asyndbt.study.summary import summaries
+from asyndbt.study._execute import execute_cells
+from asyndbt.study._figures import draw_figures
+from asyndbt.study._frame import curve_of, rows_of
+from asyndbt.study._summary import summaries
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def figures(
 ) -> dict[str, Any]:
     """The figures of a small study by their captions."""
     file = study(curve_calls=[100], curve_seeds=1, methods=["asyndbt", "cendbt", "random-icl"])
-    done = carry_out(cells_of(file), file.study.dir / "answers", tell=lambda *_: None)
+    done = execute_cells(cells_of(file), file.study.dir / "answers", tell=lambda *_: None)
     part = file.study
     (found,) = summaries(
         rows_of(done), methods=part.methods, tasks=part.tasks, seeds=part.seeds, calls=part.calls

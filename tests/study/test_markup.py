@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from asyndbt.study.markup import Table, TextCell, latex, markdown, marks
+from asyndbt.study._tables import TextCell, TextTable, marks, to_latex, to_markdown
 
-TABLE = Table(
+TABLE = TextTable(
     "scores",
     "Scores, 5 % off",
     ["method", "task_a"],
@@ -39,7 +39,7 @@ def test_the_least_may_be_the_best() -> None:
 
 
 def test_markdown() -> None:
-    assert markdown(TABLE).splitlines() == [
+    assert to_markdown(TABLE).splitlines() == [
         "**Scores, 5 % off**",
         "",
         "| method | task_a |",
@@ -53,7 +53,7 @@ def test_markdown() -> None:
 
 
 def test_latex() -> None:
-    text = latex(TABLE)
+    text = to_latex(TABLE)
     assert r"\caption{Scores, 5 \% off. Mean $\pm$ deviation.}" in text
     assert r"one & \textbf{91.0 $\pm$ 0.5} \\" in text
     assert r"two & \underline{90.0 $\pm$ 0.1} \\" in text

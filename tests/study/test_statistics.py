@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scipy import stats
 
-from asyndbt.study.statistics import average_ranks, holm, mean_of, paired, ranks
+from asyndbt.study._summary import average_ranks, holm, mean_of, paired, ranks
 
 
 def test_ties_share_the_mean_of_their_ranks() -> None:

@@ -12,13 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from asyndbt.cli import study as command
-from asyndbt.cli.main import main
+from asyndbt.cli import _study as command
+from asyndbt.cli._main import main
 from asyndbt.errors import BudgetError
-from asyndbt.run.directory import RunDirectory
+from asyndbt.run._directory import RunDirectory
 from asyndbt.study import StudyFile, cells_of, estimate_study, load_study, run_study
-from asyndbt.study.rows import OVERALL
-from asyndbt.study.table import read_rows
+from asyndbt.study._frame import OVERALL, read_rows
 
 Make = Callable[..., StudyFile]
 
@@ -138,7 +137,7 @@ def test_the_command_stopped_by_ctrl_c_says_how_to_go_on(
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
 def test_the_processes_of_a_study_end_with_its_command(file: Path, sent: signal.Signals) -> None:
-    command = [sys.executable, "-m", "asyndbt.cli.main", "study", str(file), "--jobs", "2"]
+    command = [sys.executable, "-m", "asyndbt.cli._main", "study", str(file), "--jobs", "2"]
     # The processes hold the other end of its output too, so that its end tells theirs.
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -220,6 +219,6 @@ def test_a_study_of_real_runs(file: Path) -> None:
 
 def test_jobs_are_a_whole_number() -> None:
     parser = argparse.ArgumentParser()
-    command.add(parser.add_subparsers())
+    command.add_study(parser.add_subparsers())
     with pytest.raises(SystemExit):
         parser.parse_args(["study", "a.toml", "--jobs", "0"])

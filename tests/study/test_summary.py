@@ -7,12 +7,10 @@ from collections.abc import Sequence
 import pytest
 from scipy import stats
 
-from asyndbt.study.markup import markdown
-from asyndbt.study.reading import reading
-from asyndbt.study.rows import OVERALL, Row
-from asyndbt.study.statistics import Mean
-from asyndbt.study.summary import Summary, summaries
-from asyndbt.study.tables import tables_of
+from asyndbt.study._frame import OVERALL, Row
+from asyndbt.study._page import reading
+from asyndbt.study._summary import Mean, Summary, summaries
+from asyndbt.study._tables import tables_of, to_markdown
 
 ACCURACIES = {
     "asyndbt": {"a": [0.90, 0.92], "b": [0.80, 0.86]},
@@ -109,7 +107,7 @@ def test_a_budget_of_fewer_seeds_has_them_for_every_method() -> None:
 
 def test_the_paper_s_table_marks_the_best_and_the_second() -> None:
     (table3, *_) = tables_of(summary(), [])
-    lines = markdown(table3).splitlines()
+    lines = to_markdown(table3).splitlines()
     assert (
         lines[4] == "| asyndbt | <u>91.0 ± 1.4</u> | <u>83.0 ± 4.2</u> | <u>87.0 ± 2.8</u> | 2.25 |"
     )

@@ -8,15 +8,14 @@ from pathlib import Path
 import pytest
 
 from asyndbt.errors import DataError
-from asyndbt.study.carrying_out import Done
-from asyndbt.study.rows import OVERALL, Row, curve_of, rows_of
-from asyndbt.study.table import read_rows, write_curve, write_rows
+from asyndbt.study._execute import CellResult
+from asyndbt.study._frame import OVERALL, Row, curve_of, read_rows, rows_of, write_curve, write_rows
 
 ROW = Row("asyndbt", "a", 0, OVERALL, "test", "accuracy", 1 / 3, 180, 1000, 0.25, 300, "both")
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_files_give_back_every_row(done: list[Done], tmp_path: Path, suffix: str) -> None:
+def test_files_give_back_every_row(done: list[CellResult], tmp_path: Path, suffix: str) -> None:
     rows = rows_of(done)
     write_rows(rows, tmp_path / "results")
     assert read_rows(tmp_path / f"results{suffix}") == rows
@@ -36,7 +35,7 @@ def test_a_file_of_something_else(tmp_path: Path) -> None:
         read_rows(tmp_path / "other.csv")
 
 
-def test_a_curve_has_a_line_for_every_point(done: list[Done], tmp_path: Path) -> None:
+def test_a_curve_has_a_line_for_every_point(done: list[CellResult], tmp_path: Path) -> None:
     points = curve_of(done)
     write_curve(points, tmp_path / "curve.csv")
     head, *lines = (tmp_path / "curve.csv").read_text().splitlines()

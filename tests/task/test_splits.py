@@ -6,15 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyndbt.errors import ConfigError, DataError
-from asyndbt.task import (
-    Example,
-    SiteData,
-    Split,
-    SplitSizes,
-    Task,
-    merge_sites,
-    split_sites,
-)
+from asyndbt.task import Example, SiteData, Split, SplitSizes, Task, merge_sites, split_sites
 
 TASK = Task("{text}?", ("0", "1"), ("no", "yes"))
 PARTS = ("pool", "train", "validation", "test")

@@ -8,11 +8,18 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
-from asyndbt.pocket.dims import DIMS
-from asyndbt.pocket.grammar import FAMILIES, Item, SignedTask, draw_item
-from asyndbt.pocket.lexicon import VERB_GROUPS
-from asyndbt.pocket.surface import PLAIN_KIND
-from asyndbt.pocket.tokenizer import ANSWER, NEWLINE, START
+from asyndbt.pocket import (
+    ANSWER,
+    DIMS,
+    FAMILIES,
+    NEWLINE,
+    PLAIN_KIND,
+    START,
+    VERB_GROUPS,
+    Item,
+    SignedTask,
+    draw_item,
+)
 
 from .prompts import (
     TOKENIZER,

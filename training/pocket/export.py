@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from asyndbt.pocket.tokenizer import vocabulary
+from asyndbt.pocket import vocabulary
 
 from .network import PocketNetwork
 

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from asyndbt.pocket.grammar import FAMILIES
-from asyndbt.pocket.tokenizer import PAD
+from asyndbt.pocket import FAMILIES, PAD
 
 from .episodes import CLUSTERS, EVIDENCE, Episode
 from .network import PocketNetwork, Trace

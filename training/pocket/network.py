@@ -1,4 +1,4 @@
-"""The pocket decoder in torch, for training only (inference: `asyndbt.pocket.transformer`).
+"""The pocket decoder in torch, for training only (inference: `asyndbt.pocket._transformer`).
 
 A block with input x and token embedding e:
 

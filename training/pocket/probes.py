@@ -5,9 +5,7 @@ from typing import Final, NamedTuple
 
 import torch
 
-from asyndbt.pocket.grammar import draw_item, true_clues
-from asyndbt.pocket.surface import PLAIN_KIND
-from asyndbt.pocket.tokenizer import PAD
+from asyndbt.pocket import PAD, PLAIN_KIND, draw_item, true_clues
 
 from .network import PocketNetwork
 from .prompts import TOKENIZER, Mode, choose_labels, prompt_ids, random_task

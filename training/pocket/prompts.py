@@ -6,17 +6,22 @@ Question: <instruction with the texts> [Note: <words>.] Answer: <label>
 from random import Random
 from typing import Final, Literal
 
-from asyndbt.pocket import lexicon
-from asyndbt.pocket.dims import DIMS
-from asyndbt.pocket.grammar import (
+from asyndbt.pocket import (
+    ANSWER,
+    DIMS,
     FAMILIES,
+    NEWLINE,
+    NOTE,
+    QUESTION,
+    START,
     Item,
     SignedTask,
+    Tokenizer,
     false_clues,
     signed_task,
     true_clues,
 )
-from asyndbt.pocket.tokenizer import ANSWER, NEWLINE, NOTE, QUESTION, START, Tokenizer
+from asyndbt.pocket import _lexicon as lexicon
 
 __all__ = [
     "TOKENIZER",

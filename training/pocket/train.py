@@ -24,7 +24,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.multiprocessing.spawn import spawn
 
-from asyndbt.pocket.tokenizer import vocabulary
+from asyndbt.pocket import vocabulary
 
 from .episodes import Episode, make_episode
 from .export import export

@@ -1,5 +1,19 @@
 """What AsynDBT is compared with, on the same data, at the same cost, counted by the same ledger."""
 
-from asyndbt.baselines.registry import METHODS, Method, run_method
+from asyndbt.baselines._asyndbt import CenDBT
+from asyndbt.baselines._base import objective_of
+from asyndbt.baselines._registry import METHODS, Method, run_method
+from asyndbt.baselines._search import Pair, RandomProposer, Search
+from asyndbt.baselines._tpe import TpeProposer
 
-__all__ = ["METHODS", "Method", "run_method"]
+__all__ = [
+    "METHODS",
+    "CenDBT",
+    "Method",
+    "Pair",
+    "RandomProposer",
+    "Search",
+    "TpeProposer",
+    "objective_of",
+    "run_method",
+]

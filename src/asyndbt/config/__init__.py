@@ -1,21 +1,28 @@
 """Configuration: one TOML file, checked once before any request, every problem named in a line."""
 
-from __future__ import annotations
-
-from asyndbt.config.config import Config, load_config
-from asyndbt.config.data import DataConfig, PartitionConfig, SiteConfig, TaskConfig
-from asyndbt.config.federation import DelaysConfig, FederationConfig
-from asyndbt.config.flower import FlowerConfig, is_loopback, split_address
-from asyndbt.config.lm import LMConfig
-from asyndbt.config.method import MethodConfig
-from asyndbt.config.resources import BudgetConfig, LimitsConfig, RunConfig
-from asyndbt.config.site_file import LinkConfig, SiteFile, load_site_file
+from asyndbt.config._base import Directory, Section, SettingError, fill, key, nearest_name, resolved
+from asyndbt.config._config import BudgetConfig, Config, LimitsConfig, RunConfig, load_config
+from asyndbt.config._data import DataConfig, PartitionConfig, SiteConfig, TaskConfig
+from asyndbt.config._explain import explain_errors
+from asyndbt.config._federation import (
+    DelaysConfig,
+    FederationConfig,
+    FlowerConfig,
+    is_loopback,
+    split_address,
+)
+from asyndbt.config._lm import LMConfig
+from asyndbt.config._method import MethodConfig
+from asyndbt.config._site_file import LinkConfig, SiteFile, load_site_file
+from asyndbt.config._starter import starter_toml
+from asyndbt.config._toml import format_table, read_toml
 
 __all__ = [
     "BudgetConfig",
     "Config",
     "DataConfig",
     "DelaysConfig",
+    "Directory",
     "FederationConfig",
     "FlowerConfig",
     "LMConfig",
@@ -24,11 +31,21 @@ __all__ = [
     "MethodConfig",
     "PartitionConfig",
     "RunConfig",
+    "Section",
+    "SettingError",
     "SiteConfig",
     "SiteFile",
     "TaskConfig",
+    "explain_errors",
+    "fill",
+    "format_table",
     "is_loopback",
+    "key",
     "load_config",
     "load_site_file",
+    "nearest_name",
+    "read_toml",
+    "resolved",
     "split_address",
+    "starter_toml",
 ]

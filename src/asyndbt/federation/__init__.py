@@ -1,40 +1,68 @@
 """Sites, the coordinator, and what passes between them."""
 
-from asyndbt.federation.coordinator import Coordinator
-from asyndbt.federation.engines.base import Engine, Site, Wire
-from asyndbt.federation.engines.flower import FlowerEngine
-from asyndbt.federation.engines.local import LocalEngine
-from asyndbt.federation.engines.virtual import Delays, VirtualEngine
-from asyndbt.federation.messages import Message, Score, Spent, decode, encode
-from asyndbt.federation.objective import Objective, TabularObjective, TestScores
-from asyndbt.federation.plan import Plan, vocabulary_digest
-from asyndbt.federation.prompt_objective import Needs, PromptObjective, SitePrompts
-from asyndbt.federation.snapshot import restore, snapshot
-from asyndbt.federation.worker import Worker
+from asyndbt.federation._checkpoint import restore, snapshot
+from asyndbt.federation._codec import unpack
+from asyndbt.federation._coordinator import Coordinator
+from asyndbt.federation._messages import (
+    Assignment,
+    Confirm,
+    ConfirmDone,
+    Evaluate,
+    EvaluateDone,
+    Message,
+    Report,
+    Score,
+    Spent,
+    Step,
+    StepDone,
+    byte_bound,
+    decode,
+    encode,
+)
+from asyndbt.federation._objective import Objective, TestScores
+from asyndbt.federation._plan import Plan, vocabulary_digest
+from asyndbt.federation._prompt_objective import PromptObjective
+from asyndbt.federation._selection import FragmentSelection
+from asyndbt.federation._site_prompts import Needs, SitePrompts
+from asyndbt.federation._worker import Worker
+from asyndbt.federation.engines._base import Channel, Engine, Site
+from asyndbt.federation.engines._flower import FlowerEngine
+from asyndbt.federation.engines._local import LocalEngine
+from asyndbt.federation.engines._virtual import Delays, VirtualEngine
 
 __all__ = [
+    "Assignment",
+    "Channel",
+    "Confirm",
+    "ConfirmDone",
     "Coordinator",
     "Delays",
     "Engine",
+    "Evaluate",
+    "EvaluateDone",
     "FlowerEngine",
+    "FragmentSelection",
     "LocalEngine",
     "Message",
     "Needs",
     "Objective",
     "Plan",
     "PromptObjective",
+    "Report",
     "Score",
     "Site",
     "SitePrompts",
     "Spent",
-    "TabularObjective",
+    "Step",
+    "StepDone",
     "TestScores",
     "VirtualEngine",
-    "Wire",
     "Worker",
+    "byte_bound",
     "decode",
     "encode",
     "restore",
     "snapshot",
+    "unpack",
     "vocabulary_digest",
 ]

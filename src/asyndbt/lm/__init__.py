@@ -1,30 +1,28 @@
 """Language models behind one gateway: cache, budget, ledger, feedback."""
 
-from asyndbt.lm.budget import Budget, BudgetExhausted, Limits
-from asyndbt.lm.cache import AnswerCache, request_key
-from asyndbt.lm.check import check_requests
-from asyndbt.lm.feedback import (
+from asyndbt.lm._base import Answer, LanguageModel, Probe, Prompt, Usage
+from asyndbt.lm._budget import Budget, BudgetExhausted, Limits, split_limits
+from asyndbt.lm._cache import AnswerCache, request_key
+from asyndbt.lm._dispatch import RetryPolicy
+from asyndbt.lm._feedback import (
     Feedback,
     Loss,
+    check_requests,
     correct,
     cross_entropy,
     is_unparsed,
     label_distribution,
     losses,
+    parse_label,
     prediction,
 )
-from asyndbt.lm.gateway import Gateway
-from asyndbt.lm.ledger import Ledger, Tally
-from asyndbt.lm.limiter import Limiter
-from asyndbt.lm.parsing import parse_label
-from asyndbt.lm.protocol import Answer, LanguageModel, Probe, Prompt, Usage
-from asyndbt.lm.providers.huggingface import HuggingFaceLanguageModel
-from asyndbt.lm.providers.openai import OpenAILanguageModel
-from asyndbt.lm.providers.pocket import PocketLanguageModel
-from asyndbt.lm.providers.scripted import ScriptedLanguageModel
-from asyndbt.lm.registry import PROVIDERS, make_model
-from asyndbt.lm.sending import Pace
-from asyndbt.lm.split import split_limits
+from asyndbt.lm._gateway import Gateway, Ledger, RequestCounts
+from asyndbt.lm._limiter import Limiter
+from asyndbt.lm._registry import PROVIDERS, make_model
+from asyndbt.lm._replay import ReplayedModel
+from asyndbt.lm.providers._pocket import PocketLanguageModel
+from asyndbt.lm.providers.huggingface._model import HuggingFaceLanguageModel
+from asyndbt.lm.providers.openai._model import OpenAILanguageModel
 
 __all__ = [
     "PROVIDERS",
@@ -41,12 +39,12 @@ __all__ = [
     "Limits",
     "Loss",
     "OpenAILanguageModel",
-    "Pace",
     "PocketLanguageModel",
     "Probe",
     "Prompt",
-    "ScriptedLanguageModel",
-    "Tally",
+    "ReplayedModel",
+    "RequestCounts",
+    "RetryPolicy",
     "Usage",
     "check_requests",
     "correct",

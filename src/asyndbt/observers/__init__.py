@@ -1,8 +1,8 @@
 """Observers that show a run in a tracker of experiments: an extra for each, imported when used."""
 
-from asyndbt.observers.mlflow import MLflowTracker
-from asyndbt.observers.tensorboard import TensorBoardTracker
-from asyndbt.observers.tracker import Tracker
-from asyndbt.observers.wandb import WandbTracker
+from asyndbt.observers._mlflow import MLflowTracker
+from asyndbt.observers._tensorboard import TensorBoardTracker
+from asyndbt.observers._tracker import Tracker
+from asyndbt.observers._wandb import WandbTracker
 
 __all__ = ["MLflowTracker", "TensorBoardTracker", "Tracker", "WandbTracker"]

@@ -1,27 +1,21 @@
 """Pure numerics of the method: NumPy in, NumPy out, an explicit generator, no I/O."""
 
-from __future__ import annotations
-
-from asyndbt.optim.estimators import (
-    Estimator,
-    EstimatorState,
-    Regression,
-    Reinforce,
-    make_estimator,
-)
-from asyndbt.optim.lower import lower_server_step, lower_worker_step
-from asyndbt.optim.plane_values import (
+from asyndbt.optim._lower_level import lower_server_step, lower_worker_step
+from asyndbt.optim._planes import (
+    Planes,
+    add_planes,
+    cached_values,
+    drop_inactive,
+    grow,
+    plane_values,
     pull_on_consensus,
     pull_on_workers,
-    renew_products,
-    standing_values,
-    values,
+    refresh_products,
+    violation,
 )
-from asyndbt.optim.planes import Planes, add_planes, drop_inactive, grow, violation
-from asyndbt.optim.schedules import c1_at, c2_at
-from asyndbt.optim.server_step import ServerState, server_step
-from asyndbt.optim.settings import PRESETS, Settings, preset
-from asyndbt.optim.simplex import (
+from asyndbt.optim._server_step import ServerState, c1_at, c2_at, server_step
+from asyndbt.optim._settings import PRESETS, Settings, preset
+from asyndbt.optim._simplex import (
     on_simplex,
     project_rows,
     read_out,
@@ -30,17 +24,13 @@ from asyndbt.optim.simplex import (
     sample_rows,
     uniform_rows,
 )
-from asyndbt.optim.stationarity import stationarity_gap
-from asyndbt.optim.tabular import TabularOptimum, TabularProblem
-from asyndbt.optim.types import (
-    Arrays,
-    Evaluations,
-    FloatArray,
-    Gradient,
-    IntArray,
-    Shape,
-)
-from asyndbt.optim.worker_step import OptimizerState, initial_optimizer_state, worker_step
+from asyndbt.optim._stationarity import stationarity_gap
+from asyndbt.optim._types import Arrays, Evaluations, FloatArray, Gradient, IntArray, Shape
+from asyndbt.optim._worker_step import OptimizerState, initial_optimizer_state, worker_step
+from asyndbt.optim.estimators import make_estimator
+from asyndbt.optim.estimators._base import Estimator, EstimatorState
+from asyndbt.optim.estimators._regression import Regression
+from asyndbt.optim.estimators._reinforce import Reinforce
 
 __all__ = [
     "PRESETS",
@@ -58,11 +48,10 @@ __all__ = [
     "ServerState",
     "Settings",
     "Shape",
-    "TabularOptimum",
-    "TabularProblem",
     "add_planes",
     "c1_at",
     "c2_at",
+    "cached_values",
     "drop_inactive",
     "grow",
     "initial_optimizer_state",
@@ -70,20 +59,19 @@ __all__ = [
     "lower_worker_step",
     "make_estimator",
     "on_simplex",
+    "plane_values",
     "preset",
     "project_rows",
     "pull_on_consensus",
     "pull_on_workers",
     "read_out",
     "read_out_distinct",
-    "renew_products",
+    "refresh_products",
     "row_entropies",
     "sample_rows",
     "server_step",
-    "standing_values",
     "stationarity_gap",
     "uniform_rows",
-    "values",
     "violation",
     "worker_step",
 ]

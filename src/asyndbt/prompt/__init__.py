@@ -1,9 +1,9 @@
 """Prompts: how they are rendered, which words they choose from, and what the user takes away."""
 
-from asyndbt.prompt.ngrams import agree, pmi_ngrams, propose, reveal
-from asyndbt.prompt.rendering import block_template, fold, render
-from asyndbt.prompt.tuned_prompt import TunedPrompt
-from asyndbt.prompt.vocabulary import load_vocabulary
+from asyndbt.prompt._ngrams import agree, pmi_ngrams, propose, reveal
+from asyndbt.prompt._rendering import block_template, fold, render
+from asyndbt.prompt._tuned_prompt import TunedPrompt
+from asyndbt.prompt._vocabulary import load_vocabulary
 
 __all__ = [
     "TunedPrompt",

@@ -1,12 +1,14 @@
 """Studies: methods, tasks, seeds and budgets compared, with one table of everything."""
 
-from asyndbt.study.cells import Cell, cells_of
-from asyndbt.study.estimate import StudyEstimate, estimate_study
-from asyndbt.study.file import StudyFile, is_study, load_study
-from asyndbt.study.study import run_study
+from asyndbt.study._cells import Cell, cells_of
+from asyndbt.study._estimate import StudyEstimate, estimate_study
+from asyndbt.study._execute import CellResult
+from asyndbt.study._file import StudyFile, is_study, load_study
+from asyndbt.study._run import run_study
 
 __all__ = [
     "Cell",
+    "CellResult",
     "StudyEstimate",
     "StudyFile",
     "cells_of",

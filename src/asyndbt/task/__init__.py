@@ -1,15 +1,19 @@
 """Tasks and examples: what is asked, with which data, at which site."""
 
-from asyndbt.task.builtin import BUILTIN_TASK_NAMES, builtin_task
-from asyndbt.task.drawing import SplitSizes
-from asyndbt.task.duplicates import DuplicateReport
-from asyndbt.task.example import Example
-from asyndbt.task.loading import MAX_CHARS, check_text, load_examples
-from asyndbt.task.site_data import MERGED_SITE, SiteData, merge_sites
-from asyndbt.task.sites import partition_examples
-from asyndbt.task.slots import demonstration_slots
-from asyndbt.task.splits import DEFAULT_SITE, Split, split_sites
-from asyndbt.task.task import Task
+from asyndbt.task._builtin_tasks import BUILTIN_TASK_NAMES, builtin_task
+from asyndbt.task._demonstrations import demonstration_slots
+from asyndbt.task._loading import MAX_CHARS, check_text, load_examples
+from asyndbt.task._partition import partition_examples
+from asyndbt.task._site_data import (
+    MERGED_SITE,
+    DuplicateReport,
+    SiteData,
+    merge_sites,
+    without_repeats,
+)
+from asyndbt.task._sources import read_datasets, read_file
+from asyndbt.task._splits import DEFAULT_SITE, Split, SplitSizes, seeded_order, split_sites
+from asyndbt.task._task import Example, Task
 
 __all__ = [
     "BUILTIN_TASK_NAMES",
@@ -28,5 +32,9 @@ __all__ = [
     "load_examples",
     "merge_sites",
     "partition_examples",
+    "read_datasets",
+    "read_file",
+    "seeded_order",
     "split_sites",
+    "without_repeats",
 ]

@@ -7,11 +7,18 @@ import shutil
 import pytest
 
 from asyndbt.errors import ConfigError, DataError, MissingExtraError, ModelError
-from asyndbt.lm import Gateway, LanguageModel, Prompt, Usage, check_requests
-from asyndbt.lm.budget import Budget, Limits
-from asyndbt.lm.cache import AnswerCache
+from asyndbt.lm import (
+    AnswerCache,
+    Budget,
+    Gateway,
+    LanguageModel,
+    Limits,
+    Prompt,
+    Usage,
+    check_requests,
+)
 from asyndbt.lm.providers.huggingface import HuggingFaceLanguageModel
-from asyndbt.lm.providers.huggingface import loading as loading_module
+from asyndbt.lm.providers.huggingface import _loading as loading_module
 
 pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

@@ -7,7 +7,7 @@ import pytest
 
 from asyndbt.lm import Prompt
 from asyndbt.lm.providers.huggingface import HuggingFaceLanguageModel
-from asyndbt.lm.providers.huggingface.stems import stems_of
+from asyndbt.lm.providers.huggingface._stems import stems_of
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -149,7 +149,7 @@ def test_no_more_beginnings_are_kept_than_asked_for(folder_of, prompts, labels) 
 
 def test_a_model_that_reads_positions_wrongly_is_found_out(folder_of, prompts, labels) -> None:
     """Whatever the structure promises, a trial decides."""
-    from asyndbt.lm.providers.huggingface.causal import CausalScorer
+    from asyndbt.lm.providers.huggingface._causal import CausalScorer
 
     network = transformers.AutoModelForCausalLM.from_pretrained(folder_of("llama"))
     inner = network.model.forward

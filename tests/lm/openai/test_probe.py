@@ -23,7 +23,7 @@ def at_once(monkeypatch):
     async def sleep(seconds):
         waits.append(seconds)
 
-    monkeypatch.setattr("asyndbt.lm.providers.openai.asking.asyncio.sleep", sleep)
+    monkeypatch.setattr("asyndbt.lm.providers.openai._probe.asyncio.sleep", sleep)
     return waits
 
 

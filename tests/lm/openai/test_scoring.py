@@ -3,10 +3,11 @@ import random
 
 import pytest
 
-from asyndbt.lm.providers.openai.labels import same_labels, shared_bytes
-from asyndbt.lm.providers.openai.reply import Token
-from asyndbt.lm.providers.openai.scoring import (
+from asyndbt.lm.providers.openai._schema import Token
+from asyndbt.lm.providers.openai._scoring import (
     label_log_probabilities,
+    same_labels,
+    shared_bytes,
     tokens_to_tell,
     vote_log_probabilities,
 )

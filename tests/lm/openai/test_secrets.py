@@ -9,7 +9,7 @@ import pytest
 from asyndbt.errors import AsyndbtError, ConfigError, MissingExtraError, ModelError
 from asyndbt.lm import Prompt
 from asyndbt.lm.providers.openai import OpenAILanguageModel
-from asyndbt.lm.providers.openai.key import ApiKey
+from asyndbt.lm.providers.openai._key import ApiKey
 
 
 def everything(error: BaseException) -> str:

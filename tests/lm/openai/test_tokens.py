@@ -4,8 +4,7 @@ import pytest
 
 from asyndbt.lm import Prompt, Usage
 from asyndbt.lm.providers.openai import OpenAILanguageModel
-from asyndbt.lm.providers.openai.prices import find_prices
-from asyndbt.lm.providers.openai.tokens import Size, TokenCounter
+from asyndbt.lm.providers.openai._usage import Size, TokenCounter, find_prices
 
 
 def test_unlearned_bound_and_guess_are_as_documented() -> None:

@@ -1,1 +1,30 @@
 """Who carries the messages, and what time it is."""
+
+from asyndbt.federation.engines._base import Channel, Engine, Site
+from asyndbt.federation.engines._flower import FlowerEngine
+from asyndbt.federation.engines._grid import (
+    FlowerGrid,
+    Grid,
+    GridReply,
+    Handler,
+    from_record,
+    to_record,
+)
+from asyndbt.federation.engines._local import LocalEngine
+from asyndbt.federation.engines._virtual import Delays, VirtualEngine
+
+__all__ = [
+    "Channel",
+    "Delays",
+    "Engine",
+    "FlowerEngine",
+    "FlowerGrid",
+    "Grid",
+    "GridReply",
+    "Handler",
+    "LocalEngine",
+    "Site",
+    "VirtualEngine",
+    "from_record",
+    "to_record",
+]

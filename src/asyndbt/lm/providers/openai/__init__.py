@@ -1,5 +1,5 @@
 """Language models behind OpenAI's protocol: hosted ones, and servers on one's own machine."""
 
-from asyndbt.lm.providers.openai.model import OpenAILanguageModel
+from asyndbt.lm.providers.openai._model import OpenAILanguageModel
 
 __all__ = ["OpenAILanguageModel"]

@@ -1,0 +1,107 @@
+"""KATE: the demonstrations nearest to each query.
+
+Source: Liu et al., "What makes good in-context examples for GPT-3?", DeeLIO 2022, arXiv 2101.06804;
+as used by Ma et al., Scientific Reports 16:9381 (2026): 5 neighbours.
+
+Steps: turn the candidates and the query into vectors, take the `neighbours` candidates of the
+largest cosine, show them, nearest first.
+
+Departures: the source's encoders are RoBERTa models; the default here is TF-IDF, which needs no
+weights, and any model of sentence-transformers may be named. Distance is the cosine throughout,
+where the source also has the Euclidean one.
+
+A call is spent on: one look at the validation split, for the record alone, and the evaluation.
+Retrieval asks no language model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from asyndbt.baselines._base import BaselineSite, PerSiteBaseline
+from asyndbt.baselines._embeddings import TFIDF, Vectors, nearest_rows
+from asyndbt.baselines._predictors import Predictor, RetrievedPrompts
+from asyndbt.errors import ConfigError, DataError
+from asyndbt.lm import Prompt
+from asyndbt.prompt import render
+from asyndbt.task import Example
+
+__all__ = ["KATE", "Order", "check_fits", "retriever"]
+
+Order = Literal["nearest-first", "nearest-last"]
+
+
+@dataclass(frozen=True, slots=True)
+class KATE(PerSiteBaseline):
+    """Nearest neighbours as demonstrations.
+
+    Parameters
+    ----------
+    neighbours : int
+        Demonstrations of a query.
+    encoder : str
+        ``tfidf``, or a model of sentence-transformers.
+    order : {"nearest-first", "nearest-last"}
+        In which they are shown; the last one stands next to the query.
+    """
+
+    neighbours: int = 5
+    encoder: str = TFIDF
+    order: Order = "nearest-first"
+    name: ClassVar[str] = "kate"
+
+    def __post_init__(self) -> None:
+        if self.neighbours < 1:
+            raise ConfigError(f"neighbours = {self.neighbours}: give 1 or more")
+        if self.order not in ("nearest-first", "nearest-last"):
+            raise ConfigError(
+                f'order = {self.order!r}: the choices are "nearest-first" and "nearest-last"'
+            )
+
+    async def tune_site(self, site: BaselineSite) -> tuple[Predictor, int]:
+        """Fill the shelf that is retrieved from."""
+        check_fits(site, self.neighbours)
+        shelf = site.candidates
+        vectors = Vectors(self.encoder, shelf)
+        retrieve = retriever(vectors, shelf, self.neighbours, self.order)
+        return RetrievedPrompts(site.task, retrieve, shelf), 0
+
+
+def retriever(
+    vectors: Vectors, shelf: Sequence[Example], count: int, order: Order
+) -> Callable[[Sequence[Example]], list[list[Example]]]:
+    """Return the function from queries to their `count` nearest examples on the shelf."""
+    placed = vectors.encode(shelf)
+
+    def retrieve(queries: Sequence[Example]) -> list[list[Example]]:
+        if not queries:
+            return []
+        found = nearest_rows(vectors.encode(queries), placed, count)
+        if order == "nearest-last":
+            found = found[:, ::-1]
+        return [[shelf[index] for index in row] for row in found]
+
+    return retrieve
+
+
+def check_fits(site: BaselineSite, count: int) -> None:
+    """Find out, without a request, whether the longest prompt with so many demonstrations fits.
+
+    Raises
+    ------
+    DataError
+        If the language model cannot take it.
+    """
+    model, task = site.objective.gateway.model, site.task
+
+    def size(example: Example) -> int:
+        return model.estimate(Prompt((), render(task, (), (), example.fields).query)).tokens
+
+    shown = sorted(site.candidates, key=size)[-count:]
+    query = max(site.prompts.data.queries, key=size)
+    try:
+        model.check([render(task, shown, (), query.fields)], task.label_words)
+    except DataError as error:
+        raise DataError(f"{error}; {count} demonstrations are shown: lower neighbours") from None

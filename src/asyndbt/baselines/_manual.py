@@ -1,0 +1,31 @@
+"""The manual prompt: the instruction as somebody wrote it, without demonstrations or fragment.
+
+Source: the reference "manual prompt" of Ma et al., Scientific Reports 16:9381 (2026): the task's
+template without "Note".
+
+Steps: render the instruction; nothing is chosen.
+
+A call is spent on: one look at the validation split, for the record alone, and the evaluation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from asyndbt.baselines._base import BaselineSite, PerSiteBaseline
+from asyndbt.baselines._predictors import FixedPrompt, Predictor
+from asyndbt.prompt import TunedPrompt
+
+__all__ = ["Manual"]
+
+
+@dataclass(frozen=True, slots=True)
+class Manual(PerSiteBaseline):
+    """The plain prompt."""
+
+    name: ClassVar[str] = "manual"
+
+    async def tune_site(self, site: BaselineSite) -> tuple[Predictor, int]:
+        """Take the template as it is."""
+        return FixedPrompt(TunedPrompt(site.task)), 0

@@ -1,0 +1,110 @@
+"""The command ``asyndbt``: arguments in, an exit code out.
+
+0: done; 1: an error that the user can mend, told in one line each; 2: wrong usage; 130: Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+from asyndbt.cli._check import add_check
+from asyndbt.cli._demo import add_demo
+from asyndbt.cli._estimate import add_estimate
+from asyndbt.cli._federation import add_coordinator, add_keys, add_site, add_status, add_stop
+from asyndbt.cli._init import add_init
+from asyndbt.cli._predict import add_predict
+from asyndbt.cli._report import add_report
+from asyndbt.cli._run import Interrupted, add_resume, add_run
+from asyndbt.cli._serve_model import add_serve_model
+from asyndbt.cli._study import add_study
+from asyndbt.errors import AsyndbtError
+
+__all__ = ["build_parser", "main"]
+
+_EPILOG = """\
+try it:            asyndbt demo
+with your data:    asyndbt init asyndbt.toml   (then edit it)
+                   asyndbt run asyndbt.toml
+use the result:    asyndbt predict runs/asyndbt-seed0 --input new.csv
+"""
+
+_COMMANDS = (
+    add_demo,
+    add_init,
+    add_check,
+    add_estimate,
+    add_run,
+    add_resume,
+    add_predict,
+    add_report,
+    add_study,
+    add_serve_model,
+    add_coordinator,
+    add_site,
+    add_keys,
+    add_status,
+    add_stop,
+)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command."""
+    parser = argparse.ArgumentParser(
+        prog="asyndbt",
+        description="Tune prompts for black-box language models across sites "
+        "whose labelled data may not be pooled.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"asyndbt {_version()}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add_command in _COMMANDS:
+        add_command(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    args = build_parser().parse_args(argv)
+    try:
+        args.execute(args)
+        sys.stdout.flush()
+    except Interrupted as stop:
+        _complain("stopped", f"go on with: {stop.command}")
+        return 130
+    except KeyboardInterrupt:
+        _complain("stopped", "before anything was recorded")
+        return 130
+    except BrokenPipeError:
+        # The reader went away (`| head`); without this, Python complains once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except AsyndbtError as error:
+        for line in str(error).splitlines():
+            _complain("error", line)
+        for note in getattr(error, "__notes__", ()):
+            _complain("stopped", note)
+        return 1
+    except OSError as error:
+        _complain("error", f"{error.filename or 'system'}: {error.strerror or error}")
+        return 1
+    return 0
+
+
+def _complain(kind: str, text: str) -> None:
+    print(f"asyndbt: {kind}: {text}", file=sys.stderr)
+
+
+def _version() -> str:
+    try:
+        return version("asyndbt")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,138 @@
+"""What every table of a configuration has in common: frozen, strict, described key by key."""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+from pydantic.config import JsonDict
+
+__all__ = [
+    "Directory",
+    "File",
+    "Name",
+    "Section",
+    "SettingError",
+    "Source",
+    "base_directory",
+    "fill",
+    "key",
+    "nearest_name",
+    "resolved",
+]
+
+_PREFIXES = ("pocket", "datasets")
+
+
+class Section(BaseModel):
+    """A table of the configuration file: unknown keys and wrong types are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class SettingError(ValueError):
+    """What is wrong with one key, found by looking at several.
+
+    Parameters
+    ----------
+    key : str
+        The key, relative to the table that was being checked.
+    text : str
+        What is wrong and the mend; it follows the full key in the message.
+    """
+
+    def __init__(self, key: str, text: str) -> None:
+        super().__init__(text)
+        self.key = key
+        self.text = text
+
+
+def key(default: Any, description: str, *, example: Any, kind: str = "", **bounds: Any) -> Any:
+    """Describe one key of a table.
+
+    Parameters
+    ----------
+    default : object
+        The value where the key is not given; ``...`` where it has to be.
+    description : str
+        One line on what the key does.
+    example : object
+        Another value, shown by ``asyndbt init`` and in the reference.
+    kind : str
+        What the value is, in words; derived from the annotation where it is empty.
+    **bounds
+        Constraints of `pydantic.Field`, such as ``ge``.
+    """
+    extra: JsonDict | None = {"kind": kind} if kind else None
+    return Field(
+        default, description=description, examples=[example], json_schema_extra=extra, **bounds
+    )
+
+
+def fill(section: Section, **values: Any) -> None:
+    """Set defaults that hang on other keys, without counting them as given."""
+    for name, value in values.items():
+        object.__setattr__(section, name, value)
+
+
+def nearest_name(word: str, known: list[str]) -> str | None:
+    """Return the entry of `known` that `word` was probably meant to be."""
+    return next(iter(get_close_matches(word, known, n=1)), None)
+
+
+def base_directory(info: ValidationInfo) -> Path:
+    """Return the directory that relative paths of this configuration start from."""
+    return Path((info.context or {}).get("base", "."))
+
+
+def resolved(path: str | Path, info: ValidationInfo) -> Path:
+    """Return a path of the configuration as an absolute one."""
+    return (base_directory(info) / Path(path).expanduser()).resolve()
+
+
+def _directory(value: object, info: ValidationInfo) -> Path:
+    if not isinstance(value, str | Path) or not str(value):
+        raise ValueError("give the path of a directory, in quotes")
+    return resolved(value, info)
+
+
+def _file(value: object, info: ValidationInfo) -> Path:
+    if not isinstance(value, str | Path) or not str(value):
+        raise ValueError("give the path of a file, in quotes")
+    return resolved(value, info)
+
+
+def _source(value: str, info: ValidationInfo) -> str:
+    if not value:
+        raise ValueError("give a path, pocket:TASK/SPLIT, or datasets:NAME")
+    prefix = re.match(r"([A-Za-z]{2,}):", value)
+    if prefix is None:
+        return str(resolved(value, info))
+    if prefix[1] not in _PREFIXES:
+        raise ValueError(
+            f"{prefix[1]}: is not a known source; give a path, pocket:TASK/SPLIT, or datasets:NAME"
+        )
+    if prefix[1] == "pocket" and not re.fullmatch(r"pocket:[^/]+/[^/]+", value):
+        raise ValueError("write it as pocket:TASK/SPLIT, such as pocket:sentiment-consumer/train")
+    name, colon, split = value.removeprefix("datasets:").partition(":")
+    if not name.strip():
+        raise ValueError("write the name of the data set after datasets:")
+    # A name may be a folder of data files; anything else is a name on the hub.
+    folder = resolved(name, info)
+    is_folder = prefix[1] == "datasets" and folder.is_dir()
+    return f"datasets:{folder}{colon}{split}" if is_folder else value
+
+
+def _name(value: str) -> str:
+    if not re.fullmatch(r"\w[\w. -]*", value):
+        raise ValueError("a site's name holds letters, digits, spaces, and . _ - only")
+    return value
+
+
+Source = Annotated[str, AfterValidator(_source)]
+Directory = Annotated[Path, BeforeValidator(_directory)]
+File = Annotated[Path, BeforeValidator(_file)]
+Name = Annotated[str, AfterValidator(_name)]

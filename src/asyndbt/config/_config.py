@@ -1,0 +1,279 @@
+"""The configuration of a run: read from TOML, checked once, written out with every default.
+
+The tables [budget] and [run]: what a run may cost, and where its record goes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, ValidationError, ValidationInfo, model_validator
+
+from asyndbt.config._base import Directory, Section, SettingError, fill, key, nearest_name, resolved
+from asyndbt.config._data import DataConfig, TaskConfig
+from asyndbt.config._explain import explain_errors
+from asyndbt.config._federation import FederationConfig
+from asyndbt.config._lm import LMConfig
+from asyndbt.config._method import MethodConfig
+from asyndbt.config._toml import format_table, read_toml
+from asyndbt.errors import ConfigError
+
+__all__ = ["BudgetConfig", "Config", "LimitsConfig", "RunConfig", "load_config"]
+
+_OF_A_SITE = ("data", "lm")
+"""Tables that every site has in a file of its own, engine "flower"."""
+
+
+class LimitsConfig(Section):
+    """[budget.per_site]: caps of each site; one that is reached ends tuning there."""
+
+    calls: int | None = key(None, "Most requests.", example=20_000, ge=1)
+    tokens: int | None = key(None, "Most tokens, sent and received.", example=5_000_000, ge=1)
+    money: float | None = key(
+        None, "Most money, in the currency of the prices.", example=10.0, gt=0
+    )
+
+
+class BudgetConfig(LimitsConfig):
+    """[budget]: totals of the whole run over all sites, everything included."""
+
+    per_site: LimitsConfig = key(
+        LimitsConfig(), "The same keys as caps of each site.", example={"calls": 2000}
+    )
+
+
+class RunConfig(Section):
+    """[run]: the seed, and the directory of the record."""
+
+    seed: int = key(0, "Seed of every random draw.", example=1, ge=0)
+    dir: Directory = key(
+        Path("runs/NAME-seedSEED"),
+        "Directory of the run's record, relative to this file.",
+        example="runs/first",
+        kind="path",
+    )
+
+    @model_validator(mode="after")
+    def _place(self, info: ValidationInfo) -> Self:
+        if "dir" not in self.model_fields_set:
+            context = info.context or {}
+            runs = resolved(context.get("runs", "runs"), info)
+            fill(self, dir=runs / f"{context.get('name', 'run')}-seed{self.seed}")
+        return self
+
+
+class Config(Section):
+    """Everything that a run is told; made by `load_config` or `Config.from_dict`.
+
+    Paths are absolute, and what hangs on a preset is resolved: two configurations are equal
+    exactly when they describe the same run.
+
+    Examples
+    --------
+    >>> config = Config.from_dict({
+    ...     "task": {"template": "sst2"},
+    ...     "data": {"train": "train.jsonl"},
+    ...     "method": {"iterations": 10},
+    ... })
+    >>> config.method.iterations, config.federation.quorum
+    (10, 'majority')
+    """
+
+    task: TaskConfig = Field(description="What is asked.")
+    data: DataConfig = Field(description="The examples, and how they divide into sites.")
+    lm: LMConfig = Field(description="The language model.")
+    method: MethodConfig = Field(description="How the prompt is tuned.")
+    federation: FederationConfig = Field(description="How sites wait for one another.")
+    budget: BudgetConfig = Field(description="What the run may cost.")
+    run: RunConfig = Field(description="Seed and record.")
+
+    @classmethod
+    def from_dict(
+        cls,
+        data: Mapping[str, Any],
+        *,
+        base: Path | str = ".",
+        name: str = "run",
+        source: str | None = None,
+    ) -> Self:
+        """Check a configuration given as nested mappings.
+
+        Parameters
+        ----------
+        data : mapping
+            Tables by name, as in the file.
+        base : path
+            Directory that relative paths start from.
+        name : str
+            Name of the run in the default of ``run.dir``.
+        source : str, optional
+            The file, named in messages.
+
+        Raises
+        ------
+        ConfigError
+            If anything is unknown, missing or wrong: one line per problem.
+        """
+        return cls._checked(data, {"base": Path(base), "name": name}, source)
+
+    def override(self, changes: Mapping[str, Any]) -> Self:
+        """Return this configuration with some keys changed, checked anew.
+
+        Defaults that hang on other keys follow, unless they were given; relative paths among
+        the changes start from the working directory.
+
+        Parameters
+        ----------
+        changes : mapping
+            New values by full key, such as ``{"run.seed": 1}``; None takes a key out.
+
+        Examples
+        --------
+        >>> config = Config.from_dict({
+        ...     "task": {"template": "sst2"},
+        ...     "data": {"train": "train.jsonl"},
+        ...     "budget": {"calls": 100},
+        ... })
+        >>> config.override({"method.preset": "paper"}).method.fragment_length
+        75
+        """
+        given = self.model_dump(mode="json", exclude_unset=True)
+        for full, value in changes.items():
+            *path, last = full.split(".")
+            table = given
+            for part in path:
+                table = table.setdefault(part, {})
+            table[last] = str(value) if isinstance(value, Path) else value
+            if value is None:
+                del table[last]
+        name = self.run.dir.name.removesuffix(f"-seed{self.run.seed}")
+        context: dict[str, Any] = {"name": name, "runs": self.run.dir.parent}
+        if self.federation.flower is not None:
+            context["home"] = self.federation.flower.home
+        return self._checked(given, context, None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the resolved configuration as nested dictionaries, without idle and unset keys."""
+        exclude: dict[str, Any] = {"lm": self.lm.idle(), "method": set(self.method.idle())}
+        if self.federation.engine == "flower":
+            exclude |= dict.fromkeys(_OF_A_SITE, True)
+        return self.model_dump(mode="json", exclude_none=True, exclude=exclude)
+
+    def to_toml(self) -> str:
+        """Return the resolved configuration as TOML, every default that counts written out.
+
+        It reads back to an equal configuration from any directory.
+        """
+        return format_table(self.to_dict())
+
+    def dump(self, path: Path) -> None:
+        """Write `to_toml` to a file."""
+        path.write_text(self.to_toml(), encoding="utf-8", newline="\n")
+
+    def fingerprint(self) -> str:
+        """Return a SHA-256 of all that a checkpoint hangs on: not ``run.dir``, not the budget.
+
+        Files are known by their path alone, not by what they hold.
+        """
+        values = self.to_dict()
+        del values["run"]["dir"], values["budget"]
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+    @classmethod
+    def _checked(cls, data: Mapping[str, Any], context: dict[str, Any], source: str | None) -> Self:
+        tables = {**{table: {} for table in cls.model_fields}, **_plain(data)}
+        federation = tables["federation"]
+        if isinstance(federation, dict) and federation.get("engine") == "flower":
+            context = {**context, "elsewhere": True}
+        try:
+            return cls.model_validate(tables, context=context)
+        except ValidationError as error:
+            raise ConfigError(explain_errors(error, cls, source)) from None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for problem in (*self._endless(), *self._strangers(), *self._idle(), *self._misplaced()):
+            raise problem
+        return self
+
+    def _endless(self) -> Iterator[SettingError]:
+        limits = (self.budget, self.budget.per_site)
+        free = self.lm.provider in ("pocket", "huggingface") and self.federation.engine != "flower"
+        if self.method.iterations is None and not any(
+            (cap.calls or cap.tokens or (cap.money and not free)) for cap in limits
+        ):
+            yield SettingError(
+                "budget",
+                "has no limit that ends this run: set budget.calls, budget.tokens, budget.money "
+                + ("(a model on this machine costs none) " if free else "")
+                + "or method.iterations",
+            )
+
+    def _idle(self) -> Iterator[SettingError]:
+        """Find keys that were given and have no effect."""
+        for name, reason in self.method.idle().items():
+            if name in self.method.model_fields_set:
+                yield SettingError(f"method.{name}", f"has no effect with {reason}: remove it")
+
+    def _misplaced(self) -> Iterator[SettingError]:
+        """Find what cannot be in a file that all sites have a copy of."""
+        if self.federation.engine != "flower":
+            return
+        for table in _OF_A_SITE:
+            if getattr(self, table).model_fields_set:
+                yield SettingError(
+                    table, 'is each site\'s own with engine "flower": move it into the site.toml'
+                )
+        if self.method.vocabulary == "pmi" and self.method.mode != "demonstrations":
+            yield SettingError(
+                "method.vocabulary",
+                '= "pmi" needs the texts of all sites in one place: use "builtin" with engine '
+                '"flower", or a file that every site has a copy of',
+            )
+        if self.method.centralised:
+            yield SettingError(
+                "method.centralised",
+                'pools the data of all sites, which engine "flower" keeps apart: remove one',
+            )
+
+    def _strangers(self) -> Iterator[SettingError]:
+        """Find sites with delays that are not sites."""
+        if self.data.sites is None or self.federation.delays is None:
+            return
+        known = list(self.data.sites)
+        for name in ("slow", "dead", "rejoin"):
+            for site in getattr(self.federation.delays, name):
+                if site not in known:
+                    meant = nearest_name(site, known)
+                    hint = f'; did you mean "{meant}"?' if meant else f": {', '.join(known)}"
+                    key = f"federation.delays.{name}"
+                    yield SettingError(key, f'names "{site}", which is not one of the sites{hint}')
+
+
+def _plain(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn mappings of any kind into dictionaries, all the way down."""
+    return {
+        name: _plain(value) if isinstance(value, Mapping) else value for name, value in data.items()
+    }
+
+
+def load_config(path: Path | str) -> Config:
+    """Read a configuration file.
+
+    Parameters
+    ----------
+    path : path
+        A TOML file; relative paths in it start from its directory.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, is not TOML, or holds a wrong setting.
+    """
+    path = Path(path)
+    data = read_toml(path, f"asyndbt init {path} writes one")
+    return Config.from_dict(data, base=path.parent, name=path.stem, source=str(path))

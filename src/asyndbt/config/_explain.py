@@ -1,0 +1,110 @@
+"""What is wrong with a configuration, one line per problem: the key, what was given, the mend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from asyndbt.config._base import Section, SettingError, nearest_name
+from asyndbt.config._schema import SITE, reference_tables
+from asyndbt.config._toml import format_key, format_value
+
+__all__ = ["explain_errors"]
+
+_EXPECTED = {
+    "bool_type": "write true or false, without quotes",
+    "dict_type": "this is a table: write [{key}] and its keys below",
+    "finite_number": "use a finite number",
+    "float_type": "use a number, without quotes",
+    "int_from_float": "use a whole number",
+    "int_type": "use a whole number, without quotes",
+    "model_type": "this is a table: write [{key}] and its keys below",
+    "string_too_short": "use a text that is not empty",
+    "string_type": "use a text, in quotes",
+}
+_BOUNDS = {
+    "greater_than": ("gt", "use more than {}"),
+    "greater_than_equal": ("ge", "use {} or more"),
+    "less_than": ("lt", "use less than {}"),
+    "less_than_equal": ("le", "use {} or less"),
+}
+
+
+def explain_errors(error: ValidationError, model: type[Section], source: str | None) -> str:
+    """Turn pydantic's report into one line per problem.
+
+    Parameters
+    ----------
+    error : ValidationError
+    model : type of Section
+        The model that was being validated.
+    source : str or None
+        The file, put before every line.
+    """
+    head = f"{source}: " if source else ""
+    lines = [head + _line(details, model) for details in error.errors(include_url=False)]
+    return "\n".join(dict.fromkeys(lines))
+
+
+def _line(details: ErrorDetails, model: type[Section]) -> str:
+    # A key of a mapping that is wrong itself is reported below "[key]".
+    path = [str(part) for part in details["loc"] if part != "[key]"]
+    kind, context = details["type"], details.get("ctx", {})
+    if kind == "extra_forbidden":
+        return _unknown(path, model)
+    if kind == "missing":
+        return f"{_join(path)} is missing: give it a value"
+    problem = context.get("error")
+    if isinstance(problem, SettingError):
+        path += problem.key.split(".") if problem.key else []
+        return f"{_join(path)} {problem.text}"
+    mend = str(problem) if problem else _mend(kind, context, path, details)
+    return f"{_join(path)} = {_shown(details['input'])}: {mend}"
+
+
+def _mend(kind: str, context: dict[str, Any], path: Sequence[str], details: ErrorDetails) -> str:
+    if kind in _BOUNDS:
+        name, text = _BOUNDS[kind]
+        return text.format(f"{context[name]:g}")
+    if kind == "literal_error":
+        choices = context["expected"].replace("'", '"')
+        known = [choice.strip('"') for choice in choices.replace(" or ", ", ").split(", ")]
+        meant = nearest_name(str(details["input"]), known)
+        return f"use {choices}" + (f'; did you mean "{meant}"?' if meant else "")
+    return _EXPECTED.get(kind, details["msg"]).format(key=_join(path))
+
+
+def _unknown(path: list[str], model: type[Section]) -> str:
+    siblings, elsewhere = [], []
+    for known in _known(model):
+        if len(known) == len(path) and all(
+            a in (SITE, b) for a, b in zip(known[:-1], path[:-1], strict=True)
+        ):
+            siblings.append(known[-1])
+        elsewhere += [known] if known[-1] == path[-1] else []
+    said = f"{_join(path)} is not a known key"
+    if elsewhere:
+        return f"{said}: did you mean {_join(elsewhere[0])}?"
+    if meant := nearest_name(path[-1], siblings):
+        return f"{said}: did you mean {_join([*path[:-1], meant])}?"
+    place = f"[{_join(path[:-1])}] knows" if path[:-1] else "the tables are"
+    return f"{said}: {place} {', '.join(siblings)}"
+
+
+def _known(model: type[Section]) -> Iterator[tuple[str, ...]]:
+    for table in reference_tables(model):
+        yield tuple(part for part in table.path) if table.path[-1] != SITE else table.path[:-1]
+        for key in table.keys:
+            yield (*table.path, key.name)
+
+
+def _join(path: Sequence[str]) -> str:
+    return ".".join(map(format_key, path))
+
+
+def _shown(value: object) -> str:
+    text = format_value(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

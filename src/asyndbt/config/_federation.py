@@ -1,0 +1,252 @@
+"""The table [federation]: when the server moves on, and what late and lost sites do to it.
+
+The table [federation.flower]: where the coordinator is, and how it proves that it is that.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo, model_validator
+
+from asyndbt.config._base import Directory, File, Name, Section, SettingError, fill, key, resolved
+from asyndbt.errors import ConfigError
+
+__all__ = [
+    "Address",
+    "DelaysConfig",
+    "FederationConfig",
+    "FlowerConfig",
+    "is_loopback",
+    "split_address",
+]
+
+Factor = Annotated[float, Field(gt=0)]
+Second = Annotated[float, Field(ge=0)]
+
+
+def _quorum(value: object) -> int | float | str:
+    if isinstance(value, str) and value in ("majority", "all"):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return value
+    if isinstance(value, float) and 0 < value <= 1:
+        return value if value < 1 else "all"
+    raise ValueError(
+        'use "majority", "all", a whole number of sites, or a fraction above 0 and up to 1.0'
+    )
+
+
+class DelaysConfig(Section):
+    """[federation.delays]: how long sites take, for engine "virtual"."""
+
+    kind: Literal["constant", "lognormal", "pareto"] = key(
+        "lognormal", "Distribution of the time that a site takes to answer.", example="pareto"
+    )
+    mean: float = key(1.0, "Mean time of an answer in seconds.", example=10.0, gt=0)
+    sigma: float = key(
+        0.5, 'Standard deviation of the logarithm, kind "lognormal".', example=1.0, gt=0
+    )
+    shape: float = key(
+        2.0, 'Tail index, kind "pareto": nearer to 1 is a heavier tail.', example=1.5, gt=1
+    )
+    slow: dict[str, Factor] = key(
+        {}, "Sites that are slower, by a factor.", example={"north": 10.0}, kind="site = factor"
+    )
+    dead: dict[str, Second] = key(
+        {}, "Sites that die, at a second.", example={"north": 60.0}, kind="site = second"
+    )
+    rejoin: dict[str, Second] = key(
+        {},
+        "Dead sites that come back, at a second.",
+        example={"north": 600.0},
+        kind="site = second",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for site, second in self.rejoin.items():
+            if second <= self.dead.get(site, math.inf):
+                raise SettingError(
+                    "rejoin", f'brings "{site}" back before it dies: set a later second than dead'
+                )
+        return self
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Return host and port of an address.
+
+    Examples
+    --------
+    >>> split_address("coordinator.example.org:9092"), split_address("[::1]:80")
+    (('coordinator.example.org', 9092), ('::1', 80))
+    """
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an address is reached from its own machine alone.
+
+    Examples
+    --------
+    >>> is_loopback("127.0.0.1:9092"), is_loopback("0.0.0.0:9092"), is_loopback("a.org:9092")
+    (True, False, False)
+    """
+    host, _ = split_address(address)
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _address(value: str) -> str:
+    found = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+):(\d{1,5})", value, re.ASCII)
+    if not found or not 0 < int(found[2]) < 65_536:
+        raise ValueError("write host:port, such as coordinator.example.org:9092")
+    return value
+
+
+Address = Annotated[str, AfterValidator(_address)]
+
+
+class FlowerConfig(Section):
+    """[federation.flower]: how sites reach the coordinator, for engine "flower"."""
+
+    address: Address = key(
+        "127.0.0.1:9092",
+        "Host and port of the coordinator, as sites dial it.",
+        example="coordinator.example.org:9092",
+    )
+    certificate: File | None = key(
+        None, "The coordinator's certificate (PEM).", example="tls/server.pem", kind="path"
+    )
+    certificate_key: File | None = key(
+        None, "Private key of that certificate.", example="tls/server.key", kind="path"
+    )
+    root_certificate: File | None = key(
+        None,
+        "Certificate of the authority that signed the coordinator's.",
+        example="tls/ca.crt",
+        kind="path",
+    )
+    ttl: float | None = key(
+        None,
+        "Seconds after which Flower gives a message up (three times federation.lease).",
+        example=1800.0,
+        gt=0,
+    )
+    home: Directory = key(
+        Path("flower"),
+        "Directory of Flower's own files and logs on the coordinator, relative to this file.",
+        example="/var/lib/asyndbt",
+        kind="path",
+    )
+
+    @property
+    def secured(self) -> bool:
+        """Whether the coordinator has a certificate."""
+        return self.certificate is not None
+
+    @model_validator(mode="after")
+    def _check(self, info: ValidationInfo) -> Self:
+        files = ("certificate", "certificate_key", "root_certificate")
+        missing = [name for name in files if getattr(self, name) is None]
+        if 0 < len(missing) < len(files):
+            raise SettingError(missing[0], "is missing: certificate, its key and its root go along")
+        if "home" not in self.model_fields_set:
+            context = info.context or {}
+            fill(self, home=context.get("home") or resolved(self.home, info))
+        return self
+
+
+class FederationConfig(Section):
+    """[federation]: how the server and the sites wait for one another."""
+
+    engine: Literal["local", "virtual", "flower"] = key(
+        "local",
+        "Who carries the messages: this machine in real time, a simulated clock, or Flower "
+        "between machines.",
+        example="virtual",
+    )
+    sites: list[Name] | None = key(
+        None,
+        'Names of the sites that take part, engine "flower".',
+        example=["north", "south"],
+        kind="names",
+    )
+    quorum: Annotated[int | float | str, PlainValidator(_quorum)] = key(
+        "majority",
+        "Answers that a server step waits for: a number of sites or a share of them.",
+        example="all",
+        kind='"majority", "all", sites, or fraction',
+    )
+    staleness: int = key(
+        15, "Server steps after which a silent site is waited for.", example=5, ge=1
+    )
+    lease: float = key(
+        300.0, "Seconds of silence after which a site counts as gone.", example=60.0, gt=0
+    )
+    refresh: Literal["free", "barrier"] = key(
+        "free",
+        "Whether estimating the lower level stops all sites (barrier, as published) or none.",
+        example="barrier",
+    )
+    delays: DelaysConfig | None = key(
+        None, 'How long sites take, for engine "virtual".', example={"kind": "lognormal"}
+    )
+
+    flower: FlowerConfig | None = key(
+        None,
+        'How sites reach the coordinator, engine "flower".',
+        example={"address": "coordinator.example.org:9092"},
+    )
+
+    @model_validator(mode="after")
+    def _check(self, info: ValidationInfo) -> Self:
+        if self.engine == "virtual" and self.delays is None:
+            fill(self, delays=DelaysConfig())
+        if self.engine == "flower" and self.flower is None:
+            fill(self, flower=FlowerConfig.model_validate({}, context=info.context))
+        for name, engine in (("delays", "virtual"), ("flower", "flower"), ("sites", "flower")):
+            if self.engine != engine and getattr(self, name) is not None:
+                raise SettingError(name, f'belongs to engine "{engine}": set engine = "{engine}"')
+        if self.engine == "flower":
+            self._check_sites()
+        return self
+
+    def _check_sites(self) -> None:
+        if not self.sites:
+            raise SettingError("sites", 'is missing: name the sites, such as ["north", "south"]')
+        if len(set(self.sites)) < len(self.sites):
+            raise SettingError("sites", "names a site twice: give every site its own name")
+
+    def quorum_of(self, sites: int) -> int:
+        """Return the quorum as a number of sites.
+
+        Parameters
+        ----------
+        sites : int
+            Number of sites that take part.
+
+        Raises
+        ------
+        ConfigError
+            If more sites are asked for than there are.
+        """
+        if self.quorum == "all":
+            return sites
+        if isinstance(self.quorum, str):
+            return sites // 2 + 1
+        if isinstance(self.quorum, float):
+            return max(1, math.ceil(self.quorum * sites - 1e-9))
+        if self.quorum > sites:
+            raise ConfigError(
+                f"federation.quorum = {self.quorum} is more than the {sites} sites there are: "
+                f'use {sites} or less, or "all"'
+            )
+        return self.quorum

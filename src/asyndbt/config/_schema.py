@@ -1,0 +1,141 @@
+"""Every key of a configuration, read from the models: for messages, ``init`` and docs/config.md."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from asyndbt.config._base import Section
+from asyndbt.config._toml import format_value
+
+__all__ = ["SITE", "ReferenceKey", "ReferenceTable", "reference_markdown", "reference_tables"]
+
+SITE = "NAME"
+"""Stands for a site's name in the path of a table."""
+
+_WORDS = {
+    bool: "true or false",
+    int: "whole number",
+    float: "number",
+    str: "text",
+    Path: "path",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceKey:
+    """One key of a table: its name, what its value is, its default, what it does, another value."""
+
+    name: str
+    kind: str
+    required: bool
+    default: Any
+    description: str
+    example: Any
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceTable:
+    """One table: its path, such as ``("data", "sites", "NAME")``, its title and its keys."""
+
+    path: tuple[str, ...]
+    title: str
+    keys: tuple[ReferenceKey, ...]
+
+
+def reference_tables(model: type[Section], path: tuple[str, ...] = ()) -> Iterator[ReferenceTable]:
+    """List the tables below a model, parents first, in the order of the fields.
+
+    Parameters
+    ----------
+    model : type of Section
+    path : tuple of str
+        Path of `model` itself.
+    """
+    keys, below = [], []
+    for name, field in model.model_fields.items():
+        inner = _inner(field.annotation)
+        if inner is None:
+            keys.append(_key(name, field))
+        else:
+            is_mapping, section = inner
+            below.append((section, (*path, name, SITE) if is_mapping else (*path, name)))
+    if path:
+        # A docstring begins with "[table]: what the table is for".
+        title = (model.__doc__ or "").split("\n")[0].partition(": ")[2].rstrip(".")
+        yield ReferenceTable(path, title, tuple(keys))
+    for section, where in below:
+        yield from reference_tables(section, where)
+
+
+def reference_markdown(model: type[Section]) -> str:
+    """Return the reference of every key below a model as Markdown tables."""
+    parts = []
+    for table in reference_tables(model):
+        rows = [f"### `[{'.'.join(table.path)}]`", "", f"{_capital(table.title)}.", ""]
+        rows += ["| key | value | default | what it does |", "|---|---|---|---|"]
+        rows += [
+            f"| `{key.name}` | {_escape(key.kind)} | {_default(key)} | {_escape(key.description)} |"
+            for key in table.keys
+        ]
+        parts.append("\n".join(rows))
+    return "\n\n".join(parts) + "\n"
+
+
+def _key(name: str, field: FieldInfo) -> ReferenceKey:
+    extra = field.json_schema_extra
+    kind = extra.get("kind") if isinstance(extra, dict) else None
+    return ReferenceKey(
+        name=name,
+        kind=str(kind) if kind else _kind(field.annotation),
+        required=field.is_required(),
+        default=None if field.is_required() else field.default,
+        description=field.description or "",
+        example=field.examples[0] if field.examples else None,
+    )
+
+
+def _plain(annotation: Any) -> Any:
+    """Strip ``| None`` and ``Annotated`` from an annotation."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        rest = [item for item in get_args(annotation) if item is not type(None)]
+        return _plain(rest[0]) if len(rest) == 1 else annotation
+    return _plain(get_args(annotation)[0]) if hasattr(annotation, "__metadata__") else annotation
+
+
+def _inner(annotation: Any) -> tuple[bool, type[Section]] | None:
+    """Return (is a table of tables, its model) where a key is a table of its own."""
+    plain = _plain(annotation)
+    if isinstance(plain, type) and issubclass(plain, Section):
+        return False, plain
+    if get_origin(plain) is dict:
+        value = get_args(plain)[1]
+        if isinstance(value, type) and issubclass(value, Section):
+            return True, value
+    return None
+
+
+def _kind(annotation: Any) -> str:
+    plain = _plain(annotation)
+    if get_origin(plain) is Literal:
+        return " or ".join(map(format_value, get_args(plain)))
+    return _WORDS.get(plain, "table")
+
+
+def _default(key: ReferenceKey) -> str:
+    if key.required:
+        return "required"
+    return "" if key.default is None else f"`{format_value(key.default)}`"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _escape(text: str) -> str:
+    return text.replace("|", "\\|")

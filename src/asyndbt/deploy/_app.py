@@ -1,0 +1,130 @@
+"""The two ends of Flower's app: a relay at every site, the conductor at the coordinator.
+
+Flower starts a process for every message at a site; this one only passes bytes on, to the process
+that has the site's data, model and state.
+
+The app that Flower hands to every site: small files that import what is installed there.
+
+A run that was submitted: the coordinator's end of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from asyndbt.config import load_config
+from asyndbt.deploy._conduct import conduct
+from asyndbt.deploy._site import relay_request
+from asyndbt.federation.engines import FlowerGrid, Grid, from_record, to_record
+from asyndbt.federation.engines import _envelope as frames
+from asyndbt.run import RunDirectory
+
+__all__ = ["bundled", "client_app", "pass_on", "run_submitted", "server_app"]
+
+if TYPE_CHECKING:
+    from flwr.app import Context, Message
+    from flwr.clientapp import ClientApp
+    from flwr.serverapp import Grid as FlwrGrid
+    from flwr.serverapp import ServerApp
+
+
+def pass_on(frame: bytes, relay: Path) -> bytes:
+    """Have the site's process answer; what goes wrong is told by its class alone."""
+    try:
+        return relay_request(relay, frame)
+    except Exception as error:
+        return frames.pack_failure(error)
+
+
+def client_app() -> ClientApp:
+    """Return the app of a site."""
+    from flwr.app import Message
+    from flwr.clientapp import ClientApp
+
+    def query(message: Message, context: Context) -> Message:
+        answer = pass_on(from_record(message), Path(str(context.node_config["relay"])))
+        return Message(to_record(answer), reply_to=message)
+
+    app = ClientApp()
+    app.query()(query)
+    return app
+
+
+def server_app() -> ServerApp:
+    """Return the app of the coordinator: it carries out the run in the directory it is told."""
+    from flwr.serverapp import ServerApp
+
+    def main(grid: FlwrGrid, context: Context) -> None:
+        run_submitted(Path(str(context.run_config["directory"])), FlowerGrid(grid))
+
+    app = ServerApp()
+    app.main()(main)
+    return app
+
+
+_NAME = "asyndbt-relay"
+_PROJECT = """\
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[project]
+name = "{name}"
+version = "{version}"
+description = "Relays messages of asyndbt to the process of a site"
+license = "Apache-2.0"
+dependencies = []
+
+[tool.hatch.build.targets.wheel]
+packages = ["."]
+
+[tool.flwr.app]
+publisher = "asyndbt"
+
+[tool.flwr.app.components]
+serverapp = "asyndbt_relay.server_app:app"
+clientapp = "asyndbt_relay.client_app:app"
+
+[tool.flwr.app.config]
+directory = ""
+"""
+_MODULE = '''\
+"""Made by asyndbt: the code is in the installed package, the data in neither."""
+
+from asyndbt.deploy._app import {factory}
+
+app = {factory}()
+'''
+
+
+@contextmanager
+def bundled() -> Iterator[Path]:
+    """Have the app in a directory of its own, with nothing else in it, while the context is open.
+
+    Flower takes every table and text file of that directory along to all sites.
+    """
+    with TemporaryDirectory(prefix="asyndbt-app-") as folder:
+        app = Path(folder) / _NAME
+        package = app / "asyndbt_relay"
+        package.mkdir(parents=True)
+        files = {
+            app / "pyproject.toml": _PROJECT.format(name=_NAME, version=version("asyndbt")),
+            package / "__init__.py": "",
+            package / "client_app.py": _MODULE.format(factory="client_app"),
+            package / "server_app.py": _MODULE.format(factory="server_app"),
+        }
+        for path, text in files.items():
+            path.write_text(text, encoding="utf-8")
+        yield app
+
+
+def run_submitted(path: Path, grid: Grid) -> None:
+    """Carry out the run whose configuration is in a directory, which tells what became of it."""
+    directory = RunDirectory.open(path)
+    config = load_config(directory.config_file).override({"run.dir": str(path)})
+    conduct(config, directory, grid)

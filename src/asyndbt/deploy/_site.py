@@ -1,0 +1,140 @@
+"""The long-lived part of a site: data, model and state, behind frames of bytes.
+
+Frames over a Unix socket: between Flower's app, a new process per message, and the site's own.
+
+A frame is 8 bytes of length, then as many bytes. A connection carries one ask and one answer. The
+socket lies in a directory that its owner alone may enter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from asyndbt.config import load_site_file
+from asyndbt.errors import DeployError
+from asyndbt.federation.engines import _envelope as frames
+from asyndbt.run import RemoteSite, open_site
+
+__all__ = ["LARGEST", "SiteHost", "relay_request", "serve_requests"]
+
+_log = logging.getLogger("asyndbt.site")
+
+
+class SiteHost:
+    """Answers what the coordinator asks, with the state of every run kept apart.
+
+    The site's files are read anew at the beginning of every run, and at a restart.
+
+    Parameters
+    ----------
+    file : Path
+        The site's own file, ``site.toml``.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file, self._run = file, ""
+        self._site: RemoteSite | None = None
+
+    async def answer(self, frame: bytes) -> bytes:
+        """Answer one frame; what goes wrong is told by its class, and in full to the site's log."""
+        try:
+            run, work = frames.unpack_request(frame)
+            site = await self._at(run)
+            return frames.pack_reply(await site.answer(work))
+        except Exception as error:
+            _log.exception("the work was not done")
+            return frames.pack_failure(error)
+
+    async def close(self) -> None:
+        """Close the files of the run at hand."""
+        if self._site is not None:
+            await self._site.close()
+        self._run, self._site = "", None
+
+    async def _at(self, run: str) -> RemoteSite:
+        """Return the site's part in a run; the one before is put away."""
+        if self._site is None or run != self._run:
+            await self.close()
+            own = load_site_file(self._file)
+            shared = own.shared()
+            private = own.private(shared, self._file.parent)
+            self._site = open_site(shared, private, own.site.state / "runs" / run)
+            self._run = run
+            _log.info("taking part in run %s", run)
+        return self._site
+
+
+LARGEST = 256 * 1024 * 1024
+"""Most bytes of a frame."""
+_HEAD = struct.Struct("<Q")
+_LONGEST_PATH = 100
+
+
+def relay_request(path: Path, frame: bytes) -> bytes:
+    """Send a frame to the site's process and wait for its answer, however long that takes.
+
+    Raises
+    ------
+    OSError
+        If the process is not there, or goes away meanwhile.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+        line.connect(str(path))
+        line.sendall(_HEAD.pack(len(frame)) + frame)
+        (length,) = _HEAD.unpack(_exactly(line, _HEAD.size))
+        if length > LARGEST:
+            raise ConnectionError("a frame beyond all bounds")
+        return _exactly(line, length)
+
+
+def _exactly(line: socket.socket, count: int) -> bytes:
+    parts = bytearray()
+    while len(parts) < count:
+        part = line.recv(min(1 << 20, count - len(parts)))
+        if not part:
+            raise ConnectionError("the site's process went away")
+        parts += part
+    return bytes(parts)
+
+
+@asynccontextmanager
+async def serve_requests(
+    path: Path, handler: Callable[[bytes], Awaitable[bytes]]
+) -> AsyncIterator[None]:
+    """Answer frames at a socket, one after another, while the context is open.
+
+    Raises
+    ------
+    DeployError
+        If the path is too long for a socket.
+    """
+    if len(str(path).encode()) > _LONGEST_PATH:
+        raise DeployError(f"{path}: too long for a socket: set TMPDIR to a shorter directory")
+    one_at_a_time = asyncio.Lock()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            (length,) = _HEAD.unpack(await reader.readexactly(_HEAD.size))
+            if length <= LARGEST:
+                frame = await reader.readexactly(length)
+                async with one_at_a_time:
+                    answer = await handler(frame)
+                writer.write(_HEAD.pack(len(answer)) + answer)
+                await writer.drain()
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+    server = await asyncio.start_unix_server(connected, path)
+    path.chmod(0o600)
+    try:
+        yield
+    finally:
+        server.close()
+        path.unlink(missing_ok=True)

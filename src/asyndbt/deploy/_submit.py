@@ -1,0 +1,168 @@
+"""Handing a run to the coordinator, and following it by what it writes into its directory."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from asyndbt.config import Config, load_config
+from asyndbt.deploy._app import bundled
+from asyndbt.deploy._conduct import FAILURE
+from asyndbt.deploy._flower import Flower, flower_of
+from asyndbt.errors import DeployError, RunDirectoryError
+from asyndbt.federation import unpack
+from asyndbt.run import Event, Observer, Result, RunDirectory, write_atomically
+
+__all__ = ["stop_run", "submit_again", "submit_run"]
+
+_TICKET = "flower-run"
+_GLANCE, _INQUIRY = 0.3, 10.0
+"""Seconds between looks into the directory, and questions to Flower whether the run goes on."""
+_PATIENCE = 60.0
+"""Seconds for which a coordinator may be away, as while it is started again."""
+
+
+def submit_run(config: Config, *, observers: Sequence[Observer] = ()) -> Result:
+    """Have a run carried out across sites, and wait for its end.
+
+    Ctrl-C stops the run; it may be taken up again.
+
+    Raises
+    ------
+    DeployError
+        If the coordinator is not there, or the run failed.
+    RunDirectoryError
+        If the directory holds a run already.
+    """
+    directory = RunDirectory(config.run.dir)
+    directory.check_unused()
+    flower = _flower(config)
+    directory.path.mkdir(parents=True, exist_ok=True)
+    write_atomically(directory.config_file, config.to_toml().encode())
+    return _carry_out(flower, directory, observers)
+
+
+def submit_again(path: Path, *, observers: Sequence[Observer] = ()) -> Result:
+    """Go on with a run across sites from its latest checkpoint; a finished one is just read."""
+    directory = RunDirectory.open(path)
+    if directory.result_file.exists():
+        return Result(path)
+    _tidy_up(directory)
+    return _carry_out(_flower(load_config(directory.config_file)), directory, observers)
+
+
+def stop_run(path: Path) -> str:
+    """Stop the run in a directory, to be taken up later; return its number at Flower."""
+    directory = RunDirectory.open(path)
+    try:
+        ticket = (path / _TICKET).read_text("ascii").strip()
+    except FileNotFoundError:
+        raise RunDirectoryError(f"{path}: nothing was submitted from here") from None
+    _flower(load_config(directory.config_file)).ask("stop", ticket)
+    return ticket
+
+
+def _tidy_up(directory: RunDirectory) -> None:
+    """Take back what goes beyond the checkpoint, once nobody is at work there any more.
+
+    When a coordinator was killed, the process that carried the run out takes a while to notice.
+    """
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            with directory.claimed():
+                saved = directory.read_checkpoint()
+                directory.cut_events(unpack(saved)[0]["more"]["events"] if saved else 0)
+                (directory.path / FAILURE).unlink(missing_ok=True)
+            return
+        except RunDirectoryError:
+            if time.monotonic() > end:
+                raise
+        time.sleep(_GLANCE)
+
+
+def _flower(config: Config) -> Flower:
+    section = flower_of(config)
+    flower = Flower(section.home)
+    flower.connect(section)
+    return flower
+
+
+def _carry_out(flower: Flower, directory: RunDirectory, observers: Sequence[Observer]) -> Result:
+    path = directory.path.resolve()
+    seen = directory.events_length()
+    with bundled() as app:
+        place = f"directory={json.dumps(str(path))}"
+        said = flower.ask("run", str(app), "--run-config", place)
+    ticket = str(said["run-id"])
+    write_atomically(path / _TICKET, ticket.encode())
+    try:
+        for event in _events(flower, path, ticket, seen):
+            for observer in observers:
+                observer(event)
+    except KeyboardInterrupt:
+        with suppress(DeployError):
+            flower.ask("stop", ticket)
+        raise
+    return Result(path)
+
+
+def _events(flower: Flower, path: Path, ticket: str, offset: int) -> Iterator[Event]:
+    """What the run says, until it has a result.
+
+    Raises
+    ------
+    DeployError
+        If it ends without one.
+    """
+    asked = time.monotonic()
+    while True:
+        done = (path / "result.json").exists()
+        failed = RunDirectory(path).read_json(FAILURE)
+        lines, offset = _new_lines(path / "events.jsonl", offset)
+        yield from (_event(line, path) for line in lines)
+        if done:
+            return
+        if failed is not None:
+            raise DeployError(f"{failed['kind']}: {failed['text']}")
+        if time.monotonic() - asked > _INQUIRY:
+            _check_alive(flower, path, ticket)
+            asked = time.monotonic()
+        time.sleep(_GLANCE)
+
+
+def _check_alive(flower: Flower, path: Path, ticket: str) -> None:
+    """Raise DeployError if the run ended without a result, or the coordinator stays away."""
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            (run,) = flower.ask("list", "--run-id", ticket)["runs"]
+            break
+        except DeployError:
+            if time.monotonic() > end:
+                raise
+        time.sleep(_GLANCE)
+    if run["status"].startswith("finished") and not (path / "result.json").exists():
+        raise DeployError(
+            f"the run ended without a result ({run['status']} {run['status-details']}): see "
+            f"{flower.home / 'logs' / 'superlink.log'}; go on with 'asyndbt resume {path}'"
+        )
+
+
+def _new_lines(log: Path, offset: int) -> tuple[list[bytes], int]:
+    """Whole lines beyond an offset, and where they end."""
+    if not log.exists():
+        return [], offset
+    with log.open("rb") as file:
+        file.seek(offset)
+        text, newline, _ = file.read().rpartition(b"\n")
+    return text.split(b"\n") if newline else [], offset + len(text) + len(newline)
+
+
+def _event(line: bytes, path: Path) -> Event:
+    data = json.loads(line)
+    kind, elapsed = data.pop("kind"), data.pop("elapsed")
+    return Event(kind, data | ({"directory": str(path)} if kind == "start" else {}), elapsed)

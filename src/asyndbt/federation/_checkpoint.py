@@ -1,0 +1,96 @@
+"""A coordinator as bytes and back: its state plus nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asyndbt.errors import RunDirectoryError
+from asyndbt.federation._codec import pack, unpack
+from asyndbt.federation._coordinator import Coordinator
+from asyndbt.federation._lower_level import LowerLevelEstimate
+from asyndbt.federation._messages import Message, decode, encode
+from asyndbt.federation._plan import Plan
+from asyndbt.optim import ServerState
+
+__all__ = ["restore", "snapshot"]
+
+_SLOTS = ("outstanding", "given_up")
+
+
+def snapshot(coordinator: Coordinator, **more: Any) -> bytes:
+    """Write everything that a coordinator needs to go on, and `more` JSON beside it."""
+    c = coordinator
+    arrays: dict[str, NDArray[Any]] = {f"server/{k}": v for k, v in c.server.arrays().items()}
+    for group, messages in _messages(c).items():
+        arrays |= {f"{group}/{site}": _bytes(message) for site, message in messages.items()}
+    for member in c.roster:
+        for slot in _SLOTS:
+            if getattr(member, slot) is not None:
+                arrays[f"{slot}/{member.name}"] = _bytes(getattr(member, slot))
+    fields: dict[str, Any] = {
+        "agreement": c.plan.agreement,
+        "phase": c.phase,
+        "stop_reason": c.stop_reason,
+        "next_id": c.next_id,
+        "roster": c.roster.state(),
+        "tuning": c.tuning.state(),
+        "candidates": c.candidates.state(),
+        "refresh": None,
+        "more": more,
+    }
+    if c.tuning.refresh is not None:
+        fields["refresh"], refresh_arrays = c.tuning.refresh.state()
+        arrays |= {f"refresh/{name}": array for name, array in refresh_arrays.items()}
+    return pack(fields, arrays)
+
+
+def restore(plan: Plan, data: bytes) -> tuple[Coordinator, dict[str, Any]]:
+    """Read what `snapshot` wrote: the coordinator, and what was saved beside it.
+
+    Raises
+    ------
+    RunDirectoryError
+        If the state was written under other settings.
+    """
+    fields, arrays = unpack(data)
+    if fields["agreement"] != plan.agreement:
+        raise RunDirectoryError(
+            "the checkpoint was written under other settings: resume with the config it was "
+            "started with, or start anew in another directory"
+        )
+    c = Coordinator(plan)
+    c.phase, c.stop_reason = fields["phase"], fields["stop_reason"]
+    c.next_id = fields["next_id"]
+    c.roster.restore(fields["roster"])
+    c.candidates.restore(fields["candidates"])
+    c.tuning.restore(fields["tuning"])
+    c.tuning.server = ServerState.from_arrays(_group(arrays, "server"))
+    for group, messages in _messages(c).items():
+        for site, work in _group(arrays, group).items():
+            messages[site] = decode(work.tobytes())
+    for site, work in _group(arrays, "outstanding").items():
+        member, message = c.roster[site], decode(work.tobytes())
+        c.roster.hand_out(member, message, member.sent_at)  # type: ignore[arg-type]
+    for site, work in _group(arrays, "given_up").items():
+        c.roster[site].given_up = decode(work.tobytes())  # type: ignore[assignment]
+    if fields["refresh"] is not None:
+        c.tuning.refresh = LowerLevelEstimate.restore(fields["refresh"], _group(arrays, "refresh"))
+    return c, fields["more"]
+
+
+def _messages(c: Coordinator) -> dict[str, dict[str, Any]]:
+    """Messages that a coordinator keeps, by site."""
+    return {"pending": c.tuning.pending, "evaluations": c.evaluations}
+
+
+def _bytes(message: Message) -> NDArray[np.int8]:
+    return np.frombuffer(encode(message), dtype=np.int8)
+
+
+def _group(arrays: Mapping[str, NDArray[Any]], group: str) -> dict[str, NDArray[Any]]:
+    prefix = f"{group}/"
+    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}

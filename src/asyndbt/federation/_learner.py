@@ -1,0 +1,147 @@
+"""One site's policies, and how they move: draws, an estimate of the gradient, a step.
+
+All draws follow from the seed, the site's name and the number of steps taken, so that a learner
+that is restored goes on bit for bit.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asyndbt.errors import BudgetError
+from asyndbt.federation._objective import Objective
+from asyndbt.federation._plan import Plan
+from asyndbt.optim import (
+    Evaluations,
+    FloatArray,
+    IntArray,
+    initial_optimizer_state,
+    lower_worker_step,
+    read_out,
+    sample_rows,
+    uniform_rows,
+    worker_step,
+)
+from asyndbt.optim.estimators import make_estimator
+
+__all__ = ["Learner"]
+
+
+class Learner:
+    """One site's fragment policy p and demonstration policy q, with what they are moved by.
+
+    Parameters
+    ----------
+    site : str
+    plan : Plan
+    objective : Objective
+    seed : int
+    """
+
+    def __init__(self, site: str, plan: Plan, objective: Objective, seed: int) -> None:
+        self._plan, self._objective = plan, objective
+        self._entropy = [seed, zlib.crc32(site.encode())]
+        self._estimator = make_estimator(plan.settings)
+        shape = objective.shape
+        self.p = uniform_rows(shape.positions, shape.words)
+        self.q = uniform_rows(shape.slots, shape.candidates)
+        self.steps = 0
+        self._memory: Mapping[str, NDArray[Any]] = self._estimator.initial(shape)
+        self._optimizer = initial_optimizer_state(self.p, self.q, plan.settings)
+
+    @property
+    def affords_step(self) -> bool:
+        """Whether the budget for tuning covers another step."""
+        settings = self._plan.settings
+        return self._objective.affords_step(settings.draws * settings.batch_size)
+
+    async def step(self, z: FloatArray, pull: FloatArray) -> list[float]:
+        """Draw, ask, estimate, move; the losses of the requests that were answered."""
+        evaluations = await self._evaluations(self.p, self.q, "draws")
+        self._memory = self._estimator.update(self._memory, evaluations)
+        gradient = self._estimator.gradient(self._memory, self.p, self.q)
+        consensus = self._plan.consensus and self._plan.positions > 0
+        self.p, self.q, self._optimizer = worker_step(
+            self.p,
+            self.q,
+            gradient,
+            pull if consensus else None,
+            z if consensus else None,
+            self._plan.settings,
+            self._optimizer,
+        )
+        self.steps += 1
+        answered: list[float] = evaluations.losses[np.isfinite(evaluations.losses)].tolist()
+        return answered
+
+    async def lower_step(
+        self, point: FloatArray, z: FloatArray, rho: FloatArray, number: int
+    ) -> FloatArray:
+        """Step from `point` in the lower level, q held at its read-out (method section 4).
+
+        Nothing of the learner moves. Draws, if the estimator needs new ones, belong to `number`.
+        """
+        held = np.eye(self.q.shape[1])[read_out(self.q)] if len(self.q) else self.q
+        settings, memory = self._plan.settings, self._memory
+        if settings.estimator == "reinforce":
+            # Its draws must come from this very point: without new ones there is no estimate.
+            memory = self._estimator.initial(self._objective.shape)
+            if self.affords_step:
+                with suppress(BudgetError):
+                    drawn = await self._evaluations(point, held, f"lower {number}")
+                    memory = self._estimator.update(memory, drawn)
+        gradient = self._estimator.gradient(memory, point, held)
+        return lower_worker_step(point, gradient.p, rho, z, settings)
+
+    def rng(self, purpose: str, number: int | None = None) -> np.random.Generator:
+        """Draws of their own for a purpose and a number, which is that of the step if left out."""
+        count = self.steps if number is None else number
+        return np.random.default_rng([*self._entropy, zlib.crc32(purpose.encode()), count])
+
+    # ------------------------------------------------------------------ draws
+    async def _evaluations(self, p: FloatArray, q: FloatArray, purpose: str) -> Evaluations:
+        settings, rng = self._plan.settings, self.rng(purpose)
+        words = sample_rows(p, settings.draws, rng)
+        demonstrations = sample_rows(q, settings.draws, rng)
+        queries = self._minibatch()
+        losses = await self._objective.losses(words, demonstrations, queries)
+        return Evaluations(words, demonstrations, queries, losses)
+
+    def _minibatch(self) -> IntArray:
+        """Next queries of an endless shuffled pass over the training data."""
+        size, count = self._plan.settings.batch_size, self._objective.counts[0]
+        positions = np.arange(self.steps * size, (self.steps + 1) * size)
+        orders = {
+            epoch: np.random.default_rng([*self._entropy, 7, epoch]).permutation(count)
+            for epoch in np.unique(positions // count)
+        }
+        return np.array([orders[k // count][k % count] for k in positions], dtype=np.int64)
+
+    # ------------------------------------------------------------------ checkpoints
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Everything but the count of steps, by name."""
+        arrays: dict[str, NDArray[Any]] = {"p": self.p, "q": self.q}
+        arrays |= {f"memory.{name}": array for name, array in self._memory.items()}
+        arrays |= {f"optimizer.{name}": array for name, array in self._optimizer.items()}
+        return arrays
+
+    def restore(self, steps: int, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take over a count of steps and what `arrays` gave; other names are passed over."""
+        self.steps = steps
+        self.p, self.q = arrays["p"], arrays["q"]
+        self._memory = _with_prefix(arrays, "memory.")
+        self._optimizer = _with_prefix(arrays, "optimizer.")
+
+
+def _with_prefix(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    return {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }

@@ -1,0 +1,352 @@
+"""Exactly what crosses a site's border, and nothing else.
+
+Every message is a frozen record of numbers: policies over *indices* of an agreed vocabulary,
+losses, counts. No text field exists beyond the name of the site, so no text, label,
+demonstration, prompt or answer can travel, and the demonstration policy q has no field at all.
+
+Deliberate departure: the paper sends every plane's multiplier and signs to the worker. A worker
+only ever uses their sum, ``pull = sum_l lambda^l a^l(v) + theta^(v)``, so that sum is sent: the
+same step, fewer bytes, and nothing about other planes.
+
+Numbers inside messages: two small records, and what a value may be to be let in.
+
+Every number is bounded, so that no arithmetic on what a site reports can overflow or leave the
+range of a float: integers and records lie in 0..2^53, other numbers in -2^53..2^53.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asyndbt.errors import MessageError
+from asyndbt.federation._codec import pack, unpack
+from asyndbt.optim import FloatArray, IntArray
+
+__all__ = [
+    "BOUND",
+    "PROTOCOL_VERSION",
+    "RECORDS",
+    "Assignment",
+    "Confirm",
+    "ConfirmDone",
+    "Evaluate",
+    "EvaluateDone",
+    "Join",
+    "LowerDone",
+    "LowerRound",
+    "Message",
+    "Report",
+    "Score",
+    "Spent",
+    "Step",
+    "StepDone",
+    "byte_bound",
+    "check_record",
+    "decode",
+    "describe_record",
+    "encode",
+]
+
+BOUND = 2**53
+_SITE_NAME = re.compile(r"\w[\w .-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """A site's figures since the start of the run: what was asked, sent, and had to be paid.
+
+    `calls`, tokens and money are what the budget was charged for; of the `requests`, `cached` ones
+    needed no sending; `sent` counts what the provider got; `failed` prompts were given up,
+    `refused` ones the provider will not answer, and `unparsed` answers name no label.
+    """
+
+    calls: int = 0
+    requests: int = 0
+    cached: int = 0
+    sent: int = 0
+    failed: int = 0
+    refused: int = 0
+    unparsed: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    money: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Right answers out of `n` (`correct` may be a mean over draws), mean loss in nats."""
+
+    correct: float = 0.0
+    n: int = 0
+    loss: float = 0.0
+    spread: float = 0.0
+
+
+RECORDS: dict[type, dict[str, Any]] = {kind: get_type_hints(kind) for kind in (Score, Spent)}
+
+
+def check_record(where: str, hint: Any, value: Any) -> Any:
+    """Return a value in the type that its message declares.
+
+    Parameters
+    ----------
+    where : str
+        Kind of message and field, for the error's text.
+    hint : Any
+        Declared type.
+    value : Any
+        What came out of the bytes: JSON, or an array.
+
+    Raises
+    ------
+    MessageError
+        If the value is of another type or out of bounds.
+    """
+    if hint in RECORDS:
+        return _record(where, hint, value)
+    if hint in (FloatArray, IntArray):
+        wanted = np.float64 if hint == FloatArray else np.int64
+        if not isinstance(value, np.ndarray) or value.dtype != wanted:
+            raise MessageError(f"{where} is not an array of {wanted.__name__}")
+        if not np.isfinite(value).all():
+            raise MessageError(f"{where} is not finite")
+        return value
+    return _scalar(where, hint, value, least=0 if hint is int else -BOUND)
+
+
+def _record(where: str, kind: type, value: Any) -> Any:
+    hints = RECORDS[kind]
+    if not isinstance(value, list) or len(value) != len(hints):
+        raise MessageError(f"{where} is not a {kind.__name__}")
+    named = zip(hints.items(), value, strict=True)
+    record = kind(*(_scalar(f"{where}.{name}", hint, v, least=0) for (name, hint), v in named))
+    if isinstance(record, Score) and record.correct > record.n:
+        raise MessageError(f"{where}: {record.correct} right answers of {record.n}")
+    return record
+
+
+def _scalar(where: str, hint: Any, value: Any, least: int) -> Any:
+    if not (type(value) is hint or (hint is float and type(value) is int)):
+        raise MessageError(f"{where} is {describe_record(value)}, not a {hint.__name__}")
+    if hint in (int, float) and not least <= value <= BOUND:
+        raise MessageError(f"{where} is not a number in {least}..2^53")
+    if hint is str and len(value) > 200:
+        raise MessageError(f"{where} is longer than 200 characters")
+    if where.endswith(".site") and not _SITE_NAME.fullmatch(value):
+        raise MessageError(f"{where} is not a site's name: letters, digits, spaces and . _ - only")
+    return float(value) if hint is float else value
+
+
+def describe_record(value: Any) -> str:
+    """Return what an error's text says of a value that should not be: of texts, lists only that."""
+    return repr(value) if type(value) in (bool, float) else f"of type {type(value).__name__}"
+
+
+PROTOCOL_VERSION = 1
+_HEADER_BOUND = 2_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What all messages carry: the site's name."""
+
+    site: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment(Message):
+    """Work for one site; `id` rises over a run, `iteration` is the server step it is based on."""
+
+    id: int
+    iteration: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report(Message):
+    """A site's answer to the assignment `id`, with its figures so far."""
+
+    id: int
+    spent: Spent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Join(Message):
+    """A site offers itself: sizes that must agree, a digest of the agreed settings, counts."""
+
+    positions: int
+    words: int
+    agreement: str
+    train: int
+    validation: int
+    test: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step(Assignment):
+    """Take `local_steps` worker steps: consensus z (M, N) and pull (M, N)."""
+
+    z: FloatArray
+    pull: FloatArray
+    local_steps: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepDone(Report):
+    """The site's fragment policy p (M, N) after the step, loss and entropy figures.
+
+    `loss` is the mean over `answered` requests, and says nothing when that is 0; `entropy_q` is
+    the mean over the rows of q and `entropy_q_max` the largest, both in nats.
+    """
+
+    p: FloatArray
+    loss: float
+    answered: int
+    entropy_q: float
+    entropy_q_max: float
+    exhausted: bool
+    validation: Score
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LowerRound(Assignment):
+    """One round of the lower-level estimate from `point`, with z and rho, all (M, N)."""
+
+    point: FloatArray
+    z: FloatArray
+    rho: FloatArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LowerDone(Report):
+    """The lower-level iterate p (M, N) after the round."""
+
+    p: FloatArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirm(Assignment):
+    """Score candidate fragments (C, M) of word indices on the site's validation data."""
+
+    candidates: IntArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfirmDone(Report):
+    """Mean validation loss of every candidate (C,), over `n` examples."""
+
+    losses: FloatArray
+    n: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluate(Assignment):
+    """Settle the demonstrations for this fragment (M,), then score the test split once."""
+
+    fragment: IntArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateDone(Report):
+    """Test scores of the plain prompt, random demonstrations and the tuned prompt."""
+
+    plain: Score
+    random_icl: Score
+    tuned: Score
+    validation: Score
+
+
+_KINDS: dict[str, type[Message]] = {
+    kind.__name__: kind
+    for kind in (
+        Join,
+        Step,
+        StepDone,
+        LowerRound,
+        LowerDone,
+        Confirm,
+        ConfirmDone,
+        Evaluate,
+        EvaluateDone,
+    )
+}
+_HINTS: dict[str, dict[str, Any]] = {name: get_type_hints(kind) for name, kind in _KINDS.items()}
+
+
+def encode(message: Message) -> bytes:
+    """Write a message as bytes.
+
+    Raises
+    ------
+    MessageError
+        If a value has no such form: not finite, or an array of another type.
+    """
+    fields: dict[str, Any] = {}
+    arrays: dict[str, NDArray[Any]] = {}
+    kind = type(message).__name__
+    for name in _HINTS[kind]:
+        value = getattr(message, name)
+        if isinstance(value, np.ndarray):
+            arrays[name] = value
+        else:
+            fields[name] = dataclasses.astuple(value) if type(value) in RECORDS else value
+    try:
+        return pack({"version": PROTOCOL_VERSION, "kind": kind, "content": fields}, arrays)
+    except (KeyError, TypeError, ValueError) as error:
+        raise MessageError(f"{kind} cannot be written: {error}") from error
+
+
+def decode(data: bytes, limit: int | None = None) -> Message:
+    """Read and check a message.
+
+    Parameters
+    ----------
+    data : bytes
+    limit : int or None
+        Most bytes that it may have.
+
+    Raises
+    ------
+    MessageError
+        If the bytes are too many, malformed, of another version, of an unknown kind, or if a
+        field is missing, unknown, of another type, or out of bounds.
+    """
+    if limit is not None and len(data) > limit:
+        raise MessageError(f"a message of {len(data)} bytes, where {limit} are the most")
+    header, arrays = unpack(data)
+    if header.get("version") != PROTOCOL_VERSION:
+        raise MessageError(
+            f"the message has version {describe_record(header.get('version'))}, this program "
+            f"speaks {PROTOCOL_VERSION}: install the same release at every site"
+        )
+    kind = header.get("kind")
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise MessageError("unknown kind of message")
+    hints, content = _HINTS[kind], header.get("content")
+    if not isinstance(content, dict) or {*content, *arrays} != set(hints):
+        raise MessageError(f"{kind}: the fields are not exactly {sorted(hints)}")
+    values = {**content, **arrays}
+    return _KINDS[kind](
+        **{name: check_record(f"{kind}.{name}", hint, values[name]) for name, hint in hints.items()}
+    )
+
+
+def byte_bound(kind: type[Message], positions: int, words: int, candidates: int = 0) -> int:
+    """Most bytes that a message of this kind may have: the documented cost of a step.
+
+    Parameters
+    ----------
+    kind : type of Message
+    positions, words : int
+        M and N.
+    candidates : int
+        Fragments in a `Confirm`.
+    """
+    matrices = {Step: 2, StepDone: 1, LowerRound: 3, LowerDone: 1}.get(kind, 0)
+    integers = {Confirm: candidates * positions, ConfirmDone: candidates, Evaluate: positions}
+    return _HEADER_BOUND + 8 * (matrices * positions * words + integers.get(kind, 0))

@@ -1,0 +1,79 @@
+"""The black box as a worker sees it: draws in, losses out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from asyndbt.federation._messages import Score, Spent
+from asyndbt.optim import FloatArray, IntArray, Shape
+
+__all__ = ["Objective", "TestScores"]
+
+
+@dataclass(frozen=True, slots=True)
+class TestScores:
+    """Scores on the test split: plain prompt, random demonstrations, tuned prompt."""
+
+    __test__ = False
+
+    plain: Score
+    random_icl: Score
+    tuned: Score
+
+
+class Objective(Protocol):
+    """One site's data behind its language model.
+
+    Implementations: ``asyndbt.federation.PromptObjective``,
+    ``asyndbt.testing.TabularObjective``.
+    """
+
+    @property
+    def shape(self) -> Shape:
+        """Sizes of the site's problem."""
+        ...
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Training, validation and test examples."""
+        ...
+
+    def affords_step(self, prompts: int) -> bool:
+        """Whether the budget for tuning covers this many more prompts, whatever they cost."""
+        ...
+
+    def spent(self) -> Spent:
+        """Figures since the start of the run."""
+        ...
+
+    async def losses(
+        self, words: IntArray, demonstrations: IntArray, queries: IntArray
+    ) -> FloatArray:
+        """Losses (I, B) in nats of draws (I, M), (I, U) on training queries (B,); NaN = failed."""
+        ...
+
+    async def validate(self, words: IntArray, demonstrations: IntArray) -> Score:
+        """Score one prompt, (M,) and (U,), on the validation split; n = 0 if there is none."""
+        ...
+
+    async def test(
+        self, words: IntArray, demonstrations: IntArray, rng: np.random.Generator
+    ) -> TestScores:
+        """Score one prompt and the two references on the test split."""
+        ...
+
+    def state(self) -> dict[str, int]:
+        """Counts that belong into the worker's checkpoint."""
+        ...
+
+    def restore(self, state: Mapping[str, int]) -> None:
+        """Take over what `state` wrote."""
+        ...
+
+    def reopen(self) -> None:
+        """Get ready to tune further after an end that was not the last."""
+        ...

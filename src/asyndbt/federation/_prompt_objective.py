@@ -1,0 +1,247 @@
+"""A site's real objective: draws become prompts, prompts become answers, answers become losses.
+
+Everything here stays at the site. Queries, demonstrations and answers are texts in this module and
+below it, and nowhere above it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+
+import numpy as np
+
+from asyndbt.federation._messages import Score, Spent
+from asyndbt.federation._objective import TestScores
+from asyndbt.federation._site_prompts import Needs, SitePrompts, times
+from asyndbt.lm import Answer, Feedback, Gateway, Loss, Prompt, RequestCounts, correct, losses
+from asyndbt.optim import FloatArray, IntArray, Shape
+from asyndbt.prompt import render
+from asyndbt.task import Example
+
+__all__ = ["Needs", "PromptObjective", "SitePrompts"]
+
+
+class PromptObjective:
+    """One site's data behind its gateway to the language model.
+
+    Parameters
+    ----------
+    prompts : SitePrompts
+    gateway : Gateway
+    needs : Needs
+        Kept back from the budget until their time comes.
+    feedback : {"logprobs", "votes", "text"}
+    loss : {"cross_entropy", "error"}
+        What tuning lowers; validation and test are scored by cross-entropy always.
+    smoothing : float
+        e of feedback ``text`` and ``votes``, and of loss ``error``.
+    random_draws : int
+        Draws of random demonstrations that the reference averages over.
+    """
+
+    def __init__(
+        self,
+        prompts: SitePrompts,
+        gateway: Gateway,
+        needs: Needs,
+        *,
+        feedback: Feedback = "logprobs",
+        loss: Loss = "cross_entropy",
+        smoothing: float = 0.1,
+        random_draws: int = 5,
+    ) -> None:
+        self.prompts, self.gateway = prompts, gateway
+        self.feedback, self.smoothing = feedback, smoothing
+        self._needs, self._loss = needs, loss
+        self._random_draws = random_draws
+        self._looks_left = needs.looks
+        self._keep_back()
+
+    @property
+    def shape(self) -> Shape:
+        """Sizes of the site's problem."""
+        return self.prompts.shape
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Training, validation and test examples."""
+        data = self.prompts.data
+        return len(data.train), len(data.validation), len(data.test)
+
+    def affords_step(self, prompts: int) -> bool:
+        """Whether the budget for tuning covers this many more prompts, whatever they cost."""
+        return self.gateway.budget.affords(times(self._needs.prompt, prompts))
+
+    def spent(self) -> Spent:
+        """Figures of the ledger."""
+        ledger = self.gateway.ledger()
+        return Spent(
+            calls=ledger.spent.calls,
+            requests=ledger.requests,
+            cached=ledger.cached,
+            sent=ledger.sent,
+            failed=ledger.failed,
+            refused=ledger.refused,
+            unparsed=ledger.unparsed,
+            tokens_in=ledger.spent.tokens_in,
+            tokens_out=ledger.spent.tokens_out,
+            money=ledger.spent.money,
+        )
+
+    async def losses(
+        self, words: IntArray, demonstrations: IntArray, queries: IntArray
+    ) -> FloatArray:
+        """Ask for every draw on every query, in one batch."""
+        examples = [self.prompts.data.train[index] for index in queries]
+        batch = [
+            prompt
+            for w, d in zip(words, demonstrations, strict=True)
+            for prompt in self.prompts.prompts(w, d, examples)
+        ]
+        values, _ = await self._losses(batch, examples * len(words), self._loss)
+        return values.reshape(len(words), len(queries))
+
+    def without_demonstrations(self) -> PromptObjective:
+        """Return the same site with prompts that show none; budget and ledger are shared."""
+        return PromptObjective(
+            replace(self.prompts, slots=()),
+            self.gateway,
+            self._needs,
+            feedback=self.feedback,
+            loss=self._loss,
+            smoothing=self.smoothing,
+            random_draws=self._random_draws,
+        )
+
+    @property
+    def looks_left(self) -> int:
+        """Looks at the validation split that are still paid for."""
+        return self._looks_left
+
+    async def validate(self, words: IntArray, demonstrations: IntArray) -> Score:
+        """Score one prompt on the validation split, out of what was kept back for that."""
+        examples = self.prompts.data.validation
+        return await self.look(self.prompts.prompts(words, demonstrations, examples))
+
+    async def look(self, batch: Sequence[Prompt]) -> Score:
+        """Score prompts about the validation split, one per example, as `validate` does."""
+        cost = self.gateway.estimate(batch, self.prompts.task.label_words)
+        if cost.calls and self._looks_left:
+            self._looks_left -= 1
+            self._keep_back()
+        elif not self.gateway.budget.affords(cost):
+            return Score()
+        return await self._score(batch, self.prompts.data.validation)
+
+    async def test(
+        self, words: IntArray, demonstrations: IntArray, rng: np.random.Generator
+    ) -> TestScores:
+        """Score the test split under the plain prompt, random demonstrations, the tuned prompt.
+
+        If requests were lost that had to be paid, and what was kept back does not last, fewer
+        examples are scored, the same under every prompt.
+        """
+        tuned = self.prompts.prompts(words, demonstrations, self.prompts.data.test)
+        return await self.compare(tuned, rng)
+
+    async def compare(self, tuned: Sequence[Prompt] | None, rng: np.random.Generator) -> TestScores:
+        """Score the test split under these prompts, one per example, as `test` does.
+
+        With None only the plain prompt and the random demonstrations are scored.
+        """
+        self.gateway.budget.release("validation")
+        self.gateway.budget.release("test")
+        task, examples, shape = self.prompts.task, self.prompts.data.test, self.shape
+        shown: list[tuple[Example, ...]] = [()]
+        for _ in range(self._random_draws if shape.slots else 0):
+            shown.append(self.prompts.chosen(rng.integers(shape.candidates, size=shape.slots)))
+        batches = [[render(task, each, (), e.fields) for e in examples] for each in shown]
+        # Random demonstrations come last: where losses go on here, they are the least missed.
+        batches = [*([] if tuned is None else [list(tuned)]), *batches]
+        count = self._affordable(list(zip(*batches, strict=True)))
+        scores = [await self._score(batch[:count], examples) for batch in batches]
+        found = Score() if tuned is None else scores.pop(0)
+        return TestScores(plain=scores[0], random_icl=_average(scores[1:]), tuned=found)
+
+    def state(self) -> dict[str, int]:
+        """Counts that belong into the worker's checkpoint."""
+        return {"looks_left": self._looks_left, **asdict(self.gateway.tally)}
+
+    def restore(self, state: Mapping[str, int]) -> None:
+        """Take over what `state` wrote."""
+        counts = dict(state)
+        self._looks_left = counts.pop("looks_left")
+        self._keep_back()
+        self.gateway.restore(RequestCounts(**counts))
+
+    def reopen(self) -> None:
+        """Keep back anew what the end of tuning needs, after an end that was not the last."""
+        self._looks_left = self._needs.looks
+        self._keep_back()
+
+    def _keep_back(self) -> None:
+        budget = self.gateway.budget
+        budget.reserve("validation", times(self._needs.look, self._looks_left))
+        budget.reserve("test", self._needs.evaluation)
+
+    def _affordable(self, groups: Sequence[Sequence[Prompt]]) -> int:
+        """Return how many groups of prompts, from the first on, the budget covers."""
+
+        def covered(count: int) -> bool:
+            prompts = [prompt for group in groups[:count] for prompt in group]
+            cost = self.gateway.estimate(prompts, self.prompts.task.label_words)
+            return self.gateway.budget.affords(cost)
+
+        if covered(len(groups)):
+            return len(groups)
+        return bisect(range(1, len(groups)), False, key=lambda count: not covered(count))
+
+    async def _losses(
+        self, batch: Sequence[Prompt], examples: Sequence[Example], loss: Loss = "cross_entropy"
+    ) -> tuple[FloatArray, FloatArray]:
+        """Losses and right answers of prompts about these examples; NaN where one failed."""
+        answers = await self.gateway.ask(batch, self.prompts.task.label_words)
+        return self._judged(answers, examples, loss)
+
+    def _judged(
+        self,
+        answers: Sequence[Answer | None],
+        examples: Sequence[Example],
+        loss: Loss = "cross_entropy",
+    ) -> tuple[FloatArray, FloatArray]:
+        task = self.prompts.task
+        gold = [task.class_of(example.label) for example in examples]
+        values, _ = losses(answers, gold, task.label_words, self.feedback, self.smoothing, loss)
+        return values, correct(answers, gold, task.label_words, self.feedback)
+
+    async def _score(self, batch: Sequence[Prompt], examples: Sequence[Example]) -> Score:
+        """Score the prompts that can be paid, from the first on."""
+        count = self._affordable([(prompt,) for prompt in batch])
+        if not count:
+            return Score()
+        return _summed(*await self._losses(batch[:count], examples[:count]))
+
+    def score_of(self, answers: Sequence[Answer | None], examples: Sequence[Example]) -> Score:
+        """Score answers about these examples, in the feedback that the site works with."""
+        return _summed(*self._judged(answers, examples))
+
+
+def _summed(values: FloatArray, right: FloatArray) -> Score:
+    """Score of what was answered."""
+    answered = np.isfinite(values)
+    if not answered.any():
+        return Score()
+    return Score(float(right[answered].sum()), int(answered.sum()), float(values[answered].mean()))
+
+
+def _average(scores: Sequence[Score]) -> Score:
+    """Mean over draws; `spread` is the standard deviation of their accuracies."""
+    shares = [score.correct / score.n for score in scores if score.n]
+    if not shares:
+        return Score()
+    n = max(score.n for score in scores)
+    loss = float(np.mean([score.loss for score in scores if score.n]))
+    spread = float(np.std(shares, ddof=1)) if len(shares) > 1 else 0.0
+    return Score(float(np.mean(shares)) * n, n, loss, spread)

@@ -1,0 +1,99 @@
+"""What the coordinator lets in: a site's offer, and its report on a piece of work.
+
+A site may lie or be broken, and must neither stop a run nor weigh more in it than its data. What
+is refused changes nothing; it counts against its sender.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from asyndbt.errors import MessageError
+from asyndbt.federation._membership import Member, Roster
+from asyndbt.federation._messages import (
+    BOUND,
+    Assignment,
+    Confirm,
+    ConfirmDone,
+    Evaluate,
+    EvaluateDone,
+    Join,
+    LowerDone,
+    LowerRound,
+    Report,
+    Score,
+    Spent,
+    Step,
+    StepDone,
+)
+from asyndbt.federation._plan import Plan
+from asyndbt.optim import FloatArray, on_simplex
+
+__all__ = ["check_join", "check_report"]
+
+
+def check_join(plan: Plan, roster: Roster, join: Join) -> None:
+    """Raise MessageError if the site cannot take part.
+
+    Parameters
+    ----------
+    plan : Plan
+    roster : Roster
+    join : Join
+    """
+    if join.agreement != plan.agreement:
+        raise MessageError("settings differ from the coordinator's: give all the same file")
+    if (join.positions, join.words) != (plan.positions, plan.words):
+        raise MessageError(f"a fragment of {join.positions} positions, {join.words} words")
+    most = max(100, 10 * len(plan.sites))
+    if join.site not in roster and len(roster) >= most:
+        raise MessageError(f"{most} sites are the most for this run")
+
+
+def check_report(plan: Plan, member: Member, asked: Assignment, report: Report) -> None:
+    """Raise MessageError if this is no answer that the site could give in good faith.
+
+    Parameters
+    ----------
+    plan : Plan
+    member : Member
+        The site as known so far.
+    asked : Assignment
+        The work that it held.
+    report : Report
+    """
+    _, validation, test = member.counts
+    match asked, report:
+        case (Step(), StepDone()):
+            _check_policy(plan, report.p)
+            _check_scores(validation, report.validation)
+        case (LowerRound(), LowerDone()):
+            _check_policy(plan, report.p)
+        case (Confirm(), ConfirmDone()):
+            if report.losses.shape != (len(asked.candidates),):
+                raise MessageError(f"{report.losses.shape} losses for {len(asked.candidates)}")
+            if not ((report.losses >= 0) & (report.losses <= BOUND)).all():
+                raise MessageError("losses out of bounds")
+            _check_scores(validation, Score(n=report.n))
+        case (Evaluate(), EvaluateDone()):
+            _check_scores(validation, report.validation)
+            _check_scores(test, report.plain, report.random_icl, report.tuned)
+        case _:
+            raise MessageError(f"{type(asked).__name__} answered by {type(report).__name__}")
+    for field in fields(Spent):
+        if getattr(report.spent, field.name) < getattr(member.spent, field.name):
+            raise MessageError(f"its count of {field.name} has fallen")
+
+
+def _check_policy(plan: Plan, p: FloatArray) -> None:
+    wanted = (plan.positions, plan.words)
+    if p.shape != wanted:
+        raise MessageError(f"a policy of shape {p.shape} instead of {wanted}")
+    if not on_simplex(p, 1e-6):
+        raise MessageError("a policy that is not on the simplex")
+
+
+def _check_scores(count: int, *scores: Score) -> None:
+    for score in scores:
+        if score.n > count:
+            raise MessageError(f"a score over {score.n} examples, of {count} that it has")

@@ -1,0 +1,201 @@
+"""The worker: the work that one site is asked to do.
+
+A worker is told what to do by messages and answers by messages; who carries them is an engine's
+business. The fragment policy p of its learner goes to the coordinator; the demonstration policy q,
+the draws and the data stay here. After each piece of work its state holds the answer too, so that
+the same piece asked again (after a crash on either side) is answered again and not done again.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from asyndbt.errors import BudgetError
+from asyndbt.federation._codec import pack, unpack
+from asyndbt.federation._learner import Learner
+from asyndbt.federation._messages import (
+    Assignment,
+    Confirm,
+    ConfirmDone,
+    Evaluate,
+    EvaluateDone,
+    Join,
+    LowerDone,
+    LowerRound,
+    Report,
+    Score,
+    Step,
+    StepDone,
+    decode,
+    encode,
+)
+from asyndbt.federation._objective import Objective
+from asyndbt.federation._plan import Plan
+from asyndbt.optim import FloatArray, IntArray, read_out, row_entropies
+
+__all__ = ["Worker"]
+
+
+class Worker:
+    """One site's part of the method.
+
+    Parameters
+    ----------
+    site : str
+    plan : Plan
+    objective : Objective
+    seed : int
+        Of the learner's draws.
+    """
+
+    def __init__(self, site: str, plan: Plan, objective: Objective, seed: int) -> None:
+        self.site, self.plan, self.objective = site, plan, objective
+        self.learner = Learner(site, plan, objective, seed)
+        self._settled: IntArray | None = None
+        self._answered: Report | None = None
+
+    def join(self) -> Join:
+        """Offer the site to the coordinator."""
+        train, validation, test = self.objective.counts
+        return Join(
+            site=self.site,
+            positions=self.plan.positions,
+            words=self.plan.words,
+            agreement=self.plan.agreement,
+            train=train,
+            validation=validation,
+            test=test,
+        )
+
+    async def handle(self, assignment: Assignment) -> Report:
+        """Do a piece of work, or repeat the answer if it was done before."""
+        if self._answered is None or self._answered.id != assignment.id:
+            match assignment:
+                case Step():
+                    self._answered = await self._step(assignment)
+                case LowerRound():
+                    self._answered = await self._lower(assignment)
+                case Confirm():
+                    self._answered = await self._confirm(assignment)
+                case Evaluate():
+                    self._answered = await self._evaluate(assignment)
+                case _:
+                    raise TypeError(f"no worker does {type(assignment).__name__}")
+        return self._answered
+
+    @property
+    def demonstrations(self) -> IntArray:
+        """Candidate chosen in every slot (U,): settled on validation data, else q's read-out."""
+        return read_out(self.learner.q) if self._settled is None else self._settled
+
+    # ------------------------------------------------------------------ work
+    async def _step(self, work: Step) -> StepDone:
+        learner, before = self.learner, self.learner.steps
+        answered: list[float] = []
+        exhausted = False
+        for _ in range(work.local_steps):
+            exhausted = exhausted or not learner.affords_step
+            if exhausted:
+                break
+            try:
+                answered += await learner.step(work.z, work.pull)
+            except BudgetError:
+                exhausted = True
+        validation = Score()
+        if self._validation_due(before):
+            validation = await self.objective.validate(
+                self.plan.fragment(work.z if self.plan.consensus else learner.p),
+                read_out(learner.q),
+            )
+        entropies = row_entropies(learner.q)
+        return StepDone(
+            site=self.site,
+            id=work.id,
+            spent=self.objective.spent(),
+            p=learner.p,
+            loss=float(np.mean(answered)) if answered else 0.0,
+            answered=len(answered),
+            entropy_q=float(entropies.mean()) if entropies.size else 0.0,
+            entropy_q_max=float(entropies.max(initial=0.0)),
+            exhausted=exhausted or not learner.affords_step,
+            validation=validation,
+        )
+
+    async def _lower(self, work: LowerRound) -> LowerDone:
+        p = await self.learner.lower_step(work.point, work.z, work.rho, work.id)
+        return LowerDone(site=self.site, id=work.id, spent=self.objective.spent(), p=p)
+
+    async def _confirm(self, work: Confirm) -> ConfirmDone:
+        chosen = read_out(self.learner.q)
+        scores = [await self.objective.validate(words, chosen) for words in work.candidates]
+        return ConfirmDone(
+            site=self.site,
+            id=work.id,
+            spent=self.objective.spent(),
+            losses=np.array([score.loss for score in scores], dtype=np.float64),
+            n=min(score.n for score in scores),
+        )
+
+    async def _evaluate(self, work: Evaluate) -> EvaluateDone:
+        """Settle the demonstrations on validation data, then look at the test split once."""
+        options = _demonstration_options(self.learner.q, self.plan.confirm_candidates)
+        scores = [await self.objective.validate(work.fragment, option) for option in options]
+        best = min(range(len(options)), key=lambda k: (not scores[k].n, scores[k].loss, k))
+        self._settled = options[best]
+        rng = self.learner.rng("test", 0)
+        result = await self.objective.test(work.fragment, self._settled, rng)
+        return EvaluateDone(
+            site=self.site,
+            id=work.id,
+            spent=self.objective.spent(),
+            plain=result.plain,
+            random_icl=result.random_icl,
+            tuned=result.tuned,
+            validation=scores[best],
+        )
+
+    def _validation_due(self, before: int) -> bool:
+        """Whether a look falls due in the steps since `before`; those of the end stay paid for."""
+        every = self.plan.validate_every
+        return bool(every) and before // every < min(self.learner.steps // every, self.plan.looks)
+
+    # ------------------------------------------------------------------ checkpoints
+    def state(self) -> bytes:
+        """Everything needed to go on exactly here."""
+        arrays = self.learner.arrays()
+        if self._answered is not None:
+            arrays["answered"] = np.frombuffer(encode(self._answered), dtype=np.int8)
+        if self._settled is not None:
+            arrays["settled"] = self._settled
+        return pack({"steps": self.learner.steps, "objective": self.objective.state()}, arrays)
+
+    def restore(self, data: bytes) -> None:
+        """Take over what `state` wrote."""
+        fields, arrays = unpack(data)
+        self.learner.restore(fields["steps"], arrays)
+        self.objective.restore(fields["objective"])
+        self._settled = arrays.get("settled")
+        if "answered" in arrays:
+            answered = decode(arrays["answered"].tobytes())
+            assert isinstance(answered, Report)
+            self._answered = answered
+
+    def reopen(self) -> None:
+        """Get ready to tune further after an end that was not the last."""
+        self._settled = None
+        self.objective.reopen()
+
+
+def _demonstration_options(q: FloatArray, most: int) -> list[IntArray]:
+    """Return the read-out of q, and that with its least certain slots at their second choice."""
+    best = read_out(q)
+    options = [best]
+    if not len(q):
+        return options
+    order = np.argsort(-q, axis=1, kind="stable")
+    margin = np.take_along_axis(q, order[:, :2], axis=1) @ np.array([1.0, -1.0])
+    for slot in np.argsort(margin, kind="stable")[: most - 1]:
+        option = best.copy()
+        option[slot] = order[slot, 1]
+        options.append(option)
+    return options

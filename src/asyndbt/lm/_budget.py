@@ -1,0 +1,292 @@
+"""Hard caps on calls, tokens and money.
+
+Dividing a budget among sites.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final, Self
+
+from asyndbt.errors import BudgetError, ConfigError
+from asyndbt.lm._base import Usage
+
+__all__ = ["FIELDS", "Budget", "BudgetExhausted", "Limits", "amount_text", "split_limits"]
+
+FIELDS: Final = ("calls", "tokens", "money")
+"""What is capped: attributes of `Limits` and of `Usage` alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Caps on what language-model calls may cost; None is no cap.
+
+    Parameters
+    ----------
+    calls : int or None
+        Requests that were answered, or that may have to be paid although no answer came.
+    tokens : int or None
+        Tokens sent and received.
+    money : float or None
+        In the currency of the prices.
+
+    Raises
+    ------
+    ConfigError
+        If a cap is negative or not a number.
+    """
+
+    calls: int | None = None
+    tokens: int | None = None
+    money: float | None = None
+
+    def __post_init__(self) -> None:
+        for field in FIELDS:
+            cap = self.cap(field)
+            if cap is not None and not cap >= 0:
+                raise ConfigError(f"budget: {field} = {cap}; give a number >= 0, or leave it out")
+
+    @classmethod
+    def of(cls, caps: Mapping[str, float | None]) -> Self:
+        """Limits from caps by field, calls and tokens as integers."""
+        calls, tokens, money = (caps[field] for field in FIELDS)
+        return cls(
+            None if calls is None else int(calls), None if tokens is None else int(tokens), money
+        )
+
+    def after(self, spent: Usage) -> Limits:
+        """Return what is left of the caps, never below 0."""
+        return Limits.of(
+            {
+                field: None if cap is None else max(0, cap - _of(spent, field))
+                for field, cap in _caps(self)
+            }
+        )
+
+    def cap(self, field: str) -> float | None:
+        """Cap on ``calls``, ``tokens`` or ``money``."""
+        value: float | None = getattr(self, field)
+        return value
+
+
+class BudgetExhausted(BudgetError):  # noqa: N818 - an end of the run, not a mistake
+    """A batch was not sent because it might cost more than is left.
+
+    Parameters
+    ----------
+    needed : Usage
+        Upper bound of what the batch costs.
+    left : Limits
+        What was left for it.
+    """
+
+    def __init__(self, needed: Usage, left: Limits) -> None:
+        each = (
+            f"{amount_text(_of(needed, field), field)} ({amount_text(cap, field)} left)"
+            for field, cap in _caps(left)
+            if cap is not None
+        )
+        super().__init__(f"the budget is used up: the next requests need up to {', '.join(each)}")
+        self.needed = needed
+        self.left = left
+
+
+class Budget:
+    """What may still be spent.
+
+    Of every cap three parts are gone: what was spent, what is kept back under a name, and the upper
+    bound of what is in flight.  So batches that run side by side never exceed a cap together, as
+    long as the upper bounds are upper bounds.
+
+    Parameters
+    ----------
+    limits : Limits
+    spent : Usage
+        What earlier sittings of the same run have spent.
+
+    Examples
+    --------
+    >>> budget = Budget(Limits(calls=100))
+    >>> budget.reserve("evaluation", Usage(calls=40))
+    >>> with budget.hold(Usage(calls=50)):
+    ...     budget.affords(Usage(calls=11)), budget.remaining().calls
+    (False, 10)
+    >>> budget.charge(Usage(calls=48))
+    >>> budget.release("evaluation")
+    >>> budget.remaining().calls
+    52
+    """
+
+    def __init__(self, limits: Limits, spent: Usage | None = None) -> None:
+        self.limits = limits
+        self._spent = spent or Usage()
+        self._reserved: dict[str, Usage] = {}
+        self._in_flight: dict[object, Usage] = {}
+
+    @property
+    def spent(self) -> Usage:
+        """What was charged so far."""
+        return self._spent
+
+    def reserve(self, name: str, usage: Usage) -> None:
+        """Keep `usage` back until `release`; a second reservation of that name replaces the first.
+
+        Never fails: more than is left leaves nothing to others, which is right for a run that is
+        resumed when part of what it reserves for is already paid.  Whether a budget covers its
+        needs at all is for `split_limits` to say.
+        """
+        self._reserved[name] = usage
+
+    def release(self, name: str) -> None:
+        """Give a reservation back, if there is one of that name."""
+        self._reserved.pop(name, None)
+
+    def affords(self, usage: Usage) -> bool:
+        """Whether `usage` fits beside what is gone; a usage of nothing always does."""
+        gone = self._gone()
+        return all(
+            cap is None or _of(usage, field) == 0 or _of(gone, field) + _of(usage, field) <= cap
+            for field, cap in _caps(self.limits)
+        )
+
+    @property
+    def overdrawn(self) -> bool:
+        """Whether more is gone than a cap allows: what was lost came on top of what is held."""
+        gone = self._gone()
+        return any(cap is not None and _of(gone, field) > cap for field, cap in _caps(self.limits))
+
+    def remaining(self) -> Limits:
+        """Return what is neither spent, nor reserved, nor in flight."""
+        return self.limits.after(self._gone())
+
+    def restate(self, spent: Usage) -> None:
+        """Replace what was charged so far: for a run that goes on from a checkpoint."""
+        self._spent = spent
+
+    def charge(self, usage: Usage) -> None:
+        """Book what was really spent."""
+        self._spent += usage
+
+    @contextmanager
+    def hold(self, bound: Usage) -> Iterator[Callable[[Usage], None]]:
+        """Count `bound` as gone while requests are in flight; charge what they cost inside.
+
+        Gives a function that replaces the bound as requests come back: by that of the rest.
+
+        Raises
+        ------
+        BudgetExhausted
+            If `bound` does not fit; nothing is held then.
+        """
+        if not self.affords(bound):
+            raise BudgetExhausted(bound, self.remaining())
+        ticket = object()
+        self._in_flight[ticket] = bound
+
+        def narrow(rest: Usage) -> None:
+            self._in_flight[ticket] = rest
+
+        try:
+            yield narrow
+        finally:
+            del self._in_flight[ticket]
+
+    def _gone(self) -> Usage:
+        return sum((*self._reserved.values(), *self._in_flight.values()), self._spent)
+
+
+def _caps(limits: Limits) -> list[tuple[str, float | None]]:
+    return [(field, limits.cap(field)) for field in FIELDS]
+
+
+def _of(usage: Usage, field: str) -> float:
+    value: float = getattr(usage, field)
+    return value
+
+
+def amount_text(amount: float, field: str) -> str:
+    """Amount of one of `FIELDS` for a message.
+
+    Examples
+    --------
+    >>> amount_text(12_000, "calls")
+    '12,000 calls'
+    """
+    return f"{amount:.4g} of money" if field == "money" else f"{amount:,.0f} {field}"
+
+
+_LOWER = "or lower method.random_icl_draws, method.confirm_candidates or data.validation_per_class"
+
+
+def split_limits(total: Limits, per_site: Limits, needs: Mapping[str, Usage]) -> dict[str, Limits]:
+    """Divide a budget among sites: first what each needs, then equal shares of what is left.
+
+    Calls and tokens are divided as integers, the remainder going one by one to the first sites in
+    the order of their names.
+
+    Parameters
+    ----------
+    total : Limits
+        Caps on all sites together.
+    per_site : Limits
+        Caps on each site.
+    needs : mapping of str to Usage
+        By site: the least it must be able to spend (its evaluation and one step).
+
+    Raises
+    ------
+    BudgetError
+        If the total, or a site's cap, does not cover the needs.
+
+    Examples
+    --------
+    >>> needs = {"north": Usage(calls=10), "south": Usage(calls=30)}
+    >>> shares = split_limits(Limits(calls=101), Limits(calls=60), needs)
+    >>> shares["north"].calls, shares["south"].calls
+    (41, 60)
+    """
+    shares = {
+        field: _split(field, total.cap(field), per_site.cap(field), needs) for field in FIELDS
+    }
+    return {
+        name: Limits.of({field: shares[field][name] for field in FIELDS}) for name in sorted(needs)
+    }
+
+
+def _split(
+    field: str, total: float | None, cap: float | None, needs: Mapping[str, Usage]
+) -> dict[str, float | None]:
+    """Shares of one cap by site."""
+    least: dict[str, float] = {name: getattr(needs[name], field) for name in sorted(needs)}
+    if cap is not None and max(least.values(), default=0) > cap:
+        lacking = ", ".join(
+            f"{name!r} needs at least {amount_text(need, field)}"
+            for name, need in least.items()
+            if need > cap
+        )
+        raise BudgetError(
+            f"budget per site: {lacking} and may spend {amount_text(cap, field)}; "
+            f"raise budget.per_site.{field}, {_LOWER}"
+        )
+    if total is None:
+        return dict.fromkeys(least, cap)
+    required = math.fsum(least.values())
+    if required > total:
+        each = ", ".join(f"{name} {amount_text(need, field)}" for name, need in least.items())
+        raise BudgetError(
+            f"budget: the sites need at least {amount_text(required, field)} ({each}) and the "
+            f"total is {amount_text(total, field)}; raise budget.{field}, {_LOWER}"
+        )
+    extras = _equal_parts(field, total - required, len(least))
+    shares = {name: need + extra for (name, need), extra in zip(least.items(), extras, strict=True)}
+    return {name: share if cap is None else min(share, cap) for name, share in shares.items()}
+
+
+def _equal_parts(field: str, amount: float, parts: int) -> Sequence[float]:
+    if field == "money":
+        return [amount / parts] * parts
+    share, rest = divmod(int(amount), parts)
+    return [share + (index < rest) for index in range(parts)]

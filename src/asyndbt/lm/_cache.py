@@ -1,0 +1,335 @@
+"""Paid answers on disk: an answer that was paid for once is never asked for again.
+
+Requests that were sent and brought no answer, on disk beside the answers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from os import PathLike
+from types import TracebackType
+from typing import Final, Self
+
+from asyndbt.errors import DataError
+from asyndbt.lm._base import Answer, Prompt, Usage
+
+__all__ = ["ATTEMPTS_SCHEMA", "AnswerCache", "Attempts", "request_key"]
+
+_VERSION: Final = 2
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS answers (
+    id INTEGER PRIMARY KEY,
+    key BLOB NOT NULL,
+    payer TEXT NOT NULL,
+    scores BLOB,
+    text BLOB,
+    calls INTEGER NOT NULL,
+    tokens_in INTEGER NOT NULL,
+    tokens_out INTEGER NOT NULL,
+    money REAL NOT NULL,
+    refusal TEXT,
+    UNIQUE (key, payer)
+)"""
+_COLUMNS: Final = "scores, text, calls, tokens_in, tokens_out, money, refusal"
+_Row = tuple[bytes | None, bytes | None, int, int, int, float, str | None]
+
+
+def request_key(model: str, prompt: Prompt, labels: Sequence[str], sample: int = 0) -> bytes:
+    """SHA-256 of a canonical JSON of everything that an answer depends on.
+
+    Parameters
+    ----------
+    model : str
+        `LanguageModel.name`.
+    prompt : Prompt
+        Enters as it is sent, as text and as chat turns.
+    labels : sequence of str
+        Label words in class order.
+    sample : int
+        Index of the repeat, so that repeats are repeats.
+
+    Examples
+    --------
+    >>> prompt = Prompt((), "Great or not? Answer:")
+    >>> first = request_key("m", prompt, ["yes", "no"])
+    >>> first == request_key("m", prompt, ["yes", "no"], sample=1), len(first)
+    (False, 32)
+    """
+    request = {
+        "model": model,
+        "text": prompt.text,
+        "turns": prompt.messages,
+        "labels": list(labels),
+        "sample": sample,
+    }
+    # ASCII escapes also carry the lone surrogates that a broken text file may hold.
+    canonical = json.dumps(request, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode("ascii")).digest()
+
+
+class AnswerCache:
+    """A SQLite file of answers, each with the run that paid for it.
+
+    A batch is one transaction of a write-ahead log: a killed process loses no committed batch and
+    leaves a readable file.  Several runs may share one file.  Any of them finds every answer, and
+    each counts only what it paid itself; two that pay for the same request at the same time keep a
+    row each.  Not for two threads at once, nor for two caches of one payer at once.
+
+    Parameters
+    ----------
+    path : str or path
+        The file, made if it is not there; ``":memory:"`` keeps nothing.
+    payer : str
+        Identity of the run (and of the site within it) whose payments `total` sums.
+
+    Attributes
+    ----------
+    attempts : Attempts
+        What this payer sent and got no answer to.
+
+    Raises
+    ------
+    DataError
+        From every method, if the file cannot be used: not a cache, not writable, disk full.
+
+    Examples
+    --------
+    >>> key = request_key("m", Prompt((), "Great or not? Answer:"), ["yes", "no"])
+    >>> with AnswerCache(":memory:") as cache:
+    ...     cache.put_many({key: Answer((-0.1, -2.3), None, Usage(1, 6, 1))})
+    ...     cache.get_many([key])[key].label_log_probabilities, cache.total().tokens
+    ((-0.1, -2.3), 7)
+    """
+
+    def __init__(self, path: str | PathLike[str], payer: str = "run") -> None:
+        self.path = str(path)
+        self.payer = payer
+        with self._explained():
+            # A notebook may build a run in one thread and drive its event loop in another.
+            self._db = sqlite3.connect(path, timeout=30.0, check_same_thread=False)
+        try:
+            self._open()
+        except DataError:
+            self._db.close()
+            raise
+
+    def _open(self) -> None:
+        with self._explained():
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version not in (0, _VERSION):
+                raise DataError(
+                    f"{self.path}: written by another version of asyndbt (cache format {version}, "
+                    f"this is {_VERSION}); name another file"
+                )
+            self._db.execute("PRAGMA journal_mode = WAL")
+            # With WAL this outlives a killed process; only a power cut may cost the last batches.
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            with self._db:
+                self._db.execute(_SCHEMA)
+                self._db.execute(ATTEMPTS_SCHEMA)
+                self._db.execute(f"PRAGMA user_version = {_VERSION}")
+        self._total = self.total_of_first(-1)
+        self.attempts = Attempts(self._db, self.payer, self._explained)
+
+    def get_many(self, keys: Iterable[bytes]) -> dict[bytes, Answer]:
+        """Return the stored answers among `keys`, whoever paid for them."""
+        query = f"SELECT {_COLUMNS} FROM answers WHERE key = ? ORDER BY id LIMIT 1"
+        with self._explained():
+            rows = {key: self._db.execute(query, (key,)).fetchone() for key in keys}
+        return {key: _answer(row) for key, row in rows.items() if row is not None}
+
+    def put_many(self, answers: Mapping[bytes, Answer]) -> None:
+        """Store answers that were just paid for, in one transaction."""
+        rows = [(key, self.payer, *_row(answer)) for key, answer in answers.items()]
+        with self._explained(), self._db:
+            self._db.executemany(
+                f"INSERT INTO answers (key, payer, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                rows,
+            )
+            self.attempts.take_out(answers)
+        self._total = sum((answer.usage for answer in answers.values()), self._total)
+
+    def total(self) -> Usage:
+        """Return the summed usage of the answers that this payer paid for."""
+        return self._total
+
+    def total_of_first(self, count: int) -> Usage:
+        """Return the summed usage of the first `count` answers paid by this payer; -1 is all."""
+        # Added up in the order of payment, so that money is the same float after a resume.
+        return sum((usage for _, usage in self._payments(count, 0)), Usage())
+
+    def refused(self) -> dict[str, int]:
+        """Count the prompts that this payer's provider will not answer, by why."""
+        with self._explained():
+            rows = self._db.execute(
+                "SELECT refusal, COUNT(*) FROM answers WHERE payer = ? AND refusal IS NOT NULL "
+                "GROUP BY refusal ORDER BY COUNT(*) DESC, refusal",
+                (self.payer,),
+            ).fetchall()
+        return dict(rows)
+
+    def paid_after(self, count: int) -> dict[bytes, Usage]:
+        """Return by key what this payer paid for after its first `count` answers, oldest first."""
+        return dict(self._payments(-1, count))
+
+    def _payments(self, limit: int, offset: int) -> list[tuple[bytes, Usage]]:
+        with self._explained():
+            rows = self._db.execute(
+                "SELECT key, calls, tokens_in, tokens_out, money FROM answers WHERE payer = ? "
+                "ORDER BY id LIMIT ? OFFSET ?",
+                (self.payer, limit, offset),
+            ).fetchall()
+        return [(key, Usage(*usage)) for key, *usage in rows]
+
+    def __len__(self) -> int:
+        """Count the requests with an answer, whoever paid for it."""
+        with self._explained():
+            count = self._db.execute("SELECT COUNT(DISTINCT key) FROM answers").fetchone()[0]
+        return int(count)
+
+    def close(self) -> None:
+        """Close the file; what was put is on disk already."""
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise DataError(f"{self.path}: the answer cache cannot be used: {error}") from error
+
+
+def _row(answer: Answer) -> _Row:
+    scores, usage = answer.label_log_probabilities, answer.usage
+    return (
+        None if scores is None else struct.pack(f"<{len(scores)}d", *scores),
+        None if answer.text is None else answer.text.encode("utf-8", "surrogatepass"),
+        usage.calls,
+        usage.tokens_in,
+        usage.tokens_out,
+        usage.money,
+        answer.refusal,
+    )
+
+
+def _answer(row: _Row) -> Answer:
+    scores, text, calls, tokens_in, tokens_out, money, refusal = row
+    return Answer(
+        None if scores is None else struct.unpack(f"<{len(scores) // 8}d", scores),
+        None if text is None else text.decode("utf-8", "surrogatepass"),
+        Usage(calls, tokens_in, tokens_out, money),
+        refusal,
+    )
+
+
+ATTEMPTS_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS attempts (
+    id INTEGER PRIMARY KEY,
+    key BLOB NOT NULL,
+    payer TEXT NOT NULL,
+    why TEXT,
+    calls INTEGER NOT NULL,
+    tokens_in INTEGER NOT NULL,
+    tokens_out INTEGER NOT NULL,
+    money REAL NOT NULL
+)"""
+
+
+class Attempts:
+    """The requests of one payer that brought no answer, and what they may have cost.
+
+    A row is written before a request is sent, with the most that it may cost, and taken out in the
+    transaction that stores its answer.  So answers and attempts together are all requests that were
+    ever sent, and a request that was under way when a process was killed counts as spent.
+
+    Parameters
+    ----------
+    db : sqlite3.Connection
+        Of the `AnswerCache` that this belongs to; has the table of `ATTEMPTS_SCHEMA`.
+    payer : str
+    explained : callable
+        Makes the context that turns SQLite's errors into DataError.
+    """
+
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        payer: str,
+        explained: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        self._db, self._payer, self._explained = db, payer, explained
+        self._open: dict[bytes, int] = {}
+        with self._explained(), self._db:
+            self._db.execute(
+                "UPDATE attempts SET why = 'interrupted' WHERE payer = ? AND why IS NULL", (payer,)
+            )
+            row = self._db.execute(
+                "SELECT COUNT(*), TOTAL(calls), TOTAL(tokens_in), TOTAL(tokens_out), TOTAL(money) "
+                "FROM attempts WHERE payer = ?",
+                (payer,),
+            ).fetchone()
+        self._count = int(row[0])
+        self._lost = Usage(int(row[1]), int(row[2]), int(row[3]), float(row[4]))
+
+    def begin(self, key: bytes, bound: Usage) -> None:
+        """Write down a request that is about to be sent, with the most that it may cost."""
+        with self._explained(), self._db:
+            cursor = self._db.execute(
+                "INSERT INTO attempts (key, payer, calls, tokens_in, tokens_out, money) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (key, self._payer, bound.calls, bound.tokens_in, bound.tokens_out, bound.money),
+            )
+        assert cursor.lastrowid is not None
+        self._open[key] = cursor.lastrowid
+
+    def end(self, key: bytes, why: str, cost: Usage) -> None:
+        """Close a request without an answer: why, in a word or two, and what it may have cost."""
+        row = self._open.pop(key)
+        with self._explained(), self._db:
+            self._db.execute(
+                "UPDATE attempts SET why = ?, calls = ?, tokens_in = ?, tokens_out = ?, money = ? "
+                "WHERE id = ?",
+                (why, cost.calls, cost.tokens_in, cost.tokens_out, cost.money, row),
+            )
+        self._count += 1
+        self._lost += cost
+
+    def take_out(self, keys: Iterable[bytes]) -> None:
+        """Forget open requests whose answers are being stored; within that transaction."""
+        rows = [(self._open.pop(key),) for key in keys if key in self._open]
+        if rows:
+            self._db.executemany("DELETE FROM attempts WHERE id = ?", rows)
+
+    def __len__(self) -> int:
+        """Count the requests that ended without an answer."""
+        return self._count
+
+    def lost(self) -> Usage:
+        """Return the most that they may have cost."""
+        return self._lost
+
+    def reasons(self) -> dict[str, int]:
+        """Count them by why they brought no answer, most frequent first."""
+        with self._explained():
+            rows = self._db.execute(
+                "SELECT why, COUNT(*) FROM attempts WHERE payer = ? AND why IS NOT NULL "
+                "GROUP BY why ORDER BY COUNT(*) DESC, why",
+                (self._payer,),
+            ).fetchall()
+        return dict(rows)

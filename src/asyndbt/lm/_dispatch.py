@@ -1,0 +1,256 @@
+"""Sending prompts to a language model: all at once, or one by one, paced and tried again."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from asyndbt.errors import ExampleError, ModelError, RateLimitError, TransientError
+from asyndbt.lm._base import Answer, LanguageModel, Prompt, Usage
+from asyndbt.lm._budget import Budget
+from asyndbt.lm._cache import Attempts
+from asyndbt.lm._limiter import Limiter
+
+__all__ = ["Answers", "BatchDispatcher", "ConcurrentDispatcher", "Dispatcher", "RetryPolicy"]
+
+Answers = dict[bytes, Answer | None]
+Prompts = Mapping[bytes, Prompt]
+Bounds = Mapping[bytes, Usage]
+Keep = Callable[[Answers], None]
+
+_LONGEST_DELAY: Final = 60.0
+_LONGEST_PAUSE: Final = 600.0
+"""Seconds that an endpoint may ask to wait before a run had better stop and be resumed."""
+_FAILED_IN_A_ROW: Final = 20
+"""Requests given up without an answer in between before the endpoint is taken to be down."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How an endpoint is asked.
+
+    Parameters
+    ----------
+    limiter : Limiter
+        Of the provider key.
+    max_retries : int
+        Times that a request is sent again after it was turned away for the rate, and as many after
+        faults.
+    first_delay : float
+        Seconds before it is sent again for the first time; doubled each time, up to 60, and drawn
+        from its upper half so that requests do not come back together.
+    sleep : callable
+        Waits so many seconds.
+    """
+
+    limiter: Limiter = field(default_factory=Limiter)
+    max_retries: int = 5
+    first_delay: float = 0.5
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+
+class Dispatcher(Protocol):
+    """Gets prompts answered.
+
+    Implementations: `BatchDispatcher`, `ConcurrentDispatcher`.
+    """
+
+    async def send(
+        self, prompts: Prompts, labels: Sequence[str], bounds: Bounds, keep: Keep
+    ) -> None:
+        """Send every prompt and hand over its answer, None if it failed, as soon as it is there.
+
+        Parameters
+        ----------
+        prompts : mapping of bytes to Prompt
+        labels : sequence of str
+        bounds : mapping of bytes to Usage
+            By the same keys: the most that a request may cost, as it is held.
+        keep : callable
+            Takes in answers by their keys.
+
+        Raises
+        ------
+        ModelError
+            If no request can succeed; what is under way comes to its end first.
+        """
+        ...
+
+
+class BatchDispatcher:
+    """For a model that reads many prompts together: batch after batch.
+
+    Never suspends if the model does not.
+    """
+
+    def __init__(self, model: LanguageModel) -> None:
+        self._model = model
+
+    async def send(
+        self, prompts: Prompts, labels: Sequence[str], bounds: Bounds, keep: Keep
+    ) -> None:
+        """Send batch after batch."""
+        keys = list(prompts)
+        for start in range(0, len(keys), self._model.batch):
+            batch = keys[start : start + self._model.batch]
+            answers = await self._model.score([prompts[key] for key in batch], labels)
+            keep(dict(zip(batch, answers, strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A prompt on its way: who takes care of it, and who of all have nothing under way."""
+
+    key: bytes
+    prompt: Prompt
+    labels: Sequence[str]
+    bound: Usage
+    task: asyncio.Task[None]
+    idle: set[asyncio.Task[None]]
+
+    @contextmanager
+    def idling(self) -> Iterator[None]:
+        """Have nothing under way for a while."""
+        self.idle.add(self.task)
+        try:
+            yield
+        finally:
+            self.idle.discard(self.task)
+
+
+class ConcurrentDispatcher:
+    """For a model behind an endpoint: single requests side by side, limiter, then retry.
+
+    Parameters
+    ----------
+    model : LanguageModel
+    attempts : Attempts
+        Where a request is written down before it is sent.
+    budget : Budget
+        Is charged for what is lost; the requests themselves are held by the caller.
+    pace : Pace
+    """
+
+    def __init__(
+        self, model: LanguageModel, attempts: Attempts, budget: Budget, pace: RetryPolicy
+    ) -> None:
+        self._model, self._attempts, self._budget, self._pace = model, attempts, budget, pace
+        self._random = random.Random()
+        self._failed_in_a_row = 0
+
+    async def send(
+        self, prompts: Prompts, labels: Sequence[str], bounds: Bounds, keep: Keep
+    ) -> None:
+        """Keep as many requests under way as the limiter allows."""
+        waiting = deque(prompts)
+        idle: set[asyncio.Task[None]] = set()
+        failures: list[BaseException] = []
+
+        async def work() -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            while waiting:
+                key = waiting.popleft()
+                request = _Request(key, prompts[key], labels, bounds[key], task, idle)
+                try:
+                    keep({key: await self._ask(request)})
+                except BaseException as error:
+                    failures.append(error)
+                    # Nothing more is sent; what is under way may still bring its answer.
+                    waiting.clear()
+                    for other in idle:
+                        other.cancel()
+                    raise
+
+        workers = min(len(waiting), self._pace.limiter.most)
+        tasks = [asyncio.create_task(work()) for _ in range(workers)]
+        try:
+            await asyncio.wait(tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if failures:
+            raise failures[0]
+
+    async def _ask(self, request: _Request) -> Answer | None:
+        """Send one prompt until there is an answer or it is given up."""
+        faults: dict[type[ModelError], int] = {RateLimitError: 0, TransientError: 0}
+        while True:
+            try:
+                answer = await self._attempt(request)
+            except ExampleError as error:
+                self._count_failure(error)
+                return None
+            except (RateLimitError, TransientError) as error:
+                kind = type(error)
+                faults[kind] += 1
+                if faults[kind] > self._pace.max_retries or self._budget.overdrawn:
+                    self._count_failure(error)
+                    return None
+                delay = self._delay(faults[kind], self._bearable(error))
+                with request.idling():
+                    await self._pace.sleep(delay)
+            else:
+                self._failed_in_a_row = 0
+                return answer
+
+    async def _attempt(self, request: _Request) -> Answer | None:
+        """Send one request; whatever becomes of it is written down."""
+        key, bound, limiter = request.key, request.bound, self._pace.limiter
+        async with AsyncExitStack() as place:
+            with request.idling():
+                slot = limiter.slot(self._model.expect(request.prompt).tokens)
+                sent_at = await place.enter_async_context(slot)
+            self._attempts.begin(key, bound)
+            try:
+                (answer,) = await self._model.score([request.prompt], request.labels)
+            except RateLimitError as error:
+                self._lose(key, "rate limit", Usage())
+                limiter.turned_away(sent_at, self._bearable(error))
+                raise
+            except TransientError as error:
+                self._lose(key, error.kind, bound if error.charged else Usage())
+                raise
+            except ModelError:
+                self._lose(key, "rejected", Usage())
+                raise
+            except BaseException:
+                self._lose(key, "interrupted", bound)
+                raise
+            if answer is None:
+                self._lose(key, "no answer", bound)
+            limiter.answered()
+            return answer
+
+    def _lose(self, key: bytes, why: str, cost: Usage) -> None:
+        self._attempts.end(key, why, cost)
+        self._budget.charge(cost)
+
+    def _bearable(self, error: RateLimitError | TransientError) -> float | None:
+        """Return the seconds that the endpoint asks for, unless they are too many."""
+        if error.retry_after is not None and error.retry_after > _LONGEST_PAUSE:
+            raise ModelError(
+                f"{error}: asks to wait {error.retry_after:,.0f} seconds; resume the run then",
+                provider=error.provider,
+                status=error.status,
+            ) from None
+        return error.retry_after
+
+    def _delay(self, times: int, retry_after: float | None) -> float:
+        longest = min(_LONGEST_DELAY, self._pace.first_delay * 2.0 ** (times - 1))
+        return (retry_after or 0.0) + longest * self._random.uniform(0.5, 1.0)
+
+    def _count_failure(self, error: ModelError) -> None:
+        self._failed_in_a_row += 1
+        if self._failed_in_a_row >= _FAILED_IN_A_ROW:
+            raise ModelError(
+                f"{self._failed_in_a_row} requests in a row brought no answer; the last: {error}",
+                provider=error.provider,
+                status=error.status,
+            )

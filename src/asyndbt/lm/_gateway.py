@@ -1,0 +1,334 @@
+"""The one way to the language model: cache, budget, limiter, retry, model; one ledger.
+
+What a run asked of its language model, and what of it was paid for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from asyndbt.lm._base import Answer, LanguageModel, Prompt, Usage
+from asyndbt.lm._budget import Budget
+from asyndbt.lm._cache import AnswerCache, request_key
+from asyndbt.lm._dispatch import (
+    Answers,
+    BatchDispatcher,
+    ConcurrentDispatcher,
+    Dispatcher,
+    RetryPolicy,
+)
+from asyndbt.lm._feedback import is_unparsed
+
+__all__ = ["Gateway", "Ledger", "RequestCounts"]
+
+
+class Gateway:
+    """Every request passes here: cache, budget, limiter, retry, model; one ledger counts.
+
+    A gateway serves one site on one event loop.  With a model whose `score` never suspends, `ask`
+    never suspends either, so that such a run is one deterministic sequence.
+
+    A resumed run repeats what it did since its checkpoint.  So what was paid for after the
+    checkpoint lies *ahead*: its answers come from the cache, but to `estimate` and to the budget
+    they are not paid for before they are asked for again.  Decisions about the budget then fall as
+    they fell the first time.  The first request that really has to be sent ends this: whatever is
+    still ahead is charged before it, for the caps are hard.
+
+    Parameters
+    ----------
+    model : LanguageModel
+    cache : AnswerCache
+        Its payer is this run at this site; what that payer paid is the ledger's `paid`.
+    budget : Budget
+        This gateway's own; what it has spent is set here and in `restore`.
+    pace : Pace, optional
+        How a metered model is asked; its limiter is shared by all gateways of one provider key.
+
+    Examples
+    --------
+    >>> import asyncio
+    >>> from asyndbt.lm import AnswerCache, Budget, Limits
+    >>> from asyndbt.testing import ScriptedLanguageModel
+    >>> model = ScriptedLanguageModel({"fun": (-0.1, -2.3)})
+    >>> gateway = Gateway(model, AnswerCache(":memory:"), Budget(Limits(calls=10)))
+    >>> prompt = Prompt((), "It was fun. Answer:")
+    >>> answers = asyncio.run(gateway.ask([prompt, prompt], ["great", "terrible"]))
+    >>> answers[0] == answers[1], len(model.asked), gateway.ledger().cached
+    (True, 1, 1)
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        cache: AnswerCache,
+        budget: Budget,
+        pace: RetryPolicy | None = None,
+    ) -> None:
+        self.model = model
+        self.cache = cache
+        self.budget = budget
+        self._sender: Dispatcher = BatchDispatcher(model)
+        if model.metered:
+            self._sender = ConcurrentDispatcher(
+                model, cache.attempts, budget, pace or RetryPolicy()
+            )
+        self._in_flight: dict[bytes, asyncio.Future[Answers]] = {}
+        self.restore(RequestCounts())
+
+    @property
+    def tally(self) -> RequestCounts:
+        """How far this has come: goes whole into a checkpoint."""
+        return self._tally
+
+    def restore(self, tally: RequestCounts) -> None:
+        """Go on from a checkpoint; an empty tally starts from the beginning."""
+        self._tally = tally
+        self._ahead = self.cache.paid_after(tally.paid)
+        spent = self.cache.total_of_first(tally.paid) + self.cache.attempts.lost()
+        self.budget.restate(spent + self._failed(tally.failed))
+
+    def ledger(self) -> Ledger:
+        """Say what was asked and paid so far, by this run at this site."""
+        attempts = self.cache.attempts
+        refused = sum(self.cache.refused().values())
+        return Ledger(self._tally, self.cache.total(), attempts.lost(), len(attempts), refused)
+
+    def estimate(self, prompts: Sequence[Prompt], labels: Sequence[str], sample: int = 0) -> Usage:
+        """Upper bound of what `ask` would cost now: repeats and cached answers are free."""
+        wanted = dict(zip(self._keys(prompts, labels, sample), prompts, strict=True))
+        cached = self.cache.get_many(wanted)
+        unpaid = (key for key in wanted if key not in cached or key in self._ahead)
+        return self._bound(wanted[key] for key in unpaid)
+
+    async def ask(
+        self, prompts: Sequence[Prompt], labels: Sequence[str], sample: int = 0
+    ) -> list[Answer | None]:
+        """Answer every prompt, paying only for what was never answered before.
+
+        Equal prompts, in this call or in one that is under way, become one request.  Every answer
+        is stored as soon as it is there.
+
+        Parameters
+        ----------
+        prompts : sequence of Prompt
+        labels : sequence of str
+            Label words in class order.
+        sample : int
+            Index of the repeat: the same prompts with another index are asked again.
+
+        Returns
+        -------
+        list of Answer or None
+            In the order of `prompts`; None where there is no answer.  A prompt that the provider
+            will not answer is known by the cache; one that failed is sent again when it is asked
+            for again.
+
+        Raises
+        ------
+        BudgetExhausted
+            If what has to be sent might exceed the budget; nothing was sent then.
+        ModelError
+            If no request can succeed.
+        """
+        keys = self._keys(prompts, labels, sample)
+        found = await self._resolve(dict(zip(keys, prompts, strict=True)), labels)
+        answers = [_usable(found[key]) for key in keys]
+        unparsed = sum(answer is not None and is_unparsed(answer, labels) for answer in answers)
+        self._tally += RequestCounts(requests=len(answers), unparsed=unparsed)
+        return answers
+
+    async def _resolve(self, wanted: Mapping[bytes, Prompt], labels: Sequence[str]) -> Answers:
+        """Answers from the cache, from requests under way, and from the model."""
+        found: Answers = {**self.cache.get_many(wanted)}
+        self._charge({key: self._ahead.pop(key) for key in wanted if key in self._ahead})
+        missing = {key: prompt for key, prompt in wanted.items() if key not in found}
+        joined = {key: self._in_flight[key] for key in missing if key in self._in_flight}
+        own = {key: prompt for key, prompt in missing.items() if key not in joined}
+        if own:
+            found |= await self._send(own, labels)
+        for pending in dict.fromkeys(joined.values()):
+            # Shielded: whoever gives up waiting must not cancel it for the others.
+            theirs = await asyncio.shield(pending)
+            found |= {key: theirs[key] for key in joined if key in theirs}
+        abandoned = {key: prompt for key, prompt in missing.items() if key not in found}
+        return found | await self._resolve(abandoned, labels) if abandoned else found
+
+    async def _send(self, prompts: Mapping[bytes, Prompt], labels: Sequence[str]) -> Answers:
+        """Send requests, charge and store their answers."""
+        self._charge(self._ahead)
+        self._ahead = {}
+        answers: Answers = {}
+        # Bounds may move as a model learns from replies: what was held is given back as it was.
+        bounds = {key: self.model.estimate(prompt) for key, prompt in prompts.items()}
+        held = sum(bounds.values(), Usage())
+        with self.budget.hold(held) as narrow, self._announced(prompts) as pending:
+
+            def keep(arrived: Answers) -> None:
+                nonlocal held
+                answers.update(self._store(arrived))
+                for key in arrived:
+                    held -= bounds[key]
+                narrow(held)
+
+            await self._sender.send(prompts, labels, bounds, keep)
+            pending.set_result(answers)
+        return answers
+
+    def _store(self, answers: Answers) -> Answers:
+        """Charge and keep what came back."""
+        paid = {key: answer for key, answer in answers.items() if answer is not None}
+        failed = len(answers) - len(paid)
+        self._tally += RequestCounts(failed=failed)
+        self.budget.charge(self._failed(failed))
+        self._charge({key: answer.usage for key, answer in paid.items()})
+        self.cache.put_many(paid)
+        return answers
+
+    @contextmanager
+    def _announced(self, keys: Mapping[bytes, Prompt]) -> Iterator[asyncio.Future[Answers]]:
+        """Let equal requests find these while they are under way."""
+        pending: asyncio.Future[Answers] = asyncio.get_running_loop().create_future()
+        self._in_flight |= dict.fromkeys(keys, pending)
+        try:
+            yield pending
+        finally:
+            for key in keys:
+                del self._in_flight[key]
+            if not pending.done():
+                # Cancelled or broken off: those who waited find nothing and ask themselves.
+                pending.set_result({})
+
+    def _charge(self, paid: Mapping[bytes, Usage]) -> None:
+        self._tally += RequestCounts(paid=len(paid))
+        # One by one, as the cache adds them up: money is the same float after a resume.
+        for usage in paid.values():
+            self.budget.charge(usage)
+
+    def _failed(self, count: int) -> Usage:
+        """What failures cost beyond the attempts on record: nothing to an endpoint's account."""
+        return Usage() if self.model.metered else Usage(calls=count)
+
+    def _keys(self, prompts: Sequence[Prompt], labels: Sequence[str], sample: int) -> list[bytes]:
+        name = self.model.name
+        return [request_key(name, prompt, labels, sample) for prompt in prompts]
+
+    def _bound(self, prompts: Iterable[Prompt]) -> Usage:
+        return sum((self.model.estimate(prompt) for prompt in prompts), Usage())
+
+
+def _usable(answer: Answer | None) -> Answer | None:
+    """Return the answer, unless it is that there will be none."""
+    return None if answer is None or answer.refusal is not None else answer
+
+
+@dataclass(frozen=True, slots=True)
+class RequestCounts:
+    """How far a gateway has come: belongs into a checkpoint, with the state that did the asking.
+
+    Parameters
+    ----------
+    requests : int
+        Prompts asked for, repeats included.
+    failed : int
+        Prompts given up without an answer.
+    unparsed : int
+        Requests whose answer favours no label, repeats included.
+    paid : int
+        Answers paid for.
+    """
+
+    requests: int = 0
+    failed: int = 0
+    unparsed: int = 0
+    paid: int = 0
+
+    def __add__(self, other: RequestCounts) -> RequestCounts:
+        return RequestCounts(
+            self.requests + other.requests,
+            self.failed + other.failed,
+            self.unparsed + other.unparsed,
+            self.paid + other.paid,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The only counter of requests and of what they cost.
+
+    What was paid is the sum over the cache rows of the run: every distinct request is paid once and
+    stored in the same breath, so a killed run forgets none.  What was asked is counted in a
+    `RequestCounts` that goes into the checkpoint, next to the state that led to the asking.  A
+    resumed run asks again what it asked since its checkpoint, finds it in the cache, and ends at
+    the figures of an uninterrupted run.
+
+    Parameters
+    ----------
+    tally : RequestCounts
+        What was asked.
+    paid : Usage
+        What was paid for, one call a stored answer.
+    lost : Usage
+        What requests without an answer may have cost.
+    attempts : int
+        Requests without an answer, those included that cost nothing and were sent again.
+    refused : int
+        Prompts that the provider will not answer; they are among the stored answers.
+
+    Examples
+    --------
+    >>> counts = RequestCounts(requests=10, failed=1)
+    >>> ledger = Ledger(counts, Usage(calls=6, tokens_in=120, tokens_out=6))
+    >>> ledger.cached
+    3
+    """
+
+    tally: RequestCounts
+    paid: Usage
+    lost: Usage = field(default_factory=Usage)
+    attempts: int = 0
+    refused: int = 0
+
+    @property
+    def spent(self) -> Usage:
+        """What the budget was charged for: answers, and what was lost."""
+        return self.paid + self.lost
+
+    @property
+    def sent(self) -> int:
+        """Requests that reached the provider, as it would count them."""
+        return self.paid.calls + self.attempts
+
+    @property
+    def requests(self) -> int:
+        """Prompts asked for, repeats included."""
+        return self.tally.requests
+
+    @property
+    def failed(self) -> int:
+        """Prompts given up without an answer."""
+        return self.tally.failed
+
+    @property
+    def unparsed(self) -> int:
+        """Requests whose answer favours no label, repeats included."""
+        return self.tally.unparsed
+
+    @property
+    def cached(self) -> int:
+        """Requests that needed no sending: ``requests - paid.calls - failed``.
+
+        Never below 0: right after a resume the cache is ahead of the checkpoint.
+        """
+        return max(0, self.requests - self.paid.calls - self.failed)
+
+    def __add__(self, other: Ledger) -> Ledger:
+        return Ledger(
+            self.tally + other.tally,
+            self.paid + other.paid,
+            self.lost + other.lost,
+            self.attempts + other.attempts,
+            self.refused + other.refused,
+        )

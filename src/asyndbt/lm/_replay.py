@@ -1,0 +1,164 @@
+"""A language model whose answers several runs share, while each still pays for what it asks.
+
+Runs that are compared have to be charged alike: an answer that another run has paid for already
+must cost this one the same calls and tokens.  So the answers are shared below the gateway.  A run's
+own gateway sees a model that answers everything at the original price; the real model is asked
+only for what no run has asked before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from asyndbt.lm._base import Answer, LanguageModel, Probe, Prompt, Usage
+from asyndbt.lm._cache import AnswerCache, request_key
+
+__all__ = ["ReplayedModel"]
+
+
+class ReplayedModel:
+    """Answers out of a shared cache what was answered before, and asks a model for the rest.
+
+    To its user it is that model, with its name, its prices and its limits.  A prompt that the same
+    user asks again after it was answered is another sample of it: the second answer is the second
+    that was ever given.  Equal prompts under way at the same time are one request.  Of two
+    processes that ask for the same at the same moment both ask, and the first answer stored counts
+    from then on.
+
+    Parameters
+    ----------
+    model : LanguageModel
+        Is asked what no run has asked before.
+    cache : AnswerCache
+        Shared with other runs; its payer is this run, and its total what really was paid by it.
+
+    Examples
+    --------
+    >>> from asyndbt.testing import ScriptedLanguageModel
+    >>> real, cache = ScriptedLanguageModel({"fun": (-0.1, -2.3)}), AnswerCache(":memory:")
+    >>> prompt, words = Prompt((), "It was fun. Answer:"), ["great", "terrible"]
+    >>> first, second = (
+    ...     asyncio.run(ReplayedModel(real, cache).score([prompt], words)) for _ in range(2)
+    ... )
+    >>> first == second, first[0].usage.calls, len(real.asked)
+    (True, 1, 1)
+    """
+
+    def __init__(self, model: LanguageModel, cache: AnswerCache) -> None:
+        self._model, self._cache = model, cache
+        self._given: Counter[bytes] = Counter()
+        self._under_way: dict[bytes, asyncio.Future[Answer | None]] = {}
+        self._asked_as = model.name
+
+    @property
+    def name(self) -> str:
+        """Identity of the model that answers."""
+        return self._model.name
+
+    @property
+    def batch(self) -> int:
+        """As of the model that answers."""
+        return self._model.batch
+
+    @property
+    def metered(self) -> bool:
+        """As of the model that answers."""
+        return self._model.metered
+
+    @property
+    def priced(self) -> bool:
+        """That of the model."""
+        return self._model.priced
+
+    def estimate(self, prompt: Prompt) -> Usage:
+        """Upper bound of what one request costs, whether or not it will be sent."""
+        return self._model.estimate(prompt)
+
+    def expect(self, prompt: Prompt) -> Usage:
+        """What one request will probably cost, whether or not it will be sent."""
+        return self._model.expect(prompt)
+
+    def check(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> None:
+        """As of the model that answers."""
+        self._model.check(prompts, labels)
+
+    async def probe(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Probe:
+        """Find out once what can be asked; later runs are told, and charged, the same."""
+        file = self._probe_file(labels)
+        if file is not None and file.exists():
+            known = json.loads(file.read_text("utf-8"))
+            found = Probe(known["facts"], Usage(**known["usage"]), known["sent"])
+            self._model.adopt(found.facts)
+            return found
+        found = await self._model.probe(prompts, labels)
+        if file is not None:
+            record = asdict(found) | {"facts": dict(found.facts)}
+            file.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
+        return found
+
+    def _probe_file(self, labels: Sequence[str]) -> Path | None:
+        if self._cache.path == ":memory:":
+            return None
+        # What is asked changes with the facts, so they are kept under the name from before.
+        identity = json.dumps([self._asked_as, *labels]).encode()
+        return Path(f"{self._cache.path}.probe-{sha256(identity).hexdigest()[:12]}.json")
+
+    def adopt(self, facts: Mapping[str, Any]) -> None:
+        """Go by what an earlier `probe` found."""
+        self._model.adopt(facts)
+
+    async def close(self) -> None:
+        """Close the model; the cache stays open."""
+        await self._model.close()
+
+    async def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[Answer | None]:
+        """Answer every prompt, asking only for what was never answered before.
+
+        Raises
+        ------
+        ModelError
+            As the model raises it; nothing that was stored is lost.
+        """
+        asked = [request_key(self.name, prompt, labels) for prompt in prompts]
+        keys = [
+            self._sample(key, prompt, labels) for key, prompt in zip(asked, prompts, strict=True)
+        ]
+        found: dict[bytes, Answer | None] = {**self._cache.get_many(keys)}
+        missing = {k: p for k, p in zip(keys, prompts, strict=True) if k not in found}
+        joined = {k: self._under_way[k] for k in missing if k in self._under_way}
+        own = {k: p for k, p in missing.items() if k not in joined}
+        if own:
+            found |= await self._ask(own, labels)
+        for key, pending in joined.items():
+            found[key] = await asyncio.shield(pending)
+        self._given.update({key for key, of in zip(asked, keys, strict=True) if found[of]})
+        return [found[key] for key in keys]
+
+    def _sample(self, key: bytes, prompt: Prompt, labels: Sequence[str]) -> bytes:
+        """Return the key of the next sample of a request."""
+        given = self._given[key]
+        return request_key(self.name, prompt, labels, given) if given else key
+
+    async def _ask(
+        self, prompts: Mapping[bytes, Prompt], labels: Sequence[str]
+    ) -> dict[bytes, Answer | None]:
+        """Ask the model, and store what it answers."""
+        pending = {key: asyncio.get_running_loop().create_future() for key in prompts}
+        self._under_way |= pending
+        answers: dict[bytes, Answer | None] = {}
+        try:
+            given = await self._model.score(list(prompts.values()), labels)
+            answers = dict(zip(prompts, given, strict=True))
+            self._cache.put_many({k: answer for k, answer in answers.items() if answer is not None})
+        finally:
+            for key, future in pending.items():
+                del self._under_way[key]
+                future.set_result(answers.get(key))
+        return answers

@@ -1,0 +1,124 @@
+"""The way to an endpoint: one request, one reply, and no secret in what goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
+
+from asyndbt.errors import MissingExtraError, ModelError, TransientError
+from asyndbt.lm.providers.openai._errors import Rejected, error_of_failure, error_of_status
+from asyndbt.lm.providers.openai._key import ApiKey
+from asyndbt.lm.providers.openai._schema import Completion, read_reply
+
+__all__ = ["OFFICIAL", "Client"]
+
+OFFICIAL: Final = "https://api.openai.com/v1"
+_CONNECT: Final = 10.0
+"""Most seconds that making a connection may take."""
+
+
+class Client:
+    """Sends requests to an endpoint, with one client per event loop.
+
+    Parameters
+    ----------
+    base_url : str or None
+        None is that of OpenAI.
+    key : ApiKey
+    timeout : float
+        Seconds that a request may take.
+
+    Raises
+    ------
+    MissingExtraError
+        If the package openai is not installed.
+    """
+
+    def __init__(self, base_url: str | None, key: ApiKey, timeout: float) -> None:
+        try:
+            import openai
+        except ImportError:
+            raise MissingExtraError("openai", "openai") from None
+        self._openai = openai
+        self._base_url = base_url or OFFICIAL
+        self._key = key
+        self._timeout = timeout
+        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary()
+
+    @property
+    def host(self) -> str:
+        """Host of the endpoint, with its port where one was given."""
+        parts = urlsplit(self._base_url)
+        return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+
+    @property
+    def address(self) -> str:
+        """Address of the endpoint without name, password or query, which may hold secrets."""
+        parts = urlsplit(self._base_url)
+        return f"{parts.scheme}://{self.host}{parts.path.rstrip('/')}"
+
+    async def post(self, body: Mapping[str, Any]) -> Completion:
+        """Send one request.
+
+        Raises
+        ------
+        Rejected
+            If the endpoint does not take it as it is.
+        RateLimitError, TransientError
+            If it may be sent again.
+        ModelError
+            If no request can succeed.
+        """
+        try:
+            async with asyncio.timeout(self._timeout):
+                # Not `chat.completions.create`: checking the body costs it half of its time.
+                text = await self._client().post("/chat/completions", cast_to=str, body=dict(body))
+        except (self._openai.APIError, TimeoutError) as error:
+            fault = self._fault(error)
+        else:
+            return self._read(text)
+        # Raised here, not above: its context would hold the request, and that the key.
+        raise fault
+
+    async def close(self) -> None:
+        """Close the client of the running event loop."""
+        client = self._clients.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.close()
+
+    def _client(self) -> Any:
+        loop = asyncio.get_running_loop()
+        if loop not in self._clients:
+            # Its defaults allow 1000 connections at once.
+            self._clients[loop] = self._openai.AsyncOpenAI(
+                base_url=self._base_url,
+                api_key=self._key.reveal(),
+                max_retries=0,
+                timeout=self._openai.Timeout(self._timeout, connect=min(self._timeout, _CONNECT)),
+            )
+        return self._clients[loop]
+
+    def _fault(self, error: Exception) -> ModelError | Rejected:
+        if isinstance(error, self._openai.APIStatusError):
+            headers = error.response.headers
+            return error_of_status(error.status_code, error.body, headers, self.address, self._key)
+        return error_of_failure(error, self.address, self._key)
+
+    def _read(self, text: str) -> Completion:
+        try:
+            reply = read_reply(text)
+        except ValueError as error:
+            is_json = not isinstance(error, json.JSONDecodeError)
+            shape = "JSON of another shape" if is_json else "not JSON"
+            # Its text may repeat the prompt.
+            message = f"not a chat completion: {len(text)} characters, {shape}; check lm.base_url"
+            kind = "broken reply"
+        else:
+            if reply.choices:
+                return reply
+            kind, message = "no choices", "a reply without an answer"
+        raise TransientError(message, provider="openai", status=200, kind=kind, charged=True)

@@ -1,0 +1,234 @@
+"""From what went wrong with a request to what to do about it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+from asyndbt.errors import ExampleError, ModelError, RateLimitError, TransientError
+from asyndbt.lm.providers.openai._key import ApiKey
+
+__all__ = ["Rejected", "error_of_failure", "error_of_status"]
+
+_PROVIDER: Final = "openai"
+_LONGEST: Final = 400
+"""Characters of the provider's words that go into a message."""
+_READ: Final = 10_000
+"""Characters that are looked at: a proxy may send whole pages."""
+
+_NO_MONEY: Final = re.compile(
+    r"insufficient[_ ]?(quota|balance|funds|credit)|arrearage|billing|payment required|"
+    r"exceeded_current_quota|exceeded your current quota|out of credits|"
+    r"(account|credit) balance",
+    re.IGNORECASE,
+)
+_NO_MONEY_CODE: Final = re.compile(
+    r"insufficient_(quota|balance)|arrearage|billing|exceeded_current_quota", re.IGNORECASE
+)
+_FILTERED: Final = re.compile(
+    r"content_filter|content_policy_violation|data_?inspection_?failed|"
+    r"responsibleaipolicyviolation|content filtering policy|input was flagged",
+    re.IGNORECASE,
+)
+_TOO_LONG: Final = re.compile(
+    r"context_length_exceeded|string_above_max_length|exceed_context_size|maximum context length|"
+    r"context (length|window|size)|prompt is too long|input is too long|range of input length|"
+    r"maximum number of tokens allowed",
+    re.IGNORECASE,
+)
+_ECHO: Final = re.compile(r"""['"]input\\?['"] ?:|\binput_value=""")
+"""Where a server that checks bodies begins to repeat what it was sent."""
+_BAD_KEY: Final = re.compile(r"api[ _-]?key", re.IGNORECASE)
+_WAIT: Final = re.compile(r"(?:again|retry) (?:in|after) (\d+(?:\.\d+)?) ?(ms|s)", re.IGNORECASE)
+_MENDS: Final = {
+    401: "check the key that lm.api_key_env names",
+    403: "check what the key that lm.api_key_env names may use",
+    404: "check lm.model and lm.base_url",
+}
+
+
+class Rejected(Exception):  # noqa: N818 - what a reply says, not yet a mistake
+    """The endpoint will not take this request as it is.
+
+    Parameters
+    ----------
+    words : str
+        The provider's.
+    status : int
+    parameter : str
+        The field that it objects to, or an empty text.
+    refusal : str or None
+        Why it will never answer this prompt; None if it may be the request's form.
+    """
+
+    def __init__(self, words: str, status: int, parameter: str, refusal: str | None) -> None:
+        super().__init__(words)
+        self.words = words
+        self.status = status
+        self.parameter = parameter
+        self.refusal = refusal
+
+    def as_error(self, others_answered: bool = False) -> ModelError:
+        """Return the error for a request that no other form can help.
+
+        Once others like it were answered, the fault is this one's.
+        """
+        kind = ExampleError if others_answered else ModelError
+        return kind(self.words, provider=_PROVIDER, status=self.status)
+
+
+@dataclass(frozen=True, slots=True)
+class _Complaint:
+    code: str
+    parameter: str
+    words: str
+
+    @property
+    def all(self) -> str:
+        return f"{self.code} {self.words}"
+
+
+def error_of_status(
+    status: int, body: Any, headers: Mapping[str, str], address: str, key: ApiKey
+) -> ModelError | Rejected:
+    """Error for a reply with a status that is not 200.
+
+    Parameters
+    ----------
+    status : int
+        HTTP status.
+    body : any
+        As parsed from JSON, or a text.
+    headers : mapping
+        Of the reply; names in lower case are found.
+    address : str
+        Of the endpoint.
+    key : ApiKey
+        What to keep out of the message.
+
+    Examples
+    --------
+    >>> body = {"error": {"message": "no such model"}}
+    >>> print(error_of_status(404, body, {}, "http://127.0.0.1:9/v1", ApiKey()))
+    HTTP 404: no such model; check lm.model and lm.base_url
+    """
+    complaint = _complaint(body, key)
+    words = f"HTTP {status}: {complaint.words or 'no explanation'}"
+    if status in (400, 403, 413, 422, 501) and (refusal := _refusal(status, complaint)):
+        return Rejected(words, status, complaint.parameter, refusal)
+    wait = _retry_after(headers, complaint.words)
+    if _no_money(status, complaint, wait):
+        return ModelError(f"{words}; check the account", provider=_PROVIDER, status=status)
+    if status == 429:
+        return RateLimitError(words, provider=_PROVIDER, status=status, retry_after=wait)
+    if status in (408, 409) or (status >= 500 and status != 501):
+        return TransientError(
+            words,
+            provider=_PROVIDER,
+            status=status,
+            kind=f"http {status}",
+            charged=False,
+            retry_after=_retry_after(headers, ""),
+        )
+    if status in (400, 413, 422, 501) and not _BAD_KEY.search(complaint.words):
+        return Rejected(words, status, complaint.parameter, None)
+    mend = f"; {_MENDS[status]}" if status in _MENDS else ""
+    if status == 404 and not address.endswith("/v1"):
+        mend += ", which usually ends in /v1"
+    return ModelError(f"{words}{mend}", provider=_PROVIDER, status=status)
+
+
+def _refusal(status: int, complaint: _Complaint) -> str | None:
+    if _FILTERED.search(complaint.all):
+        return "content filter"
+    if status == 413 or (status != 403 and _TOO_LONG.search(complaint.all)):
+        return "too long"
+    return None
+
+
+def _no_money(status: int, complaint: _Complaint, wait: float | None) -> bool:
+    """Tell an empty purse from a busy moment: some say the same words of both."""
+    if status == 402 or _NO_MONEY_CODE.search(complaint.code):
+        return True
+    told = status in (400, 403) or (status == 429 and wait is None)
+    return told and _NO_MONEY.search(complaint.all) is not None
+
+
+def error_of_failure(error: Exception, address: str, key: ApiKey) -> TransientError:
+    """Error for a request without a whole reply: by the exception of the HTTP client below.
+
+    Only where no connection was made it is certain that nothing has to be paid.
+
+    Examples
+    --------
+    >>> class ConnectError(Exception): ...
+    >>> print(error_of_failure(ConnectError("refused"), "http://127.0.0.1:9/v1", ApiKey()))
+    no connection to http://127.0.0.1:9/v1 (lm.base_url): ConnectError: refused
+    """
+    cause = error if isinstance(error, TimeoutError) else error.__cause__ or error
+    names = {each.__name__ for each in type(cause).__mro__}
+    if names & {"ConnectError", "ConnectTimeout", "ProxyError", "UnsupportedProtocol"}:
+        kind, what = "connection", f"no connection to {address} (lm.base_url)"
+    elif names & {"TimeoutException", "TimeoutError"}:
+        kind = what = "timeout"
+    else:
+        kind = what = "connection lost"
+    message = _line(f"{what}: {type(cause).__name__}: {cause}", key)
+    charged = kind != "connection"
+    return TransientError(message, provider=_PROVIDER, kind=kind, charged=charged)
+
+
+def _complaint(body: Any, key: ApiKey) -> _Complaint:
+    inner = body
+    while isinstance(inner, list) and inner:
+        inner = inner[0]
+    if isinstance(inner, dict):
+        inner = inner.get("error", inner)
+    if not isinstance(inner, dict):
+        return _Complaint("", "", _line("" if inner is None else str(inner), key))
+    detail = inner.get("innererror")
+    codes = (inner.get("code"), inner.get("type"), isinstance(detail, dict) and detail.get("code"))
+    said = inner.get("message") or inner.get("detail") or inner
+    words = said if isinstance(said, str) else _findings(said)
+    code = " ".join(str(each) for each in codes if each)
+    return _Complaint(code, str(inner.get("param") or ""), _line(words, key))
+
+
+def _findings(said: Any) -> str:
+    """Put what a check of the body found into words, without what it was sent."""
+    if not isinstance(said, list):
+        return json.dumps(said)
+    found = []
+    for each in said:
+        if isinstance(each, dict):
+            place = each.get("loc") or ""
+            place = ".".join(map(str, place)) if isinstance(place, list) else place
+            found.append(": ".join(str(part) for part in (place, each.get("msg")) if part))
+    return "; ".join(found)
+
+
+def _line(words: str, key: ApiKey) -> str:
+    unsent = _ECHO.split(words[:_READ], maxsplit=1)[0]
+    folded = " ".join(key.redact(unsent).split())
+    return folded if len(folded) <= _LONGEST else f"{folded[:_LONGEST]}..."
+
+
+def _retry_after(headers: Mapping[str, str], words: str) -> float | None:
+    """Seconds to wait, from the headers or else from the words."""
+    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        given = headers.get(name, "")
+        try:
+            return max(0.0, float(given) / unit)
+        except ValueError:
+            continue
+    try:
+        date = parsedate_to_datetime(headers.get("retry-after", ""))
+    except ValueError:
+        said = _WAIT.search(words)
+        return float(said[1]) / (1000.0 if said[2].lower() == "ms" else 1.0) if said else None
+    return max(0.0, (date.astimezone(UTC) - datetime.now(UTC)).total_seconds())

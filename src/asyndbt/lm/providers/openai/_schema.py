@@ -1,0 +1,310 @@
+"""From settings, what the endpoint can do, and a prompt to the body of a request.
+
+What an endpoint sends back: a chat completion, read with care.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Final, Literal
+
+from asyndbt.errors import ConfigError
+from asyndbt.lm._base import Prompt
+
+__all__ = [
+    "FIELDS_OF_LENGTH",
+    "Capabilities",
+    "Choice",
+    "Completion",
+    "Feedback",
+    "RequestOptions",
+    "Token",
+    "body_of",
+    "messages_of",
+    "read_reply",
+]
+
+Feedback = Literal["logprobs", "votes", "text"]
+
+FIELDS_OF_LENGTH: Final = ("max_tokens", "max_completion_tokens")
+"""Names under which endpoints want the most tokens of an answer."""
+
+_SYSTEM: Final = "Answer with one of these words and nothing else: {labels}."
+_SEED: Final = 1
+_VOTES: Final = 5
+_OWN_FIELDS: Final = frozenset(
+    {"model", "messages", "n", "temperature", "logprobs", "top_logprobs", "stream"}
+    | set(FIELDS_OF_LENGTH)
+)
+
+
+@dataclass(frozen=True)
+class RequestOptions:
+    """What the user decided; parameters as for `OpenAILanguageModel`.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such feedback, or a field of `extra_body` has a setting of its own.
+    """
+
+    model: str
+    feedback: Feedback = "logprobs"
+    system: str | None = None
+    votes: int | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.feedback not in ("logprobs", "votes", "text"):
+            raise ConfigError(
+                f"feedback = {self.feedback!r}: the choices are 'logprobs', 'votes' and 'text'"
+            )
+        taken = sorted(_OWN_FIELDS & set(self.extra_body))
+        if taken:
+            raise ConfigError(f"extra_body: {', '.join(taken)} cannot be set there; remove it")
+
+    @property
+    def answers(self) -> int:
+        """How many answers a request asks for."""
+        return (self.votes or _VOTES) if self.feedback == "votes" else 1
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What an endpoint was found to accept, as far as it changes requests.
+
+    Parameters
+    ----------
+    logprobs : int
+        Alternatives per token that it tells; 0 where none are asked for.
+    system_role, seed, temperature : bool
+        Whether it takes these.
+    max_tokens_field : {"max_tokens", "max_completion_tokens"}
+    answer_tokens : int
+        Most tokens of an answer, where the settings leave this open.
+    """
+
+    logprobs: int = 20
+    system_role: bool = True
+    seed: bool = True
+    temperature: bool = True
+    max_tokens_field: str = FIELDS_OF_LENGTH[0]
+    answer_tokens: int = 8
+
+    @classmethod
+    def assumed(cls, settings: RequestOptions, base_url: str | None) -> Capabilities:
+        """What holds before anything was found out."""
+        length = FIELDS_OF_LENGTH[base_url is None]
+        if settings.feedback == "logprobs":
+            return cls(max_tokens_field=length)
+        return cls(logprobs=0, max_tokens_field=length, answer_tokens=16)
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any], assumed: Capabilities) -> Capabilities:
+        """Take what `facts` say, and the rest as assumed.
+
+        How many alternatives to ask for is ``logprobs_asked``; ``logprobs`` is how many came.
+        """
+        told = {each.name: facts[each.name] for each in fields(cls) if each.name in facts}
+        told["logprobs"] = facts.get("logprobs_asked", assumed.logprobs)
+        return replace(assumed, **told)
+
+    def most_out(self, settings: RequestOptions) -> int:
+        """Most tokens of all answers to one request."""
+        return (settings.max_tokens or self.answer_tokens) * settings.answers
+
+
+def messages_of(
+    settings: RequestOptions, abilities: Capabilities, prompt: Prompt, labels: Sequence[str]
+) -> list[dict[str, str]]:
+    r"""Chat messages of a request, the system message first.
+
+    Examples
+    --------
+    >>> settings, prompt = RequestOptions("m", system="One of {labels}!"), Prompt((), "1 + 1?")
+    >>> messages_of(settings, Capabilities(), prompt, ["two", "three"])[0]
+    {'role': 'system', 'content': 'One of two, three!'}
+    >>> messages_of(settings, Capabilities(system_role=False), prompt, ["two", "three"])
+    [{'role': 'user', 'content': 'One of two, three!\n\n1 + 1?'}]
+    """
+    template = _SYSTEM if settings.system is None else settings.system
+    system, turns = template.replace("{labels}", ", ".join(labels)), prompt.messages
+    if system and abilities.system_role:
+        turns = [{"role": "system", "content": system}, *turns]
+    elif system:
+        turns[0]["content"] = f"{system}\n\n{turns[0]['content']}"
+    return [{**turn, "content": _sendable(turn["content"])} for turn in turns]
+
+
+def _sendable(text: str) -> str:
+    """Replace the lone surrogates that a broken file may hold: UTF-8 has none."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def body_of(
+    settings: RequestOptions, abilities: Capabilities, messages: Iterable[Mapping[str, str]]
+) -> dict[str, Any]:
+    """Body of a chat completion request.
+
+    Examples
+    --------
+    >>> body = body_of(RequestOptions("m", "text"), Capabilities(logprobs=0, seed=False), [])
+    >>> sorted(body)
+    ['max_tokens', 'messages', 'model', 'temperature']
+    """
+    votes = settings.feedback == "votes"
+    body: dict[str, Any] = {
+        "model": settings.model,
+        "messages": list(messages),
+        abilities.max_tokens_field: settings.max_tokens or abilities.answer_tokens,
+    }
+    if abilities.temperature:
+        given = settings.temperature
+        body["temperature"] = (1.0 if votes else 0.0) if given is None else given
+    if abilities.seed:
+        body["seed"] = _SEED
+    if abilities.logprobs:
+        body |= {"logprobs": True, "top_logprobs": abilities.logprobs}
+    if votes:
+        body["n"] = settings.answers
+    return body | dict(settings.extra_body)
+
+
+_FILTERED: Final = ("content_filter", "refusal", "safety", "sensitive")
+"""Reasons for which endpoints stop an answer; some append details."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token of an answer with what might have stood in its place.
+
+    Parameters
+    ----------
+    piece : bytes
+        Its text in UTF-8; a token may be part of a character.
+    log_probability : float
+        Natural logarithm.
+    alternatives : tuple of (bytes, float)
+        The most probable tokens here, this one usually among them, with their log-probabilities.
+    """
+
+    piece: bytes
+    log_probability: float
+    alternatives: tuple[tuple[bytes, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One answer of a reply.
+
+    Parameters
+    ----------
+    text : str
+        Without the thoughts that some servers put before it.
+    cut : bool
+        Whether it ended because it may have no more tokens.
+    filtered : bool
+        Whether the provider refused to answer.
+    tokens : tuple of Token or None
+        None where the reply has no log-probabilities.
+    """
+
+    text: str
+    cut: bool
+    filtered: bool
+    tokens: tuple[Token, ...] | None
+
+    @property
+    def thinking(self) -> bool:
+        """Whether all there is are thoughts, told or hidden, that were cut off."""
+        return self.cut and (not self.text.strip() or self.text.lstrip().startswith("<think>"))
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A chat completion.
+
+    Parameters
+    ----------
+    choices : tuple of Choice
+        May be empty.
+    tokens_in, tokens_out : int or None
+        As the endpoint counts them; None where it does not.
+    model : str
+        What the model says it is, or an empty text.
+    """
+
+    choices: tuple[Choice, ...]
+    tokens_in: int | None
+    tokens_out: int | None
+    model: str
+
+
+def read_reply(body: str) -> Completion:
+    """Read the body of a chat completion.
+
+    Raises
+    ------
+    ValueError
+        If it is not JSON, or not a chat completion.
+
+    Examples
+    --------
+    >>> reply = read_reply('{"choices": [{"message": {"content": "great"}}]}')
+    >>> reply.choices[0].text, reply.tokens_in
+    ('great', None)
+    """
+    data = json.loads(body)
+    if not isinstance(data, dict) or not isinstance(data.get("choices"), list):
+        raise ValueError("not a chat completion")
+    usage = data.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
+    try:
+        choices = tuple(map(_choice, data["choices"]))
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError("not a chat completion") from error
+    return Completion(
+        choices,
+        _count(usage.get("prompt_tokens")),
+        _count(usage.get("completion_tokens")),
+        str(data.get("model") or ""),
+    )
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and value >= 0 else None
+
+
+def _choice(data: Mapping[str, Any]) -> Choice:
+    message, reason = data["message"], str(data.get("finish_reason") or "").lower()
+    content = message.get("content") or ""
+    if not isinstance(content, str):
+        content = "".join(part.get("text", "") for part in content)
+    scored = (data.get("logprobs") or {}).get("content")
+    return Choice(
+        content.rpartition("</think>")[2],
+        reason == "length",
+        bool(message.get("refusal")) or reason.startswith(_FILTERED),
+        None if scored is None else tuple(map(_token, scored)),
+    )
+
+
+def _token(data: Mapping[str, Any]) -> Token:
+    piece, log_probability = _piece(data)
+    return Token(piece, log_probability, _alternatives(data.get("top_logprobs") or ()))
+
+
+def _alternatives(data: Sequence[Mapping[str, Any]]) -> tuple[tuple[bytes, float], ...]:
+    return tuple(map(_piece, data))
+
+
+def _piece(data: Mapping[str, Any]) -> tuple[bytes, float]:
+    given = data.get("bytes")
+    piece = data["token"].encode("utf-8", "replace") if given is None else bytes(given)
+    log_probability = float(data["logprob"])
+    return piece, -math.inf if math.isnan(log_probability) else min(log_probability, 0.0)

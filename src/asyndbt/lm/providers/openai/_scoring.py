@@ -1,0 +1,307 @@
+"""From the alternatives of an answer's tokens to log-probabilities of the label words.
+
+From replies to answers, by the kind of feedback.
+
+Which label words the beginning of an answer fits.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Final
+
+from asyndbt.errors import ModelError
+from asyndbt.lm._base import Answer, Usage
+from asyndbt.lm._feedback import parse_label
+from asyndbt.lm.providers.openai._schema import Completion, Feedback, Token
+
+__all__ = [
+    "Fit",
+    "LabelReader",
+    "answer_of",
+    "label_log_probabilities",
+    "same_labels",
+    "shared_bytes",
+    "tokens_to_tell",
+    "vote_log_probabilities",
+]
+
+_LEAST_ROOM: Final = 1e-9
+"""What is left beside a list of rounded probabilities is known no better."""
+
+
+def label_log_probabilities(tokens: Sequence[Token], labels: Sequence[str]) -> tuple[float, ...]:
+    r"""Score label words by the tokens of one answer and their alternatives.
+
+    The score of a label is the log of the summed probability of everything seen that starts it.
+    The answer is read token by token.  What was generated so far together with one alternative is
+    the start of one label, of several, or of none:
+
+    * of one: the alternative's probability, times that of the tokens before it, is that label's;
+    * of several: the answer's own token is read on; any other alternative is divided equally among
+      them, for one request tells nothing about how it would have gone on;
+    * none of either: lost.
+
+    White space, quotes and marks before the label are passed over, and an alternative that is
+    nothing else tells nothing.  Case does not matter, unless two labels differ in nothing else.
+
+    A label that no alternative starts is less probable than the least alternative listed, and than
+    what the list leaves of 1.  The lesser of the two, at the last token where the answer might
+    still have become this label, divided among the labels missing there, is its score.
+
+    Parameters
+    ----------
+    tokens : sequence of Token
+        The answer.
+    labels : sequence of str
+        U label words.
+
+    Returns
+    -------
+    tuple of float
+        U natural logarithms, not renormalised; their exponentials sum to 1 at most.  All are minus
+        infinity where nothing starts any label.
+
+    Examples
+    --------
+    >>> great, bad = (b"great", math.log(0.75)), (b"terr", math.log(0.25))
+    >>> scores = label_log_probabilities([Token(*great, (great, bad))], ["terrible", "great"])
+    >>> [round(math.exp(score), 3) for score in scores]
+    [0.25, 0.75]
+    """
+    reader = LabelReader(labels)
+    mass = [0.0] * len(labels)
+    rooms: dict[int, float] = {}
+    last: dict[int, int] = {}
+    path, reach, fit = b"", 1.0, reader.read(b"")
+    for index, token in enumerate(tokens):
+        ended = not token.piece and not token.alternatives
+        if ended or not (fit.blank or len(fit.labels) > 1):
+            break
+        listed = _probabilities(token)
+        rooms[index] = reach * _room(token)
+        last |= dict.fromkeys(range(len(labels)) if fit.blank else fit.labels, index)
+        for piece, probability in listed.items():
+            if piece != token.piece:
+                _share(mass, reader.read(path + piece, ended=not piece), reach * probability)
+        path, reach = path + token.piece, reach * listed[token.piece]
+        fit = reader.read(path)
+    _share(mass, reader.read(path, ended=True), reach)
+    return _logs(mass, last, rooms)
+
+
+def _probabilities(token: Token) -> dict[bytes, float]:
+    """Probabilities by text: tokens that read the same are one alternative."""
+    listed: dict[bytes, float] = {}
+    for piece, log_probability in token.alternatives:
+        listed[piece] = listed.get(piece, 0.0) + math.exp(log_probability)
+    return {token.piece: math.exp(token.log_probability)} | listed
+
+
+def _room(token: Token) -> float:
+    """Most that an alternative that is not listed can have."""
+    seen = [math.exp(log_probability) for _, log_probability in token.alternatives]
+    least = min((probability for probability in seen if probability > 0.0), default=1.0)
+    return min(least, max(1.0 - math.fsum(_probabilities(token).values()), _LEAST_ROOM))
+
+
+def _share(mass: list[float], fit: Fit, probability: float) -> None:
+    for label in fit.labels:
+        mass[label] += probability / len(fit.labels)
+
+
+def _logs(
+    mass: Sequence[float], last: dict[int, int], rooms: dict[int, float]
+) -> tuple[float, ...]:
+    if not any(mass):
+        return (-math.inf,) * len(mass)
+    missing = [last[label] for label, probability in enumerate(mass) if not probability]
+    bounded = (
+        probability or rooms[last[label]] / missing.count(last[label])
+        for label, probability in enumerate(mass)
+    )
+    return tuple(math.log(value) if value > 0.0 else -math.inf for value in bounded)
+
+
+def tokens_to_tell(tokens: Sequence[Token], labels: Sequence[str]) -> tuple[int, int | None]:
+    """Tokens of an answer before its label, and tokens from there until one label is left.
+
+    Where the answer ends before, one more is counted; None where it begins no label.
+
+    Examples
+    --------
+    >>> tokens = [Token(piece, 0.0, ()) for piece in (b"**", b"un", b"related")]
+    >>> tokens_to_tell(tokens, ["unlike", "unrelated"])
+    (1, 2)
+    """
+    reader, path, blank = LabelReader(labels), b"", 0
+    for number, token in enumerate(tokens, start=1):
+        path += token.piece
+        fit = reader.read(path)
+        if fit.blank:
+            blank = number
+        elif len(fit.labels) <= 1:
+            return blank, number - blank if fit.labels else None
+    return blank, len(tokens) - blank + 1 if reader.read(path).labels else None
+
+
+def vote_log_probabilities(texts: Sequence[str], labels: Sequence[str]) -> tuple[float, ...]:
+    """Log of the share of the answers that name each label, of those that name one.
+
+    Examples
+    --------
+    >>> votes = vote_log_probabilities(["yes", "Yes.", "no", "what?"], ["yes", "no", "maybe"])
+    >>> [round(math.exp(vote), 3) for vote in votes]
+    [0.667, 0.333, 0.0]
+    """
+    named = [parse_label(text, labels) for text in texts]
+    parsed = sum(label is not None for label in named)
+    counts = [named.count(label) for label in range(len(labels))]
+    return tuple(math.log(count / parsed) if count else -math.inf for count in counts)
+
+
+def answer_of(reply: Completion, usage: Usage, feedback: Feedback, labels: Sequence[str]) -> Answer:
+    """Read a reply as the feedback wants it.
+
+    Parameters
+    ----------
+    reply : Reply
+        With one choice at least.
+    usage : Usage
+        What it cost.
+    feedback : {"logprobs", "votes", "text"}
+    labels : sequence of str
+        The label words, in class order.
+
+    Raises
+    ------
+    ModelError
+        If scores are wanted and the reply has no log-probabilities.
+    """
+    choices = [choice for choice in reply.choices if not choice.filtered]
+    if not choices:
+        return Answer(None, None, usage, refusal="content filter")
+    if feedback == "votes":
+        texts = [choice.text for choice in choices]
+        return Answer(vote_log_probabilities(texts, labels), None, usage)
+    text, tokens = choices[0].text, choices[0].tokens or ()
+    if feedback == "text":
+        return Answer(None, text, usage)
+    if text.strip() and not any(token.alternatives for token in tokens):
+        raise ModelError(
+            'a reply came without log-probabilities: set lm.feedback = "text"', provider="openai"
+        )
+    return Answer(label_log_probabilities(tokens, labels), text, usage)
+
+
+_FRAME: Final = re.compile(r"[\W_]*")
+_SPACE: Final = re.compile(r"\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Labels that a text is, or may become; `blank` where there is nothing to read yet."""
+
+    labels: tuple[int, ...]
+    blank: bool = False
+
+
+class LabelReader:
+    """Tells which labels a beginning of an answer fits."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self._folds = len({_folded(label) for label in labels}) == len(labels)
+        self._labels = [self._plain(label).strip() for label in labels]
+
+    def read(self, raw: bytes, ended: bool = False) -> Fit:
+        """Fit of an answer that begins so, or that is no more than this.
+
+        Parameters
+        ----------
+        raw : bytes
+            UTF-8, perhaps with an unfinished character at its end.
+        ended : bool
+        """
+        text, tail = _decoded(raw)
+        plain = self._plain(text).lstrip()
+        frame = _FRAME.match(plain)
+        skipped = frame.end() if frame else 0
+        # A label may itself begin with a mark, such as "-1": marks are passed over one by one.
+        for start in range(skipped + 1):
+            form = plain[start:]
+            if (form or tail) and (fitting := self._fitting(form, tail, ended)):
+                return Fit(fitting)
+        return Fit((), blank=len(plain) == skipped and not tail)
+
+    def _fitting(self, form: str, tail: bytes, ended: bool) -> tuple[int, ...]:
+        begun = form.encode() + tail
+        is_open = [
+            index
+            for index, label in enumerate(self._labels)
+            if label.encode().startswith(begun) and label != form
+        ]
+        done = [] if tail else [i for i, label in enumerate(self._labels) if _names(form, label)]
+        complete = sorted(done, key=lambda index: -len(self._labels[index]))[:1]
+        return tuple(complete if ended and complete else is_open + complete)
+
+    def _plain(self, text: str) -> str:
+        return _folded(text) if self._folds else _SPACE.sub(" ", text)
+
+
+def _names(form: str, label: str) -> bool:
+    """Whether a text is a label, with or without something after the end of the word."""
+    return form == label or (form.startswith(label) and parse_label(form, [label]) == 0)
+
+
+def _folded(text: str) -> str:
+    return _SPACE.sub(" ", unicodedata.normalize("NFKC", text).casefold())
+
+
+def _decoded(raw: bytes) -> tuple[str, bytes]:
+    """Text, and the bytes of an unfinished character after it."""
+    for cut in range(min(4, len(raw) + 1)):
+        whole = raw[: len(raw) - cut]
+        try:
+            return whole.decode(), raw[len(whole) :]
+        except UnicodeDecodeError:
+            continue
+    return raw.decode("utf-8", "replace"), b""
+
+
+def same_labels(labels: Sequence[str]) -> tuple[str, str] | None:
+    """Two labels that no answer can tell apart, if there are any.
+
+    Examples
+    --------
+    >>> same_labels(["Yes", "no", "yes "])
+    ('Yes', 'yes ')
+    """
+    pairs = combinations(labels, 2)
+    return next(
+        (pair for pair in pairs if _folded(pair[0]).strip() == _folded(pair[1]).strip()), None
+    )
+
+
+def shared_bytes(labels: Sequence[str]) -> list[int]:
+    """Bytes, by label, that its beginning has in common with any other.
+
+    Examples
+    --------
+    >>> shared_bytes(["great", "greatest", "bad"])
+    [5, 5, 0]
+    """
+    raws = [_folded(label).strip().encode() for label in labels]
+    return [
+        max((_common(one, other) for j, other in enumerate(raws) if j != i), default=0)
+        for i, one in enumerate(raws)
+    ]
+
+
+def _common(one: bytes, other: bytes) -> int:
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))

@@ -1,0 +1,214 @@
+"""How many tokens a request will have, without the model's tokenizer.
+
+What requests cost: prices that were given, or those of the package genai-prices.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+__all__ = ["Prices", "Size", "TokenCounter", "find_prices"]
+
+_PER_MESSAGE: Final = 4
+_PER_REQUEST: Final = 3
+_MOST_PER_MESSAGE: Final = 8
+_MOST_PER_REQUEST: Final = 32
+_MARGIN: Final = 1.3
+"""How much denser than anything seen a prompt may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What can be measured of the messages of a request.
+
+    Parameters
+    ----------
+    octets : int
+        Bytes of their texts in UTF-8.
+    narrow, wide : int
+        Characters that are ASCII, and others.
+    messages : int
+    """
+
+    octets: int
+    narrow: int
+    wide: int
+    messages: int
+
+    @classmethod
+    def of(cls, messages: Iterable[Mapping[str, str]]) -> Size:
+        """Measure chat messages.
+
+        Examples
+        --------
+        >>> Size.of([{"role": "user", "content": "né"}])
+        Size(octets=3, narrow=1, wide=1, messages=1)
+        """
+        texts = [message["content"] for message in messages]
+        octets = sum(len(text.encode("utf-8", "replace")) for text in texts)
+        narrow = sum(
+            len(text) if text.isascii() else len(text.encode("ascii", "ignore")) for text in texts
+        )
+        return cls(octets, narrow, sum(map(len, texts)) - narrow, len(texts))
+
+
+class TokenCounter:
+    """Bounds and guesses of tokens that get better with every reply.
+
+    No tokenizer makes more tokens than bytes, save for what a chat template adds.  Replies then
+    tell how many a byte really has.
+
+    Parameters
+    ----------
+    most, mean : float or None
+        Tokens per byte of text, template aside, as learned before; None if nothing was.
+    most_out, mean_out : int, float or None
+        Tokens of the answers to one request, likewise.
+
+    Examples
+    --------
+    >>> counter, size = TokenCounter(), Size(octets=1000, narrow=1000, wide=0, messages=1)
+    >>> counter.bound(size), counter.expect(size)
+    (1040, 257)
+    >>> counter.learn(size.octets, size.messages, tokens=207)
+    >>> counter.bound(size), counter.expect(size)
+    (300, 207)
+    """
+
+    def __init__(
+        self,
+        most: float | None = None,
+        mean: float | None = None,
+        most_out: int = 0,
+        mean_out: float | None = None,
+    ) -> None:
+        self.most = most
+        self.mean = mean
+        self.most_out = most_out
+        self.mean_out = mean_out
+        self._replies = 0 if mean is None else 1
+        self._answers = 0 if mean_out is None else 1
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any]) -> Self:
+        """Go on from what `facts` told."""
+        return cls(
+            facts.get("tokens_per_byte"),
+            facts.get("tokens_per_byte_mean"),
+            facts.get("tokens_out", 0),
+            facts.get("tokens_out_mean"),
+        )
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What was learned, as `from_facts` reads it."""
+        return {
+            "tokens_per_byte": self.most,
+            "tokens_per_byte_mean": self.mean,
+            "tokens_out": self.most_out,
+            "tokens_out_mean": self.mean_out,
+        }
+
+    def learn(self, octets: int, messages: int, tokens: int) -> None:
+        """Take in that a request of so many bytes and messages had so many tokens."""
+        if octets == 0:
+            return
+        ratio = max(0.0, tokens - _PER_MESSAGE * messages - _PER_REQUEST) / octets
+        self.most = max(self.most or 0.0, ratio)
+        self._replies += 1
+        self.mean = (self.mean or 0.0) + (ratio - (self.mean or 0.0)) / self._replies
+
+    def learn_answer(self, tokens: int) -> None:
+        """Take in that the answers to a request had so many tokens."""
+        self.most_out = max(self.most_out, tokens)
+        self._answers += 1
+        self.mean_out = (self.mean_out or 0.0) + (tokens - (self.mean_out or 0.0)) / self._answers
+
+    def bound(self, size: Size) -> int:
+        """Upper bound of the tokens of a request."""
+        frame = _MOST_PER_MESSAGE * size.messages + _MOST_PER_REQUEST
+        if self.most is None:
+            return size.octets + frame
+        per_byte = _MARGIN * self.most
+        return (
+            math.ceil((per_byte if self.most > 1.0 else min(1.0, per_byte)) * size.octets) + frame
+        )
+
+    def expect(self, size: Size) -> int:
+        """How many tokens a request probably has."""
+        text = size.narrow / 4 + size.wide if self.mean is None else self.mean * size.octets
+        return round(text) + _PER_MESSAGE * size.messages + _PER_REQUEST
+
+    def expect_answer(self, most: int) -> int:
+        """How many tokens the answers to a request probably have, `most` if none was seen."""
+        return most if self.mean_out is None else min(most, math.ceil(self.mean_out))
+
+
+_SAMPLE = 1000
+"""Tokens whose price is looked up: below every threshold of prices that rise with length."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """Linear prices.
+
+    Parameters
+    ----------
+    call, token_in, token_out : float
+        Of one request, one token sent and one received.
+    known : bool
+        Whether these are prices at all, and not zeros for lack of any.
+    """
+
+    call: float = 0.0
+    token_in: float = 0.0
+    token_out: float = 0.0
+    known: bool = False
+
+    def money(self, tokens_in: int, tokens_out: int) -> float:
+        """Price of one request.
+
+        Examples
+        --------
+        >>> Prices(token_in=0.25, token_out=0.5).money(tokens_in=4, tokens_out=2)
+        2.0
+        """
+        return self.call + self.token_in * tokens_in + self.token_out * tokens_out
+
+
+def find_prices(
+    model: str, base_url: str | None, price_in: float | None, price_out: float | None
+) -> Prices:
+    """Take given prices per million tokens, or look them up; nothing is fetched.
+
+    Where the package genai-prices is missing or knows neither address nor model, all prices are 0.
+
+    Examples
+    --------
+    >>> find_prices("any", None, price_in=2.0, price_out=8.0).money(1_000_000, 0)
+    2.0
+    """
+    if price_in is not None and price_out is not None:
+        return Prices(0.0, price_in / 1e6, price_out / 1e6, known=True)
+    try:
+        from genai_prices import Usage, calc_price
+    except ImportError:
+        return Prices()
+
+    def total(tokens_in: int, tokens_out: int) -> float:
+        usage = Usage(input_tokens=tokens_in, output_tokens=tokens_out)
+        if base_url is None:
+            found = calc_price(usage, model, provider_id="openai")
+        else:
+            found = calc_price(usage, model, provider_api_url=base_url)
+        return float(found.total_price)
+
+    try:
+        call = total(0, 0)
+        sent, received = total(_SAMPLE, 0) - call, total(0, _SAMPLE) - call
+    except (LookupError, ValueError):
+        return Prices()
+    return Prices(call, sent / _SAMPLE, received / _SAMPLE, known=True)

@@ -1,0 +1,136 @@
+"""All draws that an estimator remembers, and what they have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asyndbt.optim._types import Evaluations, FloatArray, IntArray, Shape
+
+__all__ = ["History", "gather", "matches", "words_present"]
+
+_UNUSED = -1
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Evaluated draws, the oldest first; n of them.
+
+    Parameters
+    ----------
+    words, demonstrations : IntArray
+        (n, M) and (n, U) indices drawn.
+    queries : IntArray
+        (n, B) queries of every draw, filled up with -1.
+    losses : FloatArray
+        (n, B) losses, NaN where a request failed or nothing was asked.
+    born : IntArray
+        (n,) the update in which a draw came.
+    """
+
+    words: IntArray
+    demonstrations: IntArray
+    queries: IntArray
+    losses: FloatArray
+    born: IntArray
+
+    @classmethod
+    def empty(cls, shape: Shape) -> History:
+        """Return no draws of the given sizes."""
+        return cls(
+            words=np.empty((0, shape.positions), dtype=np.int64),
+            demonstrations=np.empty((0, shape.slots), dtype=np.int64),
+            queries=np.empty((0, 0), dtype=np.int64),
+            losses=np.empty((0, 0)),
+            born=np.empty(0, dtype=np.int64),
+        )
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> History:
+        """Return the history among an estimator's arrays."""
+        return cls(
+            words=np.asarray(arrays["words"], dtype=np.int64),
+            demonstrations=np.asarray(arrays["demonstrations"], dtype=np.int64),
+            queries=np.asarray(arrays["queries"], dtype=np.int64),
+            losses=np.asarray(arrays["losses"], dtype=np.float64),
+            born=np.asarray(arrays["born"], dtype=np.int64),
+        )
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Return the fields by name."""
+        return {
+            "words": self.words,
+            "demonstrations": self.demonstrations,
+            "queries": self.queries,
+            "losses": self.losses,
+            "born": self.born,
+        }
+
+    def __len__(self) -> int:
+        return int(self.born.size)
+
+    def extended(self, evaluations: Evaluations, update: int, window: int) -> History:
+        """Return the latest `window` draws, those of `evaluations` without any answer left out."""
+        seen = np.isfinite(evaluations.losses).any(axis=1)
+        queries = np.broadcast_to(evaluations.queries, evaluations.losses.shape)
+        return History(
+            np.concatenate([self.words, evaluations.words[seen]])[-window:],
+            np.concatenate([self.demonstrations, evaluations.demonstrations[seen]])[-window:],
+            _stack(self.queries, queries[seen], _UNUSED)[-window:].astype(np.int64),
+            _stack(self.losses, evaluations.losses[seen], np.nan)[-window:],
+            np.concatenate([self.born, np.full(np.count_nonzero(seen), update)])[-window:],
+        )
+
+    def answered(self) -> IntArray:
+        """Return (n,) numbers of queries answered."""
+        counts: IntArray = np.isfinite(self.losses).sum(axis=1)
+        return counts
+
+    def mean_losses(self) -> FloatArray:
+        """Return (n,) means over the queries answered."""
+        means: FloatArray = np.nansum(self.losses, axis=1) / self.answered()
+        return means
+
+    def query_shares(self) -> FloatArray:
+        """Return (n, Q) the share of every query seen so far in every draw's mean loss."""
+        answered = np.isfinite(self.losses)
+        labels, places = np.unique(self.queries[answered], return_inverse=True)
+        shares = np.zeros((len(self), labels.size))
+        rows = np.nonzero(answered)[0]
+        np.add.at(shares, (rows, places.ravel()), 1.0 / self.answered()[rows])
+        return shares
+
+
+def matches(left: IntArray, right: IntArray) -> FloatArray:
+    """Return (left, right) numbers of columns with the same entry."""
+    counts = np.zeros((left.shape[0], right.shape[0]), dtype=np.uint16)
+    narrow_left, narrow_right = left.astype(np.int32), right.astype(np.int32)
+    for column in range(left.shape[1]):
+        counts += narrow_left[:, column, None] == narrow_right[None, :, column]
+    return counts.astype(np.float64)
+
+
+def words_present(words: IntArray, vocabulary: int) -> NDArray[np.float32]:
+    """Return (n, N) indicators of the words drawn at any position; exact in single precision."""
+    present = np.zeros((words.shape[0], vocabulary), dtype=np.float32)
+    present[np.arange(words.shape[0])[:, None], words] = 1.0
+    return present
+
+
+def gather(drawn: IntArray, weights: FloatArray, shape: tuple[int, ...]) -> FloatArray:
+    """Return (rows, columns) ``sum_s weights_s 1{drawn_si = j}``."""
+    gathered = np.zeros(shape)
+    np.add.at(gathered, (np.arange(shape[0]), drawn), weights[:, None])
+    return gathered
+
+
+def _stack(old: NDArray[np.generic], new: NDArray[np.generic], filler: float) -> FloatArray:
+    """Return `new` below `old`, the narrower one filled up with `filler`."""
+    width = max(old.shape[1], new.shape[1])
+    stacked = np.full((old.shape[0] + new.shape[0], width), filler)
+    stacked[: old.shape[0], : old.shape[1]] = old
+    stacked[old.shape[0] :, : new.shape[1]] = new
+    return stacked

@@ -1,0 +1,182 @@
+"""Main effects by ridge regression on every answer so far; ours, no counterpart in the paper.
+
+For independent categorical rows the gradient of the expected loss is a main effect,
+``d/dp_ij E[L] = E[L | J_i = j]`` up to a constant per row. All main effects are estimated at once
+by a ridge regression of losses on one-hot (position, word) and (slot, candidate) features over all
+evaluations so far, older ones discounted. Every answer that was paid for is used again, whereas
+`Reinforce` (BDPL, arXiv 2201.08531) forgets it after one step.
+
+There are fewer evaluations than features (M N + U V goes up to 10,000), so it is solved in its
+dual form, as a Gaussian process: the loss of a drawn prompt, averaged over its queries, is
+
+    y_s = mean_b o_b + sum_i e_{i, j_si} + sum_{j in prompt s} r_j + sum_u d_{u, k_su} + noise_s
+
+with independent effects of prior variance 1 for a candidate in its slot (d), `positional_words` for
+a word at its position (e), `shared_words` for what a word does wherever it stands, once however
+often it stands there (r), a nearly flat prior for the offset o_b of a query, and noise of variance
+``ridge / (answered queries * discount^age)``. The offsets do what a baseline does for a policy
+gradient: draws are compared on the same queries. That a word counts once makes its main effect at
+one position vanish as another position settles on it, so the positions choose different words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asyndbt.optim._settings import Settings
+from asyndbt.optim._types import Evaluations, FloatArray, Gradient, IntArray, Shape
+from asyndbt.optim.estimators._base import EstimatorState
+from asyndbt.optim.estimators._history import History, gather, matches, words_present
+
+__all__ = ["Regression"]
+
+# Prior variance of a query's own loss level relative to a word's effect: in effect unpenalised.
+_OFFSET_VARIANCE = 1e3
+_OLDEST_WEIGHT = 1e-9
+
+
+class Regression:
+    """Posterior mean of all main effects given all evaluations in the window.
+
+    Its state holds the draws (see `History`), the shape, the number of updates, and the fit: dual
+    `weights` (n,) and the loss `level` of an average query.
+
+    Parameters
+    ----------
+    settings : Settings
+        Reads `ridge`, `discount`, `shared_words`, `positional_words`, `window`.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._ridge = settings.ridge
+        self._discount = settings.discount
+        self._shared = settings.shared_words
+        self._positional = settings.positional_words
+        self._window = settings.window
+
+    def initial(self, shape: Shape) -> EstimatorState:
+        """Return a state without evaluations."""
+        return {
+            "shape": np.array([shape.positions, shape.words, shape.slots, shape.candidates]),
+            "updates": np.array(0, dtype=np.int64),
+            "weights": np.empty(0),
+            "level": np.array(0.0),
+            **History.empty(shape).arrays(),
+        }
+
+    def update(
+        self, state: Mapping[str, NDArray[np.generic]], evaluations: Evaluations
+    ) -> EstimatorState:
+        """Return a state with `evaluations` added, beyond the window forgotten, and fitted anew."""
+        updates = _integer(state["updates"]) + 1
+        history = History.from_arrays(state).extended(evaluations, updates, self._window)
+        weights: FloatArray = np.empty(0)
+        level = 0.0
+        if len(history):
+            system = self._system(history, updates, _shape(state))
+            solved = np.linalg.solve(system.covariance, system.targets)
+            weights = solved.astype(np.float64, copy=False)
+            offsets = _OFFSET_VARIANCE * (system.shares.T @ weights)
+            level = system.mean + float(offsets.mean())
+        return {
+            "shape": state["shape"],
+            "updates": np.array(updates, dtype=np.int64),
+            "weights": weights,
+            "level": np.array(level),
+            **history.arrays(),
+        }
+
+    def gradient(
+        self, state: Mapping[str, NDArray[np.generic]], p: FloatArray, q: FloatArray
+    ) -> Gradient:
+        """Return the posterior mean main effects, every row centred under its policy.
+
+        ``g_ij = e_ij + r_j prod_{k != i} (1 - p_kj)``, with
+        ``e_ij = positional_words * sum_s alpha_s 1{j_si = j}`` and
+        ``r_j = shared_words * sum_s alpha_s 1{j in prompt s}``; alpha solves
+        ``(K + R) alpha = y - mean y``.
+        """
+        history = History.from_arrays(state)
+        weights = np.asarray(state["weights"], dtype=np.float64)
+        own = self._positional * gather(history.words, weights, p.shape)
+        present = weights @ words_present(history.words, p.shape[1])
+        effects = own + self._shared * present * _absent_elsewhere(p)
+        candidates = gather(history.demonstrations, weights, q.shape)
+        return Gradient(
+            effects - (p * effects).sum(axis=1, keepdims=True),
+            candidates - (q * candidates).sum(axis=1, keepdims=True),
+        )
+
+    def predict(
+        self,
+        state: Mapping[str, NDArray[np.generic]],
+        words: IntArray,
+        demonstrations: IntArray,
+    ) -> FloatArray:
+        """Return the (C,) posterior mean losses of C prompts on an average query seen so far.
+
+        Parameters
+        ----------
+        state : mapping of arrays
+        words, demonstrations : IntArray
+            (C, M) and (C, U) indices of their words and demonstrations.
+        """
+        history = History.from_arrays(state)
+        kernel = self._kernel(words, demonstrations, history, _shape(state))
+        weights = np.asarray(state["weights"], dtype=np.float64)
+        return float(np.asarray(state["level"], dtype=np.float64)) + kernel @ weights
+
+    def _system(self, history: History, updates: int, shape: Shape) -> _System:
+        """Return K + R and what it is solved against."""
+        shares = history.query_shares()
+        covariance = self._kernel(history.words, history.demonstrations, history, shape)
+        covariance += _OFFSET_VARIANCE * (shares @ shares.T)
+        ages = updates - history.born
+        trust = history.answered() * np.maximum(self._discount**ages, _OLDEST_WEIGHT)
+        covariance[np.diag_indices_from(covariance)] += self._ridge / trust
+        losses = history.mean_losses()
+        mean = float(losses.mean())
+        return _System(covariance, losses - mean, mean, shares)
+
+    def _kernel(
+        self, words: IntArray, demonstrations: IntArray, history: History, shape: Shape
+    ) -> FloatArray:
+        """Return (C, n) prior covariances of given prompts' summed effects with the draws'."""
+        kernel = matches(demonstrations, history.demonstrations)
+        if self._positional:
+            kernel += self._positional * matches(words, history.words)
+        if self._shared and shape.positions:
+            mine = words_present(words, shape.words)
+            theirs = words_present(history.words, shape.words)
+            kernel += self._shared * (mine @ theirs.T)
+        return kernel
+
+
+@dataclass(frozen=True, slots=True)
+class _System:
+    """``(K + R) alpha = targets``: (n, n), (n,), the mean taken out, and query shares (n, Q)."""
+
+    covariance: FloatArray
+    targets: FloatArray
+    mean: float
+    shares: FloatArray
+
+
+def _absent_elsewhere(p: FloatArray) -> FloatArray:
+    """Return (M, N) the probability that no other position draws the word."""
+    edge = np.ones((1, p.shape[1]))
+    before: FloatArray = np.cumprod(np.concatenate([edge, 1.0 - p[:-1]]), axis=0)
+    after: FloatArray = np.cumprod(np.concatenate([edge, 1.0 - p[:0:-1]]), axis=0)[::-1]
+    return before * after
+
+
+def _shape(state: Mapping[str, NDArray[np.generic]]) -> Shape:
+    return Shape(*(int(size) for size in np.asarray(state["shape"], dtype=np.int64)))
+
+
+def _integer(scalar: NDArray[np.generic]) -> int:
+    return int(np.asarray(scalar, dtype=np.int64))

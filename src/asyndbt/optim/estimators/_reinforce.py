@@ -1,0 +1,93 @@
+"""The policy-gradient estimator of BDPL and of the paper.
+
+Diao et al., "Black-box prompt learning for pre-trained language models", TMLR 2023, arXiv
+2201.08531, equation 7; Ma et al., Scientific Reports 16:9381 (2026), section "Policy gradient".
+
+Departures:
+
+* The plain score ``1{j_s = j} / p_ij``, gathered at drawn words only. The printed score, with
+  ``-1 / p`` at every other word, is twice this estimator up to a constant per row, and NaN as soon
+  as a projection makes a zero.
+* A denominator no smaller than `probability_floor`.
+* The mean is taken out query by query over the draws that were answered, so that a failed request
+  leaves the others comparable. Without failures this is the printed formula.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asyndbt.optim._settings import Settings
+from asyndbt.optim._types import Evaluations, FloatArray, Gradient, IntArray, Shape
+from asyndbt.optim.estimators._base import EstimatorState
+from asyndbt.optim.estimators._history import gather
+
+__all__ = ["Reinforce"]
+
+
+class Reinforce:
+    """Score-function gradient of the latest evaluations.
+
+    ``g_ij = 1/(I-1) sum_s (L_s - mean L) 1{j_s = j} / max(p_ij, floor)``, unbiased for
+    ``E[L | J_i = j]`` up to one constant per row when the draws come from p and q themselves.
+
+    Parameters
+    ----------
+    settings : Settings
+        Reads `probability_floor`.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._floor = settings.probability_floor
+
+    def initial(self, shape: Shape) -> EstimatorState:
+        """Return a state without evaluations."""
+        return {
+            "words": np.empty((0, shape.positions), dtype=np.int64),
+            "demonstrations": np.empty((0, shape.slots), dtype=np.int64),
+            "advantages": np.empty(0),
+        }
+
+    def update(
+        self, state: Mapping[str, NDArray[np.generic]], evaluations: Evaluations
+    ) -> EstimatorState:
+        """Return a state that holds `evaluations` and nothing older."""
+        return {
+            "words": evaluations.words.copy(),
+            "demonstrations": evaluations.demonstrations.copy(),
+            "advantages": _advantages(evaluations.losses),
+        }
+
+    def gradient(
+        self, state: Mapping[str, NDArray[np.generic]], p: FloatArray, q: FloatArray
+    ) -> Gradient:
+        """Return the estimate; p and q are those that the latest evaluations were drawn from."""
+        advantages = np.asarray(state["advantages"], dtype=np.float64)
+        words = np.asarray(state["words"], dtype=np.int64)
+        demonstrations = np.asarray(state["demonstrations"], dtype=np.int64)
+        return Gradient(
+            self._scores(words, advantages, p), self._scores(demonstrations, advantages, q)
+        )
+
+    def _scores(self, drawn: IntArray, advantages: FloatArray, policy: FloatArray) -> FloatArray:
+        return gather(drawn, advantages, policy.shape) / np.maximum(policy, self._floor)
+
+
+def _advantages(losses: FloatArray) -> FloatArray:
+    """Return (I,) weights ``mean_b (L_sb - mean_s L_sb) / (I_b - 1)`` over what was answered.
+
+    A query answered for fewer than two draws compares nothing and is left out.
+    """
+    answered = np.isfinite(losses)
+    comparable = answered.sum(axis=0) >= 2
+    if not comparable.any():
+        return np.zeros(losses.shape[0])
+    answered, losses = answered[:, comparable], losses[:, comparable]
+    counts = answered.sum(axis=0)
+    known = np.where(answered, losses, 0.0)
+    centred = np.where(answered, known - known.sum(axis=0) / counts, 0.0)
+    advantages: FloatArray = (centred / (counts - 1)).mean(axis=1)
+    return advantages

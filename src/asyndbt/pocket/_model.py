@@ -1,0 +1,223 @@
+"""`PocketModel`: word probabilities and greedy answers of the shipped pocket model."""
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asyndbt.pocket._tokenizer import NEWLINE, START, Tokenizer
+from asyndbt.pocket._transformer import Array, Prefix, Transformer
+
+__all__ = ["PocketModel"]
+
+WEIGHTS_FILE: Final = Path(__file__).with_name("weights.npz")
+SPECIAL_TOKENS: Final = 7
+LENGTH_STEP: Final = 8
+"""Queries are padded to a multiple of so many tokens."""
+TOKENS_PER_PASS: Final = 2048
+PREFIXES_KEPT: Final = 48
+BEGINNINGS_KEPT: Final = 512
+
+
+class PocketModel:
+    """A very small language model for demos and tests (see ``docs/pocket-model.md``).
+
+    Use `PocketModel.load`.  Everything up to the last newline of a prompt is its *prefix*; prompts
+    with the same prefix share its computation, and a few dozen prefixes are kept between calls.
+
+    The results for a prompt do not depend on the other prompts of the call, on their order, or on
+    earlier calls: they are equal bit for bit on one machine with one NumPy and BLAS (to about 1e-5
+    elsewhere).  An instance may be used from several threads.
+
+    Parameters
+    ----------
+    weights : Path
+        File written by the training script.
+    """
+
+    def __init__(self, weights: Path) -> None:
+        with np.load(weights) as arrays:
+            self._network = Transformer(arrays)
+            self._tokenizer = Tokenizer(json.loads(arrays["words"].tobytes()))
+        self._prefixes: OrderedDict[str, Prefix] = OrderedDict()
+        self._lock = threading.Lock()
+        self._beginning_ids = lru_cache(BEGINNINGS_KEPT)(self._encode_beginning)
+
+    @classmethod
+    def load(cls) -> "PocketModel":
+        """Return the shipped model; it is loaded once per process."""
+        return _shipped()
+
+    @property
+    def context(self) -> int:
+        """Longest prompt in tokens, the start token included."""
+        return self._network.context
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Everything that it can answer, in the order of `next_word_log_probabilities`."""
+        return self._tokenizer.words[SPECIAL_TOKENS:]
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text; of a prompt, the start token included."""
+        beginning, rest = _cut(text)
+        return len(self._beginning_ids(beginning)) + len(self._tokenizer.encode(rest))
+
+    def unknown_share(self, texts: Iterable[str]) -> float:
+        """Share of the words in some texts that the model does not know, punctuation aside."""
+        counts = [self._tokenizer.unknown_words(text) for text in texts]
+        return sum(unknown for unknown, _ in counts) / max(1, sum(words for _, words in counts))
+
+    def label_log_probabilities(
+        self, prompts: Sequence[str], labels: Sequence[str]
+    ) -> NDArray[np.float64]:
+        """Log-probability of each label word as the next word of each prompt.
+
+        Parameters
+        ----------
+        prompts : sequence of str
+            Whole prompts.
+        labels : sequence of str
+            Label words, single known words that differ from each other (case does not matter).
+
+        Returns
+        -------
+        array [prompts, labels]
+            Natural logarithms over the whole vocabulary, not renormalised over the labels.
+
+        Raises
+        ------
+        ValueError
+            When a label is not one known word, two labels are the same word, or a prompt is
+            longer than the context.
+        """
+        columns = self._label_ids(labels)
+        result = np.zeros((len(prompts), len(columns)), np.float64)
+        for rows, logits in self._passes(prompts):
+            scores = logits.astype(np.float64)
+            result[rows] = scores[:, columns] - _log_total(scores)
+        return result
+
+    def next_word_log_probabilities(self, prompts: Sequence[str]) -> NDArray[np.float64]:
+        """Log-probability of each of `words` as the next word of each prompt.
+
+        The same numbers as `label_log_probabilities` gives for these words.
+
+        Parameters
+        ----------
+        prompts : sequence of str
+            Whole prompts.
+
+        Returns
+        -------
+        array [prompts, words]
+            Natural logarithms over the whole vocabulary: without the special tokens, which are
+            never answered, they add up to a little less than one.
+
+        Raises
+        ------
+        ValueError
+            When a prompt is longer than the context.
+        """
+        result = np.zeros((len(prompts), len(self.words)), np.float64)
+        for rows, logits in self._passes(prompts):
+            scores = logits.astype(np.float64)
+            result[rows] = scores[:, SPECIAL_TOKENS:] - _log_total(scores)
+        return result
+
+    def complete(self, prompts: Sequence[str]) -> list[str]:
+        """Most probable next word of each prompt, in lower case.
+
+        Raises
+        ------
+        ValueError
+            When a prompt is longer than the context.
+        """
+        answers = [""] * len(prompts)
+        for rows, logits in self._passes(prompts):
+            best = logits[:, SPECIAL_TOKENS:].argmax(1) + SPECIAL_TOKENS
+            for row, token in zip(rows, best, strict=True):
+                answers[row] = self._tokenizer.words[token]
+        return answers
+
+    # -------------------------------------------------------------- inner works
+    def _label_ids(self, labels: Sequence[str]) -> list[int]:
+        ids = [self._tokenizer.id_of(label) for label in labels]
+        for index, token in enumerate(ids):
+            first = ids.index(token)
+            if first != index:
+                raise ValueError(
+                    f"labels {labels[first]!r} and {labels[index]!r} are the same word to the "
+                    "pocket model; use different words"
+                )
+        return ids
+
+    def _passes(self, prompts: Sequence[str]) -> Iterator[tuple[list[int], Array]]:
+        """Yield indices of some prompts and their scores, until all are done."""
+        groups: dict[tuple[str, int], list[tuple[int, list[int]]]] = {}
+        for index, prompt in enumerate(prompts):
+            beginning, rest = _cut(prompt)
+            query = self._tokenizer.encode(rest) or [NEWLINE]
+            self._check_length(index, len(self._beginning_ids(beginning)) + len(query))
+            padded = -(-len(query) // LENGTH_STEP) * LENGTH_STEP
+            groups.setdefault((beginning, padded), []).append((index, query))
+        for (beginning, padded), members in groups.items():
+            prefix = self._prefix(beginning)
+            size = max(1, TOKENS_PER_PASS // padded)
+            for start in range(0, len(members), size):
+                part = members[start : start + size]
+                yield [index for index, _ in part], self._scores(part, padded, prefix)
+
+    def _check_length(self, index: int, tokens: int) -> None:
+        if tokens > self.context:
+            raise ValueError(
+                f"prompt {index} has {tokens} tokens, the pocket model reads at most "
+                f"{self.context}; use fewer demonstrations or a shorter note"
+            )
+
+    def _scores(self, part: list[tuple[int, list[int]]], padded: int, prefix: Prefix) -> Array:
+        """Scores [queries, vocabulary] after queries that continue one prefix."""
+        ids = np.zeros((len(part), padded), np.int64)
+        for row, (_, query) in enumerate(part):
+            ids[row, : len(query)] = query
+        lengths = np.array([len(query) for _, query in part])
+        return self._network.logits(self._network.last_states(ids, lengths, prefix))
+
+    def _encode_beginning(self, beginning: str) -> tuple[int, ...]:
+        return (START, *self._tokenizer.encode(beginning))
+
+    def _prefix(self, beginning: str) -> Prefix:
+        with self._lock:
+            if beginning in self._prefixes:
+                self._prefixes.move_to_end(beginning)
+                return self._prefixes[beginning]
+        prefix = self._network.prefix(self._beginning_ids(beginning))
+        with self._lock:
+            self._prefixes[beginning] = prefix
+            while len(self._prefixes) > PREFIXES_KEPT:
+                self._prefixes.popitem(last=False)
+        return prefix
+
+
+def _log_total(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Logarithm of the summed exponentials [rows, 1] of scores [rows, vocabulary]."""
+    top = scores.max(1, keepdims=True)
+    total: NDArray[np.float64] = np.log(np.exp(scores - top).sum(1, keepdims=True)) + top
+    return total
+
+
+def _cut(prompt: str) -> tuple[str, str]:
+    """Everything up to the last newline, and the rest."""
+    head, newline, rest = prompt.rpartition("\n")
+    return head + newline, rest
+
+
+@cache
+def _shipped() -> PocketModel:
+    return PocketModel(WEIGHTS_FILE)

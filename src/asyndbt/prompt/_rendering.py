@@ -1,0 +1,99 @@
+"""From task, demonstrations, fragment and query to the prompt that is sent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from asyndbt.lm import Prompt
+from asyndbt.task import Example, Task
+
+__all__ = ["block_template", "fold", "render"]
+
+_LINE_BREAKS = re.compile(r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
+
+
+def fold(text: str) -> str:
+    r"""Put a text on one line: line breaks become one space, ends lose their white space.
+
+    Examples
+    --------
+    >>> fold("first line\r\n  second line\n")
+    'first line second line'
+    """
+    return _LINE_BREAKS.sub(" ", text).strip()
+
+
+def block_template(task: Task, fragment: Sequence[str] = ()) -> str:
+    """One example's block, ready for ``str.format`` with the folded fields of the task.
+
+    Parameters
+    ----------
+    task : Task
+    fragment : sequence of str
+        Words in order; without any, the note is left out.
+
+    Returns
+    -------
+    str
+        One line; braces of the fragment are doubled, as ``str.format`` wants them.
+
+    Examples
+    --------
+    >>> task = Task('Is "{text_a}" praise?', ("0", "1"), ("no", "yes"))
+    >>> block_template(task, ["think", "twice"])
+    'Question: Is "{text_a}" praise? Note: think twice. Answer:'
+    """
+    question = fold(task.instruction)
+    if not question.lower().startswith("question:"):
+        question = f"Question: {question}"
+    words = fold(" ".join(fragment))
+    if not words:
+        return f"{question} Answer:"
+    note = f"{fold(task.fragment_intro)} {words if words.endswith('.') else f'{words}.'}"
+    return f"{question} {escaped(note.strip())} Answer:"
+
+
+def render(
+    task: Task,
+    demonstrations: Sequence[Example],
+    fragment: Sequence[str],
+    fields: Mapping[str, str],
+) -> Prompt:
+    """Build a prompt: ``ft1(S, [I;T]) ft2(X_q, [I;T])``.
+
+    Parameters
+    ----------
+    task : Task
+        Holds the instruction I.
+    demonstrations : sequence of Example
+        S, in the order shown.
+    fragment : sequence of str
+        T, repeated in every block.
+    fields : mapping of str to str
+        X_q, the texts of the query; what is not in the instruction is not used.
+
+    Returns
+    -------
+    Prompt
+
+    Examples
+    --------
+    >>> task = Task('Is "{text_a}" praise?', ("0", "1"), ("no", "yes"))
+    >>> shown = [Example({"text_a": "I am happy"}, "1")]
+    >>> print(render(task, shown, ["think", "twice"], {"text_a": "I am hungry"}).text)
+    Question: Is "I am happy" praise? Note: think twice. Answer: yes
+    Question: Is "I am hungry" praise? Note: think twice. Answer:
+    """
+    template = block_template(task, fragment)
+
+    def block(texts: Mapping[str, str]) -> str:
+        return template.format(**{name: fold(texts[name]) for name in task.fields})
+
+    shots = tuple((block(shown.fields), task.word_of(shown.label)) for shown in demonstrations)
+    return Prompt(shots, block(fields))
+
+
+def escaped(text: str) -> str:
+    """Double the braces, so that ``str.format`` gives back the same text."""
+    return text.replace("{", "{{").replace("}", "}}")

@@ -1,0 +1,203 @@
+"""What the user takes away: the tuned prompt, as an object, as JSON and as plain text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from asyndbt._text import did_you_mean, listed, shorten
+from asyndbt.errors import AsyndbtError, DataError
+from asyndbt.lm import Prompt
+from asyndbt.prompt._rendering import block_template, escaped, render
+from asyndbt.task import Example, Task
+
+__all__ = ["TunedPrompt"]
+
+_FORMAT = "asyndbt-prompt/1"
+
+
+@dataclass(frozen=True)
+class TunedPrompt:
+    """A task with the fragment and the demonstrations found for it.
+
+    Parameters
+    ----------
+    task : Task
+    fragment : tuple of str
+        Words in order; may be empty.
+    demonstrations : tuple of Example
+        In the order shown; may be empty.
+
+    Raises
+    ------
+    DataError
+        If a demonstration does not fit the task.
+
+    Examples
+    --------
+    >>> task = Task('Is "{text_a}" praise?', ("0", "1"), ("no", "yes"))
+    >>> shown = Example({"text_a": "I am happy"}, "1")
+    >>> prompt = TunedPrompt(task, ("think", "twice"), (shown,))
+    >>> print(prompt.text_template())
+    Question: Is "I am happy" praise? Note: think twice. Answer: yes
+    Question: Is "{text_a}" praise? Note: think twice. Answer:
+    >>> prompt.text_template().format(text_a="Not bad") == prompt.render(text_a="Not bad").text
+    True
+    >>> TunedPrompt.from_dict(prompt.to_dict()) == prompt
+    True
+    """
+
+    task: Task
+    fragment: tuple[str, ...] = ()
+    demonstrations: tuple[Example, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fragment", tuple(self.fragment))
+        object.__setattr__(self, "demonstrations", tuple(self.demonstrations))
+        for number, shown in enumerate(self.demonstrations, start=1):
+            self.task.class_of(shown.label)
+            _check_fields(f"demonstration {number}", shown.fields, self.task)
+
+    def render(self, /, **fields: str) -> Prompt:
+        """Build the prompt for one query.
+
+        Parameters
+        ----------
+        **fields : str
+            One text per field of the task.
+
+        Returns
+        -------
+        Prompt
+
+        Raises
+        ------
+        DataError
+            If a field is missing or not a text.
+        """
+        _check_fields("query", fields, self.task)
+        return render(self.task, self.demonstrations, self.fragment, fields)
+
+    def template(self) -> Prompt:
+        """Return the prompt with ``{field}`` where the query goes, for ``str.format``."""
+        query = block_template(self.task, self.fragment)
+        shots = tuple(
+            (escaped(render(self.task, (), self.fragment, shown.fields).query), escaped(word))
+            for shown in self.demonstrations
+            for word in (self.task.word_of(shown.label),)
+        )
+        return Prompt(shots, query)
+
+    def text_template(self) -> str:
+        """Return the whole prompt as plain text, with ``{field}`` where the query goes.
+
+        ``text_template().format(**fields)`` is byte for byte what `render` sends as text, for
+        fields on one line; put others through `asyndbt.prompt.fold` first, as `render` does.
+        """
+        return self.template().text
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-ready data, without the place where a demonstration was read."""
+        return {
+            "format": _FORMAT,
+            "task": {
+                "instruction": self.task.instruction,
+                "labels": list(self.task.labels),
+                "label_words": list(self.task.label_words),
+                "fragment_intro": self.task.fragment_intro,
+            },
+            "fragment": list(self.fragment),
+            "demonstrations": [
+                {"fields": dict(shown.fields), "label": shown.label, "site": shown.site}
+                for shown in self.demonstrations
+            ],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> TunedPrompt:
+        """Read what `to_dict` wrote.
+
+        Raises
+        ------
+        DataError
+            If something is missing, or of another version.
+        """
+        if not isinstance(data, Mapping):
+            raise DataError(f"prompt: found {shorten(data)} in place of an object")
+        found = data.get("format")
+        if found != _FORMAT:
+            raise DataError(f"prompt: its format is {found!r}, this version reads {_FORMAT!r}")
+        try:
+            task = data["task"]
+            return cls(
+                Task(
+                    _text(task["instruction"]),
+                    _texts(task["labels"]),
+                    _texts(task["label_words"]),
+                    _text(task["fragment_intro"]),
+                ),
+                _texts(data["fragment"]),
+                tuple(
+                    Example(shown["fields"], _text(shown["label"]), shown["site"])
+                    for shown in data["demonstrations"]
+                ),
+            )
+        except KeyError as error:
+            raise DataError(f"prompt: {error} is missing; save the prompt again") from None
+        except (AttributeError, TypeError, ValueError) as error:
+            raise DataError(
+                f"prompt: a value has the wrong type ({error}); save the prompt again"
+            ) from None
+
+    def save(self, path: Path) -> None:
+        """Write the prompt as JSON; a file of that name is replaced at once or not at all."""
+        text = json.dumps(self.to_dict(), ensure_ascii=False, indent=2)
+        beside = path.with_name(f"{path.name}.part")
+        beside.write_text(f"{text}\n", encoding="utf-8")
+        beside.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> TunedPrompt:
+        """Read a prompt that `save` wrote.
+
+        Raises
+        ------
+        DataError
+            If the file is missing or is not such a prompt.
+        """
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error.strerror}; check the path") from None
+        except ValueError as error:
+            raise DataError(f"{path}: not JSON ({error}); name a file that save wrote") from None
+        try:
+            return cls.from_dict(data)
+        except AsyndbtError as error:
+            raise DataError(f"{path}: {error}") from None
+
+
+def _check_fields(what: str, fields: Mapping[str, Any], task: Task) -> None:
+    for name in task.fields:
+        if name not in fields:
+            raise DataError(
+                f"{what}: no text for field {name!r} of the instruction, only for"
+                f" {listed(fields) or 'none'}{did_you_mean(name, fields)}"
+            )
+        if not isinstance(fields[name], str):
+            raise DataError(f"{what}: field {name!r} is {shorten(fields[name])}; give it a text")
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"found {shorten(value)} in place of a text")
+    return value
+
+
+def _texts(values: Any) -> tuple[str, ...]:
+    if not isinstance(values, list):
+        raise TypeError(f"found {shorten(values)} in place of a list")
+    return tuple(_text(value) for value in values)

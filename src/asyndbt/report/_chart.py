@@ -1,0 +1,228 @@
+"""Line charts that keep their letters and lines at one size on every screen.
+
+The curves are an SVG that is stretched to the width at hand, with strokes that are not; ticks and
+labels are HTML, placed in percent.  So a chart is as readable at 320 px as at 1,400, and in print.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from asyndbt.report._html import Html, join, tag, tidy
+
+__all__ = ["STYLES", "Axis", "Series", "chart", "curves", "dots", "thinned", "ticks", "time_axis"]
+
+Points = Sequence[tuple[float, float]]
+
+STYLES = 6
+"""Kinds of lines that can be told apart."""
+_UNITS = 1000
+_HEIGHT = 190
+"""Pixels of the plotting area; labels at the side are kept apart by it."""
+_LABEL = 16
+_MOST_POINTS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """A scale.
+
+    Parameters
+    ----------
+    unit : str
+        What is counted; written at the axis.
+    low, high : float
+    write : callable
+        Writes a tick.
+    """
+
+    unit: str
+    low: float
+    high: float
+    write: Callable[[float], str] = tidy
+
+    def share(self, value: float) -> float:
+        """Return where a value lies between the ends, 0..1."""
+        return min(1.0, max(0.0, (value - self.low) / ((self.high - self.low) or 1.0)))
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One line, its direct label, and how it is drawn.
+
+    Parameters
+    ----------
+    label : str
+    points : sequence of (x, y)
+    style : int
+        Colour and dashes, below `STYLES`.
+    form : {"line", "dots", "specks", "steps"}
+        ``dots`` are joined by a line; ``specks`` are not, and have no label.
+    """
+
+    label: str
+    points: Points
+    style: int = 0
+    form: str = "line"
+
+
+def ticks(low: float, high: float, most: int = 5) -> list[float]:
+    """Return round values between two ends.
+
+    Examples
+    --------
+    >>> ticks(0, 123)
+    [0.0, 50.0, 100.0]
+    >>> ticks(0.0, 0.7)
+    [0.0, 0.2, 0.4, 0.6]
+    """
+    if not high > low:
+        return [low]
+    rough = (high - low) / most
+    power = 10.0 ** np.floor(np.log10(rough))
+    step = next(float(k * power) for k in (1, 2, 5, 10) if k * power >= rough * (1 - 1e-9))
+    first, last = np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9)
+    return [round(float(k * step), 10) + 0.0 for k in np.arange(first, last + 1)]
+
+
+def time_axis(high: float) -> Axis:
+    """Return the axis of a run's time, in the unit that suits its length."""
+    for unit, length in (("hours", 3600.0), ("minutes", 60.0)):
+        if high > 3 * length:
+            return Axis(f"{unit} since the start", 0.0, high / length)
+    return Axis("seconds since the start", 0.0, high or 1.0)
+
+
+def chart(title: str, note: str, x: Axis, y: Axis, series: Sequence[Series]) -> Html:
+    """Return a figure with a title, a note, one chart and its text alternative.
+
+    Parameters
+    ----------
+    title, note : str
+    x, y : Axis
+    series : sequence of Series
+    """
+    named = [one for one in series if one.form != "specks" and one.points and one.label]
+    area = tag(
+        "div",
+        _grid(x, y),
+        curves(series, x, y),
+        join(_labels(named, y)),
+        class_="area",
+        style=f"height:{_HEIGHT}px",
+    )
+    plot = tag(
+        "div",
+        tag("span", y.unit, class_="unit"),
+        area,
+        tag("span", x.unit, class_="unit below"),
+        class_="plot",
+        role="img",
+        aria_label=f"{title}. {_told(named, x, y)}",
+    )
+    caption = tag("figcaption", tag("strong", title), " ", note)
+    return tag("figure", caption, plot)
+
+
+def _told(series: Sequence[Series], x: Axis, y: Axis) -> str:
+    """Tell a chart in words."""
+    parts = [
+        f"{one.label}: {y.write(one.points[0][1])} at {x.write(one.points[0][0])}, "
+        f"{y.write(one.points[-1][1])} at {x.write(one.points[-1][0])}"
+        for one in series
+    ]
+    return f"{y.unit} over {x.unit}; " + "; ".join(parts)
+
+
+def _grid(x: Axis, y: Axis) -> Html:
+    rows = [
+        tag("span", tag("b", y.write(tick)), class_="row", style=f"bottom:{_share(y, tick)}")
+        for tick in ticks(y.low, y.high)
+    ]
+    columns = [
+        tag("span", x.write(tick), class_="column", style=f"left:{_share(x, tick)}")
+        for tick in ticks(x.low, x.high)
+    ]
+    return join([*rows, *columns])
+
+
+def _share(axis: Axis, value: float) -> str:
+    return f"{100 * axis.share(value):.4g}%"
+
+
+def _labels(series: Sequence[Series], y: Axis) -> list[Html]:
+    """Name the lines at their ends, pushed apart where they meet."""
+    order = sorted(series, key=lambda one: -one.points[-1][1])
+    tops = [(1 - y.share(one.points[-1][1])) * _HEIGHT for one in order]
+    for index in range(1, len(tops)):
+        tops[index] = max(tops[index], tops[index - 1] + _LABEL)
+    lowest = float(_HEIGHT)
+    for index in reversed(range(len(tops))):
+        tops[index] = min(tops[index], lowest)
+        lowest = tops[index] - _LABEL
+    return [
+        tag("span", one.label, class_=f"name t{one.style}", style=f"top:{top:.0f}px")
+        for one, top in zip(order, tops, strict=True)
+    ]
+
+
+def curves(series: Sequence[Series], x: Axis, y: Axis) -> Html:
+    """Return the lines as an SVG that is stretched to the place it stands in."""
+    shapes = [_shape(one, x, y) for one in series if one.points]
+    return tag(
+        "svg",
+        *shapes,
+        viewBox=f"0 0 {_UNITS} {_UNITS}",
+        preserveAspectRatio="none",
+        aria_hidden="true",
+    )
+
+
+def _shape(one: Series, x: Axis, y: Axis) -> Html:
+    points = [
+        (round(_UNITS * x.share(a)), round(_UNITS * (1 - y.share(b))))
+        for a, b in thinned(one.points)
+    ]
+    style = f"s{one.style}"
+    if one.form == "specks":
+        return tag("path", d=dots(points), class_="speck")
+    if one.form == "steps":
+        return tag("path", d=_stairs(points), class_=style)
+    line = tag("path", d=_line(points), class_=style)
+    if one.form == "line" and len(points) > 1:
+        return line
+    return join([line, tag("path", d=dots(points), class_=f"dot {style}")])
+
+
+def thinned(points: Points) -> list[tuple[float, float]]:
+    """Leave out what no screen could show: of every stretch the least and the largest stay.
+
+    Examples
+    --------
+    >>> len(thinned([(k, k % 7) for k in range(10_000)])) <= 2 * 400 + 2
+    True
+    """
+    if len(points) <= 2 * _MOST_POINTS:
+        return list(points)
+    kept = {0, len(points) - 1}
+    values = np.array([y for _, y in points])
+    for block in np.array_split(np.arange(len(points)), _MOST_POINTS):
+        kept |= {int(block[values[block].argmin()]), int(block[values[block].argmax()])}
+    return [points[index] for index in sorted(kept)]
+
+
+def _line(points: Sequence[tuple[int, int]]) -> str:
+    return "M" + "L".join(f"{x} {y}" for x, y in points)
+
+
+def _stairs(points: Sequence[tuple[int, int]]) -> str:
+    (x, y), *rest = points
+    return f"M{x} {y}" + "".join(f"H{a}V{b}" for a, b in rest)
+
+
+def dots(points: Sequence[tuple[int, int]]) -> str:
+    """Return a path of dots: lines without length, whose round ends are what is seen."""
+    return "".join(f"M{x} {y}h0" for x, y in points)

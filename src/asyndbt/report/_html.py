@@ -1,0 +1,250 @@
+"""HTML from small pure functions: what is not marked as HTML is escaped, always.
+
+How numbers are written in a report, each with its exact value beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+__all__ = [
+    "Html",
+    "accuracy_text",
+    "count_text",
+    "exact",
+    "interval_text",
+    "join",
+    "paragraph",
+    "percent",
+    "seconds_text",
+    "section",
+    "size_text",
+    "some",
+    "table",
+    "tag",
+    "tidy",
+]
+
+_VOID = frozenset({"br", "img", "link", "meta", "path"})
+
+
+class Html(str):
+    """Text that is HTML already and is not escaped again."""
+
+    __slots__ = ()
+
+
+def tag(name: str, /, *children: str, **attributes: object) -> Html:
+    """Return one element.
+
+    Parameters
+    ----------
+    name : str
+    *children : str
+        Escaped unless they are `Html`.
+    **attributes : object
+        ``class_`` stands for ``class``, ``aria_label`` for ``aria-label``; None and False leave an
+        attribute out, True gives it no value.
+
+    Examples
+    --------
+    >>> tag("p", "a < b", tag("b", "bold"), class_="note", hidden=True)
+    '<p class="note" hidden>a &lt; b<b>bold</b></p>'
+    >>> tag("path", d="M0 0")
+    '<path d="M0 0"/>'
+    """
+    shown = "".join(_attribute(key, value) for key, value in attributes.items())
+    if name in _VOID:
+        return Html(f"<{name}{shown}/>")
+    return Html(f"<{name}{shown}>{join(children)}</{name}>")
+
+
+def _attribute(key: str, value: object) -> str:
+    if value is None or value is False:
+        return ""
+    name = key.rstrip("_").replace("_", "-")
+    return f" {name}" if value is True else f' {name}="{escape(str(value))}"'
+
+
+def join(parts: Iterable[str], between: str = "") -> Html:
+    """Put parts one after the other, those that are no HTML escaped.
+
+    Examples
+    --------
+    >>> join(["<", Html("<br/>")], " ")
+    '&lt; <br/>'
+    """
+    return Html(between.join(part if isinstance(part, Html) else escape(part) for part in parts))
+
+
+def paragraph(*children: str, class_: str | None = None) -> Html:
+    """Return a paragraph."""
+    return tag("p", *children, class_=class_)
+
+
+def section(title: str, *children: str) -> Html:
+    """Return a section with its heading, which can be linked to."""
+    name = anchor(title)
+    return tag("section", tag("h2", title, id=name), *children, aria_labelledby=name)
+
+
+def anchor(title: str) -> str:
+    """Return the name under which a heading can be linked to.
+
+    Examples
+    --------
+    >>> anchor("What left each site")
+    'what-left-each-site'
+    """
+    return "-".join(title.lower().split())
+
+
+def table(
+    caption: str,
+    head: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    class_: str | None = None,
+    texts: int = 1,
+) -> Html:
+    """Return a table whose first column names its rows.
+
+    Parameters
+    ----------
+    caption : str
+    head : sequence of str
+    rows : iterable of sequence of str
+    class_ : str, optional
+    texts : int
+        Columns, from the left, that hold text; the others hold numbers.
+    """
+    sides = [None if column < texts else "number" for column in range(len(head))]
+    body = (
+        tag(
+            "tr",
+            tag("th", row[0], scope="row"),
+            *(tag("td", cell, class_=side) for cell, side in zip(row[1:], sides[1:], strict=True)),
+        )
+        for row in rows
+    )
+    heading = (
+        tag("th", name, scope="col", class_=side) for name, side in zip(head, sides, strict=True)
+    )
+    content = tag(
+        "table",
+        tag("caption", caption),
+        tag("thead", tag("tr", *heading)),
+        tag("tbody", *body),
+        class_=class_,
+    )
+    return tag("div", content, class_="scroll", role="region", aria_label=caption, tabindex="0")
+
+
+_SPACE = "\N{NO-BREAK SPACE}"
+
+
+def exact(value: float, shown: str) -> Html:
+    """Return a number as shown, with its exact value for machines."""
+    return tag("data", shown, value=f"{value:.12g}")
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """Write a share.
+
+    Examples
+    --------
+    >>> percent(0.8749).replace(chr(160), " ")
+    '87.5 %'
+    """
+    return f"{100 * share:.{digits}f}{_SPACE}%"
+
+
+def interval_text(score: Mapping[str, Any]) -> str:
+    """Write the 95 % interval of a score, in percent.
+
+    Examples
+    --------
+    >>> interval_text({"accuracy": 0.9, "interval": [0.8256, 0.9448]})
+    '82.6–94.5'
+    """
+    low, high = score["interval"]
+    return f"{100 * low:.1f}–{100 * high:.1f}"
+
+
+def accuracy_text(score: Mapping[str, Any]) -> Html:
+    """Return an accuracy with its interval."""
+    shown = exact(score["accuracy"], percent(score["accuracy"]))
+    return join([shown, tag("span", f" ({interval_text(score)})", class_="quiet")])
+
+
+def count_text(value: float) -> Html:
+    """Return a whole number.
+
+    Examples
+    --------
+    >>> count_text(8400)
+    '<data value="8400">8,400</data>'
+    """
+    return exact(value, f"{value:,.0f}")
+
+
+def tidy(value: float) -> str:
+    """Write a number with as many digits as a reader needs.
+
+    Examples
+    --------
+    >>> [tidy(value) for value in (0, 0.25, 12.0, 1500, 0.00012, 3.14159)]
+    ['0', '0.25', '12', '1,500', '0.00012', '3.14']
+    """
+    if value == 0 or not abs(value) < 1e15:
+        return "0" if value == 0 else f"{value:.3g}"
+    if abs(value) >= 1000 or value == round(value):
+        return f"{value:,.0f}"
+    return f"{value:.2g}" if abs(value) < 0.1 else f"{value:.3g}"
+
+
+def seconds_text(value: float) -> str:
+    """Write a length of time.
+
+    Examples
+    --------
+    >>> [seconds_text(value).replace(chr(160), " ") for value in (0.25, 59.2, 125, 7384)]
+    ['0.2 s', '59 s', '2 min 5 s', '2 h 3 min']
+    """
+    if value < 10:
+        return f"{value:.1f}{_SPACE}s"
+    minutes, rest = divmod(round(value), 60)
+    if not minutes:
+        return f"{rest}{_SPACE}s"
+    hours, left = divmod(minutes, 60)
+    if not hours:
+        return f"{minutes}{_SPACE}min {rest}{_SPACE}s"
+    return f"{hours}{_SPACE}h {left}{_SPACE}min"
+
+
+def size_text(value: float) -> Html:
+    """Return a number of bytes.
+
+    Examples
+    --------
+    >>> [size_text(value).replace(chr(160), " ") for value in (812, 972776)]
+    ['<data value="812">812 B</data>', '<data value="972776">973 kB</data>']
+    """
+    if value < 1000:
+        return exact(value, f"{value:.0f}{_SPACE}B")
+    if value < 1e6:
+        return exact(value, f"{value / 1e3:.3g}{_SPACE}kB")
+    return exact(value, f"{value / 1e6:.3g}{_SPACE}MB")
+
+
+def some(number: int, one: str, many: str = "") -> str:
+    """Write a number of things.
+
+    Examples
+    --------
+    >>> some(1, "site"), some(1200, "call"), some(2, "entry", "entries")
+    ('1 site', '1,200 calls', '2 entries')
+    """
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -1,0 +1,260 @@
+"""The report as one HTML file that needs nothing beside it.
+
+The settings and versions of a run, without the paths of the machine it ran on.
+
+A study's page: its own account (README.md) with tables and figures, as they lie there.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import re
+from collections.abc import Iterator
+from importlib.resources import files
+from itertools import islice
+from pathlib import Path
+
+from asyndbt.errors import RunDirectoryError
+from asyndbt.report._accuracy import (
+    accuracy_section,
+    head_section,
+    prompts_section,
+    warnings_section,
+)
+from asyndbt.report._costs import border_section, costs_section
+from asyndbt.report._html import Html, anchor, count_text, join, paragraph, section, table, tag
+from asyndbt.report._learning_curves import agreement, learning_curves
+from asyndbt.report._policies import policies_section
+from asyndbt.report._record import Record, read_record
+from asyndbt.report._timeline import timeline_section
+
+__all__ = ["build_page", "document", "run_page", "settings_section", "study_page"]
+
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+"""Nothing is loaded and no script runs, whatever the texts in a record are."""
+
+
+def build_page(directory: Path | str, *, reload_seconds: int | None = None) -> str:
+    """Return the report on a run or a study as HTML.
+
+    Parameters
+    ----------
+    directory : path
+        Of a run, finished or not, or of a study (with its results.csv).
+    reload_seconds : int, optional
+        A browser loads the page of an unfinished run anew after so many seconds.
+
+    Raises
+    ------
+    RunDirectoryError
+        If neither is recorded there.
+    """
+    folder = Path(directory)
+    if not (folder / "config.toml").exists() and (folder / "results.csv").exists():
+        return document(f"Study {folder.resolve().name}", study_page(folder))
+    try:
+        record = read_record(folder)
+    except ValueError as error:
+        raise RunDirectoryError(f"{folder}: the record cannot be read: {error}") from error
+    again = reload_seconds if record.result is None else None
+    return document(f"Report on {record.name}", run_page(record), again)
+
+
+def run_page(record: Record) -> Html:
+    """Return the content of the report on a run."""
+    parts = [
+        warnings_section(record),
+        accuracy_section(record),
+        prompts_section(record),
+        learning_curves(record),
+        timeline_section(record),
+        agreement(record),
+        policies_section(record),
+        costs_section(record),
+        border_section(record),
+        settings_section(record),
+    ]
+    return join([head_section(record), _contents(parts[1:]), tag("main", *parts), _foot()])
+
+
+def _contents(parts: list[Html]) -> Html:
+    """Link to the sections that there are."""
+    titles = [found.group(1) for part in parts if (found := re.search(r"<h2[^>]*>([^<]+)<", part))]
+    links = [tag("a", Html(title), href=f"#{anchor(title)}") for title in titles]
+    return tag("nav", *links, aria_label="sections")
+
+
+def _foot() -> Html:
+    return tag(
+        "footer",
+        "Made from the run's record by asyndbt report. It shows texts of examples where the record "
+        "has the sites' own parts.",
+    )
+
+
+def document(title: str, content: Html, reload_seconds: int | None = None) -> str:
+    """Return a whole page; a browser loads it anew after `reload_seconds`, if they are given."""
+    style = Html(files("asyndbt.report").joinpath("page.css").read_text("utf-8"))
+    head_parts = [
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("link", rel="icon", href="data:,"),
+        tag("title", title),
+        tag("style", style),
+    ]
+    if reload_seconds is not None:
+        head_parts.append(tag("meta", http_equiv="refresh", content=f"{reload_seconds}"))
+    page = tag("html", tag("head", *head_parts), tag("body", content), lang="en")
+    return f"<!DOCTYPE html>\n{page}\n"
+
+
+_PATH = re.compile(r'"(?:/|[A-Za-z]:\\\\|\\\\\\\\|~)[^"]*?([^"/\\]*)"')
+
+
+def settings_section(record: Record) -> Html:
+    """Return data sizes, versions and the whole configuration."""
+    return section(
+        "Settings and versions",
+        _examples(record),
+        table("What the run was", ["what", "value"], _facts(record), texts=2),
+        tag(
+            "details",
+            tag("summary", "The configuration, every default written out"),
+            tag("pre", without_paths(record.config_text), tabindex="0", aria_label="configuration"),
+        ),
+    )
+
+
+def without_paths(text: str) -> str:
+    r"""Leave of absolute paths their last part: a report may be passed on.
+
+    Examples
+    --------
+    >>> without_paths('train = "/home/me/study/train.jsonl"\nprovider = "pocket"')
+    'train = "…/train.jsonl"\nprovider = "pocket"'
+    """
+    return _PATH.sub(r'"…/\1"', text)
+
+
+def _examples(record: Record) -> Html:
+    sites = record.start.get("sites")
+    if not sites:
+        return Html()
+    parts = ("train", "validation", "test")
+    rows = [
+        [name, *(count_text(counts.get(part, 0)) for part in parts)]
+        for name, counts in sites.items()
+    ]
+    return table("Examples by site", ["site", "training", "validation", "test"], rows[:40])
+
+
+def _facts(record: Record) -> Iterator[tuple[str, str]]:
+    result, start = record.result or {}, record.start
+    model = (record.model or result.get("model") or {}).get("model") or start.get("model")
+    shape = (
+        (
+            f"{start['positions']} positions, {start['words']:,} words; "
+            if start.get("positions")
+            else ""
+        )
+        + (
+            f"{start['slots']} slots, {start['candidates']} candidates each"
+            if start.get("slots")
+            else ""
+        )
+        if start
+        else None
+    )
+    facts = {
+        "language model": model,
+        "preset": start.get("preset"),
+        "tuned": {
+            "both": "words and demonstrations",
+            "fragment": "words",
+            "demonstrations": "demonstrations",
+        }.get(start.get("mode", ""), start.get("mode")),
+        "sizes": shape.rstrip("; ") if shape else None,
+        "seed": result.get("seed", start.get("seed")),
+        **{f"version of {name}": number for name, number in result.get("versions", {}).items()},
+    }
+    for name, value in facts.items():
+        if value is not None:
+            yield name, str(value)
+
+
+_ROWS = 200
+_KINDS = {".svg": "image/svg+xml", ".png": "image/png"}
+_PICTURE = re.compile(r"!\[(.*)\]\((.+)\)")
+_MARKED = re.compile(r"(\*\*.+?\*\*|<u>.+?</u>|`.+?`)")
+
+
+def study_page(directory: Path) -> Html:
+    """Return the content of the page; without an account, the first rows of the results."""
+    account = directory / "README.md"
+    if account.exists():
+        parts = list(_blocks(directory, account.read_text("utf-8").split("\n\n")))
+    else:
+        parts = [tag("h1", f"Study {directory.resolve().name}"), _results(directory)]
+    return tag("main", *parts, class_="study")
+
+
+def _blocks(directory: Path, blocks: list[str]) -> Iterator[Html]:
+    """Read the little Markdown that an account is written in."""
+    title = ""
+    for block in map(str.strip, blocks):
+        if block.startswith("# "):
+            yield tag("h1", block[2:])
+        elif block.startswith("## "):
+            yield tag("h2", block[3:])
+        elif block.startswith("|"):
+            yield _table(title, block)
+        elif block.startswith("**") and block.endswith("**"):
+            title = block.strip("*")
+        elif found := _PICTURE.fullmatch(block):
+            yield _picture(directory, found.group(2), found.group(1))
+        elif block and not (block.startswith("*") and block.endswith("*")):
+            yield paragraph(_inline(block))
+
+
+def _table(title: str, block: str) -> Html:
+    rows = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in block.splitlines()]
+    head, _, *body = rows
+    whole = (row for row in body if len(row) == len(head))
+    return table(title, head, ([_inline(cell) for cell in row] for row in whole))
+
+
+def _inline(text: str) -> Html:
+    """Return a text in which bold, underlined and code words stand out.
+
+    Examples
+    --------
+    >>> _inline("**9** <b> `x`")
+    '<b>9</b> &lt;b&gt; <code>x</code>'
+    """
+    return join(_word(part) for part in _MARKED.split(text))
+
+
+def _word(part: str) -> str:
+    for opening, closing, name in (("**", "**", "b"), ("<u>", "</u>", "u"), ("`", "`", "code")):
+        if part.startswith(opening) and part.endswith(closing) and _MARKED.fullmatch(part):
+            return tag(name, part.removeprefix(opening).removesuffix(closing))
+    return part
+
+
+def _picture(directory: Path, name: str, caption: str) -> Html:
+    """Show a picture of the study, and no other file."""
+    file, home = (directory / name).resolve(), directory.resolve()
+    if file.suffix not in _KINDS or not file.is_relative_to(home) or not file.exists():
+        return paragraph(caption, class_="quiet")
+    data = base64.b64encode(file.read_bytes()).decode("ascii")
+    image = tag("img", src=f"data:{_KINDS[file.suffix]};base64,{data}", alt=caption)
+    return tag("figure", tag("figcaption", tag("strong", caption)), image)
+
+
+def _results(directory: Path) -> Html:
+    with (directory / "results.csv").open(encoding="utf-8", newline="") as lines:
+        head, *rows = islice(csv.reader(lines), _ROWS + 1)
+    return table(f"results.csv, the first {len(rows)} rows", head, rows)

@@ -1,0 +1,224 @@
+"""What a run has left in its directory, read for a report; whatever is missing is None or empty."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from asyndbt.errors import AsyndbtError, RunDirectoryError
+from asyndbt.federation import unpack
+from asyndbt.optim import FloatArray, read_out
+from asyndbt.prompt import TunedPrompt, load_vocabulary
+
+__all__ = ["Record", "SitePart", "read_record"]
+
+
+@dataclass(frozen=True, slots=True)
+class SitePart:
+    """A site's own part of the record.
+
+    Parameters
+    ----------
+    p, q : FloatArray or None
+        Policies (M, N) and (U, V), as the site wrote them last.
+    chosen : tuple of int
+        Candidate in every slot: settled on, or the most probable so far.
+    prompt : TunedPrompt or None
+        There once the run is finished.
+    """
+
+    p: FloatArray | None = None
+    q: FloatArray | None = None
+    chosen: tuple[int, ...] = ()
+    prompt: TunedPrompt | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """Everything that a report tells of.
+
+    Parameters
+    ----------
+    name : str
+        Name of the directory.
+    config_text : str
+    config : mapping
+        The same, read.
+    events : tuple of mapping
+    result, model : mapping or None
+    traffic : mapping
+        Site to kind of message to (messages, bytes).
+    state, arrays : mapping
+        The coordinator's checkpoint.
+    parts : dict of str to SitePart
+        Of the sites whose own part lies in the directory.
+    curve : tuple of mapping
+        Looks of a method that takes no server steps.
+    """
+
+    name: str
+    config_text: str
+    config: Mapping[str, Any]
+    events: tuple[Mapping[str, Any], ...] = ()
+    result: Mapping[str, Any] | None = None
+    model: Mapping[str, Any] | None = None
+    traffic: Mapping[str, Any] = field(default_factory=dict)
+    state: Mapping[str, Any] = field(default_factory=dict)
+    arrays: Mapping[str, FloatArray] = field(default_factory=dict)
+    parts: Mapping[str, SitePart] = field(default_factory=dict)
+    curve: tuple[Mapping[str, Any], ...] = ()
+
+    def kind(self, *kinds: str) -> list[Mapping[str, Any]]:
+        """Return the events of some kinds, in order."""
+        return [event for event in self.events if event["kind"] in kinds]
+
+    @cached_property
+    def start(self) -> Mapping[str, Any]:
+        """The event "start"; empty without one."""
+        return next(iter(self.kind("start")), {})
+
+    @cached_property
+    def steps(self) -> list[Mapping[str, Any]]:
+        """Events of server steps."""
+        return self.kind("step")
+
+    @cached_property
+    def sites(self) -> list[str]:
+        """Names of all sites, in the run's order."""
+        joined = [event["site"] for event in self.kind("joined")]
+        known = (self.result or {}).get("sites", {})
+        looks = [look["site"] for look in self.curve if look.get("site")]
+        names = [*self.start.get("sites", {}), *known, *joined, *looks, *self.parts]
+        return list(dict.fromkeys(names))
+
+    @property
+    def positions(self) -> int:
+        """M, words of the fragment; 0 if it was not tuned."""
+        return int(self.start.get("positions", 0))
+
+    @property
+    def z(self) -> FloatArray | None:
+        """The consensus (M, N); None if there is none."""
+        z = self.arrays.get("server/z")
+        return z if z is not None and z.size else None
+
+    @property
+    def roster(self) -> list[Mapping[str, Any]]:
+        """The sites as the coordinator saw them last."""
+        return list(self.state.get("roster", ()))
+
+    @property
+    def best(self) -> tuple[int, ...]:
+        """Indices of the words of the chosen fragment; empty before it is chosen."""
+        return tuple(self.state.get("candidates", {}).get("best", ()))
+
+    @property
+    def fragment(self) -> tuple[str, ...]:
+        """Words of the chosen fragment."""
+        return tuple((self.result or {}).get("fragment", ()))
+
+    @property
+    def phase(self) -> str:
+        """How far the run has come: "starting", a phase of the coordinator, or "done"."""
+        if self.result is not None:
+            return "done"
+        phases = [event["phase"] for event in self.kind("phase") if event["phase"] != "done"]
+        return phases[-1] if phases else "tuning" if self.steps else "starting"
+
+    @cached_property
+    def vocabulary(self) -> Mapping[int, str]:
+        """The words by index, as far as they can be told from the record.
+
+        Words that sites have agreed on out of their texts are not in it, but for the chosen ones.
+        """
+        method = self.config.get("method", {})
+        spec = method.get("vocabulary", "builtin")
+        chosen = dict(zip(self.best, self.fragment, strict=False))
+        if spec == "pmi":
+            return chosen
+        with suppress(AsyndbtError, Warning):
+            words = load_vocabulary(spec, Path())[: method.get("vocabulary_limit")]
+            known = dict(enumerate(words))
+            if len(known) == self.start.get("words") and known.items() >= chosen.items():
+                return known
+        return chosen
+
+
+def read_record(directory: Path) -> Record:
+    """Read a run's directory, finished or not.
+
+    Raises
+    ------
+    RunDirectoryError
+        If no run is recorded there.
+    """
+    if not (directory / "config.toml").exists():
+        raise RunDirectoryError(
+            f"{directory} is not the directory of a run: no config.toml in it; name one that "
+            "'asyndbt run' has made"
+        )
+    text = (directory / "config.toml").read_text("utf-8")
+    state, arrays = _checkpoint(directory / "checkpoint")
+    events = tuple(_events(directory / "events.jsonl"))
+    curve = _json(directory / "curve.json")
+    if curve is None:
+        curve = [event for event in events if event["kind"] == "progress"]
+    return Record(
+        name=directory.resolve().name,
+        config_text=text,
+        config=tomllib.loads(text),
+        events=events,
+        result=_json(directory / "result.json"),
+        model=_json(directory / "model.json"),
+        traffic=_json(directory / "traffic.json") or state.get("more", {}).get("traffic", {}),
+        state=state,
+        arrays=arrays,
+        parts=dict(_parts(directory / "sites")),
+        curve=tuple(curve),
+    )
+
+
+def _json(file: Path) -> Any:
+    return json.loads(file.read_text("utf-8")) if file.exists() else None
+
+
+def _events(file: Path) -> Iterator[Mapping[str, Any]]:
+    """Read the log; its last line may be half written while the run goes on."""
+    if not file.exists():
+        return
+    for line in file.read_text("utf-8").splitlines():
+        with suppress(json.JSONDecodeError):
+            yield json.loads(line)
+
+
+def _checkpoint(file: Path) -> tuple[Mapping[str, Any], Mapping[str, FloatArray]]:
+    return unpack(file.read_bytes()) if file.exists() else ({}, {})
+
+
+def _parts(folder: Path) -> Iterator[tuple[str, SitePart]]:
+    """Read the sites' own parts; a name with a dot first is no site."""
+    for part in sorted(folder.glob("*")):
+        if part.is_dir() and not part.name.startswith("."):
+            yield part.name, _part(part)
+
+
+def _part(folder: Path) -> SitePart:
+    arrays: Mapping[str, FloatArray] = {}
+    if (folder / "state").exists():
+        _, _, packed = (folder / "state").read_bytes().partition(b"\n")
+        arrays = unpack(packed)[1]
+    q = arrays.get("q")
+    settled = arrays.get("settled", read_out(q) if q is not None and q.size else ())
+    prompt = folder / "prompt.json"
+    return SitePart(
+        p=arrays.get("p"),
+        q=q,
+        chosen=tuple(int(index) for index in settled),
+        prompt=TunedPrompt.load(prompt) if prompt.exists() else None,
+    )

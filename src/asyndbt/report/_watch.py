@@ -1,0 +1,69 @@
+"""The page of a live run on this machine: made anew at every look, and written nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from asyndbt.errors import AsyndbtError
+from asyndbt.report._html import paragraph
+from asyndbt.report._page import build_page, document
+
+__all__ = ["serve_page"]
+
+_EVERY = 3
+"""Seconds after which a browser looks again while the run goes on."""
+
+
+def serve_page(directory: Path, port: int = 0) -> ThreadingHTTPServer:
+    """Return a server of the report on 127.0.0.1 that is bound and not yet started.
+
+    Parameters
+    ----------
+    directory : Path
+    port : int
+        0 takes a free one.
+
+    Raises
+    ------
+    RunDirectoryError
+        If neither a run nor a study is recorded there.
+    OSError
+        If the port is taken.
+    """
+    build_page(directory)
+    return ThreadingHTTPServer(("127.0.0.1", port), _handler(lambda: _page(directory)))
+
+
+def _page(directory: Path) -> str:
+    """Return the page, or what keeps it from being made just now."""
+    try:
+        return build_page(directory, reload_seconds=_EVERY)
+    except (AsyndbtError, OSError) as error:
+        return document("Report", paragraph(str(error)), _EVERY)
+
+
+def _handler(page: Callable[[], str]) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        """Answers for the page alone, and only under this machine's own names."""
+
+        def do_GET(self) -> None:
+            host = self.headers.get("Host", "").rsplit(":", 1)[0]
+            if host not in ("127.0.0.1", "localhost"):
+                self.send_error(403, "this page is for this machine only")
+            elif self.path != "/":
+                self.send_error(404)
+            else:
+                content = page().encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "text/html; charset=utf-8")
+                self.send_header("Content-Length", str(len(content)))
+                self.send_header("Cache-Control", "no-store")
+                self.end_headers()
+                self.wfile.write(content)
+
+        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+            """Say nothing of what was served."""
+
+    return Handler

@@ -1,0 +1,201 @@
+"""The outcome of a run, as an object."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asyndbt._async import run_sync
+from asyndbt.config import Config, load_config
+from asyndbt.errors import ConfigError, DataError, ModelError
+from asyndbt.lm import (
+    Answer,
+    AnswerCache,
+    Budget,
+    Gateway,
+    Limits,
+    Prompt,
+    check_requests,
+    is_unparsed,
+    label_distribution,
+)
+from asyndbt.prompt import TunedPrompt
+from asyndbt.run._directory import RunDirectory
+from asyndbt.run._model_handle import ModelHandle
+from asyndbt.task import check_text
+
+__all__ = ["Result"]
+
+
+class Result:
+    """What a run found.
+
+    Parameters
+    ----------
+    directory : Path
+        The directory of a finished run.
+
+    Attributes
+    ----------
+    data : dict
+        The content of ``result.json``.
+
+    Raises
+    ------
+    RunDirectoryError
+        If there is no run in that directory.
+    DataError
+        If the run is not finished.
+    """
+
+    def __init__(self, directory: Path | str) -> None:
+        self._files = RunDirectory.open(Path(directory))
+        if not self._files.result_file.exists():
+            raise DataError(
+                f"{directory}: the run is not finished; go on with 'asyndbt resume {directory}'"
+            )
+        self.data: dict[str, Any] = json.loads(self._files.result_file.read_text("utf-8"))
+
+    def __repr__(self) -> str:
+        return f"Result({str(self.directory)!r})"
+
+    @property
+    def directory(self) -> Path:
+        """Where the run is recorded."""
+        return self._files.path
+
+    @property
+    def config(self) -> Config:
+        """The configuration that the run had."""
+        return load_config(self._files.config_file)
+
+    @property
+    def fragment(self) -> list[str]:
+        """Words of the fragment that all sites share."""
+        return list(self.data["fragment"])
+
+    @property
+    def sites(self) -> list[str]:
+        """Names of the sites that have a tuned prompt."""
+        return sorted(path.parent.name for path in self.directory.glob("sites/*/prompt.json"))
+
+    def prompt(self, site: str | None = None) -> TunedPrompt:
+        """Return a site's tuned prompt.
+
+        Parameters
+        ----------
+        site : str, optional
+            May be left out if there is one site only.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such site, or it is left out and there are several.
+        """
+        return TunedPrompt.load(self._part(site) / "prompt.json")
+
+    def _part(self, site: str | None) -> Path:
+        """Return the folder of a site, or of the only one."""
+        names = self.sites
+        if site is None and len(names) == 1:
+            site = names[0]
+        if site not in names:
+            said = "name a site" if site is None else f"there is no site {site!r}"
+            raise ConfigError(f"{said}; the run has: {', '.join(names)}")
+        return self.directory / "sites" / site
+
+    def predict(
+        self, rows: Sequence[Mapping[str, Any]], site: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Answer new examples with a site's tuned prompt; answers paid for once are kept.
+
+        Parameters
+        ----------
+        rows : sequence of mapping
+            One text per field of the task, in the columns that the run's data had; other keys are
+            carried along.
+        site : str, optional
+
+        Returns
+        -------
+        list of dict
+            The rows with ``prediction`` (a data label; None where the answer names none, or the
+            request failed) and ``scores`` (label to probability; None where the request failed).
+            Labels are compared and returned as text: ``1`` in the data is ``"1"`` here.
+
+        Raises
+        ------
+        DataError
+            Before any request: if a row lacks a text, has an empty one, or has a column
+            ``prediction`` or ``scores`` already, or the model cannot take a prompt.
+        ModelError
+            If no row is answered.
+        """
+        if isinstance(rows, str | Mapping):
+            raise DataError(f"predict: found {type(rows).__name__}; give a list of rows")
+        prompt, config = self.prompt(site), self.config
+        words, lm = prompt.task.label_words, config.lm
+        batch = [_query(prompt, config, number, row) for number, row in enumerate(rows, start=1)]
+        connection = ModelHandle.of(lm)
+        connection.adopt(self.data["model"])
+        check_requests(connection.model, words, batch)
+        with AnswerCache(self._part(site) / "predictions.sqlite") as cache:
+            gateway = Gateway(connection.model, cache, Budget(Limits()), connection.pace)
+            answers = run_sync(_asked(gateway, batch, words))
+            reasons = cache.attempts.reasons() | cache.refused()
+        if batch and not any(answers):
+            why = ", ".join(reasons) or "no reason given"
+            raise ModelError(f"no row was answered: {why}", provider=lm.provider)
+        return [
+            {**row, **_outcome(prompt, config, answer)}
+            for row, answer in zip(rows, answers, strict=True)
+        ]
+
+
+async def _asked(
+    gateway: Gateway, batch: Sequence[Prompt], words: Sequence[str]
+) -> list[Answer | None]:
+    try:
+        return await gateway.ask(batch, words)
+    finally:
+        await gateway.model.close()
+
+
+def _query(prompt: TunedPrompt, config: Config, number: int, row: Mapping[str, Any]) -> Prompt:
+    """Render the prompt for one row."""
+    if not isinstance(row, Mapping):
+        raise DataError(f"row {number}: found {type(row).__name__}; give a mapping by column")
+    for name in ("prediction", "scores"):
+        if name in row:
+            raise DataError(
+                f"row {number}: there is a column {name!r} already, which the answer would "
+                "overwrite; rename or remove it"
+            )
+    fields = {}
+    for field in prompt.task.fields:
+        column = (config.data.columns or {}).get(field, field)
+        if column not in row:
+            raise DataError(
+                f"row {number}: no column {column!r}; the task reads "
+                f"{', '.join(prompt.task.fields)}"
+            )
+        where = f"row {number}, column {column!r}"
+        fields[field] = check_text(where, row[column], config.data.max_chars)
+    return prompt.render(**fields)
+
+
+def _outcome(prompt: TunedPrompt, config: Config, answer: Answer | None) -> dict[str, Any]:
+    """Read one answer."""
+    if answer is None:
+        return {"prediction": None, "scores": None}
+    task, lm = prompt.task, config.lm
+    logs = label_distribution(answer, task.label_words, lm.feedback, lm.smoothing)
+    named = not is_unparsed(answer, task.label_words)
+    return {
+        "prediction": task.labels[int(np.argmax(logs))] if named else None,
+        "scores": dict(zip(task.labels, np.exp(logs).round(6).tolist(), strict=True)),
+    }

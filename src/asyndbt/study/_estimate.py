@@ -1,0 +1,171 @@
+"""What a study will cost, within some per cent: the sum over its runs, before the first request.
+
+One run of asyndbt for every kind of settings is played through as `asyndbt.run.estimate_run` does:
+one seed, with the largest budget.  With another budget it asks no more than then, and no more than
+the budget.  A half of it in an ablation, and any other method, is taken to use its whole budget, at
+the cost a call has in the run that was played; cendbt asks no more than its iterations and looks.
+That answers are shared lowers the sum by what nobody can know beforehand.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Final
+
+from asyndbt.baselines import CenDBT
+from asyndbt.config import Config
+from asyndbt.lm import Usage
+from asyndbt.run import TUNING_VALIDATIONS, Estimate, can_begin, estimate_run
+from asyndbt.study._cells import BOTH, FREE_OF_CALLS, Cell, cells_of, sizes_of
+from asyndbt.study._file import StudyFile
+
+__all__ = ["StudyEstimate", "estimate_study"]
+
+_POOLED: Final = "cendbt"
+
+
+@dataclass(frozen=True, slots=True)
+class StudyEstimate:
+    """What a study will cost.
+
+    Parameters
+    ----------
+    runs : int
+    short : int
+        How many of them have too small a budget to begin, and cost nothing.
+    usage : Usage
+    seconds : float
+        Of requests, one run after the other.
+    by_method : dict of str to Usage
+    priced : bool
+        Whether the money says anything.
+    free : bool
+        Whether the model computes on this machine.
+    """
+
+    runs: int
+    short: int
+    usage: Usage
+    seconds: float
+    by_method: dict[str, Usage]
+    priced: bool
+    free: bool
+
+
+def estimate_study(file: StudyFile, seconds_per_request: float | None = None) -> StudyEstimate:
+    """Find out what a study will cost, without a request.
+
+    Parameters
+    ----------
+    file : StudyFile
+    seconds_per_request : float, optional
+        As for `asyndbt.run.estimate_run`.
+
+    Raises
+    ------
+    AsyndbtError
+        Whatever would keep a run from starting.
+    """
+    cells = cells_of(file)
+    kinds = _kinds(cells)
+    fitting = [(kind[1], cell) for kind, some in kinds.items() for cell in _fitting(some)]
+    played: dict[str, Estimate] = {}
+    by_method: dict[str, Usage] = {}
+    seconds = 0.0
+    whole = _whole(cells)
+    # The largest first: that is the one to play.
+    fitting.sort(
+        key=lambda each: (each[1].method == _POOLED, each[1].directory in whole, -_budget(each[1]))
+    )
+    for settings, cell in fitting:
+        half = whole.get(cell.directory) in played
+        kind = whole[cell.directory] if half else settings
+        if kind not in played:
+            played[kind] = estimate_run(_as_it_runs(cell), seconds_per_request)
+        usage = _scaled(played[kind], _most_calls(cell, played[kind], half=half))
+        by_method[cell.method] = by_method.get(cell.method, Usage()) + usage
+        seconds += played[kind].seconds * usage.calls / played[kind].usage.calls
+    total, some = sum(by_method.values(), Usage()), played.values()
+    priced, free = all(each.priced for each in some), all(each.free for each in some)
+    short = len(cells) - len(fitting)
+    return StudyEstimate(len(cells), short, total, seconds, by_method, priced, free)
+
+
+def _settings(cell: Cell) -> str:
+    """Return all settings that decide on the cost of a run, but the budget; seeds hardly do."""
+    values = cell.config.to_dict()
+    del values["run"]["seed"], values["run"]["dir"], values["budget"]
+    return json.dumps(values, sort_keys=True)
+
+
+def _whole(cells: Sequence[Cell]) -> dict[Path, str]:
+    """Return by directory of a run that tunes one half the settings of that which tunes both.
+
+    A call costs no more there, and such a run is not played: a half may settle early, and then
+    repeats itself for very many steps.
+    """
+    both = {(c.method, c.task, c.point): _settings(c) for c in cells if c.mode == BOTH}
+    return {
+        cell.directory: both[key]
+        for cell in cells
+        if (key := (cell.method, cell.task, cell.point)) in both and cell.mode != BOTH
+    }
+
+
+def _kinds(cells: Sequence[Cell]) -> dict[tuple[bool, str], list[Cell]]:
+    """Return the cells that can begin with the same calls of a site."""
+    kinds: dict[tuple[bool, str], list[Cell]] = {}
+    for cell in cells:
+        kinds.setdefault((cell.method == _POOLED, _settings(cell)), []).append(cell)
+    return kinds
+
+
+def _fitting(cells: Sequence[Cell]) -> Iterator[Cell]:
+    """Yield the cells of a kind whose budget is enough to begin, which more calls always are."""
+    by_calls = sorted(cells, key=lambda cell: cell.calls)
+    enough = False
+    for _, some in groupby(by_calls, key=lambda cell: cell.calls):
+        same = list(some)
+        enough = enough or can_begin(_as_it_runs(max(same, key=_budget)))
+        if enough:
+            yield from same
+
+
+def _budget(cell: Cell) -> int:
+    """Return all calls that a run may take, the evaluation among them."""
+    return cell.config.budget.calls or 0
+
+
+def _as_it_runs(cell: Cell) -> Config:
+    """Return the configuration of a cell; cendbt is the one method whose data are pooled."""
+    return CenDBT().configured(cell.config) if cell.method == _POOLED else cell.config
+
+
+def _most_calls(cell: Cell, played: Estimate, *, half: bool) -> int:
+    """Return how many calls a run takes."""
+    budget, method = _budget(cell), cell.config.method
+    if cell.method == "asyndbt" and not half:
+        return min(budget, played.usage.calls)
+    if cell.method in FREE_OF_CALLS:
+        sizes = sizes_of(cell.config)
+        # zero-shot-cot may ask everything twice.
+        again = (int(cell.options.get("calls", 1)) - 1) * (sizes.validation + sizes.test)
+        return min(budget, played.evaluation + sizes.validation + again)
+    if cell.method == _POOLED and method.iterations:
+        settings = method.settings()
+        steps = method.iterations * method.local_steps * settings.draws * settings.batch_size
+        most_looks = TUNING_VALIDATIONS + 2 * method.confirm_candidates
+        looks = most_looks * sizes_of(cell.config).validation
+        return min(budget, played.evaluation + looks + steps)
+    return budget
+
+
+def _scaled(of: Estimate, calls: int) -> Usage:
+    """Return what so many calls cost at the cost of a call in the run that was played."""
+    share, used = calls / of.usage.calls, of.usage
+    tokens = (round(used.tokens_in * share), round(used.tokens_out * share))
+    return Usage(calls, *tokens, used.money * share)

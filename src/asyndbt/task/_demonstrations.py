@@ -1,0 +1,97 @@
+"""Which examples stand where a prompt shows a demonstration."""
+
+from __future__ import annotations
+
+from asyndbt.errors import ConfigError, DataError
+from asyndbt.task._site_data import SiteData
+from asyndbt.task._splits import seeded_order
+from asyndbt.task._task import Example, Task
+
+__all__ = ["demonstration_slots"]
+
+
+def demonstration_slots(
+    site: SiteData,
+    task: Task,
+    *,
+    per_class: int = 1,
+    total: int | None = None,
+    seed: int = 0,
+) -> tuple[tuple[Example, ...], ...]:
+    """Deal a site's pool out to the demonstration slots of a prompt.
+
+    The shares are disjoint, so a prompt that takes one example from each slot never shows the same
+    one twice; they are cut to the same length V, as the demonstration policy is a U x V array.
+
+    Parameters
+    ----------
+    site : SiteData
+    task : Task
+    per_class : int
+        Slots of each class; ignored where `total` is given.
+    total : int, optional
+        Slots in all, each with candidates of every class: for tasks with many classes.
+    seed : int
+
+    Returns
+    -------
+    tuple of tuple of Example
+        U slots of V candidates: in class order with `per_class`.
+
+    Raises
+    ------
+    DataError
+        If a slot would have fewer than 2 candidates.
+    ConfigError
+        If `per_class` or `total` is below 1.
+
+    Examples
+    --------
+    >>> pool = tuple(Example({"text_a": f"text {i}"}, str(i % 2)) for i in range(8))
+    >>> task = Task('Is "{text_a}" praise?', ("0", "1"), ("no", "yes"))
+    >>> slots = demonstration_slots(SiteData("north", pool, (), (), ()), task, per_class=2)
+    >>> [[example.label for example in slot] for slot in slots]
+    [['0', '0'], ['0', '0'], ['1', '1'], ['1', '1']]
+    """
+    for setting, value in (
+        ("demonstrations_per_class", per_class),
+        ("demonstrations_total", total),
+    ):
+        if value is not None and value < 1:
+            raise ConfigError(f"method.{setting}: {value} given; it must be 1 or more")
+    ordered = seeded_order(site.pool, seed, site.name, "slots")
+    classes = [[e for e in ordered if task.class_of(e.label) == u] for u in range(len(task.labels))]
+    if total is not None:
+        shares = _deal([example for members in classes for example in members], total)
+    else:
+        shares = [share for members in classes for share in _deal(members, per_class)]
+    length = min(map(len, shares))
+    if length < 2:
+        _complain(site, task, classes, per_class, total)
+    return tuple(tuple(share[:length]) for share in shares)
+
+
+def _deal(examples: list[Example], shares: int) -> list[list[Example]]:
+    return [examples[start::shares] for start in range(shares)]
+
+
+def _complain(
+    site: SiteData,
+    task: Task,
+    classes: list[list[Example]],
+    per_class: int,
+    total: int | None,
+) -> None:
+    if total is not None:
+        raise DataError(
+            f"site {site.name!r}: {len(site.pool)} examples in the pool for {total} demonstrations,"
+            f" {2 * total} needed (2 candidates each); raise data.pool_per_class or lower"
+            " method.demonstrations_total"
+        )
+    sizes = [len(members) for members in classes]
+    least = sizes.index(min(sizes))
+    raise DataError(
+        f"site {site.name!r}, class {task.labels[least]!r}: {sizes[least]} examples in the pool for"
+        f" {per_class} demonstrations, {2 * per_class} needed (2 candidates each); raise"
+        " data.pool_per_class or lower method.demonstrations_per_class"
+    )

@@ -1,0 +1,104 @@
+"""Which site owns which example, for experiments on data that has no sites of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asyndbt.errors import ConfigError, DataError
+from asyndbt.task._task import Example
+
+__all__ = ["partition_examples"]
+
+
+def partition_examples(
+    examples: Sequence[Example],
+    sites: int,
+    kind: Literal["iid", "dirichlet"],
+    *,
+    alpha: float = 0.5,
+    rng: np.random.Generator,
+) -> list[Example]:
+    """Deal examples out to sites ``site-1``, ``site-2``, ...
+
+    Every class is dealt on its own, and every site gets at least one example of it.  With
+    ``dirichlet``, the shares of class u are
+
+        (s_1, ..., s_n) ~ Dirichlet(alpha, ..., alpha),
+
+    so a small `alpha` gives sites that differ in their classes; with ``iid`` they are equal.  The
+    shares are drawn before anything else: train, validation and test data dealt with generators of
+    the same seed get the same shares, if they hold the same classes.
+
+    Parameters
+    ----------
+    examples : sequence of Example
+    sites : int
+        Number of sites.
+    kind : {"iid", "dirichlet"}
+    alpha : float
+        Concentration of the Dirichlet distribution; ignored by ``iid``.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    list of Example
+        The same examples in the same order, each with its site.
+
+    Raises
+    ------
+    DataError
+        If a class has fewer examples than there are sites.
+    ConfigError
+        If `sites`, `kind` or `alpha` is out of range.
+
+    Examples
+    --------
+    >>> examples = [Example({"text_a": f"text {i}"}, str(i % 2)) for i in range(8)]
+    >>> dealt = partition_examples(examples, 2, "iid", rng=np.random.default_rng(0))
+    >>> sorted(example.site for example in dealt).count("site-1")
+    4
+    """
+    _check(sites, kind, alpha)
+    labels = sorted({example.label for example in examples})
+    shares = {
+        label: rng.dirichlet(np.full(sites, alpha)) if kind == "dirichlet" else np.ones(sites)
+        for label in labels
+    }
+    owners = np.zeros(len(examples), dtype=int)
+    for label in labels:
+        members = np.array([i for i, example in enumerate(examples) if example.label == label])
+        if len(members) < sites:
+            raise DataError(
+                f"class {label!r}: {len(members)} examples for {sites} sites, {sites} needed;"
+                " add examples or use fewer sites"
+            )
+        counts = _counts(shares[label], len(members), rng)
+        owners[members] = rng.permutation(np.repeat(np.arange(sites), counts))
+    return [
+        replace(example, site=f"site-{owner + 1}")
+        for example, owner in zip(examples, owners, strict=True)
+    ]
+
+
+def _check(sites: int, kind: str, alpha: float) -> None:
+    if sites < 1:
+        raise ConfigError(f"data.partition.sites: {sites} given; it must be 1 or more")
+    if kind not in ("iid", "dirichlet"):
+        raise ConfigError(f"data.partition.kind: {kind!r} given; it must be 'iid' or 'dirichlet'")
+    if not 0 < alpha < float("inf"):
+        raise ConfigError(f"data.partition.alpha: {alpha} given; it must be above 0")
+
+
+def _counts(shares: NDArray[np.float64], total: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Split `total` by shares: one for each, the rest by rounding the running sum of shares."""
+    sites = len(shares)
+    lot = rng.permutation(sites)  # so that rounding does not always favour the same site
+    running = np.cumsum(shares[lot]) / shares.sum() * (total - sites)
+    counts = np.ones(sites, dtype=np.int64)
+    counts[lot] += np.diff(np.rint(running).astype(np.int64), prepend=0)
+    return counts

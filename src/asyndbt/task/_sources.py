@@ -1,0 +1,247 @@
+"""Rows of JSONL, CSV and Parquet files, each with the place where it stands.
+
+Rows that do not come from a file of the user's: `datasets` and the pocket world.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from asyndbt._text import did_you_mean, shorten
+from asyndbt.errors import DataError, MissingExtraError
+
+__all__ = ["Row", "read_datasets", "read_file", "read_pocket"]
+
+Row = tuple[str, Mapping[str, Any]]
+"""Where a row stands, for messages, and its values by column."""
+
+_SUFFIXES = (".jsonl", ".csv", ".tsv", ".parquet")
+
+
+def read_file(path: Path) -> Iterator[Row]:
+    """Read the rows of one file, in order.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        ``.jsonl``, ``.csv``, ``.tsv`` or ``.parquet``.
+
+    Yields
+    ------
+    origin : str
+        File name and line (row in Parquet), counted from 1.
+    row : mapping
+        Value per column.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, of another kind, or broken at some line.
+    MissingExtraError
+        If a Parquet file is read without pyarrow.
+    """
+    if path.suffix.lower() not in _SUFFIXES:
+        raise DataError(
+            f"{path}: files end in {', '.join(_SUFFIXES)}; this one ends in"
+            f" {path.suffix or 'nothing'!r}: convert it, or name it by its kind"
+        )
+    if not path.is_file():
+        raise DataError(_missing(path))
+    try:
+        if path.suffix.lower() == ".jsonl":
+            yield from _jsonl(path)
+        elif path.suffix.lower() == ".parquet":
+            yield from _parquet(path)
+        else:
+            yield from _csv(path, "\t" if path.suffix.lower() == ".tsv" else ",")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path.name}: byte {error.object[error.start]:#04x} is not UTF-8; save the file as"
+            " UTF-8"
+        ) from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _missing(path: Path) -> str:
+    if path.is_dir():
+        return f"{path}: is a folder, not a file; name a file in it"
+    if not path.parent.is_dir():
+        return f"{path}: there is no folder {path.parent}; check the path"
+    hint = did_you_mean(path.name, (other.name for other in path.parent.iterdir()))
+    return f"{path}: there is no such file{hint or '; check the path'}"
+
+
+def _jsonl(path: Path) -> Iterator[Row]:
+    with path.open(encoding="utf-8-sig") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            origin = f"{path.name} line {number}"
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise DataError(
+                    f"{origin}: not JSON at column {error.colno} ({error.msg});"
+                    " every line must be one JSON object"
+                ) from None
+            except (ValueError, RecursionError) as error:
+                raise DataError(f"{origin}: cannot be read ({error}); mend or remove it") from None
+            if not isinstance(row, dict):
+                raise DataError(
+                    f"{origin}: found {shorten(row)}; every line must be one JSON object such as"
+                    ' {"text_a": "...", "label": "..."}'
+                )
+            yield origin, row
+
+
+def _csv(path: Path, delimiter: str) -> Iterator[Row]:
+    with path.open(encoding="utf-8-sig", newline="") as lines:
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        try:
+            header = next(reader, None)
+            if header is None:
+                return
+            if len(set(header)) < len(header):
+                twice = next(name for name in header if header.count(name) > 1)
+                raise DataError(f"{path.name} line 1: two columns are called {twice!r}; rename one")
+            start = reader.line_num + 1
+            for cells in reader:
+                origin = f"{path.name} line {start}"
+                start = reader.line_num + 1
+                if not cells:
+                    continue
+                if len(cells) != len(header):
+                    raise DataError(
+                        f"{origin}: {len(cells)} values for {len(header)} columns; put texts that"
+                        f" contain {delimiter!r}, quotes or line breaks in double quotes"
+                    )
+                yield origin, dict(zip(header, cells, strict=True))
+        except csv.Error as error:
+            raise DataError(
+                f"{path.name} line {reader.line_num}: {error}; put texts that contain"
+                f" {delimiter!r}, quotes or line breaks in double quotes, and double the quotes"
+            ) from None
+
+
+def _parquet(path: Path) -> Iterator[Row]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise MissingExtraError("pyarrow", "parquet") from None
+    number = 0
+    try:
+        with parquet.ParquetFile(path) as table:
+            for batch in table.iter_batches():
+                for row in batch.to_pylist():
+                    number += 1
+                    yield f"{path.name} row {number}", row
+    except pyarrow.ArrowException as error:
+        raise DataError(f"{path.name}: not a readable Parquet file ({error})") from None
+
+
+def read_datasets(name: str, labels: Sequence[str], base: Path) -> Iterator[Row]:
+    """Read rows through the `datasets` library.
+
+    Parameters
+    ----------
+    name : str
+        ``NAME[/CONFIG][:SPLIT]``, where NAME may be ``owner/name`` of the Hugging Face hub or the
+        path of a folder of data files; the split is ``train`` without one.
+    labels : sequence of str
+        Labels of the task: columns that hold class numbers with names are read as names where
+        the task uses the names.
+    base : pathlib.Path
+        Folder that a path is relative to.
+
+    Yields
+    ------
+    origin : str
+    row : mapping
+
+    Raises
+    ------
+    DataError
+        If the library cannot load it.
+    MissingExtraError
+        If the library is not installed.
+    """
+    place, _, split = name.partition(":")
+    table = _load(place, split or "train", base)
+    names = {
+        column: feature.names
+        for column, feature in table.features.items()
+        if set(labels) <= set(getattr(feature, "names", None) or ())
+    }
+    for number, row in enumerate(table, start=1):
+        named = {
+            column: known[row[column]]
+            for column, known in names.items()
+            if isinstance(row[column], int) and row[column] >= 0
+        }
+        yield f"datasets:{name} row {number}", {**row, **named}
+
+
+def _load(place: str, split: str, base: Path) -> Any:
+    try:
+        import datasets
+    except ImportError:
+        raise MissingExtraError("datasets", "datasets") from None
+    reasons = []
+    for path, config in _candidates(place, base):
+        try:
+            return datasets.load_dataset(path, config, split=split)
+        # The library raises errors of a dozen libraries below it.
+        except Exception as error:
+            reasons.append(f"{type(error).__name__}: {error}")
+    # "owner/name" and "name/config" look alike: the first reading is the likelier one.
+    raise DataError(
+        f"datasets:{place}:{split}: cannot be loaded ({reasons[0]}); check name, configuration and"
+        " split"
+    )
+
+
+def _candidates(place: str, base: Path) -> list[tuple[str, str | None]]:
+    if not place:
+        raise DataError("datasets: names no data set; write datasets:NAME[/CONFIG][:SPLIT]")
+    if (base / place).is_dir():
+        return [(str(base / place), None)]
+    owner, _, rest = place.partition("/")
+    name, _, config = rest.partition("/")
+    if config:
+        return [(f"{owner}/{name}", config)]
+    return [(place, None), (owner, name)] if name else [(place, None)]
+
+
+def read_pocket(name: str) -> Iterator[Row]:
+    """Read rows of a pocket data set, such as ``sentiment-fans/train``.
+
+    Yields
+    ------
+    origin : str
+    row : mapping
+
+    Raises
+    ------
+    DataError
+        If the pocket world has no such task or split.
+    """
+    task, slash, split = name.partition("/")
+    if not (task and slash and split):
+        raise DataError(
+            f"pocket:{name}: write pocket:TASK/SPLIT, such as pocket:sentiment-fans/train"
+        )
+    # Imported late: the pocket world is a model too, and most data does not come from it.
+    from asyndbt.pocket import dataset
+
+    try:
+        rows = dataset(task, split)  # type: ignore[arg-type]  # any text: it is checked there
+    except ValueError as error:
+        raise DataError(f"pocket:{name}: {error}") from None
+    for number, row in enumerate(rows, start=1):
+        yield f"pocket:{name} row {number}", row

@@ -1,0 +1,154 @@
+"""A language model that answers by script: for tests, documentation and trying things out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from asyndbt.errors import ModelError
+from asyndbt.lm import Answer, Probe, Prompt, Usage
+
+__all__ = ["Script", "ScriptedLanguageModel"]
+
+ScriptedReply = Sequence[float] | str | None
+"""Label log-probabilities, or a text, or None for a failed request."""
+
+Script = Callable[[Prompt, Sequence[str]], ScriptedReply] | Mapping[str, ScriptedReply]
+"""A function of prompt and labels, or replies by what the prompt's text contains."""
+
+
+class ScriptedLanguageModel:
+    """Answers from a function or a table, and remembers what it was asked.
+
+    A request costs one call, its words as tokens, and one token for the answer.
+
+    Parameters
+    ----------
+    script : callable or mapping
+        ``script(prompt, labels)`` returns label log-probabilities, a text, or None for a request
+        that fails, and may raise `ModelError` and what is derived from it.  Of a mapping, the
+        first key that the prompt's text contains gives the reply.
+    delay : float
+        Seconds that every call of `score` takes; 0 never suspends.
+    failing : collection of int
+        Requests that fail, counted from 0 over the model's life.
+    price : float
+        Money per request.
+    name : str
+        Identity for the cache.
+    metered : bool
+        Whether it is asked as an endpoint is: one prompt at a time, paced, tried again.
+
+    Attributes
+    ----------
+    asked : list of Prompt
+        Every request received, in order, failed ones included.
+    charged : Usage
+        What the answered requests cost.
+
+    Examples
+    --------
+    >>> model = ScriptedLanguageModel({"fun": "great", "": "terrible"}, failing={2})
+    >>> prompts = [Prompt((), f"It was {word}. Answer:") for word in ("fun", "dull", "fun")]
+    >>> answers = asyncio.run(model.score(prompts, ["great", "terrible"]))
+    >>> [answer.text if answer else None for answer in answers], model.charged.calls
+    (['great', 'terrible', None], 2)
+    """
+
+    def __init__(
+        self,
+        script: Script,
+        *,
+        delay: float = 0.0,
+        failing: Collection[int] = (),
+        price: float = 0.0,
+        name: str = "scripted",
+        metered: bool = False,
+    ) -> None:
+        self._script = script
+        self._delay = delay
+        self._failing = failing
+        self._price = price
+        self._name = name
+        self._metered = metered
+        self.asked: list[Prompt] = []
+        self.charged = Usage()
+
+    @property
+    def name(self) -> str:
+        """Identity for the cache."""
+        return self._name
+
+    @property
+    def batch(self) -> int:
+        """One prompt if `metered`, else 64."""
+        return 1 if self._metered else 64
+
+    @property
+    def metered(self) -> bool:
+        """As it was made."""
+        return self._metered
+
+    @property
+    def priced(self) -> bool:
+        """True: it says what it costs."""
+        return True
+
+    def estimate(self, prompt: Prompt) -> Usage:
+        """Exactly what one request for `prompt` costs."""
+        return Usage(1, len(prompt.text.split()), 1, self._price)
+
+    expect = estimate
+
+    def check(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> None:
+        """Accept everything."""
+
+    async def probe(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Probe:
+        """Ask nothing."""
+        return Probe()
+
+    def adopt(self, facts: Mapping[str, Any]) -> None:
+        """Nothing to go by."""
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+    async def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[Answer | None]:
+        """Answer every prompt by the script.
+
+        Raises
+        ------
+        ModelError
+            If the table has no reply to a prompt, or the function raises it.
+        """
+        first = len(self.asked)
+        self.asked += prompts
+        if self._delay > 0:
+            await asyncio.sleep(self._delay)
+        answers = [
+            None if first + index in self._failing else self._answer(prompt, labels)
+            for index, prompt in enumerate(prompts)
+        ]
+        self.charged = sum((answer.usage for answer in answers if answer), self.charged)
+        return answers
+
+    def _answer(self, prompt: Prompt, labels: Sequence[str]) -> Answer | None:
+        if isinstance(self._script, Mapping):
+            reply = self._look_up(prompt, self._script)
+        else:
+            reply = self._script(prompt, labels)
+        if reply is None:
+            return None
+        if isinstance(reply, str):
+            return Answer(None, reply, self.estimate(prompt))
+        return Answer(tuple(map(float, reply)), None, self.estimate(prompt))
+
+    def _look_up(self, prompt: Prompt, table: Mapping[str, ScriptedReply]) -> ScriptedReply:
+        for key, reply in table.items():
+            if key in prompt.text:
+                return reply
+        raise ModelError(
+            f"the script has no reply to {prompt.text!r}; add a key that it contains, or ''",
+            provider="scripted",
+        )

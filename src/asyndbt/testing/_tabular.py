@@ -1,0 +1,255 @@
+"""A black box small enough that every expectation is a finite sum.
+
+The fake of this package: tests and benchmarks tune it where a user tunes a language model, and
+compare with exact gradients and the enumerated optimum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from asyndbt.federation import Score, Spent, TestScores
+from asyndbt.optim import Evaluations, FloatArray, Gradient, IntArray, Shape
+
+__all__ = ["TabularObjective", "TabularOptimum", "TabularProblem"]
+
+
+@dataclass(frozen=True, slots=True)
+class TabularOptimum:
+    """The best pure choice: one fragment for all workers, demonstrations for each.
+
+    Parameters
+    ----------
+    words : IntArray
+        (M,) the shared fragment.
+    demonstrations : IntArray
+        (W, U) every worker's demonstrations.
+    loss : float
+        Sum over workers of their expected losses.
+    """
+
+    words: IntArray
+    demonstrations: IntArray
+    loss: float
+
+
+class TabularProblem:
+    """W workers with a table of losses over all fragments, demonstrations and queries.
+
+    ``loss_v(J, K, b) = o_b + sum_i e_{i, J_i} + sum_u d_{u, K_u} + interactions``: words' effects e
+    are `agreement` shared among workers and the rest the worker's own, demonstrations' effects are
+    the worker's own, interactions an independent number per combination. Sampled losses carry
+    normal noise on top. Minimising the sum over workers of ``E_{J ~ p, K ~ q^(v)} mean_b loss_v``
+    over one p and all q^(v) has a pure optimum, found by enumeration.
+
+    Parameters
+    ----------
+    shape : Shape
+        M, N, U, V; ``N^M V^U`` combinations are held per worker and query.
+    workers, queries : int
+        W and the number of queries per worker.
+    seed : int
+        Of the tables.
+    interaction : float
+        Standard deviation of the interactions; main effects have 1.
+    agreement : float
+        In [0, 1], share of a word effect's variance that all workers have in common.
+    noise : float
+        Standard deviation of a sampled loss.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        *,
+        workers: int = 3,
+        queries: int = 4,
+        seed: int = 0,
+        interaction: float = 0.1,
+        agreement: float = 0.5,
+        noise: float = 0.3,
+    ) -> None:
+        self.shape = shape
+        self.workers = workers
+        self.queries = queries
+        self.noise = noise
+        rng = np.random.default_rng(seed)
+        self._sizes = (shape.words,) * shape.positions + (shape.candidates,) * shape.slots
+        common = rng.normal(size=(shape.positions, shape.words))
+        self.tables = np.stack(
+            [self._table(rng, common, interaction, agreement) for _ in range(workers)]
+        )
+
+    def _table(
+        self, rng: np.random.Generator, common: FloatArray, interaction: float, agreement: float
+    ) -> FloatArray:
+        """Return one worker's losses, (N, ..., N, V, ..., V, queries)."""
+        own = rng.normal(size=common.shape)
+        word_effects = np.sqrt(agreement) * common + np.sqrt(1.0 - agreement) * own
+        effects = [*word_effects, *rng.normal(size=(self.shape.slots, self.shape.candidates))]
+        table = rng.normal(size=self.queries) + interaction * rng.normal(
+            size=(*self._sizes, self.queries)
+        )
+        for axis, effect in enumerate(effects):
+            table += effect.reshape((-1,) + (1,) * (len(self._sizes) - axis))
+        return table
+
+    def expected_loss(self, worker: int, p: FloatArray, q: FloatArray) -> float:
+        """Return ``E_{J ~ p, K ~ q} mean_b loss(J, K, b)`` of one worker, exactly."""
+        expectation = self._mean_table(worker)
+        for row in reversed([*p, *q]):
+            expectation = expectation @ row
+        return float(expectation)
+
+    def exact_gradient(self, worker: int, p: FloatArray, q: FloatArray) -> Gradient:
+        """Return ``E[L | J_i = j]`` (M, N) and ``E[L | K_u = k]`` (U, V), exactly."""
+        rows = [*p, *q]
+        effects = []
+        for kept in range(len(rows)):
+            expectation = np.moveaxis(self._mean_table(worker), kept, 0)
+            for row in reversed(rows[:kept] + rows[kept + 1 :]):
+                expectation = expectation @ row
+            effects.append(expectation)
+        split = self.shape.positions
+        return Gradient(
+            np.array(effects[:split]).reshape(p.shape), np.array(effects[split:]).reshape(q.shape)
+        )
+
+    def sample_losses(
+        self,
+        worker: int,
+        words: IntArray,
+        demonstrations: IntArray,
+        queries: IntArray,
+        rng: np.random.Generator,
+    ) -> Evaluations:
+        """Return noisy losses of the I given prompts on the B given queries.
+
+        Parameters
+        ----------
+        worker : int
+        words, demonstrations, queries : IntArray
+            (I, M), (I, U) and (B,).
+        rng : numpy.random.Generator
+            Of the noise.
+        """
+        chosen = tuple(np.concatenate([words, demonstrations], axis=1).T)
+        losses = self.tables[worker][chosen].reshape(words.shape[0], -1)[:, queries]
+        losses = losses + self.noise * rng.normal(size=losses.shape)
+        return Evaluations(words, demonstrations, queries, losses)
+
+    def optimum(self) -> TabularOptimum:
+        """Return the best shared fragment with every worker's best demonstrations to it."""
+        totals, choices = self._totals(np.argmin)
+        best = int(np.argmin(totals))
+        words = np.array(np.unravel_index(best, self._sizes[: self.shape.positions]))
+        slots = (self.shape.candidates,) * self.shape.slots
+        demonstrations = np.array([np.unravel_index(own[best], slots) for own in choices])
+        return TabularOptimum(
+            words.astype(np.int64).reshape(self.shape.positions),
+            demonstrations.astype(np.int64).reshape(self.workers, self.shape.slots),
+            float(totals[best]),
+        )
+
+    def loss_range(self) -> float:
+        """Return the worst minus the best sum over workers of expected losses."""
+        worst, _ = self._totals(np.argmax)
+        return float(worst.max()) - self.optimum().loss
+
+    def _totals(self, choose: Callable[..., Any]) -> tuple[FloatArray, list[IntArray]]:
+        """Return, per fragment, the sum of the workers' chosen losses and the choices."""
+        totals = np.zeros(self.shape.words**self.shape.positions)
+        choices = []
+        for worker in range(self.workers):
+            losses = self._mean_table(worker).reshape(totals.size, -1)
+            chosen = choose(losses, axis=1)
+            totals += losses[np.arange(totals.size), chosen]
+            choices.append(chosen)
+        return totals, choices
+
+    def _mean_table(self, worker: int) -> FloatArray:
+        table: FloatArray = self.tables[worker].mean(axis=-1)
+        return table
+
+
+class TabularObjective:
+    """One worker of a `TabularProblem`: every expected loss is known, so runs can be checked.
+
+    Validation and test losses are told above the worker's least one: losses are nats, never
+    negative, and the coordinator takes them so.
+
+    Parameters
+    ----------
+    problem : TabularProblem
+    worker : int
+        Which of its workers this is.
+    limit : int or None
+        Prompts that may be spent on tuning.
+    seed : int
+        Of the noise.
+    """
+
+    def __init__(
+        self, problem: TabularProblem, worker: int, limit: int | None = None, seed: int = 0
+    ) -> None:
+        self._problem, self._worker, self._limit, self._seed = problem, worker, limit, seed
+        self._calls = 0
+        self._least = float(problem.tables[worker].mean(axis=-1).min())
+
+    @property
+    def shape(self) -> Shape:
+        """Sizes of the problem."""
+        return self._problem.shape
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """As many training queries as the table has; validation and test are exact."""
+        return self._problem.queries, 1, 1
+
+    def affords_step(self, prompts: int) -> bool:
+        """Whether the limit covers this many more prompts."""
+        return self._limit is None or self._calls + prompts <= self._limit
+
+    def spent(self) -> Spent:
+        """Prompts so far."""
+        return Spent(calls=self._calls, requests=self._calls, sent=self._calls)
+
+    async def losses(
+        self, words: IntArray, demonstrations: IntArray, queries: IntArray
+    ) -> FloatArray:
+        """Noisy losses from the table."""
+        rng = np.random.default_rng([self._seed, self._worker, self._calls])
+        self._calls += len(words) * len(queries)
+        drawn = self._problem.sample_losses(self._worker, words, demonstrations, queries, rng)
+        return drawn.losses
+
+    async def validate(self, words: IntArray, demonstrations: IntArray) -> Score:
+        """Return the exact expected loss."""
+        return Score(loss=self._exact(words, demonstrations), n=1)
+
+    async def test(
+        self, words: IntArray, demonstrations: IntArray, rng: np.random.Generator
+    ) -> TestScores:
+        """Return the exact expected loss of the tuned prompt."""
+        tuned = Score(loss=self._exact(words, demonstrations), n=1)
+        return TestScores(Score(), Score(), tuned)
+
+    def state(self) -> dict[str, int]:
+        """Prompts so far."""
+        return {"calls": self._calls}
+
+    def restore(self, state: Mapping[str, int]) -> None:
+        """Take over what `state` wrote."""
+        self._calls = state["calls"]
+
+    def reopen(self) -> None:
+        """Nothing to get ready."""
+
+    def _exact(self, words: IntArray, demonstrations: IntArray) -> float:
+        p = np.eye(self.shape.words)[words]
+        q = np.eye(self.shape.candidates)[demonstrations]
+        return max(0.0, float(self._problem.expected_loss(self._worker, p, q)) - self._least)
