@@ -1,6 +1,6 @@
 """Configuration: one TOML file, checked once before any request, every problem named in a line."""
 
-from asyndbt.config._base import Directory, Section, SettingError, fill, key, nearest_name, resolved
+from asyndbt.config._base import Directory, fill, nearest_name, resolved
 from asyndbt.config._config import BudgetConfig, Config, LimitsConfig, RunConfig, load_config
 from asyndbt.config._data import DataConfig, PartitionConfig, SiteConfig, TaskConfig
 from asyndbt.config._explain import explain_errors
@@ -31,8 +31,6 @@ __all__ = [
     "MethodConfig",
     "PartitionConfig",
     "RunConfig",
-    "Section",
-    "SettingError",
     "SiteConfig",
     "SiteFile",
     "TaskConfig",
@@ -40,7 +38,6 @@ __all__ = [
     "fill",
     "format_table",
     "is_loopback",
-    "key",
     "load_config",
     "load_site_file",
     "nearest_name",

@@ -13,7 +13,8 @@ from typing import Any, Self
 
 from pydantic import Field, ValidationError, ValidationInfo, model_validator
 
-from asyndbt.config._base import Directory, Section, SettingError, fill, key, nearest_name, resolved
+from asyndbt._section import Section, SettingError, key
+from asyndbt.config._base import Directory, fill, nearest_name, resolved
 from asyndbt.config._data import DataConfig, TaskConfig
 from asyndbt.config._explain import explain_errors
 from asyndbt.config._federation import FederationConfig

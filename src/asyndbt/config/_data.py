@@ -8,7 +8,8 @@ from typing import Any, Literal, Self
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
-from asyndbt.config._base import Name, Section, SettingError, Source, key
+from asyndbt._section import Section, SettingError, key
+from asyndbt.config._base import Name, Source
 
 __all__ = ["DataConfig", "PartitionConfig", "SiteConfig", "TaskConfig"]
 

@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from asyndbt.config._base import Section, SettingError, nearest_name
+from asyndbt._section import Section, SettingError
+from asyndbt.config._base import nearest_name
 from asyndbt.config._schema import SITE, reference_tables
 from asyndbt.config._toml import format_key, format_value
 

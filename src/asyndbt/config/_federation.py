@@ -13,7 +13,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo, model_validator
 
-from asyndbt.config._base import Directory, File, Name, Section, SettingError, fill, key, resolved
+from asyndbt._section import Section, SettingError, key
+from asyndbt.config._base import Directory, File, Name, fill, resolved
 from asyndbt.errors import ConfigError
 
 __all__ = [

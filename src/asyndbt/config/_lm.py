@@ -10,7 +10,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo, model_validator
 
-from asyndbt.config._base import Section, SettingError, fill, key, resolved
+from asyndbt._section import Section, SettingError, key
+from asyndbt.config._base import fill, resolved
 
 __all__ = ["LMConfig"]
 

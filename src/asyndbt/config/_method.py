@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 
 from pydantic import AfterValidator, Field, ValidationInfo, create_model, model_validator
 
-from asyndbt.config._base import Section, SettingError, fill, key, nearest_name, resolved
+from asyndbt._section import Section, SettingError, key
+from asyndbt.config._base import fill, nearest_name, resolved
 from asyndbt.optim import PRESETS, Settings
 
 __all__ = ["PAPER", "VOCABULARIES", "MethodConfig"]

@@ -10,7 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from asyndbt.config._base import Section
+from asyndbt._section import Section
 from asyndbt.config._toml import format_value
 
 __all__ = ["SITE", "ReferenceKey", "ReferenceTable", "reference_markdown", "reference_tables"]

@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from asyndbt.config._base import Directory, File, Name, Section, key
+from asyndbt._section import Section, key
+from asyndbt.config._base import Directory, File, Name
 from asyndbt.config._config import Config, LimitsConfig, load_config
 from asyndbt.config._explain import explain_errors
 from asyndbt.config._federation import Address, is_loopback

@@ -19,18 +19,9 @@ from pydantic import (
     model_validator,
 )
 
+from asyndbt._section import Section, SettingError, key
 from asyndbt.baselines import METHODS
-from asyndbt.config import (
-    Directory,
-    Section,
-    SettingError,
-    explain_errors,
-    fill,
-    key,
-    nearest_name,
-    read_toml,
-    resolved,
-)
+from asyndbt.config import Directory, explain_errors, fill, nearest_name, read_toml, resolved
 from asyndbt.errors import ConfigError
 from asyndbt.pocket import TASKS
 
