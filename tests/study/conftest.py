@@ -67,21 +67,21 @@ class Pretended:
             "ledger": {"calls": tuning + evaluation, "tokens_in": 900, "tokens_out": 100},
             "iterations": 2,
         }
-        curve = [
+        steps = [
             {
-                "calls": 90 * i,
-                "site": "home",
+                "kind": "step",
+                "calls": {"home": 90 * i},
+                "active": ["home"],
                 "iteration": i,
-                "train_loss": 1.0 / i,
-                "validation_loss": 0.4 if i == 2 else None,
-                "validation_accuracy": share if i == 2 else None,
-                "seconds": (10.0 if method == "asyndbt" else 20.0) * i,
+                "loss": {"home": 1.0 / i},
+                "validation": {"home": {"loss": 0.4, "accuracy": share, "n": N}} if i == 2 else {},
+                "elapsed": (10.0 if method == "asyndbt" else 20.0) * i,
             }
             for i in (1, 2)
         ]
         config.run.dir.mkdir(parents=True)
         (config.run.dir / "result.json").write_text(json.dumps(data))
-        (config.run.dir / "curve.json").write_text(json.dumps(curve))
+        (config.run.dir / "events.jsonl").write_text("\n".join(map(json.dumps, steps)))
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ async def learn_fragment(
         candidates.note(plan.fragment(z))
         for name, report in zip(names, reports, strict=True):
             loss = report.loss if report.answered else None
-            sites[name].progress.note(name, rounds, loss, report.validation)
+            sites[name].note(rounds, loss, report.validation)
         idle = idle + 1 if _calls(workers) == before else 0
         await asyncio.sleep(0)  # federations of one site each take turns
     candidates.close([plan.fragment(z)])

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asyndbt import run as facade
+from asyndbt.baselines import resume_run
 from asyndbt.cli._display import Display, JsonLines, LiveDisplay, PlainLines, Silence
 from asyndbt.cli._text import outcome_text
 from asyndbt.config import Config, load_config
@@ -100,7 +101,7 @@ def _execute_resume(args: argparse.Namespace) -> None:
 def _go_on(directory: Path, budget: dict[str, Any], observers: Sequence[Observer]) -> Result:
     file = directory / "config.toml"
     if not file.exists() or load_config(file).federation.engine != "flower":
-        return facade.resume_run(directory, budget=budget, observers=observers)
+        return resume_run(directory, budget=budget, observers=observers)
     if budget:
         raise ConfigError(
             "--budget: the budget of a run across sites is in the file that all of them share: "

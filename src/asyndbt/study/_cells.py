@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from asyndbt.baselines import METHODS
+from asyndbt.baselines import methods
 from asyndbt.config import Config
 from asyndbt.errors import ConfigError
 from asyndbt.pocket import TASKS
@@ -157,10 +157,10 @@ def _total(config: Config, method: str, calls: int, options: Mapping[str, Any]) 
 def _mode(config: Config, method: str, options: Mapping[str, Any]) -> str:
     """Return what a baseline tunes: some have no demonstrations, whatever the settings say."""
     try:
-        configured = getattr(METHODS[method](**options), "configured", None)
+        made = methods()[method](**options)
     except TypeError as error:
         raise ConfigError(f"options.{method}: {error}; see the method's parameters") from None
-    return str((configured(config) if configured else config).method.mode)
+    return made.configure(config).method.mode
 
 
 class Sizes(NamedTuple):

@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from asyndbt._section import Section, SettingError, key
-from asyndbt.baselines import METHODS
+from asyndbt.baselines import methods
 from asyndbt.config import Directory, explain_errors, fill, nearest_name, read_toml, resolved
 from asyndbt.errors import ConfigError
 from asyndbt.pocket import TASKS
@@ -266,7 +266,7 @@ class StudySection(Section):
         context = info.context or {}
         for name in ("methods", "ablation"):
             for method in getattr(self, name):
-                _known(name, method, list(METHODS))
+                _known(name, method, list(methods()))
         for method in self.ablation:
             _known("ablation", method, self.methods)
         for name in ("methods", "tasks", "seeds", "curve_calls", "ablation"):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from asyndbt.errors import DataError, MissingExtraError
+from asyndbt.run import read_curve
 from asyndbt.study._cells import OURS, Cell, CellPoint
 from asyndbt.study._execute import CellResult
 
@@ -126,7 +127,7 @@ def _rows(done: CellResult) -> Iterator[Row]:
     cell = done.cell
     data = json.loads((cell.directory / "result.json").read_text("utf-8"))
     overall, ledger = data["metrics"]["test"], data["ledger"]
-    curve = _curve(cell.directory)
+    curve = read_curve(cell.directory)
     calls = _tuning_calls(data, curve, cell.config.method.random_icl_draws)
     about: dict[str, Any] = {
         "method": cell.method,
@@ -199,7 +200,7 @@ def curve_of(done: Sequence[CellResult]) -> list[CurvePoint]:
 
 def _points(done: CellResult) -> Iterator[CurvePoint]:
     cell = done.cell
-    for moment in _curve(cell.directory):
+    for moment in read_curve(cell.directory):
         for metric in ("train_loss", "validation_loss", "validation_accuracy"):
             if moment.get(metric) is not None:
                 yield CurvePoint(
@@ -216,12 +217,6 @@ def _points(done: CellResult) -> Iterator[CurvePoint]:
                     mode=cell.mode,
                     point=_texts(cell.point),
                 )
-
-
-def _curve(directory: Path) -> list[Moment]:
-    file = directory / "curve.json"
-    curve: list[Moment] = json.loads(file.read_text("utf-8")) if file.exists() else []
-    return curve
 
 
 def _texts(point: CellPoint) -> CellPoint:
