@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from asyndbt.cli import main
 from asyndbt.cli._display import JsonLines, LiveDisplay, PlainLines
-from asyndbt.cli._main import main
 from asyndbt.run import Event
 
 Capture = pytest.CaptureFixture[str]

@@ -11,13 +11,13 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from asyndbt.cli._main import main
+from asyndbt.cli import main
 from asyndbt.pocket._server import PocketServer
 
 Capture = pytest.CaptureFixture[str]
 
 COMMAND = (
-    "import signal, sys; from asyndbt.cli._main import main; "
+    "import signal, sys; from asyndbt.cli import main; "
     # A shell that starts the tests in the background has this signal ignored.
     "signal.signal(signal.SIGINT, signal.default_int_handler); sys.exit(main(sys.argv[1:]))"
 )

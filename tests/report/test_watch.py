@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from asyndbt.cli._main import main
+from asyndbt.cli import main
 from asyndbt.report import serve_page
 
 Capture = pytest.CaptureFixture[str]
