@@ -237,10 +237,10 @@ def test_the_curve_of_another_method_is_drawn(
     if finished:
         result = json.loads((runs["three"] / "result.json").read_text()) | {"method": "fedone"}
         (tmp_path / "result.json").write_text(json.dumps(result))
-        (tmp_path / "curve.json").write_text(json.dumps(looks))
     page = build_page(tmp_path)
     outline(page)
     assert "Training loss. nats over calls for tuning" in page
+    assert "Validation accuracy on the way. % right over calls for tuning" in page
     assert "Validation loss" not in page
     assert ("fedone" in words(page)) == finished
 
