@@ -9,7 +9,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 
 from asyndbt.cli._demo import add_demo, add_init
 from asyndbt.cli._estimate import add_estimate
@@ -57,7 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"asyndbt {_version()}")
+    parser.add_argument("--version", action="version", version=f"asyndbt {version('asyndbt')}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add_command in _COMMANDS:
         add_command(commands)
@@ -94,10 +94,3 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _complain(kind: str, text: str) -> None:
     print(f"asyndbt: {kind}: {text}", file=sys.stderr)
-
-
-def _version() -> str:
-    try:
-        return version("asyndbt")
-    except PackageNotFoundError:
-        return "(not installed)"

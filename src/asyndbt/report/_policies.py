@@ -98,21 +98,9 @@ def _heat_map(
     what: str,
     chosen: Sequence[int],
 ) -> Html:
-    """Return a policy as a table: a row a place, its entries by rank.
+    """Return a policy (rows, entries) as a table: a row a place, its entries by rank.
 
-    Parameters
-    ----------
-    caption : str
-    place : str
-        What a row is.
-    policy : FloatArray
-        (rows, entries), every row a distribution.
-    names : mapping of int to str
-        Entries by index, as far as they are known.
-    what : str
-        What an entry is, where it has no name.
-    chosen : sequence of int
-        Entry chosen in every row; may be empty.
+    An entry without a name is called `what` and its number; `chosen` may be empty.
     """
     ranks = _RANKS[: policy.shape[1]]
     order = np.argsort(-policy, axis=1, kind="stable")[:, : len(ranks)]
