@@ -1,4 +1,4 @@
-"""A stand-in for `asyndbt.run` that plays a short run to its observers."""
+"""A fake of `asyndbt.run` that plays a short run to its observers."""
 
 from __future__ import annotations
 

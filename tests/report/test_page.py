@@ -1,4 +1,4 @@
-"""What a report says of runs of every kind, without a browser."""
+"""Pages on runs of every kind, without a browser."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_what_was_not_tuned_is_not_shown(runs: dict[str, Path]) -> None:
     assert "Demonstrations" not in fragment.replace("Demonstrations are examples", "")
 
 
-def test_an_interrupted_run_is_told_as_far_as_it_came(runs: dict[str, Path]) -> None:
+def test_an_interrupted_run_is_shown_as_far_as_it_came(runs: dict[str, Path]) -> None:
     said = words(build_page(runs["interrupted"]))
     assert "This run is not finished" in said
     assert "How tuning went" in said

@@ -131,8 +131,8 @@ def add_stop(commands: argparse._SubParsersAction[Any]) -> None:
     parser = commands.add_parser(
         "stop",
         help="stop a run across sites",
-        description="Stop a run of a federation across machines; 'asyndbt resume' goes on with it. "
-        "Coordinator and sites go on listening; Ctrl-C or SIGTERM ends them.",
+        description="Stop a run of a federation across machines; 'asyndbt resume' continues it. "
+        "Coordinator and sites keep listening; Ctrl-C or SIGTERM ends them.",
     )
     parser.add_argument("directory", metavar="DIR", type=Path, help="directory of the run")
     parser.set_defaults(execute=_stop)

@@ -29,7 +29,7 @@ def add_run(commands: argparse._SubParsersAction[Any]) -> None:
         "run",
         help="tune prompts as a configuration file says",
         description="Tune prompts as a configuration file says. "
-        "The record goes to a directory; Ctrl-C keeps it, and 'asyndbt resume' goes on from it.",
+        "The record goes to a directory; Ctrl-C keeps it, and 'asyndbt resume' continues from it.",
     )
     parser.add_argument("file", metavar="FILE.toml", type=Path, help="the configuration")
     parser.add_argument("--dir", type=Path, help="directory of the record, in place of run.dir")
@@ -58,8 +58,8 @@ def add_resume(commands: argparse._SubParsersAction[Any]) -> None:
     """Add ``resume``."""
     parser = commands.add_parser(
         "resume",
-        help="go on with a run that was stopped",
-        description="Go on with a run that was stopped; no answer is paid for twice. A run that "
+        help="continue a run that was stopped",
+        description="Continue a run that was stopped; no answer is paid for twice. A run that "
         "ended because its budget was used up is tuned further with a larger one.",
     )
     parser.add_argument("directory", metavar="DIR", type=Path, help="directory of the run")
@@ -140,7 +140,7 @@ def follow(
     run: Callable[[Sequence[Observer]], Result],
     directory: Path | None = None,
 ) -> tuple[Result, Mapping[str, Any]]:
-    """Show a run while it goes on; return its result and the data of its event "start".
+    """Run under a display; return the result and the data of the event "start".
 
     Parameters
     ----------

@@ -169,8 +169,7 @@ def _validation_accuracy(record: Record, reports: Reports, x: Axis, place: str, 
     low = max(0.0, math.floor(10 * min(_values(curves)) - 0.5) / 10)
     y = Axis("% right", low, 1.0, lambda share: percent_text(share, 0))
     note = (
-        "Most probable prompt so far, on validation data. These looks are for the record: nothing "
-        "is decided by them."
+        "Most probable prompt so far, on validation data: for the record only, no decision uses it."
         if record.steps
         else ""
     )

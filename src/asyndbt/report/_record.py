@@ -185,7 +185,7 @@ def _json(file: Path) -> Any:
 
 
 def _events(file: Path) -> Iterator[Mapping[str, Any]]:
-    """Read the log; its last line may be incomplete while the run goes on."""
+    """Read the log; its last line may be incomplete during the run."""
     if not file.exists():
         return
     for line in file.read_text("utf-8").splitlines():

@@ -58,7 +58,7 @@ def timeline_section(record: Record) -> Html:
 
 
 def _quorum(record: Record) -> Iterator[str]:
-    """Say how many answers server steps waited for, and how many they used."""
+    """Yield how many answers a server step waits for, and how many the steps used."""
     sites, start = len(record.sites), record.start
     if sites == 1:
         yield "One site: the server takes a step at every answer. "
