@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from asyndbt.cli._demo import demo_config, demo_values
-from asyndbt.cli._main import main
-from asyndbt.cli._text import accuracy_table
+from asyndbt.cli import demo_config, demo_values, main
+from asyndbt.cli._outcome_text import accuracy_table
 from asyndbt.config import Config, load_config
 from asyndbt.config._schema import reference_tables
 from asyndbt.config._starter import starter_toml

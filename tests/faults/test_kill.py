@@ -33,7 +33,7 @@ run_config(load_config(target)) if target.endswith(".toml") else resume_run(targ
 """
 COMMAND = """
 import signal, ssl, sys
-from asyndbt.cli._main import main
+from asyndbt.cli import main
 # A shell that starts the tests in the background has this signal ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 ssl.SSLContext.load_verify_locations = lambda *_, **__: None

@@ -13,7 +13,7 @@ from tests.faults import server as faults
 from tests.faults.server import Reply, failure
 
 from asyndbt.baselines import resume_run
-from asyndbt.cli._main import main
+from asyndbt.cli import main
 from asyndbt.errors import ModelError
 from asyndbt.lm import RetryPolicy
 from asyndbt.pocket._server import PocketServer

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from asyndbt import study as facade
+from asyndbt._text import duration
 from asyndbt.cli._run import Interrupted
-from asyndbt.cli._text import clock_text
 from asyndbt.errors import AsyndbtError
 from asyndbt.study import CellResult
 
@@ -70,9 +70,9 @@ class _Progress:
             return
         self._done += 1
         remaining = (time.monotonic() - self._started) / self._done * left
-        said = f"failed: {done.error.splitlines()[0]}" if done.error else clock_text(done.seconds)
+        said = f"failed: {done.error.splitlines()[0]}" if done.error else duration(done.seconds)
         place = f"[{self._done}/{self._done + left}]"
-        print(f"{place} {done.cell.title}: {said}, {clock_text(remaining)} left", flush=True)
+        print(f"{place} {done.cell.title}: {said}, {duration(remaining)} left", flush=True)
 
 
 def _count(text: str) -> int:
