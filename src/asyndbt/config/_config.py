@@ -14,7 +14,8 @@ from typing import Any, Self
 from pydantic import Field, ValidationError, ValidationInfo, model_validator
 
 from asyndbt._section import Section, SettingError, key
-from asyndbt.config._base import Directory, fill, nearest_name, resolved
+from asyndbt._text import did_you_mean, quoted
+from asyndbt.config._base import Directory, resolved
 from asyndbt.config._data import DataConfig, TaskConfig
 from asyndbt.config._explain import explain_errors
 from asyndbt.config._federation import FederationConfig
@@ -58,13 +59,12 @@ class RunConfig(Section):
         kind="path",
     )
 
-    @model_validator(mode="after")
-    def _place(self, info: ValidationInfo) -> Self:
-        if "dir" not in self.model_fields_set:
-            context = info.context or {}
-            runs = resolved(context.get("runs", "runs"), info)
-            fill(self, dir=runs / f"{context.get('name', 'run')}-seed{self.seed}")
-        return self
+    @classmethod
+    def derived(cls, given: Mapping[str, Any], info: ValidationInfo) -> Mapping[str, Any]:
+        """Return the directory that is named after the file and the seed."""
+        context = info.context or {}
+        runs = resolved(context.get("runs", "runs"), info)
+        return {"dir": runs / f"{context.get('name', 'run')}-seed{given.get('seed', 0)}"}
 
 
 class Config(Section):
@@ -159,10 +159,13 @@ class Config(Section):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the resolved configuration as nested dictionaries, without idle and unset keys."""
-        exclude: dict[str, Any] = {"lm": self.lm.idle(), "method": set(self.method.idle())}
+        values = self.model_dump(mode="json", exclude_none=True)
+        for table in ("lm", "method"):
+            for name in getattr(self, table).idle():
+                values[table].pop(name, None)
         if self.federation.engine == "flower":
-            exclude |= dict.fromkeys(_OF_A_SITE, True)
-        return self.model_dump(mode="json", exclude_none=True, exclude=exclude)
+            values = {table: keys for table, keys in values.items() if table not in _OF_A_SITE}
+        return values
 
     def to_toml(self) -> str:
         """Return the resolved configuration as TOML, every default that counts written out.
@@ -217,7 +220,7 @@ class Config(Section):
     def _idle(self) -> Iterator[SettingError]:
         """Find keys that were given and have no effect."""
         for name, reason in self.method.idle().items():
-            if name in self.method.model_fields_set:
+            if name in self.method.given:
                 yield SettingError(f"method.{name}", f"has no effect with {reason}: remove it")
 
     def _misplaced(self) -> Iterator[SettingError]:
@@ -225,7 +228,7 @@ class Config(Section):
         if self.federation.engine != "flower":
             return
         for table in _OF_A_SITE:
-            if getattr(self, table).model_fields_set:
+            if getattr(self, table).given:
                 yield SettingError(
                     table, 'is each site\'s own with engine "flower": move it into the site.toml'
                 )
@@ -249,8 +252,7 @@ class Config(Section):
         for name in ("slow", "dead", "rejoin"):
             for site in getattr(self.federation.delays, name):
                 if site not in known:
-                    meant = nearest_name(site, known)
-                    hint = f'; did you mean "{meant}"?' if meant else f": {', '.join(known)}"
+                    hint = did_you_mean(site, known, quoted) or f": {', '.join(known)}"
                     key = f"federation.delays.{name}"
                     yield SettingError(key, f'names "{site}", which is not one of the sites{hint}')
 

@@ -10,7 +10,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from asyndbt._section import Section
+from asyndbt._section import OneOf, Section
+from asyndbt._text import quoted
 from asyndbt.config._toml import format_value
 
 __all__ = ["SITE", "ReferenceKey", "ReferenceTable", "reference_markdown", "reference_tables"]
@@ -58,7 +59,7 @@ def reference_tables(model: type[Section], path: tuple[str, ...] = ()) -> Iterat
         Path of `model` itself.
     """
     keys, below = [], []
-    for name, field in model.model_fields.items():
+    for name, field in model.all_keys().items():
         inner = _inner(field.annotation)
         if inner is None:
             keys.append(_key(name, field))
@@ -90,6 +91,9 @@ def reference_markdown(model: type[Section]) -> str:
 def _key(name: str, field: FieldInfo) -> ReferenceKey:
     extra = field.json_schema_extra
     kind = extra.get("kind") if isinstance(extra, dict) else None
+    for choice in field.metadata:
+        if isinstance(choice, OneOf):
+            kind = " or ".join(map(quoted, choice.names()))
     return ReferenceKey(
         name=name,
         kind=str(kind) if kind else _kind(field.annotation),

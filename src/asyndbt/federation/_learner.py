@@ -23,12 +23,12 @@ from asyndbt.optim import (
     IntArray,
     initial_optimizer_state,
     lower_worker_step,
+    make_estimator,
     read_out,
     sample_rows,
     uniform_rows,
     worker_step,
 )
-from asyndbt.optim.estimators import make_estimator
 
 __all__ = ["Learner"]
 
@@ -89,8 +89,7 @@ class Learner:
         """
         held = np.eye(self.q.shape[1])[read_out(self.q)] if len(self.q) else self.q
         settings, memory = self._plan.settings, self._memory
-        if settings.estimator == "reinforce":
-            # Its draws must come from this very point: without new ones there is no estimate.
+        if self._estimator.needs_fresh_draws:
             memory = self._estimator.initial(self._objective.shape)
             if self.affords_step:
                 with suppress(BudgetError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
@@ -57,7 +57,7 @@ class Plan:
     sites: tuple[str, ...]
     positions: int
     words: int
-    settings: Settings = field(default_factory=Settings)
+    settings: Settings = field(default_factory=lambda: Settings())
     vocabulary_digest: str = ""
     quorum: int = 1
     staleness: int = 15
@@ -86,7 +86,7 @@ class Plan:
 
 @lru_cache(maxsize=16)
 def _agreement(positions: int, words: int, vocabulary: str, settings: Settings, shared: str) -> str:
-    agreed = [positions, words, vocabulary, asdict(settings), *([shared] if shared else [])]
+    agreed = [positions, words, vocabulary, settings.model_dump(), *([shared] if shared else [])]
     return hashlib.sha256(json.dumps(agreed, sort_keys=True).encode()).hexdigest()[:16]
 
 
