@@ -1,4 +1,4 @@
-"""What coordinator and workers agree on before a run."""
+"""The agreement of coordinator and workers before a run."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Plan:
     vocabulary_digest : str
         Digest of the agreed vocabulary: an index must mean the same word everywhere.
     quorum : int
-        S, answers after which the server moves on.
+        S, reports that a server step waits for.
     staleness : int
         tau, server steps for which a live site may stay silent before the server waits for it.
     lease : float
-        Seconds without a word after which a site with work is declared gone.
+        Seconds of silence after which a site with work is declared gone.
     refresh : {"free", "barrier"}
         Whether a lower-level estimate asks the free sites or stops all of them.
     consensus : bool
@@ -45,13 +45,13 @@ class Plan:
     confirm_candidates : int
         C, fragments compared on validation data at the end.
     validate_every : int
-        Worker steps between looks at the validation split on the way; 0 for none.
+        Worker steps between evaluations of the validation split while tuning; 0 for none.
     looks : int
-        Most such looks.
+        Most such evaluations.
     strikes : int
         Refused reports after which a site is no longer asked.
     shared : str
-        Digest of what else every site must have a copy of, such as the task.
+        Digest of all else that every site must have a copy of, such as the task.
     """
 
     sites: tuple[str, ...]
@@ -75,6 +75,11 @@ class Plan:
     def fragment(self, policy: FloatArray) -> IntArray:
         """Return the fragment (M,) that a policy (M, N) stands for."""
         return (read_out_distinct if self.settings.distinct_words else read_out)(policy)
+
+    @staticmethod
+    def demonstrations(policy: FloatArray) -> IntArray:
+        """Return the candidates (U,) of the slots that a policy (U, V) stands for."""
+        return read_out(policy)
 
     @property
     def agreement(self) -> str:

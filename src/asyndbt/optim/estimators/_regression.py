@@ -90,7 +90,7 @@ class Regression(Estimator):
     def update(
         self, state: Mapping[str, NDArray[np.generic]], evaluations: Evaluations
     ) -> EstimatorState:
-        """Return a state with `evaluations` added, beyond the window forgotten, and fitted anew."""
+        """Return a state with `evaluations` added and those beyond the window dropped, fitted."""
         updates = _integer(state["updates"]) + 1
         history = History.from_arrays(state).extended(evaluations, updates, self.options.window)
         weights: FloatArray = np.empty(0)
