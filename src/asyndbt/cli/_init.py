@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from asyndbt.cli._demo import DEFAULT_TASK, demo_values
-from asyndbt.config import starter_toml
+from asyndbt.config import Config, starter_toml
 from asyndbt.errors import ConfigError
 
 __all__ = ["add_init"]
@@ -36,7 +36,7 @@ def add_init(commands: argparse._SubParsersAction[Any]) -> None:
 
 def _execute(args: argparse.Namespace) -> None:
     """Write it."""
-    text = starter_toml(demo_values(DEFAULT_TASK))
+    text = starter_toml(Config, demo_values(DEFAULT_TASK))
     try:
         with args.file.open("w" if args.force else "x", encoding="utf-8", newline="\n") as file:
             file.write(text)

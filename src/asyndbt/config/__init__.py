@@ -13,8 +13,8 @@ from asyndbt.config._federation import (
 )
 from asyndbt.config._lm import LMConfig
 from asyndbt.config._method import MethodConfig
+from asyndbt.config._schema import starter_toml
 from asyndbt.config._site_file import LinkConfig, SiteFile, load_site_file
-from asyndbt.config._starter import starter_toml
 from asyndbt.config._toml import format_table, read_toml
 
 __all__ = [

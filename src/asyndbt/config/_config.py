@@ -1,7 +1,4 @@
-"""The configuration of a run: read from TOML, checked once, written out with every default.
-
-The tables [budget] and [run]: what a run may cost, and where its record goes.
-"""
+"""The whole configuration, read from TOML and validated once; the tables [budget] and [run]."""
 
 from __future__ import annotations
 
@@ -27,7 +24,7 @@ from asyndbt.errors import ConfigError
 __all__ = ["BudgetConfig", "Config", "LimitsConfig", "RunConfig", "load_config"]
 
 _OF_A_SITE = ("data", "lm")
-"""Tables that every site has in a file of its own, engine "flower"."""
+"""Tables that every site has in its own file, engine "flower"."""
 
 
 class LimitsConfig(Section):
@@ -68,10 +65,10 @@ class RunConfig(Section):
 
 
 class Config(Section):
-    """Everything that a run is told; made by `load_config` or `Config.from_dict`.
+    """The configuration of a run; made by `load_config` or `Config.from_dict`.
 
-    Paths are absolute, and what hangs on a preset is resolved: two configurations are equal
-    exactly when they describe the same run.
+    Paths are absolute and presets resolved: two configurations are equal exactly when they describe
+    the same run.
 
     Examples
     --------
@@ -122,15 +119,15 @@ class Config(Section):
         return cls._checked(data, {"base": Path(base), "name": name}, source)
 
     def override(self, changes: Mapping[str, Any]) -> Self:
-        """Return this configuration with some keys changed, checked anew.
+        """Return this configuration with some keys changed, validated again.
 
-        Defaults that hang on other keys follow, unless they were given; relative paths among
+        Defaults that depend on other keys follow, unless they were given; relative paths among
         the changes start from the working directory.
 
         Parameters
         ----------
         changes : mapping
-            New values by full key, such as ``{"run.seed": 1}``; None takes a key out.
+            New values by full key, such as ``{"run.seed": 1}``; None removes a key.
 
         Examples
         --------
@@ -179,7 +176,7 @@ class Config(Section):
         path.write_text(self.to_toml(), encoding="utf-8", newline="\n")
 
     def fingerprint(self) -> str:
-        """Return a SHA-256 of all that a checkpoint hangs on: not ``run.dir``, not the budget.
+        """Return a SHA-256 of all that a checkpoint depends on: not ``run.dir``, not the budget.
 
         Files are known by their path alone, not by what they hold.
         """
@@ -200,7 +197,12 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        for problem in (*self._endless(), *self._strangers(), *self._idle(), *self._misplaced()):
+        for problem in (
+            *self._endless(),
+            *self._unknown_sites(),
+            *self._idle(),
+            *self._misplaced(),
+        ):
             raise problem
         return self
 
@@ -224,7 +226,7 @@ class Config(Section):
                 yield SettingError(f"method.{name}", f"has no effect with {reason}: remove it")
 
     def _misplaced(self) -> Iterator[SettingError]:
-        """Find what cannot be in a file that all sites have a copy of."""
+        """Find tables and keys that cannot be in a file that all sites share."""
         if self.federation.engine != "flower":
             return
         for table in _OF_A_SITE:
@@ -244,7 +246,7 @@ class Config(Section):
                 'pools the data of all sites, which engine "flower" keeps apart: remove one',
             )
 
-    def _strangers(self) -> Iterator[SettingError]:
+    def _unknown_sites(self) -> Iterator[SettingError]:
         """Find sites with delays that are not sites."""
         if self.data.sites is None or self.federation.delays is None:
             return

@@ -1,7 +1,4 @@
-"""The table [federation]: when the server moves on, and what late and lost sites do to it.
-
-The table [federation.flower]: where the coordinator is, and how it proves that it is that.
-"""
+"""The table [federation]: how the server waits for sites, and where the coordinator is."""
 
 from __future__ import annotations
 

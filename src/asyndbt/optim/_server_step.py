@@ -144,7 +144,7 @@ def server_step(
     Parameters
     ----------
     state : ServerState
-        Used up: `p_all` and `theta` are changed in place and go on in the state returned, so that
+        Consumed: `p_all` and `theta` are changed in place and reused in the returned state, so that
         no step copies them. Take `arrays()` and copy them to keep a state.
     active : IntArray
         (A,) indices of the workers that reported, each once, in any order.

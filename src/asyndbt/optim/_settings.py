@@ -35,7 +35,7 @@ def _options(given: Mapping[str, Any], info: ValidationInfo) -> tuple[Section, .
 
 
 class Settings(Section):
-    """Everything that the numerics of AsynDBT can be told; the defaults are those of runs.
+    """Every number that the numerics of AsynDBT read; the defaults are those of a run.
 
     The options of the estimators are written beside the other keys:
     ``Settings(draws=4, ridge=2.0)``.
