@@ -30,12 +30,12 @@ def find_plugins(group: str, package: str, base: type[T], attribute: str) -> dic
         Sub-package of this one whose modules hold the built-in classes.
     base : type
     attribute : str
-        Class attribute that holds the name of a built-in class.
+        Class attribute that holds the name; an entry point has the same name.
 
     Raises
     ------
     ConfigError
-        If an entry point cannot be loaded, is not such a class, or has a name that is in use.
+        If an entry point cannot be loaded, is not such a class, or takes a name that is in use.
     """
     found: dict[str, type[T]] = {}
     for module in iter_modules(import_module(package).__path__, f"{package}."):
@@ -48,9 +48,14 @@ def find_plugins(group: str, package: str, base: type[T], attribute: str) -> dic
             value = entry.load()
         except Exception as error:
             raise ConfigError(f"{where} cannot be loaded: {error!r}") from error
-        if not (isinstance(value, type) and issubclass(value, base) and not isabstract(value)):
-            raise ConfigError(f"{where} is not a concrete subclass of {base.__name__}")
+        if not (isinstance(value, type) and issubclass(value, base)):
+            raise ConfigError(f"{where} is not a subclass of {base.__name__}")
+        if isabstract(value):
+            lacking = ", ".join(sorted(getattr(value, "__abstractmethods__")))  # noqa: B009
+            raise ConfigError(f"{where} lacks {lacking}")
+        if (own := getattr(value, attribute, None)) != entry.name:
+            raise ConfigError(f"{where} has {attribute} = {own!r}: give both the same name")
         if entry.name in found:
-            raise ConfigError(f"{where} has a name that is in use: choose another")
+            raise ConfigError(f"{where} takes a name that is in use: choose another")
         found[entry.name] = value
     return found

@@ -163,8 +163,10 @@ def test_only_an_estimator_that_needs_fresh_draws_draws_in_the_lower_level(
     [
         ("momentum = fake_momentum:Missing", r"cannot be loaded: .*'Missing'"),
         ("momentum = no_such_module:Momentum", r"cannot be loaded: .*'no_such_module'"),
-        ("momentum = fake_momentum:MADE", "is not a concrete subclass of Estimator"),
-        ("reinforce = fake_momentum:Momentum", "has a name that is in use"),
+        ("momentum = fake_momentum:MADE", "is not a subclass of Estimator"),
+        ("momentum = asyndbt.optim:Estimator", "lacks gradient, initial, update"),
+        ("reinforce = fake_momentum:Momentum", "has name = 'momentum': give both the same name"),
+        ("reinforce = asyndbt.optim:Reinforce", "takes a name that is in use"),
     ],
 )
 def test_a_broken_entry_point_is_reported_by_name(
