@@ -133,7 +133,7 @@ def add_init(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def _init(args: argparse.Namespace) -> None:
-    text = starter_toml(demo_values(_DEFAULT_TASK))
+    text = starter_toml(Config, demo_values(_DEFAULT_TASK))
     try:
         with args.file.open("w" if args.force else "x", encoding="utf-8", newline="\n") as file:
             file.write(text)

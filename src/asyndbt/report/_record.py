@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from asyndbt.errors import AsyndbtError, RunDirectoryError
-from asyndbt.federation import unpack
-from asyndbt.optim import FloatArray, read_out
+from asyndbt.federation import Plan, unpack
+from asyndbt.optim import FloatArray
 from asyndbt.prompt import TunedPrompt, load_vocabulary
 
 __all__ = ["Record", "SitePart", "read_record"]
@@ -214,7 +214,7 @@ def _part(folder: Path) -> SitePart:
         _, _, packed = (folder / "state").read_bytes().partition(b"\n")
         arrays = unpack(packed)[1]
     q = arrays.get("q")
-    settled = arrays.get("settled", read_out(q) if q is not None and q.size else ())
+    settled = arrays.get("settled", Plan.demonstrations(q) if q is not None and q.size else ())
     prompt = folder / "prompt.json"
     return SitePart(
         p=arrays.get("p"),

@@ -120,9 +120,7 @@ class _Maker:
         config = self._config(seed)
         if mode is not None:
             idle = config.method.model_copy(update={"mode": mode}).idle()
-            dropped = {
-                f"method.{name}": None for name in idle if name in config.method.model_fields_set
-            }
+            dropped = {f"method.{name}": None for name in idle if name in config.method.given}
             config = config.override({**dropped, "method.mode": mode})
         options = self.file.options.get(self.method, {})
         config = config.override({"budget.calls": _total(config, self.method, calls, options)})
