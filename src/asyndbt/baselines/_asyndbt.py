@@ -41,6 +41,7 @@ class AsynDBT:
     """The method of this package."""
 
     name: ClassVar[str] = "asyndbt"
+    is_baseline: ClassVar[bool] = False
 
     def configured(self, config: Config) -> Config:
         """Return the configuration with the data at their sites."""
