@@ -70,6 +70,7 @@ class EncoderMLP(PerSiteBaseline):
     batch: int = 8
     device: str = "cpu"
     name: ClassVar[str] = "encoder-mlp"
+    needs_calls: ClassVar[bool] = False
 
     async def tune_site(self, site: BaselineSite) -> tuple[Predictor, int]:
         """Train."""

@@ -18,13 +18,13 @@ __all__ = ["add_estimate"]
 
 
 def add_estimate(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add the subcommand."""
+    """Add the command."""
     parser = commands.add_parser(
         "estimate",
-        help="tell what a run or a study will cost, before it",
-        description="Play a run through with the code of the run and answers out of the air, and "
-        "tell how many requests, how many tokens, how much money and time it takes. Of a study, "
-        "add up what its runs take.",
+        help="estimate the cost of a run or a study",
+        description="Simulate a run with made-up answers in place of a language model, and print "
+        "how many requests, how many tokens, how much money and time it takes. For a study, add "
+        "up what its runs take.",
     )
     parser.add_argument(
         "file", metavar="FILE.toml", type=Path, help="the configuration, or the study"
@@ -38,7 +38,7 @@ def add_estimate(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--check",
         action="store_true",
-        help="first ask the model a few times, as 'asyndbt check' does: an endpoint alone knows "
+        help="first ask the model a few times, as 'asyndbt check' does: only an endpoint knows "
         "how many tokens a prompt has; for a run only",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -46,7 +46,6 @@ def add_estimate(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def _execute(args: argparse.Namespace) -> None:
-    """Estimate what the file describes."""
     found: Estimate | StudyEstimate
     if is_study(args.file):
         if args.check:
