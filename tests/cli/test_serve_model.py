@@ -49,11 +49,11 @@ def test_the_printed_address_answers_and_ctrl_c_ends_it(process: subprocess.Pope
         json.dumps(body).encode(),
         {"Content-Type": "application/json"},
     )
-    with urlopen(request, timeout=10) as reply:
+    with urlopen(request, timeout=120) as reply:
         assert json.load(reply)["choices"][0]["message"]["content"]
 
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 0
     assert out == ""
     assert re.fullmatch(r"POST /v1/chat/completions 200 \d+ ms\n", err)

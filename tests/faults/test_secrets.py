@@ -58,7 +58,7 @@ def carried_out(*arguments: str) -> tuple[int, str, str]:
     while process.poll() is None and b"main" not in seen and command_line.exists():
         seen = command_line.read_bytes()
         time.sleep(0.001)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=600)
     assert not telling(seen)
     return process.returncode, out, err
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.clocks import VirtualLoop
 
 from asyndbt.federation import Coordinator, Plan, Score, Spent, Worker
 from asyndbt.federation._messages import (
@@ -75,7 +76,10 @@ RunTabular = Callable[..., Finished]
 
 @pytest.fixture
 def run_tabular() -> RunTabular:
-    """Run a small problem, whose optimum is known, through coordinator, workers and an engine."""
+    """Run a small problem, whose optimum is known, through coordinator, workers and an engine.
+
+    Time is virtual with either engine.
+    """
 
     def run(
         problem: TabularProblem | None = None,
@@ -112,7 +116,8 @@ def run_tabular() -> RunTabular:
             finished.now = now
 
         engine = LocalEngine(wire) if delays is None else VirtualEngine(delays, wire)
-        asyncio.run(engine.run(coordinator, sites, changed))
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            runner.run(engine.run(coordinator, sites, changed))
         return finished
 
     return run

@@ -30,7 +30,7 @@ def served(directory: Path) -> Iterator[int]:
 
 
 def get(port: int, path: str = "/", host: str | None = None) -> tuple[HTTPResponse, str]:
-    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = HTTPConnection("127.0.0.1", port, timeout=120)
     try:
         connection.request("GET", path, headers={} if host is None else {"Host": host})
         response = connection.getresponse()

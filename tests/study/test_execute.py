@@ -220,7 +220,8 @@ def test_several_processes_stop_where_no_run_can_succeed(
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, BrokenPipeError])
 def test_an_observer_may_stop_all_processes(study: Make, error: type[BaseException]) -> None:
-    file, before = study(methods=["random-icl"], seeds=[0, 1, 2, 3]), set(active_children())
+    # So many runs that they cannot all be done before it is stopped.
+    file, before = study(methods=["random-icl"], seeds=list(range(100))), set(active_children())
 
     def stop(progress: CellProgress) -> None:
         if progress.result is not None:

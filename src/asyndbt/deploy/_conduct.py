@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from asyndbt._async import NewLoop
 from asyndbt.config import Config
 from asyndbt.errors import AsyndbtError, RunDirectoryError
 from asyndbt.federation.engines import Channel, Engine, FlowerEngine, Grid
@@ -47,8 +48,7 @@ def conduct(
     *,
     observers: Sequence[Observer] = (),
     channel: Channel | None = None,
-    poll: float = 0.2,
-    look: float = 2.0,
+    new_loop: NewLoop | None = None,
 ) -> Result:
     """Run AsynDBT over a grid, from the latest checkpoint if there is one.
 
@@ -61,8 +61,8 @@ def conduct(
         Carries bytes to sites and back.
     observers : sequence of Observer
     channel : Channel, optional
-    poll, look : float
-        Seconds between two looks for replies, and for nodes.
+    new_loop : callable, optional
+        Makes the event loop, whose clock is the run's; asyncio's own without it.
 
     Raises
     ------
@@ -70,8 +70,10 @@ def conduct(
         With a text meant for the user; the directory can be resumed if it has a checkpoint.
     """
     directory.path.mkdir(parents=True, exist_ok=True)
-    method = _OverGrid(grid, poll, look)
-    return run_session(method, config, directory, observers=observers, channel=channel)
+    method = _OverGrid(grid)
+    return run_session(
+        method, config, directory, observers=observers, channel=channel, new_loop=new_loop
+    )
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,6 @@ class _OverGrid(AsynDBT):
     """AsynDBT with every site behind a grid of nodes."""
 
     grid: Grid
-    poll: float
-    look: float
 
     def prepare(
         self, config: Config, directory: RunDirectory, model: LanguageModel | None
@@ -107,8 +107,6 @@ class _OverGrid(AsynDBT):
             ttl,
             session.channel,
             session.elapsed,
-            poll=self.poll,
-            look=self.look,
         )
 
     def failed(self, directory: RunDirectory, error: Exception) -> None:

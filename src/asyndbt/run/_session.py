@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 from threadpoolctl import threadpool_limits
 
-from asyndbt._async import run_sync
+from asyndbt._async import NewLoop, run_sync
 from asyndbt.config import Config
 from asyndbt.errors import RunDirectoryError
 from asyndbt.federation import unpack
@@ -147,6 +147,7 @@ def run_session(
     channel: Channel | None = None,
     extend: bool = False,
     record: Mapping[str, Any] | None = None,
+    new_loop: NewLoop | None = None,
 ) -> Result:
     """Run a method in a directory, from its latest checkpoint if there is one.
 
@@ -165,6 +166,8 @@ def run_session(
         Go on with a run that used up a budget that has since grown.
     record : mapping, optional
         ``name`` and ``options`` of the method; the result then names it.
+    new_loop : callable, optional
+        Makes the event loop, whose clock is the run's; asyncio's own without it.
 
     Raises
     ------
@@ -184,7 +187,7 @@ def run_session(
             session.extend, session.method = extend, record
             # The matrices are small: threads would wait for each other more than they compute.
             with threadpool_limits(limits=1, user_api="blas"):
-                outcome = run_sync(_to_the_end(method, session))
+                outcome = run_sync(_to_the_end(method, session), new_loop)
         except Exception as error:
             method.failed(directory, error)
             raise
