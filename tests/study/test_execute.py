@@ -80,10 +80,10 @@ def test_several_processes_tell_of_their_cells_too(study: Make) -> None:
     news: list[CellProgress] = []
     done = execute_cells(cells_of(file), file.study.dir / "answers", jobs=2, observe=news.append)
     for each in done:
-        mine = [(one.calls, one.result) for one in news if one.cell == each.cell]
-        assert mine[0] == (0, None)
-        assert mine[-1] == (0, each)
-        assert all(result is None for _, result in mine[:-1])
+        *before, last = [one for one in news if one.cell == each.cell]
+        assert last.result == each
+        assert all(one.result is None for one in before)
+        assert [one.calls for one in before] == sorted(one.calls for one in before)
     assert [one.done for one in news if one.result] == [1, 2]
 
 
