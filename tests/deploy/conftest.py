@@ -138,7 +138,7 @@ class Federation:
         grid: LoopbackGrid,
         *,
         observers: tuple[Observer, ...] = (),
-        wire: Channel | None = None,
+        channel: Channel | None = None,
         poll: float = 0.0,
         look: float = 0.0,
     ) -> Result:
@@ -146,7 +146,7 @@ class Federation:
         config = self.config
         directory = RunDirectory(config.run.dir)
         return conduct(
-            config, directory, grid, observers=observers, wire=wire, poll=poll, look=look
+            config, directory, grid, observers=observers, channel=channel, poll=poll, look=look
         )
 
     @property

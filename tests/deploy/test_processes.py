@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc"),
 ]
 
-COMMAND = [sys.executable, "-m", "asyndbt.cli._main"]
+COMMAND = [sys.executable, "-m", "asyndbt"]
 
 
 def free_port() -> int:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from asyndbt.cli._main import main
+from asyndbt.cli import main
 from asyndbt.config import Config, FlowerConfig, LinkConfig
 from asyndbt.deploy import _flower as flower
 from asyndbt.deploy._flower import Flower, superlink_command, supernode_command

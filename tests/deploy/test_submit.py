@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from asyndbt.cli._main import main
+from asyndbt.cli import main
 from asyndbt.deploy import _submit as submit
 from asyndbt.deploy._app import run_submitted
 from asyndbt.deploy._submit import stop_run, submit_again, submit_run

@@ -16,22 +16,24 @@ from tests.faults import server as faults
 from tests.faults.conftest import label_by_length
 from tests.faults.server import FaultServer, Reply, Request
 
+from asyndbt.baselines import resume_run
 from asyndbt.lm import Prompt, request_key
-from asyndbt.run import resume_run, run_config
+from asyndbt.run import run_config
 
 PROBE = 2
 AT_ONCE = 8
 RUN = """
 import ssl, sys
 from asyndbt.config import load_config
-from asyndbt.run import resume_run, run_config
+from asyndbt.baselines import resume_run
+from asyndbt.run import run_config
 ssl.SSLContext.load_verify_locations = lambda *_, **__: None
 target = sys.argv[1]
 run_config(load_config(target)) if target.endswith(".toml") else resume_run(target)
 """
 COMMAND = """
 import signal, ssl, sys
-from asyndbt.cli._main import main
+from asyndbt.cli import main
 # A shell that starts the tests in the background has this signal ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 ssl.SSLContext.load_verify_locations = lambda *_, **__: None

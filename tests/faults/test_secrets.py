@@ -14,7 +14,7 @@ import pytest
 from tests.faults import server as faults
 from tests.faults.server import Reply, completion, failure
 
-from asyndbt.cli._main import main
+from asyndbt.cli import main
 from asyndbt.config import Config, load_config
 from asyndbt.errors import ConfigError
 
@@ -26,7 +26,7 @@ COMMAND = """
 import logging, ssl, sys
 logging.basicConfig(level=logging.DEBUG)
 ssl.SSLContext.load_verify_locations = lambda *_, **__: None
-from asyndbt.cli._main import main
+from asyndbt.cli import main
 sys.exit(main(sys.argv[1:]))
 """
 

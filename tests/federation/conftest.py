@@ -27,12 +27,12 @@ from asyndbt.federation._messages import (
 from asyndbt.federation.engines._base import Channel
 from asyndbt.federation.engines._local import LocalEngine
 from asyndbt.federation.engines._virtual import Delays, VirtualEngine
-from asyndbt.optim import Settings, Shape
+from asyndbt.optim import Settings, Shape, preset
 from asyndbt.testing import TabularObjective, TabularProblem
 
 M, N = 2, 4
 NAMES = ("a", "b", "c")
-QUIET = Settings(refresh_every=0)
+QUIET = preset("plain", refresh_every=0)
 
 
 @dataclass
@@ -95,7 +95,7 @@ def run_tabular() -> RunTabular:
             sites=names,
             positions=problem.shape.positions,
             words=problem.shape.words,
-            settings=settings or Settings(batch_size=problem.queries),
+            settings=settings or preset("plain", batch_size=problem.queries),
             **plan,
         )
         sites = {

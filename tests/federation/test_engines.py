@@ -14,10 +14,11 @@ from asyndbt.federation import Coordinator, Plan, Spent, Worker, restore, snapsh
 from asyndbt.federation._messages import StepDone
 from asyndbt.federation.engines._local import LocalEngine
 from asyndbt.federation.engines._virtual import Delays
-from asyndbt.optim import ServerState, Settings, Shape, server_step
+from asyndbt.optim import ServerState, Settings, Shape, preset, server_step
 from asyndbt.testing import TabularObjective, TabularProblem
 
-GENTLE = Settings(
+GENTLE = preset(
+    "plain",
     batch_size=4,
     ridge=1.0,
     window=200,
@@ -32,7 +33,7 @@ SLOW = Delays(kind="lognormal", mean=1.0, sigma=0.6, slow={"site-2": 10.0}, seed
 
 def test_quorum_of_all_is_the_synchronous_run_bit_for_bit(run_tabular: Callable[..., Any]) -> None:
     """Whatever the delays, waiting for everybody gives the plain loop without any engine."""
-    settings = Settings(refresh_every=0, batch_size=4)
+    settings = preset("plain", refresh_every=0, batch_size=4)
     run = run_tabular(settings=settings, delays=SLOW, iterations=12, limit=None, staleness=99)
     plain = _plain_loop(run.sites, settings, 12)
     assert np.array_equal(run.coordinator.server.z, plain.z)
@@ -80,7 +81,7 @@ def test_a_virtual_run_is_repeatable_and_depends_on_its_delays(
 
 def test_a_slow_site_does_not_hold_up_a_quorum(run_tabular: Callable[..., Any]) -> None:
     """For the same number of server steps the slow site sets the pace of the synchronous run."""
-    settings = Settings(batch_size=4, eta_p=0.05, eta_q=0.05, window=100)
+    settings = preset("plain", batch_size=4, eta_p=0.05, eta_q=0.05, window=100)
     asynchronous, synchronous = (
         run_tabular(
             delays=SLOW,

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from asyndbt.baselines import resume_run
 from asyndbt.config import Config
 from asyndbt.errors import RunDirectoryError
-from asyndbt.run import Event, Result, resume_run, run_config
+from asyndbt.run import Event, Result, run_config
 from asyndbt.run._directory import RunDirectory
 from asyndbt.run._site import RunSite
 
@@ -179,7 +180,8 @@ def _stop_at(
 _RUN = """
 import sys
 from asyndbt.config import load_config
-from asyndbt.run import resume_run, run_config
+from asyndbt.baselines import resume_run
+from asyndbt.run import run_config
 target = sys.argv[1]
 run_config(load_config(target)) if target.endswith(".toml") else resume_run(target)
 """

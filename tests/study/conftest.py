@@ -51,9 +51,8 @@ class Pretended:
         prompts = [Prompt((), f"{text}. Answer:") for text in texts]
         answers = run_sync(model.score(prompts, words))
         self.charged += sum(answer.usage.calls for answer in answers if answer)
-        calls = {"calls_total": 180} if method == "asyndbt" else {"calls": 180}
         for observer in observers:
-            observer(Event("step" if method == "asyndbt" else "progress", calls, 0.0))
+            observer(Event("step", {"calls_total": 180}, 0.0))
         self.write(method, config)
 
     def write(self, method: str, config: Config) -> None:
@@ -71,21 +70,21 @@ class Pretended:
             "ledger": {"calls": tuning + evaluation, "tokens_in": 900, "tokens_out": 100},
             "iterations": 2,
         }
-        curve = [
+        steps = [
             {
-                "calls": 90 * i,
-                "site": "home",
+                "kind": "step",
+                "calls": {"home": 90 * i},
+                "active": ["home"],
                 "iteration": i,
-                "train_loss": 1.0 / i,
-                "validation_loss": 0.4 if i == 2 else None,
-                "validation_accuracy": share if i == 2 else None,
-                "seconds": (10.0 if method == "asyndbt" else 20.0) * i,
+                "loss": {"home": 1.0 / i},
+                "validation": {"home": {"loss": 0.4, "accuracy": share, "n": N}} if i == 2 else {},
+                "elapsed": (10.0 if method == "asyndbt" else 20.0) * i,
             }
             for i in (1, 2)
         ]
         config.run.dir.mkdir(parents=True)
         (config.run.dir / "result.json").write_text(json.dumps(data))
-        (config.run.dir / "curve.json").write_text(json.dumps(curve))
+        (config.run.dir / "events.jsonl").write_text("\n".join(map(json.dumps, steps)))
 
 
 @pytest.fixture

@@ -104,7 +104,7 @@ def test_a_killed_cell_starts_anew_and_pays_for_nothing_twice(
 
     def killed(method: str, config: Config) -> None:
         config.run.dir.mkdir(parents=True)
-        (config.run.dir / "events.jsonl").write_text('{"half": ')
+        (config.run.dir / "half.jsonl").write_text('{"half": ')
         raise Kill
 
     pretended.write = killed  # type: ignore[attr-defined]
@@ -114,7 +114,7 @@ def test_a_killed_cell_starts_anew_and_pays_for_nothing_twice(
     done, told = run(study())
     assert len(told) == 12
     assert sum(each.asked for each in done) == 2 * 2 + 12
-    assert not (done[0].cell.directory / "events.jsonl").exists()
+    assert not (done[0].cell.directory / "half.jsonl").exists()
 
 
 def test_a_run_that_fails_is_noted_and_the_others_go_on(study: Make, pretended: object) -> None:

@@ -15,7 +15,7 @@ import pyarrow.parquet
 import pytest
 
 from asyndbt.cli import _study as command
-from asyndbt.cli._main import main
+from asyndbt.cli import main
 from asyndbt.config import Config
 from asyndbt.errors import BudgetError, MissingExtraError
 from asyndbt.run._directory import RunDirectory
@@ -175,7 +175,7 @@ def test_the_command_stopped_by_ctrl_c_says_how_to_go_on(
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
 def test_the_processes_of_a_study_end_with_its_command(file: Path, sent: signal.Signals) -> None:
-    command = [sys.executable, "-m", "asyndbt.cli._main", "study", str(file), "--jobs", "2"]
+    command = [sys.executable, "-m", "asyndbt", "study", str(file), "--jobs", "2"]
     # The processes hold the other end of its output too, so that its end tells theirs.
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

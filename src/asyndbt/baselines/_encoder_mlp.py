@@ -89,7 +89,7 @@ class EncoderMLP(PerSiteBaseline):
                 for at in range(0, len(examples), self.batch)
             ]
             look = classifier.score(data.validation)
-            site.progress.note(site.name, epoch, float(np.mean(losses)), look)
+            site.note(epoch, float(np.mean(losses)), look)
             judged = look.loss if look.n else float(np.mean(losses))
             if judged < best:
                 best, kept, since = judged, classifier.state(), 0

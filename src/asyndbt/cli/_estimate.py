@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from asyndbt.cli._text import clock_text
+from asyndbt._text import duration
 from asyndbt.config import load_config
 from asyndbt.errors import AsyndbtError
 from asyndbt.run import USEFUL_STEPS, Estimate, estimate_run
@@ -67,7 +67,7 @@ def _execute(args: argparse.Namespace) -> None:
 def _print_run(found: Estimate) -> None:
     calls = f"{found.usage.calls:,}, of which up to {found.evaluation:,} for the final evaluation"
     _print_usage(found, calls, ",.4g")
-    print(f"time    {clock_text(found.seconds)} at {found.seconds_per_request:.3g} s a request")
+    print(f"time    {duration(found.seconds)} at {found.seconds_per_request:.3g} s a request")
     print(f"tuning  {found.steps:,} steps of a site at least, until: {found.stop_reason}")
     if found.steps < USEFUL_STEPS:
         print(
@@ -81,7 +81,7 @@ def _print_study(found: StudyEstimate) -> None:
     print(f"runs    {found.runs:,}{short}")
     calls = f"about {found.usage.calls:,}; what runs have in common is asked for once"
     _print_usage(found, calls, ",.2f")
-    print(f"time    {clock_text(found.seconds)}, one run after the other")
+    print(f"time    {duration(found.seconds)}, one run after the other")
     for method, part in found.by_method.items():
         cost = "" if found.free or not found.priced else f", {part.money:,.2f}"
         print(f"  {method}: {part.calls:,} calls{cost}")

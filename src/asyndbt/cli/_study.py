@@ -17,8 +17,8 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from asyndbt._text import duration
 from asyndbt.cli._run import Interrupted
-from asyndbt.cli._text import clock_text
 from asyndbt.errors import AsyndbtError
 from asyndbt.study import Cell, CellProgress, load_study, run_study
 
@@ -26,7 +26,7 @@ __all__ = ["LiveStudy", "StudyDisplay", "StudyLines", "add_study"]
 
 
 def add_study(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add the command."""
+    """Add ``study``."""
     parser = commands.add_parser(
         "study",
         help="compare methods at equal cost, with tables and figures",
@@ -119,12 +119,12 @@ class StudyDisplay:
         """Return a line on a cell that has ended."""
         assert progress.result is not None
         error, seconds = progress.result.error, progress.result.seconds
-        outcome = f"failed: {error.splitlines()[0]}" if error else clock_text(seconds)
+        outcome = f"failed: {error.splitlines()[0]}" if error else duration(seconds)
         return f"{self._count()} {progress.cell.title}: {outcome}, {self._left()} left"
 
     def _left(self) -> str:
         elapsed = self._clock() - self._began
-        return clock_text(elapsed / self._ended * (self._total - self._done))
+        return duration(elapsed / self._ended * (self._total - self._done))
 
 
 class StudyLines(StudyDisplay):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo, model_validator
 
 from asyndbt._section import Section, SettingError, key
-from asyndbt.config._base import fill, resolved
+from asyndbt.config._base import resolved
 
 __all__ = ["LMConfig"]
 
@@ -228,12 +228,15 @@ class LMConfig(Section):
         given = {name: getattr(self, name) for name in names}
         return {name: value for name, value in given.items() if value is not None}
 
+    @classmethod
+    def derived(cls, given: Mapping[str, Any], info: ValidationInfo) -> Mapping[str, Any]:
+        """Return the number of votes that an answer takes, with that feedback."""
+        return {"votes": 5} if given.get("feedback") == "votes" else {}
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         for problem in (*self._unused(), *self._unfit()):
             raise problem
-        if self.feedback == "votes" and self.votes is None:
-            fill(self, votes=5)
         return self
 
     def idle(self) -> set[str]:

@@ -13,11 +13,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from asyndbt.baselines import METHODS
+from asyndbt.baselines import methods
 from asyndbt.config import Config
 from asyndbt.errors import AsyndbtError, ConfigError
 from asyndbt.pocket import TASKS
-from asyndbt.run import load_site_data, make_task
+from asyndbt.run import AsynDBT, load_site_data, make_task
 from asyndbt.study._file import POCKET, StudyFile, keys_of
 
 __all__ = [
@@ -87,12 +87,12 @@ class Cell:
 
 def needs_calls(method: str) -> bool:
     """Whether a method's budget matters: some ask nothing before the final evaluation."""
-    return bool(getattr(METHODS[method], "needs_calls", True))
+    return methods()[method].needs_calls
 
 
 def is_baseline(method: str) -> bool:
     """Whether a method is one to compare with, and not this project's own."""
-    return bool(getattr(METHODS[method], "is_baseline", True))
+    return not issubclass(methods()[method], AsynDBT)
 
 
 def cells_of(file: StudyFile) -> list[Cell]:
@@ -148,9 +148,7 @@ class _CellFactory:
         config = self._config(seed)
         if mode is not None:
             idle = config.method.model_copy(update={"mode": mode}).idle()
-            dropped = {
-                f"method.{name}": None for name in idle if name in config.method.model_fields_set
-            }
+            dropped = {f"method.{name}": None for name in idle if name in config.method.given}
             config = config.override({**dropped, "method.mode": mode})
         options = self.file.options.get(self.method, {})
         config = config.override({"budget.calls": _total(config, self.method, calls, options)})
@@ -180,10 +178,10 @@ def _total(config: Config, method: str, calls: int, options: Mapping[str, Any]) 
 def _baseline_mode(config: Config, method: str, options: Mapping[str, Any]) -> str:
     """Return what a baseline tunes: some have no demonstrations, whatever the settings say."""
     try:
-        configured = getattr(METHODS[method](**options), "configured", None)
+        made = methods()[method](**options)
     except TypeError as error:
         raise ConfigError(f"options.{method}: {error}; see the method's parameters") from None
-    return str((configured(config) if configured else config).method.mode)
+    return made.configure(config).method.mode
 
 
 class Sizes(NamedTuple):

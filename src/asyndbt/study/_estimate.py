@@ -145,7 +145,7 @@ def _budget(cell: Cell) -> int:
 
 def _as_it_runs(cell: Cell) -> Config:
     """Return the configuration of a cell; cendbt is the one method whose data are pooled."""
-    return CenDBT().configured(cell.config) if cell.method == _POOLED else cell.config
+    return CenDBT().configure(cell.config) if cell.method == _POOLED else cell.config
 
 
 def _most_calls(cell: Cell, simulated: Estimate, *, half: bool) -> int:

@@ -221,8 +221,8 @@ def execute_cell(cell: Cell, answers: Path, jobs: int, report: Callable[[int], N
     started, error, short = time.perf_counter(), "", False
 
     def observe(event: Event) -> None:
-        if event.kind in ("step", "progress"):
-            report(event.data["calls_total" if event.kind == "step" else "calls"])
+        if event.kind == "step":
+            report(event.data["calls_total"])
 
     with naming(cell.title), AnswerCache(_file(cell, answers), cell.directory.name) as cache:
         config = cell.config.override(_rate_limits(cell, jobs))

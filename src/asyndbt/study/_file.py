@@ -17,8 +17,9 @@ from pydantic import (
 )
 
 from asyndbt._section import Section, SettingError, key
-from asyndbt.baselines import METHODS
-from asyndbt.config import Directory, explain_errors, fill, nearest_name, read_toml, resolved
+from asyndbt._text import did_you_mean, quoted
+from asyndbt.baselines import methods
+from asyndbt.config import Directory, explain_errors, read_toml, resolved
 from asyndbt.errors import ConfigError
 from asyndbt.pocket import TASKS
 
@@ -44,11 +45,16 @@ def _file_name(value: str) -> str:
     return value
 
 
+def _study_name(value: str, info: ValidationInfo) -> str:
+    # A name that comes from the file's need not be one that can be given.
+    return value if value == (info.context or {}).get("name") else _file_name(value)
+
+
 def _task_name(value: str) -> str:
     return value if value.startswith(POCKET) else _file_name(value)
 
 
-Id = Annotated[str, AfterValidator(_file_name)]
+StudyName = Annotated[str, AfterValidator(_study_name)]
 TaskId = Annotated[str, AfterValidator(_task_name)]
 Calls = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
@@ -57,7 +63,9 @@ Seed = Annotated[int, Field(ge=0)]
 class StudySection(Section):
     """[study]: what is compared with what."""
 
-    name: Id | None = key(None, "Name of the study; the file's if left out.", example="pocket")
+    name: StudyName | None = key(
+        None, "Name of the study; the file's if left out.", example="pocket"
+    )
     dir: Directory = key(
         Path("runs/study-NAME"),
         "Directory of everything that the study makes, relative to this file.",
@@ -104,12 +112,17 @@ class StudySection(Section):
         kind="list of names",
     )
 
+    @classmethod
+    def derived(cls, given: Mapping[str, Any], info: ValidationInfo) -> Mapping[str, Any]:
+        """Return the name of the file, and a directory named after it."""
+        name = given.get("name") or (info.context or {}).get("name", "study")
+        return {"name": name, "dir": resolved(f"runs/study-{name}", info)}
+
     @model_validator(mode="after")
-    def _check(self, info: ValidationInfo) -> Self:
-        context = info.context or {}
+    def _check(self) -> Self:
         for name in ("methods", "ablation"):
             for method in getattr(self, name):
-                _known(name, method, list(METHODS))
+                _known(name, method, list(methods()))
         for method in self.ablation:
             _known("ablation", method, self.methods)
         for name in ("methods", "tasks", "seeds", "curve_calls", "ablation"):
@@ -117,10 +130,6 @@ class StudySection(Section):
             for value in values:
                 if values.count(value) > 1:
                     raise SettingError(name, f"names {value!r} twice: remove one")
-        name = self.name or str(context.get("name", "study"))
-        fill(self, name=name)
-        if "dir" not in self.model_fields_set:
-            fill(self, dir=resolved(f"runs/study-{name}", info))
         return self
 
 
@@ -273,6 +282,5 @@ def _known(place: str, name: str, known: list[str]) -> None:
 
 def _unknown_name(place: str, name: str, known: list[str]) -> SettingError:
     """Return the error for an unknown name, with the known one that was probably meant."""
-    meant = nearest_name(name, known)
-    hint = f'did you mean "{meant}"?' if meant else f"there are {', '.join(known)}"
-    return SettingError(place, f'names "{name}", which is not one of them; {hint}')
+    hint = did_you_mean(name, known, quoted) or f"; there are {', '.join(known)}"
+    return SettingError(place, f'names "{name}", which is not one of them{hint}')

@@ -43,6 +43,7 @@ import pandas as pd
 import pyarrow
 import pyarrow.parquet
 
+from asyndbt.run import CurveMoment, read_curve
 from asyndbt.study._cells import Cell, is_baseline
 from asyndbt.study._execute import CellResult
 
@@ -64,8 +65,6 @@ _NUMBERS: Final = {
 """Types of the columns that are not text."""
 _PREFIXES: Final = {"tuned": "", "plain": "plain_", "random_icl": "random_icl_"}
 
-Moment = Mapping[str, Any]
-"""A point of a curve, as a run has written it."""
 Number = tuple[str, str, str, float]
 """Site, split, metric, value."""
 
@@ -107,7 +106,7 @@ def _frame(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> pd.Data
 def _results(done: CellResult) -> Iterator[dict[str, Any]]:
     cell = done.cell
     data = json.loads((cell.directory / "result.json").read_text("utf-8"))
-    ledger, curve = data["ledger"], _curve(cell.directory)
+    ledger, curve = data["ledger"], read_curve(cell.directory)
     calls = _tuning_calls(data, curve, cell.config.method.random_icl_draws)
     for site, split, metric, value in (
         *_scores(OVERALL, "test", data["metrics"]["test"]),
@@ -131,7 +130,7 @@ def _results(done: CellResult) -> Iterator[dict[str, Any]]:
         }
 
 
-def _tuning_calls(data: Mapping[str, Any], curve: Sequence[Moment], draws: int) -> int:
+def _tuning_calls(data: Mapping[str, Any], curve: Sequence[CurveMoment], draws: int) -> int:
     """Return the calls spent before the final evaluation.
 
     The evaluation asks for every test example once under each kind of prompt, all of them new. Only
@@ -159,7 +158,7 @@ def _sites(sites: Mapping[str, Any]) -> Iterator[Number]:
 
 
 def _training(
-    cell: Cell, data: Mapping[str, Any], curve: Sequence[Moment], calls: int
+    cell: Cell, data: Mapping[str, Any], curve: Sequence[CurveMoment], calls: int
 ) -> Iterator[Number]:
     yield OVERALL, "train", "calls", calls
     yield OVERALL, "train", "iterations", data["iterations"]
@@ -172,7 +171,7 @@ def _training(
 
 def _moments(done: CellResult) -> Iterator[dict[str, Any]]:
     cell = done.cell
-    for moment in _curve(cell.directory):
+    for moment in read_curve(cell.directory):
         for metric in ("train_loss", "validation_loss", "validation_accuracy"):
             if moment.get(metric) is not None:
                 yield {
@@ -189,12 +188,6 @@ def _moments(done: CellResult) -> Iterator[dict[str, Any]]:
                     "mode": cell.mode,
                     **_grid_columns(cell),
                 }
-
-
-def _curve(directory: Path) -> list[Moment]:
-    file = directory / "curve.json"
-    curve: list[Moment] = json.loads(file.read_text("utf-8")) if file.exists() else []
-    return curve
 
 
 def _grid_columns(cell: Cell) -> dict[str, str]:

@@ -170,6 +170,10 @@ class Engine(Protocol):
     Implementations: `LocalEngine`, `VirtualEngine`, `FlowerEngine`.
     """
 
+    def now(self) -> float:
+        """Seconds since the start of the run."""
+        ...
+
     async def run(
         self,
         coordinator: Coordinator,
