@@ -51,9 +51,8 @@ class Pretended:
         prompts = [Prompt((), f"{text}. Answer:") for text in texts]
         answers = run_sync(model.score(prompts, words))
         self.charged += sum(answer.usage.calls for answer in answers if answer)
-        calls = {"calls_total": 180} if method == "asyndbt" else {"calls": 180}
         for observer in observers:
-            observer(Event("step" if method == "asyndbt" else "progress", calls, 0.0))
+            observer(Event("step", {"calls_total": 180}, 0.0))
         self.write(method, config)
 
     def write(self, method: str, config: Config) -> None:

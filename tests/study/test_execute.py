@@ -80,10 +80,10 @@ def test_several_processes_tell_of_their_cells_too(study: Make) -> None:
     news: list[CellProgress] = []
     done = execute_cells(cells_of(file), file.study.dir / "answers", jobs=2, observe=news.append)
     for each in done:
-        mine = [(one.calls, one.result) for one in news if one.cell == each.cell]
-        assert mine[0] == (0, None)
-        assert mine[-1] == (0, each)
-        assert all(result is None for _, result in mine[:-1])
+        *before, last = [one for one in news if one.cell == each.cell]
+        assert last.result == each
+        assert all(one.result is None for one in before)
+        assert [one.calls for one in before] == sorted(one.calls for one in before)
     assert [one.done for one in news if one.result] == [1, 2]
 
 
@@ -104,7 +104,7 @@ def test_a_killed_cell_starts_anew_and_pays_for_nothing_twice(
 
     def killed(method: str, config: Config) -> None:
         config.run.dir.mkdir(parents=True)
-        (config.run.dir / "checkpoint").write_text("half")
+        (config.run.dir / "half.jsonl").write_text('{"half": ')
         raise Kill
 
     pretended.write = killed  # type: ignore[attr-defined]
@@ -114,7 +114,7 @@ def test_a_killed_cell_starts_anew_and_pays_for_nothing_twice(
     done, told = run(study())
     assert len(told) == 12
     assert sum(each.asked for each in done) == 2 * 2 + 12
-    assert not (done[0].cell.directory / "checkpoint").exists()
+    assert not (done[0].cell.directory / "half.jsonl").exists()
 
 
 def test_a_run_that_fails_is_noted_and_the_others_go_on(study: Make, pretended: object) -> None:

@@ -17,7 +17,7 @@ import pytest
 from asyndbt.cli import _study as command
 from asyndbt.cli import main
 from asyndbt.config import Config
-from asyndbt.errors import BudgetError
+from asyndbt.errors import BudgetError, MissingExtraError
 from asyndbt.run._directory import RunDirectory
 from asyndbt.study import StudyFile, cells_of, estimate_study, load_study, run_study
 from asyndbt.study._frame import OVERALL
@@ -125,6 +125,18 @@ def test_every_point_of_a_grid_has_its_own_tables(study: Make) -> None:
     assert "## method.draws = 3" in page
     assert "](figures/point2/figure1.svg)" in page
     assert (file.study.dir / "tables" / "point1" / "table3.md").exists()
+
+
+@pytest.mark.parametrize("package", ["pandas", "scipy", "matplotlib", "pyarrow"])
+def test_a_missing_package_is_named_before_anything_runs(
+    package: str, file: Path, pretended: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("_page", "_figures", "_frame", "_summary", "_tables"):
+        monkeypatch.delitem(sys.modules, f"asyndbt.study.{module}", raising=False)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError, match=rf"^{package} is not installed: .*study"):
+        run_study(load_study(file))
+    assert not pretended.carried_out  # type: ignore[attr-defined]
 
 
 def test_budgets_that_are_too_small_are_told(

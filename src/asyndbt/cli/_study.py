@@ -26,7 +26,7 @@ __all__ = ["LiveStudy", "StudyDisplay", "StudyLines", "add_study"]
 
 
 def add_study(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add the command."""
+    """Add ``study``."""
     parser = commands.add_parser(
         "study",
         help="compare methods at equal cost, with tables and figures",

@@ -61,7 +61,6 @@ class AsynDBT(Method):
     """The method of this package, with all sites in this process."""
 
     name: ClassVar[str] = "asyndbt"
-    is_baseline: ClassVar[bool] = False
 
     def configure(self, config: Config) -> Config:
         """Return the configuration with the data at their sites."""

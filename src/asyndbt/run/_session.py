@@ -44,8 +44,6 @@ class Method(ABC):
     """Under which studies and records know the method."""
     needs_calls: ClassVar[bool] = True
     """Whether tuning asks the language model; without, only the evaluation does."""
-    is_baseline: ClassVar[bool] = True
-    """Whether studies count the method among what AsynDBT is compared with."""
 
     def configure(self, config: Config) -> Config:
         """Return the configuration that the method is run on."""

@@ -17,7 +17,7 @@ from asyndbt.baselines import methods
 from asyndbt.config import Config
 from asyndbt.errors import AsyndbtError, ConfigError
 from asyndbt.pocket import TASKS
-from asyndbt.run import load_site_data, make_task
+from asyndbt.run import AsynDBT, load_site_data, make_task
 from asyndbt.study._file import POCKET, StudyFile, keys_of
 
 __all__ = [
@@ -92,7 +92,7 @@ def needs_calls(method: str) -> bool:
 
 def is_baseline(method: str) -> bool:
     """Whether a method is one to compare with, and not this project's own."""
-    return methods()[method].is_baseline
+    return not issubclass(methods()[method], AsynDBT)
 
 
 def cells_of(file: StudyFile) -> list[Cell]:

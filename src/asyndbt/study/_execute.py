@@ -221,8 +221,8 @@ def execute_cell(cell: Cell, answers: Path, jobs: int, report: Callable[[int], N
     started, error, short = time.perf_counter(), "", False
 
     def observe(event: Event) -> None:
-        if event.kind in ("step", "progress"):
-            report(event.data["calls_total" if event.kind == "step" else "calls"])
+        if event.kind == "step":
+            report(event.data["calls_total"])
 
     with naming(cell.title), AnswerCache(_file(cell, answers), cell.directory.name) as cache:
         config = cell.config.override(_rate_limits(cell, jobs))
@@ -278,21 +278,24 @@ def _execute_in_processes(
     reports: SimpleQueue[tuple[int, int]] = context.SimpleQueue()
     with ProcessPoolExecutor(jobs, context, _start_process, (reports,)) as pool:
         try:
-            futures = {
-                pool.submit(_execute_apart, number, cell, answers, jobs): cell
+            futures = [
+                pool.submit(_execute_apart, number, cell, answers, jobs)
                 for number, cell in enumerate(cells)
-            }
+            ]
             left = set(futures)
             while left:
                 ended, left = wait(left, _REPORT_SECONDS, FIRST_COMPLETED)
+                calls: dict[int, int] = {}
                 while not reports.empty():
-                    number, calls = reports.get()
-                    report(cells[number], calls)
+                    calls.update([reports.get()])
                 for future in ended:
                     outcome = future.result()
                     if isinstance(outcome, _Stopped):
                         raise outcome.error()
-                    report(futures[future], outcome)
+                    report(outcome.cell, outcome)
+                for number, latest in calls.items():
+                    if futures[number] in left:
+                        report(cells[number], latest)
         except AsyndbtError:
             raise
         except BrokenProcessPool as error:

@@ -43,7 +43,7 @@ import pandas as pd
 import pyarrow
 import pyarrow.parquet
 
-from asyndbt.run import read_curve
+from asyndbt.run import CurveMoment, read_curve
 from asyndbt.study._cells import Cell, is_baseline
 from asyndbt.study._execute import CellResult
 
@@ -65,8 +65,6 @@ _NUMBERS: Final = {
 """Types of the columns that are not text."""
 _PREFIXES: Final = {"tuned": "", "plain": "plain_", "random_icl": "random_icl_"}
 
-Moment = Mapping[str, Any]
-"""A point of a curve, as a run has written it."""
 Number = tuple[str, str, str, float]
 """Site, split, metric, value."""
 
@@ -132,7 +130,7 @@ def _results(done: CellResult) -> Iterator[dict[str, Any]]:
         }
 
 
-def _tuning_calls(data: Mapping[str, Any], curve: Sequence[Moment], draws: int) -> int:
+def _tuning_calls(data: Mapping[str, Any], curve: Sequence[CurveMoment], draws: int) -> int:
     """Return the calls spent before the final evaluation.
 
     The evaluation asks for every test example once under each kind of prompt, all of them new. Only
@@ -160,7 +158,7 @@ def _sites(sites: Mapping[str, Any]) -> Iterator[Number]:
 
 
 def _training(
-    cell: Cell, data: Mapping[str, Any], curve: Sequence[Moment], calls: int
+    cell: Cell, data: Mapping[str, Any], curve: Sequence[CurveMoment], calls: int
 ) -> Iterator[Number]:
     yield OVERALL, "train", "calls", calls
     yield OVERALL, "train", "iterations", data["iterations"]
