@@ -247,7 +247,7 @@ def test_merged_sites_do_not_overlap_and_keep_all_test_data(
     split = try_split(train, validation, test, SplitSizes(2, None, None))
     if split is None:
         return
-    merged = merge_sites(split.sites, "all")
+    merged = merge_sites(split.sites)
     assert {(e.content, e.label) for e in merged.test} == {
         (e.content, e.label) for site in split.sites for e in site.test
     }

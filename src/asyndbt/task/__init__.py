@@ -1,26 +1,25 @@
-"""Tasks and examples: what is asked, with which data, at which site."""
+"""Tasks and labelled examples: load, partition, deduplicate, split, deal into slots."""
 
 from asyndbt.task._builtin_tasks import BUILTIN_TASK_NAMES, builtin_task
 from asyndbt.task._demonstrations import demonstration_slots
-from asyndbt.task._loading import MAX_CHARS, check_text, load_examples
+from asyndbt.task._duplicates import without_repeats
+from asyndbt.task._loading import check_text, load_examples
 from asyndbt.task._partition import partition_examples
-from asyndbt.task._site_data import (
-    MERGED_SITE,
-    DuplicateReport,
-    SiteData,
-    merge_sites,
-    without_repeats,
-)
 from asyndbt.task._sources import read_datasets, read_file
-from asyndbt.task._splits import DEFAULT_SITE, Split, SplitSizes, seeded_order, split_sites
+from asyndbt.task._splits import (
+    MERGED_SITE,
+    SiteData,
+    Split,
+    SplitSizes,
+    merge_sites,
+    seeded_order,
+    split_sites,
+)
 from asyndbt.task._task import Example, Task
 
 __all__ = [
     "BUILTIN_TASK_NAMES",
-    "DEFAULT_SITE",
-    "MAX_CHARS",
     "MERGED_SITE",
-    "DuplicateReport",
     "Example",
     "SiteData",
     "Split",

@@ -1,10 +1,9 @@
-"""Which examples stand where a prompt shows a demonstration."""
+"""Demonstration slots: the candidates that each position of a prompt chooses from."""
 
 from __future__ import annotations
 
 from asyndbt.errors import ConfigError, DataError
-from asyndbt.task._site_data import SiteData
-from asyndbt.task._splits import seeded_order
+from asyndbt.task._splits import SiteData, seeded_order
 from asyndbt.task._task import Example, Task
 
 __all__ = ["demonstration_slots"]

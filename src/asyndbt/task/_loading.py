@@ -1,4 +1,4 @@
-"""From a source named by the user to checked examples."""
+"""Examples from a source that the user names, checked."""
 
 from __future__ import annotations
 

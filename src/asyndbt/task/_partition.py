@@ -1,4 +1,4 @@
-"""Which site owns which example, for experiments on data that has no sites of its own."""
+"""Partitions of data without sites, for experiments: independent (IID) or Dirichlet."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Rows of JSONL, CSV and Parquet files, each with the place where it stands.
-
-Rows that do not come from a file of the user's: `datasets` and the pocket world.
-"""
+"""Rows and their origins: JSONL, CSV and Parquet files, `datasets`, and the demonstration tasks."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from asyndbt.errors import DataError, MissingExtraError
 __all__ = ["Row", "read_datasets", "read_file", "read_pocket"]
 
 Row = tuple[str, Mapping[str, Any]]
-"""Where a row stands, for messages, and its values by column."""
+"""Origin of a row, for messages, and its values by column."""
 
 _SUFFIXES = (".jsonl", ".csv", ".tsv", ".parquet")
 

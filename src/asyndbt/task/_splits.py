@@ -1,38 +1,133 @@
-"""From example lists to what each site holds: parts that never overlap.
+"""Stratified, seeded splits of every site's examples into parts that share no text.
 
-Drawing a site's parts from its examples: per class, seeded, disjoint.
-
-Which example goes where is decided by a keyed hash of seed, site and text, so a split depends on
-what the files hold and on the seed alone, not on the order of rows or sites, and a row added later
-moves few others.
+The order in which examples are taken is that of a keyed hash of seed, site and text.  So a split
+depends on the content of the files and the seed alone, not on the order of rows or sites, and an
+added row moves few others.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from hashlib import blake2b
+from itertools import combinations
 
 from asyndbt._text import did_you_mean, listed
 from asyndbt.errors import ConfigError, DataError
-from asyndbt.task._site_data import Content, DuplicateReport, SiteData, without, without_repeats
+from asyndbt.task._duplicates import Deduplicator, DuplicateReport, without, without_repeats
 from asyndbt.task._task import Example, Task
 
-__all__ = ["DEFAULT_SITE", "SiteSplitter", "Split", "SplitSizes", "seeded_order", "split_sites"]
+__all__ = [
+    "MERGED_SITE",
+    "SiteData",
+    "Split",
+    "SplitSizes",
+    "merge_sites",
+    "seeded_order",
+    "split_sites",
+]
 
-DEFAULT_SITE = "local"
+MERGED_SITE = "all"
+"""Name of the site that holds the data of all."""
+_DEFAULT_SITE = "local"
 """Site of examples that name none."""
 
 _BySite = Mapping[str, Sequence[Example]]
 
 
 @dataclass(frozen=True)
+class SiteData:
+    """The examples of one site in four parts that share no text.
+
+    Parameters
+    ----------
+    name : str
+        Name of the site.
+    pool : tuple of Example
+        Candidates for demonstrations.
+    train : tuple of Example
+        Queries that the prompt is tuned on.
+    validation : tuple of Example
+        Queries that the final prompt is chosen by.
+    test : tuple of Example
+        Queries that decide nothing.
+
+    Raises
+    ------
+    DataError
+        If a text occurs in two parts.
+
+    Examples
+    --------
+    >>> happy, sad = (Example({"text_a": text}, "1") for text in ("I am happy", "I am sad"))
+    >>> SiteData("north", (happy,), (sad,), (), ()).name
+    'north'
+    >>> SiteData("north", (happy,), (happy,), (), ())
+    Traceback (most recent call last):
+        ...
+    asyndbt.errors.DataError: site 'north': 1 text occurs in pool and in train; a text has one place
+    """
+
+    name: str
+    pool: tuple[Example, ...]
+    train: tuple[Example, ...]
+    validation: tuple[Example, ...]
+    test: tuple[Example, ...]
+
+    @property
+    def queries(self) -> tuple[Example, ...]:
+        """All examples that a model is asked about: train, validation and test."""
+        return (*self.train, *self.validation, *self.test)
+
+    def __post_init__(self) -> None:
+        contents = {
+            part: {example.content for example in getattr(self, part)}
+            for part in ("pool", "train", "validation", "test")
+        }
+        for first, second in combinations(contents, 2):
+            if common := len(contents[first] & contents[second]):
+                texts = "1 text occurs" if common == 1 else f"{common} texts occur"
+                raise DataError(
+                    f"site {self.name!r}: {texts} in {first} and in {second}; a text has one place"
+                )
+
+
+@dataclass(frozen=True)
 class Split:
-    """One `SiteData` per site, by name, and what was removed on the way."""
+    """All sites in alphabetical order, and the duplicates that were removed."""
 
     sites: tuple[SiteData, ...]
     duplicates: DuplicateReport
+
+
+@dataclass(frozen=True)
+class SplitSizes:
+    """Examples of each class in the parts of a site.
+
+    Parts of None share equally what the others leave.
+
+    Parameters
+    ----------
+    pool_per_class : int or None
+        Candidates for demonstrations, from the training file.
+    train_per_class : int or None
+        Training queries, from the training file.
+    validation_per_class : int or None
+        Validation queries, from the validation file, or from the training file if there is none.
+    """
+
+    pool_per_class: int | None = 20
+    train_per_class: int | None = None
+    validation_per_class: int | None = None
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not None and value < 1:
+                raise ConfigError(
+                    f"data.{field.name}: {value} given; it must be 1 or more, or left out"
+                )
 
 
 def split_sites(
@@ -44,12 +139,12 @@ def split_sites(
     sizes: SplitSizes | None = None,
     seed: int = 0,
 ) -> Split:
-    """Split examples into what each site holds.
+    """Deduplicate examples and split them by site.
 
-    A text that occurs in two parts is taken out of the earlier one: out of train and validation if
-    it occurs in the test data of any site, out of train if it occurs in the site's validation data.
-    Texts are compared with every run of white space as one space. Nothing but repeats (same text,
-    same label) is taken out of the test data.
+    A text in two parts is removed from the earlier one: from train and validation if it occurs in
+    the test data of any site, from train if it occurs in the site's validation data.  Texts are
+    compared with every run of white space as one space.  From test data only repeats (same text,
+    same label) are removed.
 
     Parameters
     ----------
@@ -83,28 +178,26 @@ def split_sites(
     ('local', 40, 8, 8, 4)
     """
     by_site = _by_site(train)
-    parts = {"validation": _by_site(validation), "test": _by_site(test)}
-    _check_sites(by_site, parts)
+    held_out = {"validation": _by_site(validation), "test": _by_site(test)}
+    _check_sites(by_site, held_out)
     tested = {example.content for example in test}
-    removed: Counter[tuple[str, str]] = Counter()
-    contradictions: Counter[str] = Counter()
+    deduplicator = Deduplicator()
     sites = []
     for name in sorted(by_site):
-        cleaner = _Cleaner(removed, contradictions)
-        site_test = cleaner.test(parts["test"].get(name, ()))
-        given = parts["validation"].get(name, ())
-        held_out = cleaner.decision("validation", given, test=tested)
-        decided = {example.content for example in held_out}
-        rest = cleaner.decision("train", by_site[name], test=tested, validation=decided)
-        drawing = SiteSplitter(task, name, sizes or SplitSizes(), seed)
-        sites.append(drawing.site(rest, held_out if given else None, site_test))
-    return Split(tuple(sites), DuplicateReport(dict(removed), dict(contradictions)))
+        site_test = deduplicator.test(held_out["test"].get(name, ()))
+        given = held_out["validation"].get(name, ())
+        validated = deduplicator.decision("validation", given, test=tested)
+        contents = {example.content for example in validated}
+        rest = deduplicator.decision("train", by_site[name], test=tested, validation=contents)
+        splitter = _SiteSplitter(task, name, sizes or SplitSizes(), seed)
+        sites.append(splitter.split(rest, validated if given else None, site_test))
+    return Split(tuple(sites), deduplicator.report)
 
 
 def _by_site(examples: Iterable[Example]) -> _BySite:
     groups = defaultdict(list)
     for example in examples:
-        groups[example.site or DEFAULT_SITE].append(example)
+        groups[example.site or _DEFAULT_SITE].append(example)
     return groups
 
 
@@ -121,68 +214,30 @@ def _check_sites(train: _BySite, parts: Mapping[str, _BySite]) -> None:
                 )
 
 
-@dataclass(frozen=True)
-class _Cleaner:
-    """Takes out what occurs twice, and counts it."""
+def merge_sites(sites: Sequence[SiteData]) -> SiteData:
+    """Merge the data of several sites into one, for a centralised method.
 
-    removed: Counter[tuple[str, str]]
-    contradictions: Counter[str]
-
-    def test(self, examples: Iterable[Example]) -> list[Example]:
-        unique = without_repeats(examples, keep_contradictions=True)
-        self._count("test", "test", unique.repeats)
-        return unique.examples
-
-    def decision(
-        self, part: str, examples: Sequence[Example], **others: set[Content]
-    ) -> list[Example]:
-        left = list(examples)
-        for other, contents in others.items():
-            before = len(left)
-            left = without(left, contents)
-            self._count(part, other, before - len(left))
-        unique = without_repeats(left)
-        self._count(part, part, unique.repeats)
-        if unique.contradictions:
-            self.contradictions[part] += unique.contradictions
-        return unique.examples
-
-    def _count(self, part: str, other: str, count: int) -> None:
-        if count:
-            self.removed[part, other] += count
-
-
-@dataclass(frozen=True)
-class SplitSizes:
-    """How many examples of each class a site uses for what.
-
-    None means: what the parts with a number leave, shared equally among the parts without one.
-
-    Parameters
-    ----------
-    pool_per_class : int or None
-        Candidates for demonstrations, from the training file.
-    train_per_class : int or None
-        Training queries, from the training file.
-    validation_per_class : int or None
-        Validation queries, from the validation file, or from the training file if there is none.
+    A text that is in different parts at different sites stays in the last of pool, train,
+    validation, test.
     """
+    test = without_repeats(_joined(site.test for site in sites), keep_contradictions=True).examples
+    taken = {example.content for example in test}
+    decided: list[tuple[Example, ...]] = []
+    for part in ("validation", "train", "pool"):
+        every = _joined(getattr(site, part) for site in sites)
+        kept = without_repeats(without(every, taken)).examples
+        taken |= {example.content for example in kept}
+        decided.append(tuple(kept))
+    validation, train, pool = decided
+    return SiteData(MERGED_SITE, pool, train, validation, tuple(test))
 
-    pool_per_class: int | None = 20
-    train_per_class: int | None = None
-    validation_per_class: int | None = None
 
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if value is not None and value < 1:
-                raise ConfigError(
-                    f"data.{field.name}: {value} given; it must be 1 or more, or left out"
-                )
+def _joined(parts: Iterable[Iterable[Example]]) -> list[Example]:
+    return [example for part in parts for example in part]
 
 
 def seeded_order(examples: Iterable[Example], *salt: object) -> list[Example]:
-    """Order examples by a keyed hash of their content: random, yet the same on every machine.
+    """Order examples by a keyed hash of text and label: random, yet the same on every machine.
 
     Parameters
     ----------
@@ -200,27 +255,18 @@ def seeded_order(examples: Iterable[Example], *salt: object) -> list[Example]:
 
 
 @dataclass(frozen=True)
-class SiteSplitter:
-    """Draws the parts of one site from its cleaned examples.
-
-    Parameters
-    ----------
-    task : Task
-    name : str
-        Name of the site.
-    sizes : SplitSizes
-    seed : int
-    """
+class _SiteSplitter:
+    """Splits the deduplicated examples of one site."""
 
     task: Task
     name: str
     sizes: SplitSizes
     seed: int
 
-    def site(
+    def split(
         self, train: Sequence[Example], validation: Sequence[Example] | None, test: list[Example]
     ) -> SiteData:
-        """Put the site together; validation queries come from `train` where it is None."""
+        """Draw the parts; without `validation`, its queries come from `train` too."""
         wanted = {"pool": self.sizes.pool_per_class, "train": self.sizes.train_per_class}
         if validation is None:
             wanted["validation"] = self.sizes.validation_per_class

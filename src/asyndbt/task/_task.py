@@ -1,7 +1,4 @@
-"""What is asked of the language model: an instruction with fields, and the words that answer it.
-
-One labelled example.
-"""
+"""A classification task, and one labelled example of it."""
 
 from __future__ import annotations
 
