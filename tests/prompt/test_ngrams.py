@@ -76,7 +76,7 @@ def test_a_site_has_one_vote() -> None:
 
 
 def test_settings_out_of_range() -> None:
-    with pytest.raises(ConfigError, match="vocabulary_min_sites: 3 given for 2 sites; it must be"):
+    with pytest.raises(ConfigError, match=r"^k: 3 given for 2 sites; it must be"):
         agree({"north": [], "south": []}, 3)
     with pytest.raises(ConfigError, match="key: 4 bytes given; use 16 random bytes or more"):
         propose(["cell"], b"1234")

@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from asyndbt.errors import ConfigError
+from asyndbt.errors import ConfigError, Setting
 
 __all__ = ["agree", "pmi_ngrams", "propose", "reveal"]
 
@@ -174,8 +174,7 @@ def agree(proposals: Mapping[str, Sequence[str]], k: int) -> list[str]:
     """
     if not 1 <= k <= len(proposals):
         raise ConfigError(
-            f"method.vocabulary_min_sites: {k} given for {len(proposals)} sites; it must be 1 to"
-            " that number"
+            Setting("k"), f": {k} given for {len(proposals)} sites; it must be 1 to that number"
         )
     votes = Counter(digest for hashes in proposals.values() for digest in set(hashes))
     kept = [(-count, digest) for digest, count in votes.items() if count >= k]

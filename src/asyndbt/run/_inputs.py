@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from asyndbt.config import Config
+from asyndbt.config import Config, toml_keys
 from asyndbt.errors import ConfigError, DataError
 from asyndbt.federation import SitePrompts
 from asyndbt.lm import LanguageModel, Prompt, check_requests
@@ -56,6 +56,7 @@ __all__ = [
 ]
 
 
+@toml_keys()
 def make_task(config: Config) -> Task:
     """Return the task that a configuration describes."""
     section = config.task
@@ -94,6 +95,7 @@ def check_delays(config: Config, sites: Sequence[str]) -> None:
                 )
 
 
+@toml_keys()
 def load_site_data(config: Config, task: Task) -> Split:
     """Load every site's examples and divide them into what they are for."""
     data = config.data
@@ -181,6 +183,7 @@ class RunInputs:
         return [every[-1], every[0]]
 
 
+@toml_keys()
 def load_inputs(config: Config) -> RunInputs:
     """Load and split the examples, agree on the vocabulary, choose the demonstration candidates.
 
@@ -277,6 +280,7 @@ def _lines(part: str, rows: Sequence[Any]) -> Iterable[str]:
 _LIMIT = 200
 
 
+@toml_keys()
 def resolve_vocabulary(config: Config, sites: Sequence[SiteData]) -> tuple[str, ...]:
     """Return the vocabulary that all sites use, in one order.
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from asyndbt.config import BudgetConfig, Config, LimitsConfig
+from asyndbt.config import BudgetConfig, Config, LimitsConfig, toml_keys
 from asyndbt.errors import ConfigError, RunDirectoryError
 from asyndbt.federation import Needs, Plan, PromptObjective, SitePrompts, Worker, vocabulary_digest
 from asyndbt.lm import AnswerCache, Budget, Gateway, LanguageModel, Limits, Usage, split_limits
@@ -66,6 +66,7 @@ class RunSetup:
     warnings: tuple[str, ...]
 
 
+@toml_keys()
 def prepare_run(
     config: Config, directory: RunDirectory, model: LanguageModel | None = None
 ) -> RunSetup:
@@ -116,6 +117,7 @@ def _known(
     )
 
 
+@toml_keys()
 def build_setup(
     config: Config,
     gathered: RunInputs,
@@ -143,6 +145,7 @@ def build_setup(
     return RunSetup(plan, sites, gathered.vocabulary, connection, warnings)
 
 
+@toml_keys()
 def check_budget(config: Config, gathered: RunInputs, connection: ModelHandle) -> None:
     """Find out whether the budget covers what every site needs at least.
 
