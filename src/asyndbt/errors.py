@@ -29,21 +29,44 @@ __all__ = [
     "ModelError",
     "RateLimitError",
     "RunDirectoryError",
+    "Setting",
     "SiteError",
     "TransientError",
 ]
 
 
+class Setting(str):
+    """A setting in the text of an error, by the name that it has where the error is raised.
+
+    `asyndbt.config.toml_keys` puts the key of the configuration file in its place.
+    """
+
+
 class AsyndbtError(Exception):
-    """Base class of every error raised on purpose; its text is meant for the user."""
+    """Base class of every error raised on purpose; its text is meant for the user.
+
+    Parameters
+    ----------
+    *parts : str or Setting
+        The text in one or several parts.
+
+    Examples
+    --------
+    >>> str(DataError("line 2: too long; shorten it or raise ", Setting("max_chars")))
+    'line 2: too long; shorten it or raise max_chars'
+    """
+
+    def __str__(self) -> str:
+        """Return the parts joined."""
+        return "".join(map(str, self.args))
 
 
 class ConfigError(AsyndbtError):
-    """A setting is missing, unknown, or out of range; the text names the field and the mend."""
+    """A setting is missing, unknown, or out of range; the text names it and the remedy."""
 
 
 class DataError(AsyndbtError):
-    """Data cannot be used; the text names file, line or field, and the mend."""
+    """Data cannot be used; the text names file, line or field, and the remedy."""
 
 
 class MissingExtraError(AsyndbtError):

@@ -152,7 +152,7 @@ BROKEN = [
     (
         "train.jsonl",
         f'{{"text_a": "{"x" * 101}", "text_b": "y", "label": 0}}',
-        "line 2, column 'text_a': the text has 101 characters, 100 are .* raise data.max_chars",
+        "line 2, column 'text_a': the text has 101 characters, 100 are .* raise max_chars$",
     ),
     ("train.jsonl", f'{{"text_a": {"9" * 5000}}}', "train.jsonl line 2: cannot be read"),
     ("train.jsonl", "[" * 200_000, "train.jsonl line 2: cannot be read"),

@@ -81,9 +81,9 @@ def test_too_few_examples_for_the_sites() -> None:
 @pytest.mark.parametrize(
     ("sites", "kind", "alpha", "message"),
     [
-        (0, "iid", 0.5, "data.partition.sites: 0 given; it must be 1 or more"),
-        (2, "even", 0.5, "data.partition.kind: 'even' given; it must be 'iid' or 'dirichlet'"),
-        (2, "dirichlet", 0.0, "data.partition.alpha: 0.0 given; it must be above 0"),
+        (0, "iid", 0.5, "^sites: 0 given; it must be 1 or more"),
+        (2, "even", 0.5, "^kind: 'even' given; it must be 'iid' or 'dirichlet'"),
+        (2, "dirichlet", 0.0, "^alpha: 0.0 given; it must be above 0"),
     ],
 )
 def test_settings_out_of_range(sites: int, kind: Kind, alpha: float, message: str) -> None:

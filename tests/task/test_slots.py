@@ -53,7 +53,7 @@ def test_too_small_pools_name_site_class_have_need_and_mend() -> None:
     with pytest.raises(
         DataError,
         match=r"site 'north', class '1': 5 examples in the pool for 3 demonstrations, 6 needed .*"
-        r"raise data.pool_per_class or lower method.demonstrations_per_class",
+        r"raise pool_per_class or lower per_class$",
     ):
         demonstration_slots(site(9, 5, 9), TASK, per_class=3)
     with pytest.raises(DataError, match=r"site 'north': 9 examples .* 5 demonstrations, 10 needed"):

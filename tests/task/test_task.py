@@ -49,14 +49,14 @@ def test_instruction_that_cannot_be_filled(instruction: str, message: str) -> No
 @pytest.mark.parametrize(
     ("labels", "words", "message"),
     [
-        (("0",), ("no",), "task.labels: 1 given; a task needs 2 or more"),
-        (("0", "0"), ("no", "yes"), "task.labels: '0' stands there twice"),
-        (("0", "1"), ("no",), "task.labels: 1 words for 2 labels; give one word per label"),
-        (("0", "1"), ("no", " "), "task.labels: the word for label '1' is empty"),
-        (("0", "1"), ("no", "yes "), "task.labels: 'yes ' has white space"),
-        (("0", "1"), ("no", "yes\nsir"), "task.labels: .* a line break"),
-        (("0", "1"), ("Yes", "yes"), "task.labels: 'Yes' and 'yes' are the same word"),
-        (("0", "1"), ("No", "not related"), "task.labels: 'No' and 'not related' begin alike"),
+        (("0",), ("no",), "^labels: 1 given; a task needs 2 or more"),
+        (("0", "0"), ("no", "yes"), "^labels: '0' stands there twice"),
+        (("0", "1"), ("no",), "^labels: 1 words for 2 labels; give one word per label"),
+        (("0", "1"), ("no", " "), "^labels: the word for label '1' is empty"),
+        (("0", "1"), ("no", "yes "), "^labels: 'yes ' has white space"),
+        (("0", "1"), ("no", "yes\nsir"), "^labels: .* a line break"),
+        (("0", "1"), ("Yes", "yes"), "^labels: 'Yes' and 'yes' are the same word"),
+        (("0", "1"), ("No", "not related"), "^labels: 'No' and 'not related' begin alike"),
     ],
 )
 def test_labels_that_cannot_be_told_apart(

@@ -3,7 +3,7 @@
 from asyndbt.config._base import Directory, resolved
 from asyndbt.config._config import BudgetConfig, Config, LimitsConfig, RunConfig, load_config
 from asyndbt.config._data import DataConfig, PartitionConfig, SiteConfig, TaskConfig
-from asyndbt.config._explain import explain_errors
+from asyndbt.config._explain import explain_errors, toml_keys
 from asyndbt.config._federation import (
     DelaysConfig,
     FederationConfig,
@@ -43,4 +43,5 @@ __all__ = [
     "resolved",
     "split_address",
     "starter_toml",
+    "toml_keys",
 ]

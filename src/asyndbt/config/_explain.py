@@ -1,9 +1,10 @@
-"""Problems of a configuration, one per line: the key, what was given, the remedy."""
+"""Messages in the words of the configuration file: the key, what was given, the remedy."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,8 +14,9 @@ from asyndbt._section import NESTED, Section, SettingError
 from asyndbt._text import did_you_mean, nearest, quoted
 from asyndbt.config._schema import SITE, reference_tables
 from asyndbt.config._toml import format_key, format_value
+from asyndbt.errors import AsyndbtError, Setting
 
-__all__ = ["explain_errors"]
+__all__ = ["explain_errors", "toml_keys"]
 
 _EXPECTED = {
     "bool_type": "write true or false, without quotes",
@@ -33,6 +35,47 @@ _BOUNDS = {
     "less_than": ("lt", "use less than {}"),
     "less_than_equal": ("le", "use {} or less"),
 }
+
+_KEYS = {
+    "a shorter prompt": "fewer method.demonstrations_per_class (or _total), a shorter "
+    "method.fragment_length or a smaller data.max_chars",
+    "alpha": "data.partition.alpha",
+    "columns": "data.columns",
+    "instruction": "task.instruction",
+    "k": "method.vocabulary_min_sites",
+    "kind": "data.partition.kind",
+    "label_column": "data.label_column",
+    "labels": "task.labels",
+    "max_chars": "data.max_chars",
+    "need less": "lower method.random_icl_draws, method.confirm_candidates or "
+    "data.validation_per_class",
+    "per_class": "method.demonstrations_per_class",
+    "per_site.calls": "budget.per_site.calls",
+    "per_site.money": "budget.per_site.money",
+    "per_site.tokens": "budget.per_site.tokens",
+    "pool_per_class": "data.pool_per_class",
+    "sites": "data.partition.sites",
+    "template": "task.template",
+    "total": "method.demonstrations_total",
+    "total.calls": "budget.calls",
+    "total.money": "budget.money",
+    "total.tokens": "budget.tokens",
+    "train_per_class": "data.train_per_class",
+    "validation_per_class": "data.validation_per_class",
+}
+"""What the file calls the settings that rooms below name in their errors."""
+
+
+@contextmanager
+def toml_keys() -> Iterator[None]:
+    """Name settings by their keys in the file, in errors raised inside; a decorator, too."""
+    try:
+        yield
+    except AsyndbtError as error:
+        error.args = tuple(
+            _KEYS.get(part, part) if isinstance(part, Setting) else part for part in error.args
+        )
+        raise
 
 
 def explain_errors(error: ValidationError, model: type[Section], source: str | None) -> str:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Self
 
-from asyndbt.errors import BudgetError, ConfigError
+from asyndbt.errors import BudgetError, ConfigError, Setting
 from asyndbt.lm._base import Usage
 
 __all__ = ["FIELDS", "Budget", "BudgetExhausted", "Limits", "amount_text", "split_limits"]
@@ -218,7 +218,7 @@ def amount_text(amount: float, field: str) -> str:
     return f"{amount:.4g} of money" if field == "money" else f"{amount:,.0f} {field}"
 
 
-_LOWER = "or lower method.random_icl_draws, method.confirm_candidates or data.validation_per_class"
+_LOWER = (", or ", Setting("need less"))
 
 
 def split_limits(total: Limits, per_site: Limits, needs: Mapping[str, Usage]) -> dict[str, Limits]:
@@ -268,8 +268,9 @@ def _split(
             if need > cap
         )
         raise BudgetError(
-            f"budget per site: {lacking} and may spend {amount_text(cap, field)}; "
-            f"raise budget.per_site.{field}, {_LOWER}"
+            f"budget per site: {lacking} and may spend {amount_text(cap, field)}; raise ",
+            Setting(f"per_site.{field}"),
+            *_LOWER,
         )
     if total is None:
         return dict.fromkeys(least, cap)
@@ -278,7 +279,9 @@ def _split(
         each = ", ".join(f"{name} {amount_text(need, field)}" for name, need in least.items())
         raise BudgetError(
             f"budget: the sites need at least {amount_text(required, field)} ({each}) and the "
-            f"total is {amount_text(total, field)}; raise budget.{field}, {_LOWER}"
+            f"total is {amount_text(total, field)}; raise ",
+            Setting(f"total.{field}"),
+            *_LOWER,
         )
     extras = _equal_parts(field, total - required, len(least))
     shares = {name: need + extra for (name, need), extra in zip(least.items(), extras, strict=True)}

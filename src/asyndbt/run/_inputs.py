@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from asyndbt.config import Config
+from asyndbt.config import Config, toml_keys
 from asyndbt.errors import ConfigError, DataError
 from asyndbt.federation import SitePrompts
 from asyndbt.lm import LanguageModel, Prompt, check_requests
@@ -58,6 +58,7 @@ _ROWS_FOLDER = ".data"
 _MAX_NGRAMS = 200
 
 
+@toml_keys()
 def make_task(config: Config) -> Task:
     """Return the task that a configuration describes."""
     section = config.task
@@ -96,6 +97,7 @@ def check_delays(config: Config, sites: Sequence[str]) -> None:
                 )
 
 
+@toml_keys()
 def load_site_data(config: Config, task: Task) -> Split:
     """Load, partition and split the examples: pool, train, validation and test of every site."""
     data = config.data
@@ -184,6 +186,7 @@ class RunInputs:
         return [prompts[-1], prompts[0]]
 
 
+@toml_keys()
 def load_inputs(config: Config) -> RunInputs:
     """Load and split the examples, fix the vocabulary, deal the pool into demonstration slots.
 

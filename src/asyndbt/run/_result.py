@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from asyndbt._async import run_sync
-from asyndbt.config import Config, load_config
+from asyndbt.config import Config, load_config, toml_keys
 from asyndbt.errors import ConfigError, DataError, ModelError
 from asyndbt.lm import (
     Answer,
@@ -165,6 +165,7 @@ async def _asked(
         await gateway.model.close()
 
 
+@toml_keys()
 def _query(prompt: TunedPrompt, config: Config, number: int, row: Mapping[str, Any]) -> Prompt:
     """Render the prompt for one row."""
     if not isinstance(row, Mapping):

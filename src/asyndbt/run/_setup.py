@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from asyndbt.config import BudgetConfig, Config, LimitsConfig
+from asyndbt.config import BudgetConfig, Config, LimitsConfig, toml_keys
 from asyndbt.errors import ConfigError, RunDirectoryError
 from asyndbt.federation import Needs, Plan, PromptObjective, SitePrompts, Worker, vocabulary_digest
 from asyndbt.lm import AnswerCache, Budget, Gateway, LanguageModel, Limits, Usage, split_limits
@@ -88,6 +88,7 @@ class RunSetup:
             await self.connection.model.close()
 
 
+@toml_keys()
 def prepare_run(
     config: Config,
     directory: RunDirectory,
@@ -149,6 +150,7 @@ def _known(
     )
 
 
+@toml_keys()
 def build_setup(
     config: Config,
     inputs: RunInputs,
@@ -182,6 +184,7 @@ def build_setup(
     return RunSetup(plan, sites, inputs.vocabulary, connection, warnings)
 
 
+@toml_keys()
 def check_budget(config: Config, inputs: RunInputs, connection: ModelHandle) -> None:
     """Find out whether the budget covers what every site needs at least.
 

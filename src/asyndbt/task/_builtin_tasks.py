@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from asyndbt._text import did_you_mean, listed
-from asyndbt.errors import ConfigError
+from asyndbt.errors import ConfigError, Setting
 from asyndbt.task._task import Task
 
 __all__ = ["BUILTIN_TASK_NAMES", "builtin_task"]
@@ -82,6 +82,7 @@ def builtin_task(name: str) -> Task:
         return _TASKS[name]
     except KeyError:
         raise ConfigError(
-            f"task.template = {name!r} is not built in; there are {listed(BUILTIN_TASK_NAMES)}"
-            f"{did_you_mean(name, BUILTIN_TASK_NAMES)}"
+            Setting("template"),
+            f" = {name!r} is not built in; there are {listed(BUILTIN_TASK_NAMES)}"
+            f"{did_you_mean(name, BUILTIN_TASK_NAMES)}",
         ) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyndbt.errors import ConfigError, DataError
+from asyndbt.errors import ConfigError, DataError, Setting
 from asyndbt.task._splits import SiteData, seeded_order
 from asyndbt.task._task import Example, Task
 
@@ -52,12 +52,9 @@ def demonstration_slots(
     >>> [[example.label for example in slot] for slot in slots]
     [['0', '0'], ['0', '0'], ['1', '1'], ['1', '1']]
     """
-    for setting, value in (
-        ("demonstrations_per_class", per_class),
-        ("demonstrations_total", total),
-    ):
+    for name, value in (("per_class", per_class), ("total", total)):
         if value is not None and value < 1:
-            raise ConfigError(f"method.{setting}: {value} given; it must be 1 or more")
+            raise ConfigError(Setting(name), f": {value} given; it must be 1 or more")
     ordered = seeded_order(site.pool, seed, site.name, "slots")
     classes = [[e for e in ordered if task.class_of(e.label) == u] for u in range(len(task.labels))]
     if total is not None:
@@ -84,13 +81,17 @@ def _complain(
     if total is not None:
         raise DataError(
             f"site {site.name!r}: {len(site.pool)} examples in the pool for {total} demonstrations,"
-            f" {2 * total} needed (2 candidates each); raise data.pool_per_class or lower"
-            " method.demonstrations_total"
+            f" {2 * total} needed (2 candidates each); raise ",
+            Setting("pool_per_class"),
+            " or lower ",
+            Setting("total"),
         )
     sizes = [len(members) for members in classes]
     least = sizes.index(min(sizes))
     raise DataError(
         f"site {site.name!r}, class {task.labels[least]!r}: {sizes[least]} examples in the pool for"
-        f" {per_class} demonstrations, {2 * per_class} needed (2 candidates each); raise"
-        " data.pool_per_class or lower method.demonstrations_per_class"
+        f" {per_class} demonstrations, {2 * per_class} needed (2 candidates each); raise ",
+        Setting("pool_per_class"),
+        " or lower ",
+        Setting("per_class"),
     )

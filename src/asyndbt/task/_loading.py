@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from asyndbt._text import did_you_mean, listed, shorten
-from asyndbt.errors import ConfigError, DataError
+from asyndbt.errors import ConfigError, DataError, Setting
 from asyndbt.task._sources import Row, read_datasets, read_file, read_pocket
 from asyndbt.task._task import Example, Task
 
@@ -79,8 +79,9 @@ def load_examples(
     for name, column in by_field.items():
         if column == label_column:
             raise ConfigError(
-                f"data.columns: field {name!r} of the instruction is the label column"
-                f" {label_column!r}; the prompt would tell the answer: use another name"
+                Setting("columns"),
+                f": field {name!r} of the instruction is the label column"
+                f" {label_column!r}; the prompt would tell the answer: use another name",
             )
     reader = _RowReader(task, by_field, label_column, site_column, site, max_chars)
     examples = [reader.example(row) for row in _rows(source, task, base)]
@@ -113,11 +114,12 @@ def check_text(where: str, value: Any, max_chars: int) -> str:
     if len(value) > max_chars:
         raise DataError(
             f"{where}: the text has {len(value):,} characters, {max_chars:,} are allowed;"
-            " shorten it or raise data.max_chars"
+            " shorten it or raise ",
+            Setting("max_chars"),
         )
     if any("\ud800" <= character <= "\udfff" for character in value):
         raise DataError(
-            f"{where}: the text holds half a character (a lone surrogate); mend its encoding"
+            f"{where}: the text holds half a character (a lone surrogate); repair its encoding"
         )
     return value
 
@@ -135,8 +137,9 @@ def _known_columns(columns: Mapping[str, str] | None, task: Task) -> dict[str, s
     for name in columns or {}:
         if name not in task.fields:
             raise ConfigError(
-                f"data.columns: the instruction has no field {name!r}, only {listed(task.fields)}"
-                f"{did_you_mean(name, task.fields)}"
+                Setting("columns"),
+                f": the instruction has no field {name!r}, only {listed(task.fields)}"
+                f"{did_you_mean(name, task.fields)}",
             )
     return dict(columns or {})
 
@@ -161,8 +164,9 @@ class _RowReader:
         if self.label_column not in values:
             raise DataError(
                 f"{origin}: there is no column {self.label_column!r}, only {listed(values)}"
-                f"{did_you_mean(self.label_column, values)}; data.label_column names the one with "
-                "the labels"
+                f"{did_you_mean(self.label_column, values)}; ",
+                Setting("label_column"),
+                " names the one with the labels",
             )
         label = self._label(origin, values[self.label_column])
         return Example(fields, label, self._site(origin, values), origin)

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from asyndbt.errors import ConfigError, DataError
+from asyndbt.errors import ConfigError, DataError, Setting
 from asyndbt.task._task import Example
 
 __all__ = ["partition_examples"]
@@ -87,11 +87,11 @@ def partition_examples(
 
 def _check(sites: int, kind: str, alpha: float) -> None:
     if sites < 1:
-        raise ConfigError(f"data.partition.sites: {sites} given; it must be 1 or more")
+        raise ConfigError(Setting("sites"), f": {sites} given; it must be 1 or more")
     if kind not in ("iid", "dirichlet"):
-        raise ConfigError(f"data.partition.kind: {kind!r} given; it must be 'iid' or 'dirichlet'")
+        raise ConfigError(Setting("kind"), f": {kind!r} given; it must be 'iid' or 'dirichlet'")
     if not 0 < alpha < float("inf"):
-        raise ConfigError(f"data.partition.alpha: {alpha} given; it must be above 0")
+        raise ConfigError(Setting("alpha"), f": {alpha} given; it must be above 0")
 
 
 def _counts(shares: NDArray[np.float64], total: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -87,7 +87,9 @@ def _jsonl(path: Path) -> Iterator[Row]:
                     " every line must be one JSON object"
                 ) from None
             except (ValueError, RecursionError) as error:
-                raise DataError(f"{origin}: cannot be read ({error}); mend or remove it") from None
+                raise DataError(
+                    f"{origin}: cannot be read ({error}); repair or remove it"
+                ) from None
             if not isinstance(row, dict):
                 raise DataError(
                     f"{origin}: found {shorten(row)}; every line must be one JSON object such as"

@@ -14,7 +14,7 @@ from hashlib import blake2b
 from itertools import combinations
 
 from asyndbt._text import did_you_mean, listed
-from asyndbt.errors import ConfigError, DataError
+from asyndbt.errors import ConfigError, DataError, Setting
 from asyndbt.task._duplicates import Deduplicator, DuplicateReport, without, without_repeats
 from asyndbt.task._task import Example, Task
 
@@ -126,7 +126,7 @@ class SplitSizes:
             value = getattr(self, field.name)
             if value is not None and value < 1:
                 raise ConfigError(
-                    f"data.{field.name}: {value} given; it must be 1 or more, or left out"
+                    Setting(field.name), f": {value} given; it must be 1 or more, or left out"
                 )
 
 
@@ -314,11 +314,14 @@ class _SiteSplitter:
         if have >= need:
             return
         parts = " + ".join(f"{count or 'at least 1'} for {part}" for part, count in wanted.items())
-        settings = " or ".join(f"data.{part}_per_class" for part, count in wanted.items() if count)
-        lower = f", or lower {settings}" if settings and have >= len(wanted) else ""
+        lower: list[str] = []
+        for part, count in wanted.items():
+            if count and have >= len(wanted):
+                lower += [" or " if lower else ", or lower ", Setting(f"{part}_per_class")]
         raise DataError(
             f"site {self.name!r}, class {label!r}: {have} {source} examples, {need} needed"
-            f" ({parts}; duplicates do not count); add some{lower}"
+            f" ({parts}; duplicates do not count); add some",
+            *lower,
         )
 
 

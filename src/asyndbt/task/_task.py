@@ -8,7 +8,7 @@ from functools import cached_property
 from string import Formatter
 
 from asyndbt._text import did_you_mean, listed
-from asyndbt.errors import ConfigError, DataError
+from asyndbt.errors import ConfigError, DataError, Setting
 
 __all__ = ["Example", "Task"]
 
@@ -44,7 +44,7 @@ class Task:
     >>> Task("Is this praise?", ("0", "1"), ("no", "yes"))
     Traceback (most recent call last):
         ...
-    asyndbt.errors.ConfigError: task.instruction: no field; name the text to judge, as {text_a}
+    asyndbt.errors.ConfigError: instruction: no field; name the text to judge, as {text_a}
     """
 
     instruction: str
@@ -90,8 +90,8 @@ def _template_fields(instruction: str) -> tuple[str, ...]:
         parts = list(Formatter().parse(instruction))
     except ValueError as error:
         raise ConfigError(
-            f"task.instruction: {error}; write {{{{ and }}}} for plain braces, {{text_a}} for a"
-            " field"
+            Setting("instruction"),
+            f": {error}; write {{{{ and }}}} for plain braces, {{text_a}} for a field",
         ) from None
     names: dict[str, None] = {}
     for _, name, spec, conversion in parts:
@@ -99,41 +99,47 @@ def _template_fields(instruction: str) -> tuple[str, ...]:
             continue
         if not name.isidentifier():
             raise ConfigError(
-                f"task.instruction: {{{name}}} is not a field name; use letters, digits and _, such"
-                " as {text_a}, or write {{ and }} for plain braces"
+                Setting("instruction"),
+                f": {{{name}}} is not a field name; use letters, digits and _, such"
+                " as {text_a}, or write {{ and }} for plain braces",
             )
         if conversion or spec:
             raise ConfigError(
-                f"task.instruction: field {name!r} has a conversion or a format; write just"
-                f" {{{name}}}"
+                Setting("instruction"),
+                f": field {name!r} has a conversion or a format; write just {{{name}}}",
             )
         names[name] = None
     if not names:
-        raise ConfigError("task.instruction: no field; name the text to judge, as {text_a}")
+        raise ConfigError(Setting("instruction"), ": no field; name the text to judge, as {text_a}")
     return tuple(names)
 
 
 def _check_labels(labels: Sequence[str]) -> None:
     if len(labels) < 2:
-        raise ConfigError(f"task.labels: {len(labels)} given; a task needs 2 or more")
+        raise ConfigError(Setting("labels"), f": {len(labels)} given; a task needs 2 or more")
     for index, label in enumerate(labels):
         if label in labels[:index]:
-            raise ConfigError(f"task.labels: {label!r} stands there twice; name each label once")
+            raise ConfigError(
+                Setting("labels"), f": {label!r} stands there twice; name each label once"
+            )
 
 
 def _check_label_words(words: Sequence[str], labels: Sequence[str]) -> None:
     if len(words) != len(labels):
         raise ConfigError(
-            f"task.labels: {len(words)} words for {len(labels)} labels; give one word per label,"
-            " in the order of labels"
+            Setting("labels"),
+            f": {len(words)} words for {len(labels)} labels; give one word per label,"
+            " in the order of labels",
         )
     for word, label in zip(words, labels, strict=True):
         if not word.strip():
-            raise ConfigError(f"task.labels: the word for label {label!r} is empty; give it a word")
+            raise ConfigError(
+                Setting("labels"), f": the word for label {label!r} is empty; give it a word"
+            )
         if word != " ".join(word.split()):
             raise ConfigError(
-                f"task.labels: {word!r} has white space at an end, doubled, or a line break;"
-                " remove it"
+                Setting("labels"),
+                f": {word!r} has white space at an end, doubled, or a line break; remove it",
             )
     lowered = [word.lower() for word in words]
     for index, word in enumerate(lowered):
@@ -145,8 +151,9 @@ def _check_label_words(words: Sequence[str], labels: Sequence[str]) -> None:
                     else "begin alike, so an answer cut short cannot be told apart"
                 )
                 raise ConfigError(
-                    f"task.labels: {words[index]!r} and {words[other]!r} {clash}; choose words"
-                    " of which none is the beginning of another"
+                    Setting("labels"),
+                    f": {words[index]!r} and {words[other]!r} {clash}; choose words"
+                    " of which none is the beginning of another",
                 )
 
 

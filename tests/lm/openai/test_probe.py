@@ -332,7 +332,7 @@ def test_a_prompt_that_does_not_fit_is_told_with_the_mend(kit, at) -> None:
             return kit.error(400, "This model's maximum context length is 64 tokens")
         return server(body)
 
-    with pytest.raises(ConfigError, match=r"data\.max_chars \(HTTP 400: This model's maximum"):
+    with pytest.raises(ConfigError, match=r"set a shorter prompt \(HTTP 400: This model's maximum"):
         kit.probe(kit.model(kit.serve(script)))
 
 

@@ -169,7 +169,7 @@ class FlowerEngine:
         if not isinstance(join, Join):
             raise MessageError(f"{type(join).__name__} where a site should introduce itself")
         if join.site not in coordinator.plan.sites:
-            raise MessageError(f"site {join.site}: not one of federation.sites")
+            raise MessageError(f"site {join.site}: not one of the sites of this run")
         self._settle(node, join.site)
         member = coordinator.roster[join.site]
         held = member.outstanding if member.live else None

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
-from asyndbt.errors import ConfigError, ModelError, RateLimitError, TransientError
+from asyndbt.errors import ConfigError, ModelError, RateLimitError, Setting, TransientError
 from asyndbt.lm._base import Prompt
 from asyndbt.lm.providers.openai._errors import Rejected
 from asyndbt.lm.providers.openai._schema import (
@@ -43,9 +43,9 @@ _THINKS: Final = (
     "the model thinks before it answers, so that the first tokens say nothing of the labels: turn "
     'thinking off by lm.extra_body, or set lm.feedback = "text" and raise lm.max_tokens'
 )
-_LONG: Final = (
-    "the longest prompt is too long for the model: set fewer method.demonstrations_per_class (or "
-    "_total), a shorter method.fragment_length or a smaller data.max_chars"
+PROMPT_TOO_LONG: Final = (
+    "the longest prompt is too long for the model: set ",
+    Setting("a shorter prompt"),
 )
 
 
@@ -81,7 +81,7 @@ class CapabilityProbe:
                 reply = await self._settle(prompt, labels)
             except Rejected as rejected:
                 if rejected.refusal == "too long":
-                    raise ConfigError(f"{_LONG} ({rejected.words})") from None
+                    raise ConfigError(*PROMPT_TOO_LONG, f" ({rejected.words})") from None
                 refused.append(rejected)
             else:
                 self._require(reply)
