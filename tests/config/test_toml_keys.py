@@ -18,7 +18,6 @@ from asyndbt.config._schema import reference_tables
 from asyndbt.errors import AsyndbtError, ConfigError, DataError, Setting
 from asyndbt.lm import Limits, Usage, split_limits
 from asyndbt.lm.providers.openai._probe import PROMPT_TOO_LONG
-from asyndbt.prompt import agree
 from asyndbt.run import load_inputs
 from asyndbt.task import SplitSizes, Task, builtin_task, check_text, partition_examples
 
@@ -81,7 +80,6 @@ def too_long() -> None:
             lambda: partition_examples([], 0, "iid", rng=np.random.default_rng(0)),
             "data.partition.sites: 0 given; it must be 1 or more",
         ),
-        (lambda: agree({"a": []}, 2), "method.vocabulary_min_sites: 2 given for 1 sites; it must"),
         (
             lambda: split_limits(Limits(), Limits(calls=3), north(4)),
             "'north' needs at least 4 calls and may spend 3 calls; raise budget.per_site.calls, "

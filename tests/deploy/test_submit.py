@@ -14,7 +14,6 @@ import pytest
 from tests.clocks import MovedClock, VirtualLoop
 
 from asyndbt.cli import main
-from asyndbt.deploy import _submit as submit
 from asyndbt.deploy._app import run_submitted
 from asyndbt.deploy._submit import stop_run, submit_again, submit_run
 from asyndbt.errors import DeployError, RunDirectoryError
@@ -226,7 +225,8 @@ def test_the_commands_submit_and_resume(
     short: Any, stand: Stand, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for function in (submit_run, submit_again):
-        monkeypatch.setattr(submit, function.__name__, partial(function, **stand.given))
+        name = f"asyndbt.cli._run.{function.__name__}"
+        monkeypatch.setattr(name, partial(function, **stand.given))
     assert main(["run", str(short.shared), "--quiet"]) == 0
     assert "The tuned prompts are at the sites" in capsys.readouterr().out
     assert main(["resume", str(short.config.run.dir), "--quiet"]) == 0

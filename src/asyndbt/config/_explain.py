@@ -42,7 +42,6 @@ _KEYS = {
     "alpha": "data.partition.alpha",
     "columns": "data.columns",
     "instruction": "task.instruction",
-    "k": "method.vocabulary_min_sites",
     "kind": "data.partition.kind",
     "label_column": "data.label_column",
     "labels": "task.labels",
