@@ -6,15 +6,12 @@ from asyndbt.lm._cache import AnswerCache, request_key
 from asyndbt.lm._dispatch import RetryPolicy
 from asyndbt.lm._feedback import (
     Feedback,
+    Judgements,
     Loss,
+    Predictions,
     check_requests,
-    correct,
-    cross_entropy,
-    is_unparsed,
-    label_distribution,
-    losses,
     parse_label,
-    prediction,
+    read_answers,
 )
 from asyndbt.lm._gateway import Gateway, Ledger, RequestCounts
 from asyndbt.lm._limiter import Limiter
@@ -33,6 +30,7 @@ __all__ = [
     "Feedback",
     "Gateway",
     "HuggingFaceLanguageModel",
+    "Judgements",
     "LanguageModel",
     "Ledger",
     "Limiter",
@@ -40,6 +38,7 @@ __all__ = [
     "Loss",
     "OpenAILanguageModel",
     "PocketLanguageModel",
+    "Predictions",
     "Probe",
     "Prompt",
     "ReplayedModel",
@@ -47,14 +46,9 @@ __all__ = [
     "RetryPolicy",
     "Usage",
     "check_requests",
-    "correct",
-    "cross_entropy",
-    "is_unparsed",
-    "label_distribution",
-    "losses",
     "make_model",
     "parse_label",
-    "prediction",
+    "read_answers",
     "request_key",
     "split_limits",
 ]

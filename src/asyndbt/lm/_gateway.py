@@ -20,7 +20,7 @@ from asyndbt.lm._dispatch import (
     Dispatcher,
     RetryPolicy,
 )
-from asyndbt.lm._feedback import is_unparsed
+from asyndbt.lm._feedback import Feedback, Predictions, is_unparsed, read_answers
 
 __all__ = ["Gateway", "Ledger", "RequestCounts"]
 
@@ -133,12 +133,45 @@ class Gateway:
         ModelError
             If no request can succeed.
         """
-        keys = self._keys(prompts, labels, sample)
-        found = await self._resolve(dict(zip(keys, prompts, strict=True)), labels)
-        answers = [_usable(found[key]) for key in keys]
+        answers = await self._answers(prompts, labels, sample)
         unparsed = sum(answer is not None and is_unparsed(answer, labels) for answer in answers)
         self._tally += RequestCounts(requests=len(answers), unparsed=unparsed)
         return answers
+
+    async def predict(
+        self,
+        prompts: Sequence[Prompt],
+        labels: Sequence[str],
+        feedback: Feedback,
+        smoothing: float = 0.1,
+    ) -> Predictions:
+        """Answer every prompt as `ask` does, and read the answers.
+
+        Parameters
+        ----------
+        prompts, labels
+            As for `ask`.
+        feedback, smoothing
+            As for `asyndbt.lm.read_answers`.
+
+        Raises
+        ------
+        BudgetExhausted, ModelError
+            As for `ask`.
+        ConfigError
+            As for `asyndbt.lm.read_answers`.
+        """
+        answers = await self._answers(prompts, labels)
+        found = read_answers(answers, labels, feedback, smoothing)
+        self._tally += RequestCounts(requests=len(answers), unparsed=found.unparsed)
+        return found
+
+    async def _answers(
+        self, prompts: Sequence[Prompt], labels: Sequence[str], sample: int = 0
+    ) -> list[Answer | None]:
+        keys = self._keys(prompts, labels, sample)
+        found = await self._resolve(dict(zip(keys, prompts, strict=True)), labels)
+        return [_usable(found[key]) for key in keys]
 
     async def _resolve(self, wanted: Mapping[bytes, Prompt], labels: Sequence[str]) -> Answers:
         """Answers from the cache, from requests under way, and from the model."""
