@@ -30,7 +30,7 @@ def find_plugins(group: str, package: str, base: type[T], attribute: str) -> dic
         Sub-package of this one whose modules hold the built-in classes.
     base : type
     attribute : str
-        Class attribute that holds the name of a built-in class.
+        Class attribute that holds the name; an entry point has the same name.
 
     Raises
     ------
@@ -50,6 +50,11 @@ def find_plugins(group: str, package: str, base: type[T], attribute: str) -> dic
             raise ConfigError(f"{where} cannot be loaded: {error!r}") from error
         if not (isinstance(value, type) and issubclass(value, base)):
             raise ConfigError(f"{where} is not a subclass of {base.__name__}")
+        if isabstract(value):
+            lacking = ", ".join(sorted(getattr(value, "__abstractmethods__")))  # noqa: B009
+            raise ConfigError(f"{where} lacks {lacking}")
+        if (own := getattr(value, attribute, None)) != entry.name:
+            raise ConfigError(f"{where} has {attribute} = {own!r}: give both the same name")
         if entry.name in found:
             raise ConfigError(f"{where} takes a name that is in use: choose another")
         found[entry.name] = value

@@ -1,17 +1,34 @@
 """Tables of settings: frozen, strict, described key by key.
 
 The configuration file is made of such tables; a provider, an estimator or a method declares its own
-options as one, beside the class that they are for.
+options as one, in the class that reads them.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    ModelWrapValidatorHandler,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic.config import JsonDict
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, core_schema
 
-__all__ = ["Section", "SettingError", "key"]
+from asyndbt._text import did_you_mean, quoted
+
+__all__ = ["NESTED", "OneOf", "Section", "SettingError", "key"]
+
+NESTED = "[options]"
+"""Alias of a field whose own keys are written among those of the table that it is in."""
 
 
 class Section(BaseModel):
@@ -19,22 +36,96 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
+    @classmethod
+    def all_keys(cls) -> Mapping[str, FieldInfo]:
+        """Return every key of the table in the order in which it is written."""
+        return cls.model_fields
+
+    @classmethod
+    def variants(cls) -> Mapping[tuple[str, str], type[Section]]:
+        """Return tables whose keys are written among those of this one, by what chooses each.
+
+        What chooses a table is a key of this one and its value, such as
+        ``("provider", "openai")``.
+        """
+        return {}
+
+    @classmethod
+    def derived(cls, given: Mapping[str, Any], info: ValidationInfo) -> Mapping[str, Any]:
+        """Return the defaults that depend on other keys or on where the file is.
+
+        Parameters
+        ----------
+        given : mapping
+            The keys of the table as they were written, not yet validated.
+        info : ValidationInfo
+            Its ``context`` holds the directory of the file, among others.
+        """
+        return {}
+
+    @property
+    def given(self) -> frozenset[str]:
+        """The keys that were given, without those that have their default."""
+        return frozenset(self.model_fields_set)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _complete(
+        cls, data: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo
+    ) -> Self:
+        if not isinstance(data, dict):
+            return handler(data)
+        missing = {k: v for k, v in cls.derived(data, info).items() if data.get(k) is None}
+        section = handler({**data, **missing})
+        section._restrict_given(frozenset(data))
+        return section
+
+    def _restrict_given(self, names: frozenset[str]) -> None:
+        """Count only these keys as given; pydantic counts derived defaults, too."""
+        self.model_fields_set.intersection_update(names)
+
 
 class SettingError(ValueError):
-    """What is wrong with one key, found by looking at several.
+    """A problem with one key that only shows in the light of others.
 
     Parameters
     ----------
     key : str
-        The key, relative to the table that was being checked.
+        The key, relative to the table that was being validated.
     text : str
-        What is wrong and the mend; it follows the full key in the message.
+        The problem and the remedy; it follows the full key in the message.
     """
 
     def __init__(self, key: str, text: str) -> None:
         super().__init__(text)
         self.key = key
         self.text = text
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """Annotation of a text that is one of several names, which are looked up when it is read.
+
+    Parameters
+    ----------
+    names : callable
+        Returns the names; for extensions, which need not be loaded before.
+    """
+
+    names: Callable[[], Iterable[str]]
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Validate as the annotated type, then as one of the names."""
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def _check(self, value: str) -> str:
+        names = list(self.names())
+        if value not in names:
+            choices = " or ".join(map(quoted, names))
+            raise ValueError(f"use {choices}{did_you_mean(value, names, quoted)}")
+        return value
 
 
 def key(default: Any, description: str, *, example: Any, kind: str = "", **bounds: Any) -> Any:

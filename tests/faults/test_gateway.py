@@ -54,8 +54,8 @@ def gateway(
     model = OpenAILanguageModel(
         model="m", base_url=server.url, price_in=250_000.0, price_out=500_000.0, **options
     )
-    pace = RetryPolicy(Limiter(most), max_retries, first_delay=0.001, sleep=sleep)
-    return Gateway(model, AnswerCache(":memory:"), Budget(limits or Limits()), pace)
+    policy = RetryPolicy(Limiter(most), max_retries, first_delay=0.001, sleep=sleep)
+    return Gateway(model, AnswerCache(":memory:"), Budget(limits or Limits()), policy)
 
 
 def ask(gate: Gateway, count: int, labels: Sequence[str] = LABELS) -> list[Answer | None]:
@@ -107,7 +107,7 @@ def test_a_fault_is_sent_again_and_charged_only_if_it_may_be_billed(
     with FaultServer([GOOD, fault, GOOD]) as server:
         gate = gateway(server, timeout=1.0 if fault is HELD else 10.0)
         assert None not in ask(gate, 2)
-        bound = gate.model.estimate(prompts(2)[1])
+        bound = gate.model.max_usage(prompts(2)[1])
         assert ask(gate, 2) == ask(gate, 2)
     assert gate.cache.attempts.reasons() == {why: 1}
     assert gate.ledger().failed == 0

@@ -76,7 +76,7 @@ def test_another_sample_is_another_answer_and_replayed_as_such() -> None:
 
 
 def test_equal_prompts_under_way_are_one_request() -> None:
-    real = scripted(delay=0.01, metered=True)
+    real = scripted(delay=0.01, is_remote=True)
     model = ReplayedModel(real, AnswerCache(":memory:"))
 
     async def both() -> list[Any]:
@@ -112,11 +112,11 @@ class Probed(ScriptedLanguageModel):
     probes = 0
     adopted: Any = None
 
-    async def probe(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Probe:
+    async def detect_capabilities(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Probe:
         self.probes += 1
         return Probe({"seed": True}, Usage(4, 40, 4, 0.1))
 
-    def adopt(self, facts: Any) -> None:
+    def restore_capabilities(self, facts: Any) -> None:
         self.adopted = dict(facts)
 
 
@@ -125,14 +125,20 @@ def test_what_a_model_can_do_is_found_out_once_and_charged_to_all(tmp_path: Path
     found = []
     for payer in ("one", "two"):
         with AnswerCache(tmp_path / "shared.sqlite", payer) as shared:
-            found.append(asyncio.run(ReplayedModel(real, shared).probe(PROMPTS, LABELS)))
+            found.append(
+                asyncio.run(ReplayedModel(real, shared).detect_capabilities(PROMPTS, LABELS))
+            )
     assert found[0] == found[1] == Probe({"seed": True}, Usage(4, 40, 4, 0.1))
     assert real.probes == 1
     assert real.adopted == {"seed": True}
 
 
 def test_it_passes_for_the_model_it_stands_for() -> None:
-    real = scripted(metered=True, name="real")
+    real = scripted(is_remote=True, name="real")
     model = ReplayedModel(real, AnswerCache(":memory:"))
-    assert (model.name, model.batch, model.metered) == ("real", 1, True)
-    assert model.estimate(PROMPTS[0]) == model.expect(PROMPTS[0]) == real.estimate(PROMPTS[0])
+    assert (model.name, model.batch, model.is_remote) == ("real", 1, True)
+    assert (
+        model.max_usage(PROMPTS[0])
+        == model.expected_usage(PROMPTS[0])
+        == real.max_usage(PROMPTS[0])
+    )

@@ -175,7 +175,7 @@ class Baseline(ABC):
             "method": self.name,
             "directory": str(directory.path),
             "sites": counts,
-            "model": config.lm.model or config.lm.provider,
+            "model": config.lm.title,
             "seed": config.run.seed,
         }
 

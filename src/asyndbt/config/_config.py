@@ -159,7 +159,7 @@ class Config(Section):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the resolved configuration as nested dictionaries, without idle and unset keys."""
-        exclude: dict[str, Any] = {"lm": self.lm.idle(), "method": set(self.method.idle())}
+        exclude: dict[str, Any] = {"method": set(self.method.idle())}
         if self.federation.engine == "flower":
             exclude |= dict.fromkeys(_OF_A_SITE, True)
         return self.model_dump(mode="json", exclude_none=True, exclude=exclude)
@@ -203,7 +203,7 @@ class Config(Section):
 
     def _endless(self) -> Iterator[SettingError]:
         limits = (self.budget, self.budget.per_site)
-        free = self.lm.provider in ("pocket", "huggingface") and self.federation.engine != "flower"
+        free = not self.lm.is_remote and self.federation.engine != "flower"
         if self.method.iterations is None and not any(
             (cap.calls or cap.tokens or (cap.money and not free)) for cap in limits
         ):
@@ -225,7 +225,7 @@ class Config(Section):
         if self.federation.engine != "flower":
             return
         for table in _OF_A_SITE:
-            if getattr(self, table).model_fields_set:
+            if getattr(self, table).given:
                 yield SettingError(
                     table, 'is each site\'s own with engine "flower": move it into the site.toml'
                 )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from asyndbt._section import Section, SettingError
-from asyndbt.config._base import nearest_name
+from asyndbt._section import NESTED, Section, SettingError
+from asyndbt._text import did_you_mean, nearest, quoted
 from asyndbt.config._schema import SITE, reference_tables
 from asyndbt.config._toml import format_key, format_value
 
@@ -51,8 +52,8 @@ def explain_errors(error: ValidationError, model: type[Section], source: str | N
 
 
 def _line(details: ErrorDetails, model: type[Section]) -> str:
-    # A key of a mapping that is wrong itself is reported below "[key]".
-    path = [str(part) for part in details["loc"] if part != "[key]"]
+    # pydantic reports a key of a mapping that is wrong itself below "[key]".
+    path = [str(part) for part in details["loc"] if part not in ("[key]", NESTED)]
     kind, context = details["type"], details.get("ctx", {})
     if kind == "extra_forbidden":
         return _unknown(path, model)
@@ -72,9 +73,8 @@ def _mend(kind: str, context: dict[str, Any], path: Sequence[str], details: Erro
         return text.format(f"{context[name]:g}")
     if kind == "literal_error":
         choices = context["expected"].replace("'", '"')
-        known = [choice.strip('"') for choice in choices.replace(" or ", ", ").split(", ")]
-        meant = nearest_name(str(details["input"]), known)
-        return f"use {choices}" + (f'; did you mean "{meant}"?' if meant else "")
+        known = re.findall('"(.*?)"', choices)
+        return f"use {choices}{did_you_mean(str(details['input']), known, quoted)}"
     return _EXPECTED.get(kind, details["msg"]).format(key=_join(path))
 
 
@@ -89,10 +89,10 @@ def _unknown(path: list[str], model: type[Section]) -> str:
     said = f"{_join(path)} is not a known key"
     if elsewhere:
         return f"{said}: did you mean {_join(elsewhere[0])}?"
-    if meant := nearest_name(path[-1], siblings):
+    if meant := nearest(path[-1], siblings):
         return f"{said}: did you mean {_join([*path[:-1], meant])}?"
     place = f"[{_join(path[:-1])}] knows" if path[:-1] else "the tables are"
-    return f"{said}: {place} {', '.join(siblings)}"
+    return f"{said}: {place} {', '.join(dict.fromkeys(siblings))}"
 
 
 def _known(model: type[Section]) -> Iterator[tuple[str, ...]]:

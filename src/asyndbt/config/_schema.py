@@ -10,7 +10,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from asyndbt._section import Section
+from asyndbt._section import OneOf, Section
+from asyndbt._text import quoted
 from asyndbt.config._toml import format_value
 
 __all__ = ["SITE", "ReferenceKey", "ReferenceTable", "reference_markdown", "reference_tables"]
@@ -41,11 +42,15 @@ class ReferenceKey:
 
 @dataclass(frozen=True, slots=True)
 class ReferenceTable:
-    """One table: its path, such as ``("data", "sites", "NAME")``, its title and its keys."""
+    """One table: its path, such as ``("data", "sites", "NAME")``, its title and its keys.
+
+    `choice` is the key and the value that give a variant of a table these keys, if it is one.
+    """
 
     path: tuple[str, ...]
     title: str
     keys: tuple[ReferenceKey, ...]
+    choice: tuple[str, str] | None = None
 
 
 def reference_tables(model: type[Section], path: tuple[str, ...] = ()) -> Iterator[ReferenceTable]:
@@ -58,7 +63,7 @@ def reference_tables(model: type[Section], path: tuple[str, ...] = ()) -> Iterat
         Path of `model` itself.
     """
     keys, below = [], []
-    for name, field in model.model_fields.items():
+    for name, field in model.all_keys().items():
         inner = _inner(field.annotation)
         if inner is None:
             keys.append(_key(name, field))
@@ -66,9 +71,11 @@ def reference_tables(model: type[Section], path: tuple[str, ...] = ()) -> Iterat
             is_mapping, section = inner
             below.append((section, (*path, name, SITE) if is_mapping else (*path, name)))
     if path:
-        # A docstring begins with "[table]: what the table is for".
-        title = (model.__doc__ or "").split("\n")[0].partition(": ")[2].rstrip(".")
-        yield ReferenceTable(path, title, tuple(keys))
+        yield ReferenceTable(path, _title(model), tuple(keys))
+    for choice, variant in model.variants().items():
+        options = tuple(_key(name, field) for name, field in variant.all_keys().items())
+        if options:
+            yield ReferenceTable(path, _title(variant), options, choice)
     for section, where in below:
         yield from reference_tables(section, where)
 
@@ -77,7 +84,10 @@ def reference_markdown(model: type[Section]) -> str:
     """Return the reference of every key below a model as Markdown tables."""
     parts = []
     for table in reference_tables(model):
-        rows = [f"### `[{'.'.join(table.path)}]`", "", f"{_capital(table.title)}.", ""]
+        name = f"[{'.'.join(table.path)}]"
+        if table.choice:
+            name += f" {table.choice[0]} = {format_value(table.choice[1])}"
+        rows = [f"### `{name}`", "", f"{_capital(table.title)}.", ""]
         rows += ["| key | value | default | what it does |", "|---|---|---|---|"]
         rows += [
             f"| `{key.name}` | {_escape(key.kind)} | {_default(key)} | {_escape(key.description)} |"
@@ -90,6 +100,9 @@ def reference_markdown(model: type[Section]) -> str:
 def _key(name: str, field: FieldInfo) -> ReferenceKey:
     extra = field.json_schema_extra
     kind = extra.get("kind") if isinstance(extra, dict) else None
+    for choice in field.metadata:
+        if isinstance(choice, OneOf):
+            kind = " or ".join(map(quoted, choice.names()))
     return ReferenceKey(
         name=name,
         kind=str(kind) if kind else _kind(field.annotation),
@@ -98,6 +111,11 @@ def _key(name: str, field: FieldInfo) -> ReferenceKey:
         description=field.description or "",
         example=field.examples[0] if field.examples else None,
     )
+
+
+def _title(model: type[Section]) -> str:
+    """Return the rest of a docstring that begins with "[table]: what the table is for"."""
+    return (model.__doc__ or "").split("\n")[0].partition(": ")[2].rstrip(".")
 
 
 def _plain(annotation: Any) -> Any:

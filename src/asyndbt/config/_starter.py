@@ -40,14 +40,18 @@ def starter_toml(values: Mapping[str, Any]) -> str:
 
 def _block(table: ReferenceTable, values: Mapping[str, Any]) -> str:
     given = _look_up(values, table.path)
-    is_set = len(table.path) == 1 or bool(given)
-    header = f"[{'.'.join('north' if part == SITE else part for part in table.path)}]"
-    lines = [
-        f"# ---- {table.title[:1].upper()}{table.title[1:]}.",
-        header if is_set else f"# {header}",
-    ]
+    if table.choice:
+        name, value = table.choice
+        chosen = given.get(name) == value
+        lines = [f"# ---- With {name} = {format_value(value)}: {table.title}."]
+    else:
+        chosen = True
+        header = f"[{'.'.join('north' if part == SITE else part for part in table.path)}]"
+        is_set = len(table.path) == 1 or bool(given)
+        title = f"{table.title[:1].upper()}{table.title[1:]}."
+        lines = [f"# ---- {title}", header if is_set else f"# {header}"]
     for key in table.keys:
-        lines += _entry(key, given.get(key.name, _UNSET))
+        lines += _entry(key, given.get(key.name, _UNSET) if chosen else _UNSET)
     return "\n".join(lines) + "\n"
 
 
@@ -68,4 +72,5 @@ def _entry(key: ReferenceKey, value: object) -> Iterator[str]:
         yield f"{key.name} = {format_value(value)}{default}"
         default = ""
     if value != key.example:
-        yield f"# {key.name} = {format_value(key.example)}{default}"
+        example = "..." if key.example is None else format_value(key.example)
+        yield f"# {key.name} = {example}{default}"

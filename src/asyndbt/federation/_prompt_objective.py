@@ -167,7 +167,7 @@ class PromptObjective:
 
     def state(self) -> dict[str, int]:
         """Counts that belong into the worker's checkpoint."""
-        return {"looks_left": self._looks_left, **asdict(self.gateway.tally)}
+        return {"looks_left": self._looks_left, **asdict(self.gateway.counts)}
 
     def restore(self, state: Mapping[str, int]) -> None:
         """Take over what `state` wrote."""

@@ -1,11 +1,11 @@
 """Language models behind one gateway: cache, budget, ledger, feedback."""
 
-from asyndbt.lm._base import Answer, LanguageModel, Probe, Prompt, Usage
+from asyndbt._section import Section, key
+from asyndbt.lm._base import Answer, Feedback, LanguageModel, Probe, Prompt, Usage
 from asyndbt.lm._budget import Budget, BudgetExhausted, Limits, split_limits
 from asyndbt.lm._cache import AnswerCache, request_key
-from asyndbt.lm._dispatch import RetryPolicy
+from asyndbt.lm._dispatch import RemoteOptions, RetryPolicy
 from asyndbt.lm._feedback import (
-    Feedback,
     Judgements,
     Loss,
     Predictions,
@@ -15,14 +15,13 @@ from asyndbt.lm._feedback import (
 )
 from asyndbt.lm._gateway import Gateway, Ledger, RequestCounts
 from asyndbt.lm._limiter import Limiter
-from asyndbt.lm._registry import PROVIDERS, make_model
+from asyndbt.lm._registry import find_providers, make_model
 from asyndbt.lm._replay import ReplayedModel
 from asyndbt.lm.providers._pocket import PocketLanguageModel
 from asyndbt.lm.providers.huggingface._model import HuggingFaceLanguageModel
 from asyndbt.lm.providers.openai._model import OpenAILanguageModel
 
 __all__ = [
-    "PROVIDERS",
     "Answer",
     "AnswerCache",
     "Budget",
@@ -41,11 +40,15 @@ __all__ = [
     "Predictions",
     "Probe",
     "Prompt",
+    "RemoteOptions",
     "ReplayedModel",
     "RequestCounts",
     "RetryPolicy",
+    "Section",
     "Usage",
     "check_requests",
+    "find_providers",
+    "key",
     "make_model",
     "parse_label",
     "read_answers",

@@ -8,15 +8,23 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
+from asyndbt._section import Section, key
 from asyndbt.errors import ExampleError, ModelError, RateLimitError, TransientError
 from asyndbt.lm._base import Answer, LanguageModel, Prompt, Usage
 from asyndbt.lm._budget import Budget
 from asyndbt.lm._cache import Attempts
 from asyndbt.lm._limiter import Limiter
 
-__all__ = ["Answers", "BatchDispatcher", "ConcurrentDispatcher", "Dispatcher", "RetryPolicy"]
+__all__ = [
+    "Answers",
+    "BatchDispatcher",
+    "ConcurrentDispatcher",
+    "Dispatcher",
+    "RemoteOptions",
+    "RetryPolicy",
+]
 
 Answers = dict[bytes, Answer | None]
 Prompts = Mapping[bytes, Prompt]
@@ -28,6 +36,27 @@ _LONGEST_PAUSE: Final = 600.0
 """Seconds that an endpoint may ask to wait before a run had better stop and be resumed."""
 _FAILED_IN_A_ROW: Final = 20
 """Requests given up without an answer in between before the endpoint is taken to be down."""
+
+
+class RemoteOptions(Section):
+    """Options: how an endpoint is asked."""
+
+    max_retries: int = key(
+        5,
+        "Times that a request is sent again after a rate limit, and as many after a fault.",
+        example=0,
+        ge=0,
+    )
+    max_concurrency: int = key(
+        32,
+        "Most requests under way at once; how many really are adapts to the endpoint.",
+        example=8,
+        ge=1,
+    )
+    requests_per_minute: int | None = key(None, "Most requests a minute.", example=500, ge=1)
+    tokens_per_minute: int | None = key(
+        None, "Most tokens a minute, sent and received.", example=200_000, ge=1
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +81,16 @@ class RetryPolicy:
     max_retries: int = 5
     first_delay: float = 0.5
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    @classmethod
+    def of(cls, options: Section) -> Self:
+        """Return the policy that a provider's options ask for."""
+        if not isinstance(options, RemoteOptions):
+            return cls()
+        limiter = Limiter(
+            options.max_concurrency, options.requests_per_minute, options.tokens_per_minute
+        )
+        return cls(limiter, options.max_retries)
 
 
 class Dispatcher(Protocol):
@@ -133,13 +172,13 @@ class ConcurrentDispatcher:
         Where a request is written down before it is sent.
     budget : Budget
         Is charged for what is lost; the requests themselves are held by the caller.
-    pace : Pace
+    policy : RetryPolicy
     """
 
     def __init__(
-        self, model: LanguageModel, attempts: Attempts, budget: Budget, pace: RetryPolicy
+        self, model: LanguageModel, attempts: Attempts, budget: Budget, policy: RetryPolicy
     ) -> None:
-        self._model, self._attempts, self._budget, self._pace = model, attempts, budget, pace
+        self._model, self._attempts, self._budget, self._policy = model, attempts, budget, policy
         self._random = random.Random()
         self._failed_in_a_row = 0
 
@@ -167,7 +206,7 @@ class ConcurrentDispatcher:
                         other.cancel()
                     raise
 
-        workers = min(len(waiting), self._pace.limiter.most)
+        workers = min(len(waiting), self._policy.limiter.most)
         tasks = [asyncio.create_task(work()) for _ in range(workers)]
         try:
             await asyncio.wait(tasks)
@@ -190,22 +229,22 @@ class ConcurrentDispatcher:
             except (RateLimitError, TransientError) as error:
                 kind = type(error)
                 faults[kind] += 1
-                if faults[kind] > self._pace.max_retries or self._budget.overdrawn:
+                if faults[kind] > self._policy.max_retries or self._budget.overdrawn:
                     self._count_failure(error)
                     return None
                 delay = self._delay(faults[kind], self._bearable(error))
                 with request.idling():
-                    await self._pace.sleep(delay)
+                    await self._policy.sleep(delay)
             else:
                 self._failed_in_a_row = 0
                 return answer
 
     async def _attempt(self, request: _Request) -> Answer | None:
         """Send one request; whatever becomes of it is written down."""
-        key, bound, limiter = request.key, request.bound, self._pace.limiter
+        key, bound, limiter = request.key, request.bound, self._policy.limiter
         async with AsyncExitStack() as place:
             with request.idling():
-                slot = limiter.slot(self._model.expect(request.prompt).tokens)
+                slot = limiter.slot(self._model.expected_usage(request.prompt).tokens)
                 sent_at = await place.enter_async_context(slot)
             self._attempts.begin(key, bound)
             try:
@@ -243,7 +282,7 @@ class ConcurrentDispatcher:
         return error.retry_after
 
     def _delay(self, times: int, retry_after: float | None) -> float:
-        longest = min(_LONGEST_DELAY, self._pace.first_delay * 2.0 ** (times - 1))
+        longest = min(_LONGEST_DELAY, self._policy.first_delay * 2.0 ** (times - 1))
         return (retry_after or 0.0) + longest * self._random.uniform(0.5, 1.0)
 
     def _count_failure(self, error: ModelError) -> None:

@@ -18,10 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asyndbt.errors import ConfigError, DataError
-from asyndbt.lm._base import Answer, LanguageModel, Prompt
+from asyndbt.lm._base import Answer, Feedback, LanguageModel, Prompt
 
 __all__ = [
-    "Feedback",
     "Judgements",
     "Loss",
     "Predictions",
@@ -31,7 +30,6 @@ __all__ = [
     "read_answers",
 ]
 
-Feedback = Literal["logprobs", "votes", "text"]
 Loss = Literal["cross_entropy", "error"]
 FloatArray = NDArray[np.float64]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from asyndbt.lm._base import Answer, LanguageModel, Prompt, Usage
+from asyndbt.lm._base import Answer, Feedback, LanguageModel, Prompt, Usage
 from asyndbt.lm._budget import Budget
 from asyndbt.lm._cache import AnswerCache, request_key
 from asyndbt.lm._dispatch import (
@@ -20,7 +20,7 @@ from asyndbt.lm._dispatch import (
     Dispatcher,
     RetryPolicy,
 )
-from asyndbt.lm._feedback import Feedback, Predictions, is_unparsed, read_answers
+from asyndbt.lm._feedback import Predictions, is_unparsed, read_answers
 
 __all__ = ["Gateway", "Ledger", "RequestCounts"]
 
@@ -32,10 +32,10 @@ class Gateway:
     never suspends either, so that such a run is one deterministic sequence.
 
     A resumed run repeats what it did since its checkpoint.  So what was paid for after the
-    checkpoint lies *ahead*: its answers come from the cache, but to `estimate` and to the budget
+    checkpoint is *replayable*: its answers come from the cache, but to `estimate` and to the budget
     they are not paid for before they are asked for again.  Decisions about the budget then fall as
     they fell the first time.  The first request that really has to be sent ends this: whatever is
-    still ahead is charged before it, for the caps are hard.
+    still replayable is charged before it, for the caps are hard.
 
     Parameters
     ----------
@@ -44,8 +44,8 @@ class Gateway:
         Its payer is this run at this site; what that payer paid is the ledger's `paid`.
     budget : Budget
         This gateway's own; what it has spent is set here and in `restore`.
-    pace : Pace, optional
-        How a metered model is asked; its limiter is shared by all gateways of one provider key.
+    policy : RetryPolicy, optional
+        How a remote model is asked; its limiter is shared by all gateways of one provider key.
 
     Examples
     --------
@@ -65,42 +65,42 @@ class Gateway:
         model: LanguageModel,
         cache: AnswerCache,
         budget: Budget,
-        pace: RetryPolicy | None = None,
+        policy: RetryPolicy | None = None,
     ) -> None:
         self.model = model
         self.cache = cache
         self.budget = budget
-        self._sender: Dispatcher = BatchDispatcher(model)
-        if model.metered:
-            self._sender = ConcurrentDispatcher(
-                model, cache.attempts, budget, pace or RetryPolicy()
+        self._dispatcher: Dispatcher = BatchDispatcher(model)
+        if model.is_remote:
+            self._dispatcher = ConcurrentDispatcher(
+                model, cache.attempts, budget, policy or RetryPolicy()
             )
         self._in_flight: dict[bytes, asyncio.Future[Answers]] = {}
         self.restore(RequestCounts())
 
     @property
-    def tally(self) -> RequestCounts:
+    def counts(self) -> RequestCounts:
         """How far this has come: goes whole into a checkpoint."""
-        return self._tally
+        return self._counts
 
-    def restore(self, tally: RequestCounts) -> None:
-        """Go on from a checkpoint; an empty tally starts from the beginning."""
-        self._tally = tally
-        self._ahead = self.cache.paid_after(tally.paid)
-        spent = self.cache.total_of_first(tally.paid) + self.cache.attempts.lost()
-        self.budget.restate(spent + self._failed(tally.failed))
+    def restore(self, counts: RequestCounts) -> None:
+        """Go on from a checkpoint; empty counts start from the beginning."""
+        self._counts = counts
+        self._replayable = self.cache.paid_after(counts.paid)
+        spent = self.cache.total_of_first(counts.paid) + self.cache.attempts.lost()
+        self.budget.restate(spent + self._failed(counts.failed))
 
     def ledger(self) -> Ledger:
         """Say what was asked and paid so far, by this run at this site."""
         attempts = self.cache.attempts
         refused = sum(self.cache.refused().values())
-        return Ledger(self._tally, self.cache.total(), attempts.lost(), len(attempts), refused)
+        return Ledger(self._counts, self.cache.total(), attempts.lost(), len(attempts), refused)
 
     def estimate(self, prompts: Sequence[Prompt], labels: Sequence[str], sample: int = 0) -> Usage:
         """Upper bound of what `ask` would cost now: repeats and cached answers are free."""
         wanted = dict(zip(self._keys(prompts, labels, sample), prompts, strict=True))
         cached = self.cache.get_many(wanted)
-        unpaid = (key for key in wanted if key not in cached or key in self._ahead)
+        unpaid = (key for key in wanted if key not in cached or key in self._replayable)
         return self._bound(wanted[key] for key in unpaid)
 
     async def ask(
@@ -135,7 +135,7 @@ class Gateway:
         """
         answers = await self._answers(prompts, labels, sample)
         unparsed = sum(answer is not None and is_unparsed(answer, labels) for answer in answers)
-        self._tally += RequestCounts(requests=len(answers), unparsed=unparsed)
+        self._counts += RequestCounts(requests=len(answers), unparsed=unparsed)
         return answers
 
     async def predict(
@@ -163,7 +163,7 @@ class Gateway:
         """
         answers = await self._answers(prompts, labels)
         found = read_answers(answers, labels, feedback, smoothing)
-        self._tally += RequestCounts(requests=len(answers), unparsed=found.unparsed)
+        self._counts += RequestCounts(requests=len(answers), unparsed=found.unparsed)
         return found
 
     async def _answers(
@@ -176,7 +176,7 @@ class Gateway:
     async def _resolve(self, wanted: Mapping[bytes, Prompt], labels: Sequence[str]) -> Answers:
         """Answers from the cache, from requests under way, and from the model."""
         found: Answers = {**self.cache.get_many(wanted)}
-        self._charge({key: self._ahead.pop(key) for key in wanted if key in self._ahead})
+        self._charge({key: self._replayable.pop(key) for key in wanted if key in self._replayable})
         missing = {key: prompt for key, prompt in wanted.items() if key not in found}
         joined = {key: self._in_flight[key] for key in missing if key in self._in_flight}
         own = {key: prompt for key, prompt in missing.items() if key not in joined}
@@ -191,11 +191,11 @@ class Gateway:
 
     async def _send(self, prompts: Mapping[bytes, Prompt], labels: Sequence[str]) -> Answers:
         """Send requests, charge and store their answers."""
-        self._charge(self._ahead)
-        self._ahead = {}
+        self._charge(self._replayable)
+        self._replayable = {}
         answers: Answers = {}
         # Bounds may move as a model learns from replies: what was held is given back as it was.
-        bounds = {key: self.model.estimate(prompt) for key, prompt in prompts.items()}
+        bounds = {key: self.model.max_usage(prompt) for key, prompt in prompts.items()}
         held = sum(bounds.values(), Usage())
         with self.budget.hold(held) as narrow, self._announced(prompts) as pending:
 
@@ -206,7 +206,7 @@ class Gateway:
                     held -= bounds[key]
                 narrow(held)
 
-            await self._sender.send(prompts, labels, bounds, keep)
+            await self._dispatcher.send(prompts, labels, bounds, keep)
             pending.set_result(answers)
         return answers
 
@@ -214,7 +214,7 @@ class Gateway:
         """Charge and keep what came back."""
         paid = {key: answer for key, answer in answers.items() if answer is not None}
         failed = len(answers) - len(paid)
-        self._tally += RequestCounts(failed=failed)
+        self._counts += RequestCounts(failed=failed)
         self.budget.charge(self._failed(failed))
         self._charge({key: answer.usage for key, answer in paid.items()})
         self.cache.put_many(paid)
@@ -235,21 +235,21 @@ class Gateway:
                 pending.set_result({})
 
     def _charge(self, paid: Mapping[bytes, Usage]) -> None:
-        self._tally += RequestCounts(paid=len(paid))
+        self._counts += RequestCounts(paid=len(paid))
         # One by one, as the cache adds them up: money is the same float after a resume.
         for usage in paid.values():
             self.budget.charge(usage)
 
     def _failed(self, count: int) -> Usage:
         """What failures cost beyond the attempts on record: nothing to an endpoint's account."""
-        return Usage() if self.model.metered else Usage(calls=count)
+        return Usage() if self.model.is_remote else Usage(calls=count)
 
     def _keys(self, prompts: Sequence[Prompt], labels: Sequence[str], sample: int) -> list[bytes]:
         name = self.model.name
         return [request_key(name, prompt, labels, sample) for prompt in prompts]
 
     def _bound(self, prompts: Iterable[Prompt]) -> Usage:
-        return sum((self.model.estimate(prompt) for prompt in prompts), Usage())
+        return sum((self.model.max_usage(prompt) for prompt in prompts), Usage())
 
 
 def _usable(answer: Answer | None) -> Answer | None:
@@ -299,7 +299,7 @@ class Ledger:
 
     Parameters
     ----------
-    tally : RequestCounts
+    counts : RequestCounts
         What was asked.
     paid : Usage
         What was paid for, one call a stored answer.
@@ -318,7 +318,7 @@ class Ledger:
     3
     """
 
-    tally: RequestCounts
+    counts: RequestCounts
     paid: Usage
     lost: Usage = field(default_factory=Usage)
     attempts: int = 0
@@ -337,17 +337,17 @@ class Ledger:
     @property
     def requests(self) -> int:
         """Prompts asked for, repeats included."""
-        return self.tally.requests
+        return self.counts.requests
 
     @property
     def failed(self) -> int:
         """Prompts given up without an answer."""
-        return self.tally.failed
+        return self.counts.failed
 
     @property
     def unparsed(self) -> int:
         """Requests whose answer favours no label, repeats included."""
-        return self.tally.unparsed
+        return self.counts.unparsed
 
     @property
     def cached(self) -> int:
@@ -359,7 +359,7 @@ class Ledger:
 
     def __add__(self, other: Ledger) -> Ledger:
         return Ledger(
-            self.tally + other.tally,
+            self.counts + other.counts,
             self.paid + other.paid,
             self.lost + other.lost,
             self.attempts + other.attempts,

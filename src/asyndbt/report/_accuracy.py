@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from asyndbt.lm import find_providers
 from asyndbt.report._html import (
     Html,
     accuracy_text,
@@ -88,11 +89,9 @@ def _standfirst(record: Record) -> Iterator[str]:
     reason = record.result.get("stop_reason")
     if reason in _STOPS:
         yield f"Tuning ended because {_STOPS[reason]}. "
-    if record.config.get("lm", {}).get("provider", "pocket") == "pocket":
-        yield (
-            "The language model is the pocket model, a tiny one made for demos: the figures say "
-            "nothing about real ones."
-        )
+    provider = find_providers().get(record.config.get("lm", {}).get("provider", ""))
+    if provider is not None:
+        yield provider.caveat
 
 
 def _facts(record: Record) -> Iterator[Html]:

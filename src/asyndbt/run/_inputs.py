@@ -177,7 +177,7 @@ class RunInputs:
             for prompt in site.longest(site.data.queries, model)
         ]
         check_requests(model, self.task.label_words, every)
-        every.sort(key=lambda prompt: model.estimate(prompt).tokens)
+        every.sort(key=lambda prompt: model.max_usage(prompt).tokens)
         return [every[-1], every[0]]
 
 

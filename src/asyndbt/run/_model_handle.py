@@ -1,7 +1,4 @@
-"""From the table [lm] to a language model, how it is asked, and what it was found to be able to.
-
-What the language model of a configuration can do: a few requests, and nothing is tuned.
-"""
+"""The language model of a run: how it is asked, and what it was found to be able to do."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from typing import Any, Self
 
 from asyndbt._async import run_sync
 from asyndbt.config import Config, LMConfig
-from asyndbt.lm import LanguageModel, Limiter, Probe, Prompt, RetryPolicy, Usage, make_model
+from asyndbt.lm import LanguageModel, Probe, Prompt, RetryPolicy, Usage
 from asyndbt.run._inputs import load_inputs
 
 __all__ = ["ModelCheck", "ModelHandle", "check_model"]
@@ -19,17 +16,17 @@ __all__ = ["ModelCheck", "ModelHandle", "check_model"]
 
 @dataclass(slots=True)
 class ModelHandle:
-    """A language model, the pace at which its provider is asked, and what a probe found.
+    """A language model, how its provider is asked, and what was found that it can do.
 
     Parameters
     ----------
     model : LanguageModel
-    pace : Pace
+    policy : RetryPolicy
     found : Probe
     """
 
     model: LanguageModel
-    pace: RetryPolicy
+    policy: RetryPolicy
     found: Probe
 
     @classmethod
@@ -48,16 +45,15 @@ class ModelHandle:
         ConfigError, MissingExtraError, ModelError
             If it cannot be made: an unknown name, a missing package.
         """
-        limiter = Limiter(lm.max_concurrency, lm.requests_per_minute, lm.tokens_per_minute)
-        made = make_model(lm.provider, **lm.options) if model is None else model
-        return cls(made, RetryPolicy(limiter, lm.max_retries), Probe())
+        made = lm.make_model() if model is None else model
+        return cls(made, RetryPolicy.of(lm.options), Probe())
 
     def probe(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> None:
         """Find out by a few requests what can be asked."""
 
         async def ask() -> Probe:
             try:
-                return await self.model.probe(prompts, labels)
+                return await self.model.detect_capabilities(prompts, labels)
             finally:
                 await self.model.close()
 
@@ -68,7 +64,7 @@ class ModelHandle:
         cost = dict(record["probe"])
         sent = cost.pop("sent")
         self.found = Probe(record["facts"], Usage(**cost), sent)
-        self.model.adopt(self.found.facts)
+        self.model.restore_capabilities(self.found.facts)
 
     def record(self) -> dict[str, Any]:
         """Return what belongs into the record of a run; nothing secret."""

@@ -71,9 +71,7 @@ class Recorder:
             limits={name: getattr(config.budget, name) for name in ("calls", "tokens", "money")},
             preset=config.method.preset,
             mode=config.method.mode,
-            model=(config.lm.model or config.lm.provider)
-            if self._assembly.sites
-            else "each site's own model",
+            model=config.lm.title if self._assembly.sites else "each site's own model",
             seed=config.run.seed,
         )
 

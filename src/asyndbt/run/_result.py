@@ -143,7 +143,7 @@ class Result:
         connection.adopt(self.data["model"])
         check_requests(connection.model, words, batch)
         with AnswerCache(self._part(site) / "predictions.sqlite") as cache:
-            gateway = Gateway(connection.model, cache, Budget(Limits()), connection.pace)
+            gateway = Gateway(connection.model, cache, Budget(Limits()), connection.policy)
             found = run_sync(_predictions(gateway, batch, words, lm))
             reasons = cache.attempts.reasons() | cache.refused()
         if batch and not found.answered.any():

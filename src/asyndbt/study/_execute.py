@@ -20,7 +20,7 @@ from typing import Any
 
 from asyndbt.baselines import run_method
 from asyndbt.errors import AsyndbtError, BudgetError, ModelError
-from asyndbt.lm import AnswerCache, ReplayedModel, make_model
+from asyndbt.lm import AnswerCache, RemoteOptions, ReplayedModel
 from asyndbt.run import write_atomically
 from asyndbt.study._cells import Cell
 
@@ -117,7 +117,7 @@ def execute_cell(cell: Cell, answers: Path, jobs: int) -> CellResult:
     started, error, short = time.perf_counter(), "", False
     with AnswerCache(_file(cell, answers), cell.directory.name) as cache:
         config = cell.config.override(_pace(cell, jobs))
-        model = ReplayedModel(make_model(config.lm.provider, **config.lm.options), cache)
+        model = ReplayedModel(config.lm.make_model(), cache)
         try:
             run_method(cell.method, config, model=model, options=cell.options)
         except ModelError:
@@ -143,11 +143,11 @@ def _file(cell: Cell, answers: Path) -> Path:
 
 def _pace(cell: Cell, jobs: int) -> dict[str, Any]:
     """Share what an endpoint can take among the processes, which know nothing of each other."""
-    lm = cell.config.lm
-    if lm.provider != "openai" or jobs == 1:
+    options = cell.config.lm.options
+    if not isinstance(options, RemoteOptions) or jobs == 1:
         return {}
     names = ("max_concurrency", "requests_per_minute", "tokens_per_minute")
-    caps = {name: getattr(lm, name) for name in names}
+    caps = {name: getattr(options, name) for name in names}
     return {f"lm.{name}": max(1, cap // jobs) for name, cap in caps.items() if cap is not None}
 
 

@@ -22,7 +22,7 @@ def scores(model, prompts, labels):
 
 
 def facts(model, prompts, labels):
-    return asyncio.run(model.probe(prompts, labels)).facts
+    return asyncio.run(model.detect_capabilities(prompts, labels)).facts
 
 
 class Plain:
@@ -122,7 +122,7 @@ def test_shared_beginnings_are_read_once(folder_of, prompts, labels) -> None:
     shared = [Prompt(prompts[0].shots, prompts[at].query) for at in (0, 1, 0, 1)]
     one_token = ["great", "terrible"]
     first = scores(model, shared, one_token)
-    whole = sum(model.estimate(prompt).tokens_in for prompt in shared)
+    whole = sum(model.max_usage(prompt).tokens_in for prompt in shared)
     assert sum(read) < 0.6 * whole
     read.clear()
     again = scores(model, shared, one_token)
@@ -131,7 +131,7 @@ def test_shared_beginnings_are_read_once(folder_of, prompts, labels) -> None:
     read.clear()
     other = Prompt(shared[0].shots, prompts[0].query.replace("superb", "a superb waste"))
     scores(model, [other], one_token)
-    assert sum(read) < 0.5 * model.estimate(other).tokens_in
+    assert sum(read) < 0.5 * model.max_usage(other).tokens_in
 
 
 def test_no_more_beginnings_are_kept_than_asked_for(folder_of, prompts, labels) -> None:

@@ -204,7 +204,9 @@ class Kit:
         return answer
 
     def probe(self, model: OpenAILanguageModel, labels=None) -> Any:
-        return asyncio.run(model.probe([self.prompt, self.other], labels or self.labels))
+        return asyncio.run(
+            model.detect_capabilities([self.prompt, self.other], labels or self.labels)
+        )
 
 
 @pytest.fixture

@@ -80,11 +80,11 @@ def test_adopted_facts_make_the_same_name_and_the_same_requests(kit, server, dif
     first, second = kit.model(endpoint), kit.model(endpoint)
     unknown = first.name
     facts = json.loads(json.dumps(kit.probe(first).facts))
-    second.adopt(facts)
+    second.restore_capabilities(facts)
     second.check([], kit.labels)
     assert second.name == first.name
-    assert first.estimate(kit.prompt) == second.estimate(kit.prompt)
-    assert first.expect(kit.prompt) == second.expect(kit.prompt)
+    assert first.max_usage(kit.prompt) == second.max_usage(kit.prompt)
+    assert first.expected_usage(kit.prompt) == second.expected_usage(kit.prompt)
     kit.ask(first)
     kit.ask(second)
     assert endpoint.asked[-1] == endpoint.asked[-2]
@@ -127,7 +127,7 @@ def test_other_feedbacks_need_no_log_probabilities(kit, feedback) -> None:
 def test_every_feedback_is_adopted(kit, feedback) -> None:
     endpoint = kit.serve(kit.Server(lacks=("seed",)))
     first, second = (kit.model(endpoint, feedback=feedback) for _ in range(2))
-    second.adopt(json.loads(json.dumps(kit.probe(first).facts)))
+    second.restore_capabilities(json.loads(json.dumps(kit.probe(first).facts)))
     assert second.name == first.name
     kit.ask(first)
     kit.ask(second)
@@ -184,7 +184,7 @@ def test_a_reply_that_was_lost_is_paid_at_its_bound(kit, at_once, lost, paid) ->
     assert more.calls == paid
     # The lost answer might have been as long as was allowed then, not as is now.
     assert more.tokens_out == paid * endpoint.asked[0]["max_tokens"]
-    assert more.tokens_in == paid * model.estimate(kit.prompt).tokens_in
+    assert more.tokens_in == paid * model.max_usage(kit.prompt).tokens_in
 
 
 @pytest.mark.parametrize(
@@ -234,10 +234,10 @@ def test_a_limit_that_is_always_overrun_goes_into_the_bound(kit) -> None:
     endpoint = kit.serve(kit.Server(answer="great " * 50, silent=fields))
     model = kit.model(endpoint, feedback="text")
     facts = kit.probe(model).facts
-    assert model.estimate(kit.prompt).tokens_out == 75
+    assert model.max_usage(kit.prompt).tokens_out == 75
     again = kit.model(endpoint, feedback="text")
-    again.adopt(facts)
-    assert again.estimate(kit.prompt).tokens_out == 75
+    again.restore_capabilities(facts)
+    assert again.max_usage(kit.prompt).tokens_out == 75
 
 
 @pytest.mark.parametrize("feedback", ["text", "votes", "logprobs"])
@@ -317,10 +317,10 @@ def test_one_refused_prompt_does_not_spoil_the_probe(kit) -> None:
         return server(body)
 
     model = kit.model(kit.serve(script))
-    probe = asyncio.run(model.probe([kit.other, kit.prompt], kit.labels))
+    probe = asyncio.run(model.detect_capabilities([kit.other, kit.prompt], kit.labels))
     assert probe.usage.calls == 1
     with pytest.raises(ModelError, match="flagged"):
-        asyncio.run(model.probe([kit.other], kit.labels))
+        asyncio.run(model.detect_capabilities([kit.other], kit.labels))
 
 
 @pytest.mark.parametrize("at", [0, 1])
@@ -342,8 +342,8 @@ def test_a_reply_without_counts_is_paid_at_its_bound(kit) -> None:
 
     model = kit.model(kit.serve(script), max_tokens=4)
     probe = kit.probe(model)
-    bound = model.estimate(kit.prompt) + model.estimate(kit.other)
+    bound = model.max_usage(kit.prompt) + model.max_usage(kit.other)
     assert probe.usage == bound
     assert probe.facts["tokens_per_byte"] is None
-    assert kit.ask(model).usage == model.estimate(kit.prompt)
+    assert kit.ask(model).usage == model.max_usage(kit.prompt)
     assert isinstance(bound, Usage)

@@ -4,23 +4,61 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import combinations
-from typing import Any
+from typing import Any, ClassVar, Literal
 
+from asyndbt._section import Section, key
 from asyndbt.errors import ConfigError, DataError, ModelError
-from asyndbt.lm._base import Answer, Probe, Prompt, Usage
+from asyndbt.lm._base import Answer, Feedback, LanguageModel, Probe, Prompt, Usage
 from asyndbt.lm.providers.huggingface._loading import PROVIDER, Loaded, load
 from asyndbt.lm.providers.huggingface._scorers import make_scorer
 from asyndbt.lm.providers.huggingface._tokens import Reader, Reading, Tokens
 
 __all__ = ["HuggingFaceLanguageModel"]
 
-_BATCH = 512
+
+class HuggingFaceOptions(Section):
+    """Options: a model on this machine."""
+
+    leading: ClassVar[tuple[str, ...]] = ("model",)
+
+    model: str = key(
+        ...,
+        "A folder, or a name on the Hugging Face hub.",
+        example="Qwen/Qwen2.5-0.5B-Instruct",
+        min_length=1,
+    )
+    system: str | None = key(
+        None,
+        "First message, where there is a chat template; {labels} stands for the label words. Left "
+        "out, none is sent.",
+        example="Answer with one of: {labels}.",
+        kind="text",
+    )
+    device: str | None = key(
+        None, "Where the model computes; left out, a GPU if there is one.", example="cuda:0"
+    )
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = key(
+        "auto", "Number format of the weights; auto is that of the files.", example="bfloat16"
+    )
+    kind: Literal["auto", "causal", "masked", "seq2seq"] = key(
+        "auto", "Architecture; auto reads it from the files.", example="causal"
+    )
+    chat_template: bool | None = key(
+        None,
+        "Whether the model reads the prompt as chat turns; left out, if its files have a template "
+        "for them.",
+        example=False,
+        kind="true or false",
+    )
+    batch_tokens: int = key(
+        16_384, "Tokens that are read at once; fewer need less memory.", example=4096, ge=1
+    )
 
 
-class HuggingFaceLanguageModel:
+class HuggingFaceLanguageModel(LanguageModel):
     """A model on this machine that gives the log-probability of every label.
 
     Three kinds of models are read: causal ones, where a label continues the prompt; masked ones,
@@ -32,22 +70,9 @@ class HuggingFaceLanguageModel:
 
     Parameters
     ----------
-    model : str
-        A folder, or a name on the Hugging Face hub.
     feedback : {"logprobs"}
-    system : str or None
-        Causal models with a chat template: first message; ``{labels}`` in it stands for the label
-        words.  None and an empty text send none.
-    device : str or None
-        None is a GPU if there is one, else the processor.
-    dtype : {"auto", "float32", "bfloat16", "float16"}
-        Number format of the weights; auto is that of the files.
-    kind : {"auto", "causal", "masked", "seq2seq"}
-        auto reads it from the files.
-    chat_template : bool or None
-        Whether prompts are chat turns; None is if the tokeniser of a causal model has a template.
-    batch_tokens : int
-        Tokens read at once; fewer need less memory.
+    **options
+        Keys of `HuggingFaceOptions`; ``model`` is required.
 
     Raises
     ------
@@ -59,34 +84,23 @@ class HuggingFaceLanguageModel:
         If the model is not there or cannot be loaded.
     """
 
-    batch = _BATCH
-    metered = False
+    provider = "huggingface"
+    Options = HuggingFaceOptions
+    batch = 512
+    options: HuggingFaceOptions
 
-    def __init__(
-        self,
-        *,
-        model: str,
-        feedback: str = "logprobs",
-        system: str | None = None,
-        device: str | None = None,
-        dtype: str = "auto",
-        kind: str = "auto",
-        chat_template: bool | None = None,
-        batch_tokens: int = 16_384,
-    ) -> None:
-        if feedback != "logprobs":
-            raise ConfigError(f"lm.feedback = {feedback!r}: a local model gives 'logprobs' alone")
-        if batch_tokens < 1:
-            raise ConfigError(f"lm.batch_tokens = {batch_tokens}: give a number >= 1")
-        loaded = load(model, kind=kind, dtype=dtype, device=device)
+    def __init__(self, feedback: Feedback | None = None, **options: Any) -> None:
+        super().__init__(feedback, **options)
+        own = self.options
+        loaded = load(own.model, kind=own.kind, dtype=own.dtype, device=own.device)
         self._loaded = loaded
-        self._chat = _chat(loaded, chat_template)
-        if system and not self._chat:
+        self._chat = _chat(loaded, own.chat_template)
+        if own.system and not self._chat:
             raise ConfigError("lm.system has no effect without a chat template: remove it")
-        self._reader = Reader(loaded.tokenizer, loaded.kind, self._chat, system)
-        self._scorer = make_scorer(loaded, batch_tokens)
+        self._reader = Reader(loaded.tokenizer, loaded.kind, self._chat, own.system)
+        self._scorer = make_scorer(loaded, own.batch_tokens)
         self._labels: tuple[str, ...] = ()
-        traits = (str(loaded.network.dtype), loaded.kind, str(self._chat), system or "")
+        traits = (str(loaded.network.dtype), loaded.kind, str(self._chat), own.system or "")
         identity = "\0".join((loaded.digest, *traits)).encode()
         self._name = f"{PROVIDER}/{loaded.label}/{hashlib.sha256(identity).hexdigest()[:16]}"
 
@@ -95,22 +109,13 @@ class HuggingFaceLanguageModel:
         """Identity: model, and a digest of weights, number format, kind, template and system."""
         return self._name
 
-    @property
-    def priced(self) -> bool:
-        """True: it computes here, for nothing."""
-        return True
-
-    def estimate(self, prompt: Prompt) -> Usage:
+    def max_usage(self, prompt: Prompt) -> Usage:
         """Exactly what one request for `prompt` costs.
 
         Its tokens, those of the longest label, no money.  The labels are those that were passed to
-        `check`, `probe` or `score` last; before that, a label counts as one token.
+        `check`, `detect_capabilities` or `score` last; before that, a label counts as one token.
         """
         return self._usage(self._reader.read(prompt, self._labels), self._labels)
-
-    def expect(self, prompt: Prompt) -> Usage:
-        """Return the same as `estimate`."""
-        return self.estimate(prompt)
 
     def check(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> None:
         """Find unusable labels and too long prompts without a request.
@@ -135,7 +140,7 @@ class HuggingFaceLanguageModel:
                 "texts"
             )
 
-    async def probe(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Probe:
+    async def detect_capabilities(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Probe:
         """Say what was loaded and how it is read; nothing is asked."""
         import torch
         import transformers
@@ -155,9 +160,6 @@ class HuggingFaceLanguageModel:
                 "transformers": transformers.__version__,
             }
         )
-
-    def adopt(self, facts: Mapping[str, Any]) -> None:
-        """Nothing to go by: the model is here."""
 
     async def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[Answer | None]:
         """Answer every prompt; one that is too long for the model is refused alone.
@@ -183,9 +185,6 @@ class HuggingFaceLanguageModel:
             for (index, reading), row in zip(asked, scores, strict=True):
                 answers[index] = Answer(tuple(row), None, self._usage(reading, labels))
         return answers
-
-    async def close(self) -> None:
-        """Nothing to close."""
 
     def _scores(
         self, prompts: Sequence[Tokens], groups: Sequence[Hashable], labels: Sequence[Tokens]

@@ -35,7 +35,7 @@ _MOST_LABEL_TOKENS: Final = 16
 _FEWER: Final = {20: 10, 10: 5, 5: 0}
 
 _NO_LOGPROBS: Final = (
-    'the endpoint gives no log-probabilities: set lm.feedback = "text" (or "votes")'
+    'the endpoint gives no log-probcapabilities: set lm.feedback = "text" (or "votes")'
 )
 _NO_VOTES: Final = 'the endpoint gives one answer per request: set lm.feedback = "text"'
 _CUT: Final = "the answer was cut off before it began, the model thinks first: raise lm.max_tokens"
@@ -56,14 +56,14 @@ class CapabilityProbe:
     Parameters
     ----------
     asking : Asking
-    settings : Settings
-    abilities : Abilities
+    request : RequestOptions
+    capabilities : Capabilities
         What to try first; after `run`, what was found.
     """
 
     asking: ProbeTransport
-    settings: RequestOptions
-    abilities: Capabilities
+    request: RequestOptions
+    capabilities: Capabilities
 
     async def run(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> None:
         """Send a few requests, one after the other.
@@ -91,10 +91,10 @@ class CapabilityProbe:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What was found, as `Abilities.from_facts` reads it."""
-        facts = asdict(self.abilities)
+        """What was found, as `Capabilities.from_facts` reads it."""
+        facts = asdict(self.capabilities)
         asked = facts.pop("logprobs")
-        if self.settings.feedback == "logprobs":
+        if self.request.feedback == "logprobs":
             tokens = [token for answer in self._answers() for token in answer]
             seen = max((len(token.alternatives) for token in tokens), default=0)
             facts |= {"logprobs": min(seen, asked), "logprobs_asked": asked}
@@ -108,7 +108,7 @@ class CapabilityProbe:
         Rejected
             If this prompt is refused, and not the form of the request.
         """
-        tried, guesses = {self.abilities}, _guesses(self.abilities)
+        tried, guesses = {self.capabilities}, _guesses(self.capabilities)
         first: Rejected | None = None
         while True:
             try:
@@ -120,22 +120,22 @@ class CapabilityProbe:
             first = first or last
             told = self._told(last)
             if told is not None and told not in tried:
-                self.abilities, guesses = told, _guesses(told)
+                self.capabilities, guesses = told, _guesses(told)
             else:
                 guesses = [guess for guess in guesses if guess not in tried]
                 if not guesses:
                     raise first.as_error()
-                self.abilities = guesses[0]
-            tried.add(self.abilities)
+                self.capabilities = guesses[0]
+            tried.add(self.capabilities)
 
     def _told(self, rejected: Rejected) -> Capabilities | None:
         """What to ask instead, by the words of a rejection."""
-        now, words = self.abilities, f"{rejected.parameter} {rejected.words}".lower()
+        now, words = self.capabilities, f"{rejected.parameter} {rejected.words}".lower()
         if "higher max_tokens" in words or "output limit was reached" in words:
             raise ConfigError(_CUT)
         if now.max_tokens_field in re.findall(r"\w+", words):
             return _other_length(now)
-        if self.settings.feedback == "votes" and re.search(r"(?<![\w\\])n(?!\w)", words):
+        if self.request.feedback == "votes" and re.search(r"(?<![\w\\])n(?!\w)", words):
             raise ConfigError(f"{_NO_VOTES} ({rejected.words})")
         if now.logprobs and "logprob" in words:
             return self._fewer_logprobs()
@@ -148,34 +148,34 @@ class CapabilityProbe:
         return None
 
     def _fewer_logprobs(self) -> Capabilities:
-        fewer = _FEWER[self.abilities.logprobs]
+        fewer = _FEWER[self.capabilities.logprobs]
         if not fewer:
             raise ConfigError(_NO_LOGPROBS)
-        return replace(self.abilities, logprobs=fewer)
+        return replace(self.capabilities, logprobs=fewer)
 
     async def _within_length(self, prompt: Prompt, labels: Sequence[str]) -> Completion:
         """Ask, and ask again under the other name if the most tokens were overrun."""
-        reply = await self._ask(messages_of(self.settings, self.abilities, prompt, labels))
+        reply = await self._ask(messages_of(self.request, self.capabilities, prompt, labels))
         if not self._overrun(reply):
             return reply
-        before, self.abilities = self.abilities, _other_length(self.abilities)
+        before, self.capabilities = self.capabilities, _other_length(self.capabilities)
         try:
-            again = await self._ask(messages_of(self.settings, self.abilities, prompt, labels))
+            again = await self._ask(messages_of(self.request, self.capabilities, prompt, labels))
         except Rejected:
-            self.abilities = before
+            self.capabilities = before
             return reply
         if self._overrun(again):
-            self.abilities = before
+            self.capabilities = before
         return again
 
     def _overrun(self, reply: Completion) -> bool:
         # Some count the end of an answer as a token.
-        most = self.abilities.most_out(self.settings) + self.settings.answers
+        most = self.capabilities.most_out(self.request) + self.request.answers
         return (reply.tokens_out or 0) > most
 
     async def _ask(self, messages: Iterable[Mapping[str, str]]) -> Completion:
-        body = body_of(self.settings, self.abilities, messages)
-        return await self.asking.ask(body, self.abilities.most_out(self.settings))
+        body = body_of(self.request, self.capabilities, messages)
+        return await self.asking.ask(body, self.capabilities.most_out(self.request))
 
     def _require(self, reply: Completion) -> None:
         """Check that a reply has what the feedback needs."""
@@ -183,24 +183,24 @@ class CapabilityProbe:
         if not answers:
             return
         if all(choice.thinking for choice in answers):
-            raise ConfigError(_THINKS if self.settings.feedback == "logprobs" else _CUT)
-        if self.settings.feedback == "logprobs":
+            raise ConfigError(_THINKS if self.request.feedback == "logprobs" else _CUT)
+        if self.request.feedback == "logprobs":
             tokens = [token for choice in answers for token in choice.tokens or ()]
-            told = any(token.alternatives for token in tokens) and self.abilities.logprobs
+            told = any(token.alternatives for token in tokens) and self.capabilities.logprobs
             if answers[0].text.strip() and not told:
                 raise ConfigError(_NO_LOGPROBS)
-        if len(reply.choices) < self.settings.answers:
+        if len(reply.choices) < self.request.answers:
             raise ConfigError(_NO_VOTES)
 
     async def _choose_length(self, labels: Sequence[str]) -> None:
         """Set how many tokens tell the labels apart."""
-        if self.settings.max_tokens is not None:
-            self.abilities = replace(self.abilities, answer_tokens=self.settings.max_tokens)
-        elif self.settings.feedback == "logprobs":
+        if self.request.max_tokens is not None:
+            self.capabilities = replace(self.capabilities, answer_tokens=self.request.max_tokens)
+        elif self.request.feedback == "logprobs":
             before = [tokens_to_tell(tokens, labels)[0] for tokens in self._answers()]
             label = await self._label_tokens(labels)
             # One mark before the label is always allowed for.
-            self.abilities = replace(self.abilities, answer_tokens=max(1, *before) + label)
+            self.capabilities = replace(self.capabilities, answer_tokens=max(1, *before) + label)
 
     def _answers(self) -> Iterator[Sequence[Token]]:
         for exchange in self.asking.answered:
@@ -211,7 +211,7 @@ class CapabilityProbe:
         shared = dict(zip(labels, shared_bytes(labels), strict=True))
         alike = [label for label, common in shared.items() if common]
         needed = [1]
-        self.abilities = replace(self.abilities, answer_tokens=_MOST_LABEL_TOKENS)
+        self.capabilities = replace(self.capabilities, answer_tokens=_MOST_LABEL_TOKENS)
         for label in alike:
             told = await self._repeated(label, labels) if len(alike) <= _MOST_REPEATED else None
             needed.append(told or min(shared[label] + 1, _MOST_LABEL_TOKENS))
