@@ -76,19 +76,7 @@ class PromptObjective:
 
     def spent(self) -> Spent:
         """Figures of the ledger."""
-        ledger = self.gateway.ledger()
-        return Spent(
-            calls=ledger.spent.calls,
-            requests=ledger.requests,
-            cached=ledger.cached,
-            sent=ledger.sent,
-            failed=ledger.failed,
-            refused=ledger.refused,
-            unparsed=ledger.unparsed,
-            tokens_in=ledger.spent.tokens_in,
-            tokens_out=ledger.spent.tokens_out,
-            money=ledger.spent.money,
-        )
+        return Spent(**self.gateway.ledger().totals())
 
     async def losses(
         self, words: IntArray, demonstrations: IntArray, queries: IntArray

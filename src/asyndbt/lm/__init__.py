@@ -1,7 +1,7 @@
 """Language models behind one gateway: cache, budget, ledger, feedback."""
 
 from asyndbt._section import Section, key
-from asyndbt.lm._base import Answer, Feedback, LanguageModel, Probe, Prompt, Usage
+from asyndbt.lm._base import Answer, Feedback, LanguageModel, Prompt, Request, Send, Usage
 from asyndbt.lm._budget import Budget, BudgetExhausted, Limits, split_limits
 from asyndbt.lm._cache import AnswerCache, request_key
 from asyndbt.lm._dispatch import RemoteOptions, RetryPolicy
@@ -38,13 +38,14 @@ __all__ = [
     "OpenAILanguageModel",
     "PocketLanguageModel",
     "Predictions",
-    "Probe",
     "Prompt",
     "RemoteOptions",
     "ReplayedModel",
+    "Request",
     "RequestCounts",
     "RetryPolicy",
     "Section",
+    "Send",
     "Usage",
     "check_requests",
     "find_providers",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from pydantic import ValidationError
 
@@ -13,8 +13,9 @@ from asyndbt._section import Section, SettingError
 from asyndbt._text import did_you_mean
 from asyndbt.errors import ConfigError
 
-__all__ = ["Answer", "Feedback", "LanguageModel", "Probe", "Prompt", "Usage"]
+__all__ = ["Answer", "Feedback", "LanguageModel", "Prompt", "Request", "Send", "Usage"]
 
+T = TypeVar("T")
 Feedback = Literal["logprobs", "votes", "text"]
 
 
@@ -112,22 +113,41 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
-    """What a language model was found to be able to do.
+class Request(Generic[T]):
+    """A request that finds something out, and answers no prompt.
 
     Parameters
     ----------
-    facts : mapping
-        By name; texts, numbers, true or false: it goes into a run's record, so nothing secret.
-    usage : Usage
-        What finding out cost, and at most may have cost where a reply was lost.
-    sent : int
-        Requests that were sent for it.
+    call : callable
+        Sends it once and returns the reply and what it cost; raises what `LanguageModel.score`
+        does.
+    bound : Usage
+        The most that it may cost.
+    tokens : int
+        Tokens that it probably takes.
     """
 
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    usage: Usage = Usage()
-    sent: int = 0
+    call: Callable[[], Awaitable[tuple[T, Usage]]]
+    bound: Usage
+    tokens: int
+
+
+class Send(Protocol):
+    """Sends requests as all others are sent: limited, sent again, charged and counted."""
+
+    async def __call__(self, request: Request[T], /) -> T:
+        """Return the reply.
+
+        Raises
+        ------
+        BudgetExhausted
+            If the request might exceed the budget.
+        ExampleError
+            If it is turned down as it is; another form of it may be answered.
+        ModelError
+            If there is no reply after all.
+        """
+        ...
 
 
 class LanguageModel(ABC):
@@ -264,7 +284,9 @@ class LanguageModel(ABC):
         """
         return ()
 
-    async def detect_capabilities(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Probe:
+    async def detect_capabilities(
+        self, prompts: Sequence[Prompt], labels: Sequence[str], send: Send
+    ) -> Mapping[str, Any]:
         """Find out by a few requests what can be asked, and go by it from now on.
 
         Parameters
@@ -272,6 +294,14 @@ class LanguageModel(ABC):
         prompts : sequence of Prompt
             Examples of what will be sent, the longest among them; not empty.
         labels : sequence of str
+        send : Send
+            The only way to the provider.
+
+        Returns
+        -------
+        mapping
+            What was found, by name; texts, numbers, true or false. It goes into a run's record, so
+            nothing secret.
 
         Raises
         ------
@@ -281,7 +311,7 @@ class LanguageModel(ABC):
             If it cannot do what its settings ask of it (feedback, labels); the text names the
             remedy.
         """
-        return Probe()
+        return {}
 
     def restore_capabilities(self, facts: Mapping[str, Any]) -> None:  # noqa: B027
         """Go by what an earlier `detect_capabilities` found."""

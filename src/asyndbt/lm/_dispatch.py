@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Final, Protocol, Self
+from typing import Final, Generic, Protocol, Self, TypeVar
 
 from asyndbt._section import Section, key
 from asyndbt.errors import ExampleError, ModelError, RateLimitError, TransientError
-from asyndbt.lm._base import Answer, LanguageModel, Prompt, Usage
+from asyndbt.lm._base import Answer, LanguageModel, Prompt, Request, Usage
 from asyndbt.lm._budget import Budget
 from asyndbt.lm._cache import Attempts
 from asyndbt.lm._limiter import Limiter
@@ -26,6 +26,7 @@ __all__ = [
     "RetryPolicy",
 ]
 
+T = TypeVar("T")
 Answers = dict[bytes, Answer | None]
 Prompts = Mapping[bytes, Prompt]
 Bounds = Mapping[bytes, Usage]
@@ -120,6 +121,18 @@ class Dispatcher(Protocol):
         """
         ...
 
+    async def send_one(self, key: bytes, request: Request[T]) -> tuple[T, Usage]:
+        """Send a request that is not a prompt; return the reply and what it cost.
+
+        Raises
+        ------
+        ExampleError
+            If it is turned down as it is.
+        ModelError
+            If there is no reply.
+        """
+        ...
+
 
 class BatchDispatcher:
     """For a model that reads many prompts together: batch after batch.
@@ -140,26 +153,26 @@ class BatchDispatcher:
             answers = await self._model.score([prompts[key] for key in batch], labels)
             keep(dict(zip(batch, answers, strict=True)))
 
+    async def send_one(self, key: bytes, request: Request[T]) -> tuple[T, Usage]:
+        """Send a request."""
+        return await request.call()
+
+
+class _GivenUp(Exception):  # noqa: N818 - the end of a request, perhaps not of the run
+    """A request was sent as often as it may be."""
+
+    def __init__(self, error: RateLimitError | TransientError, times: int) -> None:
+        super().__init__(str(error))
+        self.error, self.times = error, times
+
 
 @dataclass(frozen=True, slots=True)
-class _Request:
-    """A prompt on its way: who takes care of it, and who of all have nothing under way."""
+class _Delivery(Generic[T]):
+    """A request on its way; `idling` marks when nothing of it is under way."""
 
     key: bytes
-    prompt: Prompt
-    labels: Sequence[str]
-    bound: Usage
-    task: asyncio.Task[None]
-    idle: set[asyncio.Task[None]]
-
-    @contextmanager
-    def idling(self) -> Iterator[None]:
-        """Have nothing under way for a while."""
-        self.idle.add(self.task)
-        try:
-            yield
-        finally:
-            self.idle.discard(self.task)
+    request: Request[T]
+    idling: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 class ConcurrentDispatcher:
@@ -190,14 +203,22 @@ class ConcurrentDispatcher:
         idle: set[asyncio.Task[None]] = set()
         failures: list[BaseException] = []
 
-        async def work() -> None:
+        @contextmanager
+        def idling() -> Iterator[None]:
             task = asyncio.current_task()
             assert task is not None
+            idle.add(task)
+            try:
+                yield
+            finally:
+                idle.discard(task)
+
+        async def work() -> None:
             while waiting:
                 key = waiting.popleft()
-                request = _Request(key, prompts[key], labels, bounds[key], task, idle)
+                request = self._request(prompts[key], labels, bounds[key])
                 try:
-                    keep({key: await self._ask(request)})
+                    keep({key: await self._answer(_Delivery(key, request, idling))})
                 except BaseException as error:
                     failures.append(error)
                     # Nothing more is sent; what is under way may still bring its answer.
@@ -217,55 +238,79 @@ class ConcurrentDispatcher:
         if failures:
             raise failures[0]
 
-    async def _ask(self, request: _Request) -> Answer | None:
+    async def send_one(self, key: bytes, request: Request[T]) -> tuple[T, Usage]:
+        """Send a request until there is a reply."""
+        try:
+            return await self._persist(_Delivery(key, request))
+        except _GivenUp as end:
+            times = f", {end.times} times in a row" if end.times > 1 else ""
+            raise ModelError(
+                f"{end.error}{times}", provider=end.error.provider, status=end.error.status
+            ) from None
+
+    def _request(
+        self, prompt: Prompt, labels: Sequence[str], bound: Usage
+    ) -> Request[Answer | None]:
+        async def score() -> tuple[Answer | None, Usage]:
+            (answer,) = await self._model.score([prompt], labels)
+            return answer, Usage() if answer is None else answer.usage
+
+        return Request(score, bound, self._model.expected_usage(prompt).tokens)
+
+    async def _answer(self, delivery: _Delivery[Answer | None]) -> Answer | None:
         """Send one prompt until there is an answer or it is given up."""
-        faults: dict[type[ModelError], int] = {RateLimitError: 0, TransientError: 0}
+        try:
+            answer, _ = await self._persist(delivery)
+        except ExampleError as error:
+            self._count_failure(error)
+            return None
+        except _GivenUp as end:
+            self._count_failure(end.error)
+            return None
+        if answer is None:
+            self._lose(delivery.key, "no answer", delivery.request.bound)
+        self._failed_in_a_row = 0
+        return answer
+
+    async def _persist(self, delivery: _Delivery[T]) -> tuple[T, Usage]:
+        """Send a request, and again after a fault as the policy says."""
+        faults: Counter[type[ModelError]] = Counter()
         while True:
             try:
-                answer = await self._attempt(request)
-            except ExampleError as error:
-                self._count_failure(error)
-                return None
+                return await self._attempt(delivery)
             except (RateLimitError, TransientError) as error:
-                kind = type(error)
+                kind = RateLimitError if isinstance(error, RateLimitError) else TransientError
                 faults[kind] += 1
                 if faults[kind] > self._policy.max_retries or self._budget.overdrawn:
-                    self._count_failure(error)
-                    return None
+                    raise _GivenUp(error, faults.total()) from None
                 delay = self._delay(faults[kind], self._bearable(error))
-                with request.idling():
+                with delivery.idling():
                     await self._policy.sleep(delay)
-            else:
-                self._failed_in_a_row = 0
-                return answer
 
-    async def _attempt(self, request: _Request) -> Answer | None:
-        """Send one request; whatever becomes of it is written down."""
-        key, bound, limiter = request.key, request.bound, self._policy.limiter
+    async def _attempt(self, delivery: _Delivery[T]) -> tuple[T, Usage]:
+        """Send a request once; whatever becomes of it is written down."""
+        key, request, limiter = delivery.key, delivery.request, self._policy.limiter
         async with AsyncExitStack() as place:
-            with request.idling():
-                slot = limiter.slot(self._model.expected_usage(request.prompt).tokens)
-                sent_at = await place.enter_async_context(slot)
-            self._attempts.begin(key, bound)
+            with delivery.idling():
+                sent_at = await place.enter_async_context(limiter.slot(request.tokens))
+            self._attempts.begin(key, request.bound)
             try:
-                (answer,) = await self._model.score([request.prompt], request.labels)
+                reply, cost = await request.call()
             except RateLimitError as error:
                 self._lose(key, "rate limit", Usage())
                 limiter.turned_away(sent_at, self._bearable(error))
                 raise
             except TransientError as error:
-                self._lose(key, error.kind, bound if error.charged else Usage())
+                self._lose(key, error.kind, request.bound if error.charged else Usage())
                 raise
             except ModelError:
                 self._lose(key, "rejected", Usage())
                 raise
             except BaseException:
-                self._lose(key, "interrupted", bound)
+                self._lose(key, "interrupted", request.bound)
                 raise
-            if answer is None:
-                self._lose(key, "no answer", bound)
             limiter.answered()
-            return answer
+            return reply, cost
 
     def _lose(self, key: bytes, why: str, cost: Usage) -> None:
         self._attempts.end(key, why, cost)

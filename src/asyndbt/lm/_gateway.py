@@ -9,8 +9,10 @@ import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from uuid import uuid4
 
-from asyndbt.lm._base import Answer, Feedback, LanguageModel, Prompt, Usage
+from asyndbt.lm._base import Answer, Feedback, LanguageModel, Prompt, Request, Usage
 from asyndbt.lm._budget import Budget
 from asyndbt.lm._cache import AnswerCache, request_key
 from asyndbt.lm._dispatch import (
@@ -23,6 +25,8 @@ from asyndbt.lm._dispatch import (
 from asyndbt.lm._feedback import Predictions, is_unparsed, read_answers
 
 __all__ = ["Gateway", "Ledger", "RequestCounts"]
+
+T = TypeVar("T")
 
 
 class Gateway:
@@ -166,6 +170,38 @@ class Gateway:
         self._counts += RequestCounts(requests=len(answers), unparsed=found.unparsed)
         return found
 
+    async def detect_capabilities(
+        self, prompts: Sequence[Prompt], labels: Sequence[str]
+    ) -> Mapping[str, Any]:
+        """Let the model find out what it can do; its requests pass here like all others.
+
+        Parameters
+        ----------
+        prompts, labels
+            As for `LanguageModel.detect_capabilities`.
+
+        Returns
+        -------
+        mapping
+            What was found, by name.
+
+        Raises
+        ------
+        BudgetExhausted, ConfigError, ModelError
+            As for `LanguageModel.detect_capabilities`; what was sent is in the ledger.
+        """
+        return await self.model.detect_capabilities(prompts, labels, self.send)
+
+    async def send(self, request: Request[T]) -> T:
+        """Send a request that answers no prompt; see `asyndbt.lm.Send`."""
+        self._charge_replayable()
+        # It is never found again under this key: the reply belongs to whoever asked for it.
+        key = uuid4().bytes
+        with self.budget.hold(request.bound):
+            reply, usage = await self._dispatcher.send_one(key, request)
+            self._store({key: Answer(None, None, usage)})
+        return reply
+
     async def _answers(
         self, prompts: Sequence[Prompt], labels: Sequence[str], sample: int = 0
     ) -> list[Answer | None]:
@@ -191,8 +227,7 @@ class Gateway:
 
     async def _send(self, prompts: Mapping[bytes, Prompt], labels: Sequence[str]) -> Answers:
         """Send requests, charge and store their answers."""
-        self._charge(self._replayable)
-        self._replayable = {}
+        self._charge_replayable()
         answers: Answers = {}
         # Bounds may move as a model learns from replies: what was held is given back as it was.
         bounds = {key: self.model.max_usage(prompt) for key, prompt in prompts.items()}
@@ -233,6 +268,10 @@ class Gateway:
             if not pending.done():
                 # Cancelled or broken off: those who waited find nothing and ask themselves.
                 pending.set_result({})
+
+    def _charge_replayable(self) -> None:
+        self._charge(self._replayable)
+        self._replayable = {}
 
     def _charge(self, paid: Mapping[bytes, Usage]) -> None:
         self._counts += RequestCounts(paid=len(paid))
@@ -318,8 +357,8 @@ class Ledger:
     3
     """
 
-    counts: RequestCounts
-    paid: Usage
+    counts: RequestCounts = field(default_factory=RequestCounts)
+    paid: Usage = field(default_factory=Usage)
     lost: Usage = field(default_factory=Usage)
     attempts: int = 0
     refused: int = 0
@@ -356,6 +395,22 @@ class Ledger:
         Never below 0: right after a resume the cache is ahead of the checkpoint.
         """
         return max(0, self.requests - self.paid.calls - self.failed)
+
+    def totals(self) -> dict[str, Any]:
+        """Return the figures that go into the record of a run, by name."""
+        spent = self.spent
+        return {
+            "calls": spent.calls,
+            "requests": self.requests,
+            "cached": self.cached,
+            "sent": self.sent,
+            "failed": self.failed,
+            "refused": self.refused,
+            "unparsed": self.unparsed,
+            "tokens_in": spent.tokens_in,
+            "tokens_out": spent.tokens_out,
+            "money": spent.money,
+        }
 
     def __add__(self, other: Ledger) -> Ledger:
         return Ledger(

@@ -12,15 +12,19 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from asyndbt.lm._base import Answer, LanguageModel, Probe, Prompt, Usage
+from asyndbt.errors import ExampleError, TransientError
+from asyndbt.lm._base import Answer, LanguageModel, Prompt, Request, Send, Usage
 from asyndbt.lm._cache import AnswerCache, request_key
 
 __all__ = ["ReplayedModel"]
+
+T = TypeVar("T")
 
 
 class ReplayedModel(LanguageModel):
@@ -85,19 +89,22 @@ class ReplayedModel(LanguageModel):
         """As of the model that answers."""
         return self._model.warnings(texts)
 
-    async def detect_capabilities(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Probe:
+    async def detect_capabilities(
+        self, prompts: Sequence[Prompt], labels: Sequence[str], send: Send
+    ) -> Mapping[str, Any]:
         """Find out once what can be asked; later runs are told, and charged, the same."""
         file = self._probe_file(labels)
         if file is not None and file.exists():
             known = json.loads(file.read_text("utf-8"))
-            found = Probe(known["facts"], Usage(**known["usage"]), known["sent"])
-            self._model.restore_capabilities(found.facts)
-            return found
-        found = await self._model.detect_capabilities(prompts, labels)
+            await _send_again(Usage(**known["usage"]), known["sent"], send)
+            self._model.restore_capabilities(known["facts"])
+            return dict(known["facts"])
+        account = _Account(send)
+        facts = await self._model.detect_capabilities(prompts, labels, account.send)
         if file is not None:
-            record = asdict(found) | {"facts": dict(found.facts)}
+            record = {"facts": dict(facts), "usage": asdict(account.usage), "sent": account.sent}
             file.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
-        return found
+        return facts
 
     def _probe_file(self, labels: Sequence[str]) -> Path | None:
         if self._cache.path == ":memory:":
@@ -158,3 +165,39 @@ class ReplayedModel(LanguageModel):
                 del self._under_way[key]
                 future.set_result(answers.get(key))
         return answers
+
+
+class _Account:
+    """Sends requests, and adds up what they cost."""
+
+    def __init__(self, send: Send) -> None:
+        self._send, self.usage, self.sent = send, Usage(), 0
+
+    async def send(self, request: Request[T]) -> T:
+        async def call() -> tuple[T, Usage]:
+            self.sent += 1
+            try:
+                reply, cost = await request.call()
+            except TransientError as error:
+                self.usage += request.bound if error.charged else Usage()
+                raise
+            self.usage += cost
+            return reply, cost
+
+        return await self._send(replace(request, call=call))
+
+
+async def _send_again(usage: Usage, sent: int, send: Send) -> None:
+    """Charge for requests that an earlier run has sent, as it was charged."""
+
+    async def answered() -> tuple[bool, Usage]:
+        return True, usage
+
+    async def refused() -> tuple[bool, Usage]:
+        raise ExampleError("turned down before", provider="replay")
+
+    if usage.calls:
+        await send(Request(answered, usage, 0))
+    for _ in range(sent - usage.calls):
+        with suppress(ExampleError):
+            await send(Request(refused, Usage(), 0))

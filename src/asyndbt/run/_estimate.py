@@ -32,7 +32,7 @@ from asyndbt.config import Config
 from asyndbt.errors import BudgetError
 from asyndbt.federation import Coordinator, PromptObjective, Spent, Worker
 from asyndbt.federation.engines import Delays, Engine, LocalEngine, VirtualEngine
-from asyndbt.lm import Answer, LanguageModel, Probe, Prompt, RemoteOptions, Usage
+from asyndbt.lm import Answer, LanguageModel, Prompt, RemoteOptions, Usage
 from asyndbt.optim import FloatArray, IntArray
 from asyndbt.run._directory import RunDirectory
 from asyndbt.run._inputs import RunInputs, load_inputs
@@ -104,8 +104,8 @@ def estimate_run(
     model = connection.model
     examples = gathered.check(model)
     if probe:
-        connection.probe(examples, gathered.task.label_words)
-    each = seconds_per_request or connection.found.facts.get("seconds_per_request")
+        connection.detect_capabilities(examples, gathered.task.label_words)
+    each = seconds_per_request or connection.facts.get("seconds_per_request")
     if each is None:
         each = _ASSUMED_SECONDS if model.is_remote else _timed(model, gathered, examples)
     together = connection.policy.limiter.most if model.is_remote else model.batch
@@ -114,7 +114,7 @@ def estimate_run(
         assembly = build_setup(
             config.override({"lm.cache": None}) if config.lm.cache else config,
             gathered,
-            ModelHandle(stand_in, connection.policy, Probe()),
+            ModelHandle(stand_in, connection.policy),
             RunDirectory(Path(folder)),
             objective=SimulatedObjective,
         )
@@ -124,7 +124,7 @@ def estimate_run(
             for site in assembly.sites.values():
                 site.close()
     return Estimate(
-        usage=stand_in.spent + connection.found.usage,
+        usage=stand_in.spent + connection.ledger.spent,
         evaluation=_evaluation(config, gathered),
         seconds=_seconds(config, model, stand_in, len(assembly.sites), each),
         seconds_per_request=each,
@@ -142,7 +142,7 @@ def can_begin(config: Config) -> bool:
     gathered.check(found.model)
     stand_in = SimulatedModel(found.model, 1)
     try:
-        check_budget(config, gathered, ModelHandle(stand_in, found.policy, Probe()))
+        check_budget(config, gathered, ModelHandle(stand_in, found.policy))
     except BudgetError:
         return False
     return True

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -131,12 +130,9 @@ def _ledger(assembly: RunSetup, elsewhere: Mapping[str, Spent]) -> tuple[dict[st
     """Sum the ledgers of all sites, those that are elsewhere too, and the probe; requests apart."""
     spent = dict(elsewhere)
     spent |= {name: site.worker.objective.spent() for name, site in assembly.sites.items()}
-    ledger = {field: sum(getattr(s, field) for s in spent.values()) for field in Spent.__slots__}
-    requests = ledger.pop("requests")
-    probe = assembly.connection.found
-    ledger |= {field: ledger[field] + cost for field, cost in asdict(probe.usage).items()}
-    ledger["sent"] += probe.sent
-    return ledger, requests
+    parts = [*spent.values(), Spent(**assembly.connection.ledger.totals())]
+    ledger = {field: sum(getattr(s, field) for s in parts) for field in Spent.__slots__}
+    return ledger, ledger.pop("requests")
 
 
 def write_site_part(site: RunSite, fragment: tuple[str, ...]) -> None:

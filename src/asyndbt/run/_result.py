@@ -140,7 +140,7 @@ class Result:
         words, lm = prompt.task.label_words, config.lm
         batch = [_query(prompt, config, number, row) for number, row in enumerate(rows, start=1)]
         connection = ModelHandle.of(lm)
-        connection.adopt(self.data["model"])
+        connection.restore_capabilities(self.data["model"])
         check_requests(connection.model, words, batch)
         with AnswerCache(self._part(site) / "predictions.sqlite") as cache:
             gateway = Gateway(connection.model, cache, Budget(Limits()), connection.policy)

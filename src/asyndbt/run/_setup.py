@@ -83,7 +83,11 @@ def prepare_run(
         connection = ModelHandle.of(config.lm, model)
         examples = gathered.check(connection.model)
         _check_calls(config, gathered, connection)
-        connection.probe(examples, gathered.task.label_words)
+        remote = connection.model.is_remote
+        with directory.probe_cache() if remote else AnswerCache(":memory:") as cache:
+            connection.detect_capabilities(
+                examples, gathered.task.label_words, cache, _limits(config.budget)
+            )
         directory.write_json("model.json", connection.record())
     return build_setup(config, gathered, connection, directory)
 
@@ -103,7 +107,7 @@ def _known(
         return None
     connection = ModelHandle.of(config.lm, model)
     gathered.check(connection.model)
-    connection.adopt(record)
+    connection.restore_capabilities(record)
     if connection.model.name == record["model"]:
         return connection
     if not directory.config_file.exists():
@@ -185,7 +189,7 @@ def _shares(
         If the budget does not cover the needs.
     """
     return split_limits(
-        _limits(budget).after(connection.found.usage),
+        _limits(budget).after(connection.ledger.spent),
         _limits(budget.per_site),
         {name: need.least for name, need in needs.items()},
     )

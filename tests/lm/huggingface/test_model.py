@@ -14,7 +14,6 @@ from asyndbt.lm import (
     LanguageModel,
     Limits,
     Prompt,
-    Usage,
     check_requests,
 )
 from asyndbt.lm.providers.huggingface import HuggingFaceLanguageModel
@@ -22,6 +21,10 @@ from asyndbt.lm.providers.huggingface import _loading as loading_module
 
 pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
+
+
+async def nothing_is_sent(request):
+    raise AssertionError("a local model sends no request")
 
 
 def load(folder, **options):
@@ -42,13 +45,12 @@ def ask(model, prompts, labels):
 )
 def test_the_kind_is_read_from_the_files(family, kind, architecture, folder_of, prompts, labels):
     model: LanguageModel = load(folder_of(family))
-    probe = asyncio.run(model.detect_capabilities(prompts, labels))
-    assert probe.usage == Usage()
-    assert (probe.facts["kind"], probe.facts["architecture"]) == (kind, architecture)
-    assert (probe.facts["device"], probe.facts["dtype"]) == ("cpu", "float32")
-    json.dumps(probe.facts)
+    facts = asyncio.run(model.detect_capabilities(prompts, labels, nothing_is_sent))
+    assert (facts["kind"], facts["architecture"]) == (kind, architecture)
+    assert (facts["device"], facts["dtype"]) == ("cpu", "float32")
+    json.dumps(facts)
     before = model.name
-    model.restore_capabilities(probe.facts)
+    model.restore_capabilities(facts)
     asyncio.run(model.close())
     assert model.name == before
     assert len(ask(model, prompts, labels)) == len(prompts)

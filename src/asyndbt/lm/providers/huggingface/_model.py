@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import combinations
 from typing import Any, ClassVar, Literal
 
 from asyndbt._section import Section, key
 from asyndbt.errors import ConfigError, DataError, ModelError
-from asyndbt.lm._base import Answer, Feedback, LanguageModel, Probe, Prompt, Usage
+from asyndbt.lm._base import Answer, Feedback, LanguageModel, Prompt, Send, Usage
 from asyndbt.lm.providers.huggingface._loading import PROVIDER, Loaded, load
 from asyndbt.lm.providers.huggingface._scorers import make_scorer
 from asyndbt.lm.providers.huggingface._tokens import Reader, Reading, Tokens
@@ -140,26 +140,26 @@ class HuggingFaceLanguageModel(LanguageModel):
                 "texts"
             )
 
-    async def detect_capabilities(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Probe:
+    async def detect_capabilities(
+        self, prompts: Sequence[Prompt], labels: Sequence[str], send: Send
+    ) -> Mapping[str, Any]:
         """Say what was loaded and how it is read; nothing is asked."""
         import torch
         import transformers
 
         self._labels = tuple(labels)
         network = self._loaded.network
-        return Probe(
-            {
-                "architecture": type(network).__name__,
-                "kind": self._loaded.kind,
-                "device": str(network.device),
-                "dtype": str(network.dtype).removeprefix("torch."),
-                "chat_template": self._chat,
-                "context": self._loaded.context,
-                "shared_beginnings": self._scorer.obstacle or "read once",
-                "torch": torch.__version__,
-                "transformers": transformers.__version__,
-            }
-        )
+        return {
+            "architecture": type(network).__name__,
+            "kind": self._loaded.kind,
+            "device": str(network.device),
+            "dtype": str(network.dtype).removeprefix("torch."),
+            "chat_template": self._chat,
+            "context": self._loaded.context,
+            "shared_beginnings": self._scorer.obstacle or "read once",
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+        }
 
     async def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[Answer | None]:
         """Answer every prompt; one that is too long for the model is refused alone.

@@ -6,25 +6,23 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import cached_property
 from typing import Any, Final
 
 from asyndbt.errors import DataError
-from asyndbt.lm._base import Answer, Feedback, LanguageModel, Probe, Prompt, Usage
+from asyndbt.lm._base import Answer, Feedback, LanguageModel, Prompt, Send, Usage
 from asyndbt.lm.providers.openai._client import Client
-from asyndbt.lm.providers.openai._errors import Rejected
+from asyndbt.lm.providers.openai._errors import RejectedError
 from asyndbt.lm.providers.openai._key import ApiKey
 from asyndbt.lm.providers.openai._options import OpenAIOptions
-from asyndbt.lm.providers.openai._probe import CapabilityProbe, ProbeTransport
+from asyndbt.lm.providers.openai._probe import CapabilityProbe
 from asyndbt.lm.providers.openai._schema import (
     Capabilities,
-    Completion,
     RequestOptions,
     body_of,
     messages_of,
 )
 from asyndbt.lm.providers.openai._scoring import answer_of, same_labels
-from asyndbt.lm.providers.openai._usage import Prices, Size, TokenCounter, find_prices
+from asyndbt.lm.providers.openai._usage import Meter, Prices, Size, TokenCounter, find_prices
 
 __all__ = ["OpenAILanguageModel"]
 
@@ -77,7 +75,7 @@ class OpenAILanguageModel(LanguageModel):
         self._key = ApiKey() if variable is None else ApiKey.from_environment(variable)
         self._client = Client(own.base_url, self._key, own.timeout)
         self._capabilities = Capabilities.assumed(self._request, own.base_url)
-        self._counter = TokenCounter()
+        self._meter = Meter(self._prices)
         self._labels: Sequence[str] = _UNKNOWN_LABELS
         self._answered = False
 
@@ -99,9 +97,8 @@ class OpenAILanguageModel(LanguageModel):
     @property
     def has_prices(self) -> bool:
         """Whether the money in its usages comes from prices, and is not 0 for lack of any."""
-        return self._prices.known
+        return self._meter.prices.known
 
-    @cached_property
     def _prices(self) -> Prices:
         return find_prices(
             self.options.model, self.options.base_url, self.options.price_in, self.options.price_out
@@ -109,14 +106,11 @@ class OpenAILanguageModel(LanguageModel):
 
     def max_usage(self, prompt: Prompt) -> Usage:
         """Upper bound of what one request for `prompt` costs; tighter once replies were seen."""
-        size = Size.of(self._messages(prompt, self._labels))
-        return self._usage(self._counter.bound(size), self._most_out)
+        return self._meter.bound(Size.of(self._messages(prompt, self._labels)), self._most_out)
 
     def expected_usage(self, prompt: Prompt) -> Usage:
         """What one request for `prompt` will probably cost."""
-        size = Size.of(self._messages(prompt, self._labels))
-        answer = self._counter.expect_answer(self._most_out)
-        return self._usage(self._counter.expect(size), answer)
+        return self._meter.expect(Size.of(self._messages(prompt, self._labels)), self._most_out)
 
     def check(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> None:
         """Find labels that no answer can tell apart.
@@ -131,7 +125,9 @@ class OpenAILanguageModel(LanguageModel):
             raise DataError(f"labels {same[0]!r} and {same[1]!r} read the same; use other words")
         self._labels = tuple(labels)
 
-    async def detect_capabilities(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Probe:
+    async def detect_capabilities(
+        self, prompts: Sequence[Prompt], labels: Sequence[str], send: Send
+    ) -> Mapping[str, Any]:
         """Find out by a few requests what the endpoint takes, and go by it from now on.
 
         Raises
@@ -140,30 +136,17 @@ class OpenAILanguageModel(LanguageModel):
             If no request can succeed: there is no key, for instance.
         ConfigError
             If the endpoint cannot give the feedback, or a prompt is too long; the text names the
-            mend.
+            remedy.
         """
         self.check(prompts, labels)
         self._key.check()
-        asking = ProbeTransport(self._client.post)
-        probing = CapabilityProbe(asking, self._request, self._capabilities)
-        try:
-            await probing.run(prompts, labels)
-        finally:
-            # A probe often has an event loop of its own, whose end would leave connections open.
-            await self.close()
-        self._capabilities, self._answered = probing.capabilities, True
-        for each in asking.answered:
-            self._learn(each.size, each.reply)
-        seen = {
-            "seconds_per_request": round(asking.seconds, 3),
-            "model": self._key.redact(asking.answered[-1].reply.model),
-        }
-        spent = (
-            self._paid(each.size, each.reply, max(each.most_out, self._counter.most_out))
-            for each in asking.answered + asking.lost
+        probe = CapabilityProbe(
+            self._client.post, send, self._meter, self._request, self._capabilities
         )
-        facts = probing.facts | self._counter.facts | seen
-        return Probe(facts, sum(spent, Usage()), asking.sent)
+        await probe.run(prompts, labels)
+        self._capabilities, self._answered = probe.capabilities, True
+        model = self._key.redact(probe.replies[-1].model)
+        return {**probe.facts, **self._meter.counter.facts, "model": model}
 
     def restore_capabilities(self, facts: Mapping[str, Any]) -> None:
         """Go by what an earlier `detect_capabilities` found.
@@ -176,7 +159,7 @@ class OpenAILanguageModel(LanguageModel):
         self._key.check()
         self._capabilities = Capabilities.from_facts(facts, self._capabilities)
         self._answered = bool(facts)
-        self._counter = TokenCounter.from_facts(facts)
+        self._meter.counter = TokenCounter.from_facts(facts)
 
     async def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[Answer | None]:
         """Answer every prompt by one request.
@@ -201,16 +184,16 @@ class OpenAILanguageModel(LanguageModel):
         messages, rejected = self._messages(prompt, labels), None
         try:
             reply = await self._client.post(body_of(self._request, self._capabilities, messages))
-        except Rejected as error:
+        except RejectedError as error:
             rejected = error
         if rejected is not None:
             if rejected.refusal is None:
-                raise rejected.as_error(self._answered)
+                raise rejected.final(self._answered)
             return Answer(None, None, Usage(calls=1), refusal=rejected.refusal)
         self._answered = True
-        size = Size.of(messages)
-        usage = self._paid(size, reply, self._most_out)
-        self._learn(size, reply)
+        usage = self._meter.book(
+            Size.of(messages), self._most_out, reply.tokens_in, reply.tokens_out
+        )
         return answer_of(reply, usage, self._request.feedback, labels)
 
     def _messages(self, prompt: Prompt, labels: Sequence[str]) -> list[dict[str, str]]:
@@ -218,22 +201,4 @@ class OpenAILanguageModel(LanguageModel):
 
     @property
     def _most_out(self) -> int:
-        """Most tokens of all answers to one request; some endpoints do not keep to a limit."""
-        return max(self._capabilities.most_out(self._request), self._counter.most_out)
-
-    def _usage(self, tokens_in: int, tokens_out: int) -> Usage:
-        return Usage(1, tokens_in, tokens_out, self._prices.money(tokens_in, tokens_out))
-
-    def _paid(self, size: Size, reply: Completion, most_out: int) -> Usage:
-        """What a reply cost: as it says, or else at most."""
-        told_in, told_out = reply.tokens_in, reply.tokens_out
-        return self._usage(
-            self._counter.bound(size) if told_in is None else told_in,
-            most_out if told_out is None else told_out,
-        )
-
-    def _learn(self, size: Size, reply: Completion) -> None:
-        if reply.tokens_in:
-            self._counter.learn(size.octets, size.messages, reply.tokens_in)
-        if reply.tokens_out is not None:
-            self._counter.learn_answer(reply.tokens_out)
+        return self._capabilities.most_out(self._request)

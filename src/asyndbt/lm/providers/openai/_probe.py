@@ -1,20 +1,17 @@
-"""Finding out by a few requests what an endpoint takes.
-
-Sending the few requests of a probe, patiently, with an account of each.
-"""
+"""Finding out by a few requests what an endpoint takes."""
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
+from statistics import fmean
 from typing import Any, Final
 
-from asyndbt.errors import ConfigError, ModelError, RateLimitError, TransientError
-from asyndbt.lm._base import Prompt
-from asyndbt.lm.providers.openai._errors import Rejected
+from asyndbt.errors import ConfigError, ModelError, TransientError
+from asyndbt.lm._base import Prompt, Request, Send, Usage
+from asyndbt.lm.providers.openai._errors import PROVIDER, RejectedError
 from asyndbt.lm.providers.openai._schema import (
     FIELDS_OF_LENGTH,
     Capabilities,
@@ -25,13 +22,15 @@ from asyndbt.lm.providers.openai._schema import (
     messages_of,
 )
 from asyndbt.lm.providers.openai._scoring import shared_bytes, tokens_to_tell
-from asyndbt.lm.providers.openai._usage import Size
+from asyndbt.lm.providers.openai._usage import Meter, Size
 
-__all__ = ["CapabilityProbe", "Exchange", "ProbeTransport"]
+__all__ = ["CapabilityProbe"]
 
 _REAL_PROMPTS: Final = 2
 _MOST_REPEATED: Final = 8
 _MOST_LABEL_TOKENS: Final = 16
+_TRIES_TO_CONNECT: Final = 2
+"""An address at which nothing listens is most often a wrong one."""
 _FEWER: Final = {20: 10, 10: 5, 5: 0}
 
 _NO_LOGPROBS: Final = (
@@ -49,21 +48,40 @@ _LONG: Final = (
 )
 
 
-@dataclass
 class CapabilityProbe:
     """A search for what an endpoint takes.
 
     Parameters
     ----------
-    asking : Asking
+    post : callable
+        Sends a body, as `Client.post` does.
+    send : Send
+        Sees to it that requests are sent as all others are: limited, sent again, counted.
+    meter : Meter
     request : RequestOptions
     capabilities : Capabilities
-        What to try first; after `run`, what was found.
+        What to try first.
+
+    Attributes
+    ----------
+    capabilities : Capabilities
+        After `run`, what was found.
+    replies : list of Completion
     """
 
-    asking: ProbeTransport
-    request: RequestOptions
-    capabilities: Capabilities
+    def __init__(
+        self,
+        post: Callable[[Mapping[str, Any]], Awaitable[Completion]],
+        send: Send,
+        meter: Meter,
+        request: RequestOptions,
+        capabilities: Capabilities,
+    ) -> None:
+        self._post, self._send, self._meter = post, send, meter
+        self.request, self.capabilities = request, capabilities
+        self.replies: list[Completion] = []
+        self._seconds: list[float] = []
+        self._unreached = 0
 
     async def run(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> None:
         """Send a few requests, one after the other.
@@ -75,18 +93,18 @@ class CapabilityProbe:
         ModelError
             If no request can succeed.
         """
-        refused: list[Rejected] = []
+        refused: list[RejectedError] = []
         for prompt in prompts[:_REAL_PROMPTS]:
             try:
                 reply = await self._settle(prompt, labels)
-            except Rejected as rejected:
+            except RejectedError as rejected:
                 if rejected.refusal == "too long":
                     raise ConfigError(f"{_LONG} ({rejected.words})") from None
                 refused.append(rejected)
             else:
                 self._require(reply)
-        if not self.asking.answered:
-            raise refused[0].as_error()
+        if not self.replies:
+            raise refused[0].final()
         await self._choose_length(labels)
 
     @property
@@ -98,23 +116,23 @@ class CapabilityProbe:
             tokens = [token for answer in self._answers() for token in answer]
             seen = max((len(token.alternatives) for token in tokens), default=0)
             facts |= {"logprobs": min(seen, asked), "logprobs_asked": asked}
-        return facts
+        return {**facts, "seconds_per_request": round(fmean(self._seconds), 3)}
 
     async def _settle(self, prompt: Prompt, labels: Sequence[str]) -> Completion:
         """Ask for one prompt, giving up one ability after the other until that is answered.
 
         Raises
         ------
-        Rejected
+        RejectedError
             If this prompt is refused, and not the form of the request.
         """
         tried, guesses = {self.capabilities}, _guesses(self.capabilities)
-        first: Rejected | None = None
+        first: RejectedError | None = None
         while True:
             try:
                 return await self._within_length(prompt, labels)
-            except Rejected as rejected:
-                if rejected.refusal or self.asking.answered:
+            except RejectedError as rejected:
+                if rejected.refusal or self.replies:
                     raise
                 last = rejected
             first = first or last
@@ -124,11 +142,11 @@ class CapabilityProbe:
             else:
                 guesses = [guess for guess in guesses if guess not in tried]
                 if not guesses:
-                    raise first.as_error()
+                    raise first.final()
                 self.capabilities = guesses[0]
             tried.add(self.capabilities)
 
-    def _told(self, rejected: Rejected) -> Capabilities | None:
+    def _told(self, rejected: RejectedError) -> Capabilities | None:
         """What to ask instead, by the words of a rejection."""
         now, words = self.capabilities, f"{rejected.parameter} {rejected.words}".lower()
         if "higher max_tokens" in words or "output limit was reached" in words:
@@ -161,7 +179,7 @@ class CapabilityProbe:
         before, self.capabilities = self.capabilities, _other_length(self.capabilities)
         try:
             again = await self._ask(messages_of(self.request, self.capabilities, prompt, labels))
-        except Rejected:
+        except RejectedError:
             self.capabilities = before
             return reply
         if self._overrun(again):
@@ -175,7 +193,30 @@ class CapabilityProbe:
 
     async def _ask(self, messages: Iterable[Mapping[str, str]]) -> Completion:
         body = body_of(self.request, self.capabilities, messages)
-        return await self.asking.ask(body, self.capabilities.most_out(self.request))
+        size, most = Size.of(body["messages"]), self.capabilities.most_out(self.request)
+
+        async def call() -> tuple[Completion, Usage]:
+            reply = await self._timed(body)
+            return reply, self._meter.book(size, most, reply.tokens_in, reply.tokens_out)
+
+        expected = self._meter.expect(size, most).tokens
+        reply = await self._send(Request(call, self._meter.bound(size, most), expected))
+        self.replies.append(reply)
+        return reply
+
+    async def _timed(self, body: Mapping[str, Any]) -> Completion:
+        start = time.monotonic()
+        try:
+            reply = await self._post(body)
+        except TransientError as error:
+            self._unreached += error.kind == "connection"
+            if self._unreached < _TRIES_TO_CONNECT:
+                raise
+            fault = ModelError(f"{error}, {self._unreached} times", provider=PROVIDER)
+        else:
+            self._seconds.append(time.monotonic() - start)
+            return reply
+        raise fault
 
     def _require(self, reply: Completion) -> None:
         """Check that a reply has what the feedback needs."""
@@ -203,8 +244,8 @@ class CapabilityProbe:
             self.capabilities = replace(self.capabilities, answer_tokens=max(1, *before) + label)
 
     def _answers(self) -> Iterator[Sequence[Token]]:
-        for exchange in self.asking.answered:
-            yield exchange.reply.choices[0].tokens or ()
+        for reply in self.replies:
+            yield reply.choices[0].tokens or ()
 
     async def _label_tokens(self, labels: Sequence[str]) -> int:
         """Tokens from the beginning of a label until no other one is meant."""
@@ -222,7 +263,7 @@ class CapabilityProbe:
         text = f"Repeat this and nothing else: {label}"
         try:
             reply = await self._ask([{"role": "user", "content": text}])
-        except Rejected:
+        except RejectedError:
             return None
         return tokens_to_tell(reply.choices[0].tokens or (), labels)[1]
 
@@ -241,84 +282,3 @@ def _guesses(now: Capabilities) -> list[Capabilities]:
         replace(now, system_role=False),
         *(replace(now, logprobs=fewer) for fewer in _FEWER.values() if fewer < now.logprobs),
     ]
-
-
-_WAITS: Final = (1.0, 2.0, 4.0, 4.0, 4.0)
-_WAITS_TO_CONNECT: Final = _WAITS[:1]
-"""An address at which nothing listens is most often a wrong one."""
-_LONGEST_WAIT: Final = 60.0
-_LOST: Final = Completion((), None, None, "")
-
-Send = Callable[[Mapping[str, Any]], Awaitable[Completion]]
-
-
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """A request that has to be paid: its size, its most tokens out, its reply, and its seconds."""
-
-    size: Size
-    most_out: int
-    reply: Completion
-    seconds: float
-
-
-@dataclass
-class ProbeTransport:
-    """Requests, one after the other.
-
-    Parameters
-    ----------
-    send : callable
-        Sends a body, as `Connection.post` does.
-    answered, lost : list of Exchange
-        Requests with a reply, and those that may have to be paid although their reply, without
-        content here, did not arrive.
-    sent : int
-        All requests, those that were turned down and those that never arrived included.
-    """
-
-    send: Send
-    answered: list[Exchange] = field(default_factory=list)
-    lost: list[Exchange] = field(default_factory=list)
-    sent: int = 0
-
-    @property
-    def seconds(self) -> float:
-        """Mean seconds until a reply."""
-        return sum(each.seconds for each in self.answered) / len(self.answered)
-
-    async def ask(self, body: Mapping[str, Any], most_out: int) -> Completion:
-        """Send a request, and again after a while where that may help.
-
-        Raises
-        ------
-        Rejected
-            If the endpoint does not take it as it is.
-        ModelError
-            If there is no reply after all.
-        """
-        size, failed = Size.of(body["messages"]), 0
-        while True:
-            self.sent += 1
-            start = time.monotonic()
-            try:
-                reply = await self.send(body)
-            except (RateLimitError, TransientError) as error:
-                if isinstance(error, TransientError) and error.charged:
-                    self.lost.append(Exchange(size, most_out, _LOST, time.monotonic() - start))
-                await asyncio.sleep(_wait(error, failed))
-                failed += 1
-            else:
-                self.answered.append(Exchange(size, most_out, reply, time.monotonic() - start))
-                return reply
-
-
-def _wait(error: RateLimitError | TransientError, failed: int) -> float:
-    """Seconds before a request is sent again that had failed so many times before."""
-    unreached = isinstance(error, TransientError) and error.kind == "connection"
-    waits = _WAITS_TO_CONNECT if unreached else _WAITS
-    if failed >= len(waits):
-        message = f"{error}, {failed + 1} times in a row"
-        raise ModelError(message, provider=error.provider, status=error.status) from None
-    given = error.retry_after
-    return waits[failed] if given is None else min(given, _LONGEST_WAIT)
