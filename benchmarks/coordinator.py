@@ -45,9 +45,9 @@ from asyndbt.optim import (
     FloatArray,
     IntArray,
     ServerState,
-    Settings,
     Shape,
     add_planes,
+    preset,
     server_step,
 )
 from asyndbt.testing import TabularObjective, TabularProblem
@@ -85,7 +85,8 @@ def filled_state(workers: int, rng: np.random.Generator) -> ServerState:
 
 def one_step(workers: int, repeats: int) -> dict[str, Any]:
     """Time a server step against a copy of what it reads."""
-    state, settings = filled_state(workers, np.random.default_rng(0)), Settings(plane_gamma=-1.0)
+    state = filled_state(workers, np.random.default_rng(0))
+    settings = preset("plain").model_copy(update={"plane_gamma": -1.0})  # Every plane stays.
     active = np.arange(0, workers, 2)
     reports = state.p_all[active][::-1].copy()
     read: dict[str, Any] = {
@@ -161,7 +162,7 @@ def many_workers(workers: int, steps: int, profile: bool) -> dict[str, Any]:
         sites=names,
         positions=MANY_POSITIONS,
         words=MANY_WORDS,
-        settings=Settings(estimator="reinforce", draws=2, batch_size=1, refresh_every=0),
+        settings=preset("plain", estimator="reinforce", draws=2, batch_size=1, refresh_every=0),
         quorum=min(MANY_QUORUM, workers),
         staleness=1_000,
         lease=1e9,

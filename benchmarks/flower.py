@@ -42,7 +42,7 @@ from asyndbt.federation import (
 )
 from asyndbt.federation.engines import Channel, FlowerEngine, Handler, LocalEngine
 from asyndbt.federation.engines import _envelope as frames
-from asyndbt.optim import Settings, Shape
+from asyndbt.optim import Shape, preset
 from asyndbt.testing import LoopbackGrid, TabularObjective, TabularProblem
 from common import estimate, map_jobs, parser, table, write_results
 from engines import Bench
@@ -79,7 +79,7 @@ def work(job: Job, folder: Path) -> Figures:
         sites=names,
         positions=POSITIONS,
         words=WORDS,
-        settings=Settings(refresh_every=0),
+        settings=preset("plain", refresh_every=0),
         quorum=job.quorum,
         staleness=1_000,
         lease=1e6,

@@ -37,7 +37,7 @@ from endpoint import SERVER
 DELAYS = {"north": 0.2, "south": 0.2, "west": 2.0}
 LOCAL_STEPS = 10
 TARGET = 1.8
-COMMAND = [sys.executable, "-m", "asyndbt.cli._main"]
+COMMAND = [sys.executable, "-m", "asyndbt"]
 
 
 @contextmanager

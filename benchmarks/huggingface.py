@@ -52,9 +52,9 @@ from asyndbt.lm import Prompt
 from asyndbt.lm.providers.huggingface import (
     HuggingFaceLanguageModel,
     batches,
+    label_scores,
     logits_at,
     padded,
-    summed,
 )
 from asyndbt.pocket import TASKS, dataset, fragment_vocabulary
 from asyndbt.prompt import render
@@ -191,7 +191,7 @@ def plain(network: Any, tokenizer: Any) -> Way:
                 logits = logits_at(
                     network, places, input_ids=tokens, attention_mask=mask, use_cache=False
                 )
-                found = summed(logits, distinct).tolist()
+                found = label_scores(logits, distinct).tolist()
             for row, (at, label) in enumerate(zip(batch, spelled, strict=True)):
                 prompt, column = pairs[at]
                 scores[prompt][column] = found[row][distinct.index(label)]

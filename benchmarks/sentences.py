@@ -50,7 +50,7 @@ KINDS = ("plain", "random_icl", "tuned")
 @contextmanager
 def pocket_endpoint(log: Path) -> Iterator[str]:
     """Address of a pocket model served on loopback; its log has a line per request."""
-    command = [sys.executable, "-m", "asyndbt.cli._main", "serve-model", "pocket", "--port", "0"]
+    command = [sys.executable, "-m", "asyndbt", "serve-model", "pocket", "--port", "0"]
     with (
         log.open("w") as errors,
         subprocess.Popen(

@@ -34,7 +34,7 @@ import numpy as np
 
 from asyndbt.federation import Coordinator, Plan, Worker
 from asyndbt.federation.engines import Delays, Site, VirtualEngine
-from asyndbt.optim import Settings, Shape
+from asyndbt.optim import Shape, preset
 from asyndbt.testing import TabularObjective, TabularProblem
 from common import map_jobs, parser, table, write_results
 from engines import Bench, Enough
@@ -91,7 +91,8 @@ def work(job: Job, folder: Path) -> Times:
 def engine_step(delays: Delays, job: Job) -> float:
     """Mean seconds per server step in the engine, the first tenth left out."""
     problem = TabularProblem(Shape(1, 2, 1, 2), workers=SITES)
-    settings = Settings(
+    settings = preset(
+        "plain",
         estimator="reinforce",
         draws=2,
         batch_size=1,
@@ -161,7 +162,7 @@ def main() -> None:
     args = options.parse_args()
     if args.quick:
         args.steps = 300
-    planes = Settings().refresh_every
+    planes = preset("plain").refresh_every
     settings = ((4, 0), (SITES, 0), (4, planes), (SITES, planes))
     jobs = [Job(kind, quorum, every, args.steps) for kind in KINDS for quorum, every in settings]
     done = map_jobs(work, jobs, args.jobs)

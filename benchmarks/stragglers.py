@@ -30,7 +30,7 @@ from asyndbt.cli import demo_values
 from asyndbt.config import Config
 from asyndbt.federation import Coordinator, Plan, Worker
 from asyndbt.federation.engines import Delays, VirtualEngine
-from asyndbt.optim import IntArray, Settings, Shape, read_out
+from asyndbt.optim import IntArray, Shape, preset, read_out
 from asyndbt.pocket import TASKS
 from asyndbt.run import RunDirectory, prepare_run
 from asyndbt.testing import TabularObjective, TabularProblem
@@ -127,7 +127,7 @@ def tabular(job: Job, folder: Path) -> Setting:
         positions=3,
         words=6,
         lease=1e9,
-        settings=Settings(),
+        settings=preset("plain"),
         iterations=10_000,
         **FORMS[job.form],
     )

@@ -31,6 +31,7 @@ from asyndbt.optim import (
     add_planes,
     lower_server_step,
     lower_worker_step,
+    preset,
     project_rows,
     pull_on_workers,
     read_out,
@@ -46,7 +47,8 @@ SHAPE, WORKERS = Shape(2, 4, 1, 3), 3
 
 # The setting of Theorem 2: plain projected steps, weights c_t that fall as t^(-1/4) without a
 # floor, planes until T1 = 500, no robust term (not differentiable), a bound on theta never reached.
-SCHEDULED = Settings(
+SCHEDULED = preset(
+    "plain",
     step="projection",
     eta_p=0.1,
     eta_q=0.1,
@@ -78,10 +80,10 @@ class Run:
 RUNS = (
     Run("scheduled, all workers", SCHEDULED, 3, "#1b6ca8"),
     Run("scheduled, 2 of 3, stale", SCHEDULED, 2, "#d1731f"),
-    Run("scheduled, robust term 0.05", replace(SCHEDULED, psi=0.05), 3, "#7a7a7a"),
+    Run("scheduled, robust term 0.05", SCHEDULED.replace(psi=0.05), 3, "#7a7a7a"),
     Run(
         "constant weights 0.01",
-        replace(SCHEDULED, regularisation="constant", c1_min=0.01, c2_min=0.01),
+        SCHEDULED.replace(regularisation="constant", c1_min=0.01, c2_min=0.01),
         3,
         "#3a8f5c",
     ),

@@ -1,15 +1,18 @@
 """Tune prompts for black-box language models across sites whose labelled data may not be pooled."""
 
 from asyndbt._api import tune
+from asyndbt.baselines import resume_run
 from asyndbt.config import Config, load_config
 from asyndbt.errors import AsyndbtError
+from asyndbt.lm import LanguageModel
 from asyndbt.prompt import TunedPrompt
-from asyndbt.run import Event, Observer, Result, resume_run
+from asyndbt.run import Event, Observer, Result
 
 __all__ = [
     "AsyndbtError",
     "Config",
     "Event",
+    "LanguageModel",
     "Observer",
     "Result",
     "TunedPrompt",

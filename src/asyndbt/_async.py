@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
 
-__all__ = ["run_sync"]
+__all__ = ["NewLoop", "run_sync"]
 
 T = TypeVar("T")
+NewLoop = Callable[[], asyncio.AbstractEventLoop]
+"""Makes an event loop, and so says what its clock is."""
 
 
-def run_sync(work: Coroutine[Any, Any, T]) -> T:
+def run_sync(work: Coroutine[Any, Any, T], new_loop: NewLoop | None = None) -> T:
     """Run `work` on an event loop of its own and return its result.
 
     Where an event loop runs already, as in a notebook, the new one gets a thread; the caller waits
     for it all the same. Ctrl-C meanwhile cancels the work.
+
+    Parameters
+    ----------
+    work : coroutine
+    new_loop : callable, optional
+        Makes the event loop; asyncio's own without it.
 
     Examples
     --------
@@ -31,7 +39,7 @@ def run_sync(work: Coroutine[Any, Any, T]) -> T:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(work)
+        return _run(work, new_loop)
     begun: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any] | None]] = []
 
     async def announced() -> T:
@@ -39,7 +47,7 @@ def run_sync(work: Coroutine[Any, Any, T]) -> T:
         return await work
 
     with ThreadPoolExecutor(max_workers=1) as threads:
-        running = threads.submit(asyncio.run, announced())
+        running = threads.submit(_run, announced(), new_loop)
         try:
             return running.result()
         except BaseException:
@@ -48,3 +56,8 @@ def run_sync(work: Coroutine[Any, Any, T]) -> T:
                     with suppress(RuntimeError):  # the loop is closed: the work ended by itself
                         loop.call_soon_threadsafe(task.cancel)
             raise
+
+
+def _run(work: Coroutine[Any, Any, T], new_loop: NewLoop | None) -> T:
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        return runner.run(work)

@@ -39,6 +39,7 @@ class Section(BaseModel):
     @classmethod
     def all_keys(cls) -> Mapping[str, FieldInfo]:
         """Return every key of the table in the order in which it is written."""
+        cls.model_rebuild()  # Fields may refer to tables that are defined further down.
         return cls.model_fields
 
     @classmethod

@@ -1,11 +1,21 @@
-"""Helpers for error messages: what was found, and what was probably meant."""
+"""Text for people: names and values in messages, numbers on the screen and in reports."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 
-__all__ = ["did_you_mean", "listed", "nearest", "quoted", "shorten"]
+__all__ = [
+    "counted",
+    "did_you_mean",
+    "duration",
+    "listed",
+    "nearest",
+    "percent",
+    "percent_range",
+    "quoted",
+    "shorten",
+]
 
 _SHOWN = 12
 _WIDTH = 60
@@ -68,3 +78,60 @@ def shorten(value: object) -> str:
     """
     text = repr(value)
     return text if len(text) <= _WIDTH else f"{text[:_WIDTH]}…"
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """Write a number of things.
+
+    Examples
+    --------
+    >>> counted(1, "site"), counted(1200, "call"), counted(2, "entry", "entries")
+    ('1 site', '1,200 calls', '2 entries')
+    """
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """Write a share in percent.
+
+    Examples
+    --------
+    >>> percent(0.8749), percent(0.5, 0)
+    ('87.5 %', '50 %')
+    """
+    return f"{100 * share:.{digits}f} %"
+
+
+def percent_range(ends: Sequence[float], between: str = ", ") -> str:
+    """Write the two ends of an interval of shares in percent, without the sign.
+
+    Examples
+    --------
+    >>> percent_range([0.8, 0.92]), percent_range([0.8256, 0.9448], "–")
+    ('80.0, 92.0', '82.6–94.5')
+    """
+    low, high = ends
+    return f"{100 * low:.1f}{between}{100 * high:.1f}"
+
+
+def duration(seconds: float, digits: int = 0) -> str:
+    """Write a length of time.
+
+    Parameters
+    ----------
+    seconds : float
+    digits : int
+        Decimals of seconds below ten.
+
+    Examples
+    --------
+    >>> duration(0.25, 1), duration(59.2), duration(125), duration(7384)
+    ('0.2 s', '59 s', '2 min 05 s', '2 h 03 min')
+    """
+    if seconds < 10:
+        return f"{max(0.0, seconds):.{digits}f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"

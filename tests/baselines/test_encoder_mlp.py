@@ -10,6 +10,7 @@ import pytest
 
 from asyndbt.baselines import run_method
 from asyndbt.errors import ConfigError, MissingExtraError
+from asyndbt.run import read_curve
 from asyndbt.testing import ScriptedLanguageModel
 
 
@@ -57,7 +58,7 @@ def test_it_learns_the_training_examples_and_asks_only_for_the_references(
     assert data["iterations"] == 8
     assert data["ledger"]["calls"] == 2 * tiny.test * (1 + 2)
     assert data["metrics"]["test"]["tuned"]["n"] == 2 * tiny.test
-    curve = tiny.read(result.directory / "curve.json")
+    curve = read_curve(result.directory)
     assert curve[-1]["calls"] == 0, "training asks no language model"
     losses = [point["train_loss"] for point in curve if point["site"] == "meals"][:-1]
     assert losses[-1] < 0.5 * losses[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 from asyndbt.baselines import run_method
 from asyndbt.lm import Prompt
 from asyndbt.pocket import TASKS
+from asyndbt.run import read_curve
 from asyndbt.testing import ScriptedLanguageModel
 
 WORDS = {"1": "great", "0": "terrible"}
@@ -68,7 +68,7 @@ def test_bdpl_learns_at_each_site_alone_and_the_federated_forms_agree(tiny: Any)
 
 def active_by_round(directory: Any) -> dict[int, list[str]]:
     rounds: dict[int, list[str]] = {}
-    for point in json.loads((directory / "curve.json").read_text()):
+    for point in read_curve(directory):
         if point["train_loss"] is not None:
             rounds.setdefault(point["iteration"], []).append(point["site"])
     return rounds

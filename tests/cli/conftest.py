@@ -1,4 +1,4 @@
-"""A stand-in for `asyndbt.run` that plays a short run to its observers."""
+"""A fake of `asyndbt.run` that plays a short run to its observers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import asyndbt.baselines
 import asyndbt.run
 from asyndbt.config import Config
 from asyndbt.lm import Prompt
@@ -154,7 +155,7 @@ def facade(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Facade:
     fake = Facade()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(asyndbt.run, "run_config", fake.run_config)
-    monkeypatch.setattr(asyndbt.run, "resume_run", fake.resume_run)
+    monkeypatch.setattr(asyndbt.baselines, "resume_run", fake.resume_run)
     monkeypatch.setattr(asyndbt.run, "Result", FakeResult)
     return fake
 

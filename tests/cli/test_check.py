@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from asyndbt.cli._demo import demo_config
-from asyndbt.cli._main import main
+from asyndbt.cli import demo_config, main
 from asyndbt.pocket._server import PocketServer
 
 Capture = pytest.CaptureFixture[str]

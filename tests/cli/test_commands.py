@@ -8,12 +8,10 @@ from typing import Any
 
 import pytest
 
-from asyndbt.cli._demo import demo_config, demo_values
-from asyndbt.cli._main import main
-from asyndbt.cli._text import accuracy_table
+from asyndbt.cli import demo_config, demo_values, main
+from asyndbt.cli._outcome_text import accuracy_table
 from asyndbt.config import Config, load_config
-from asyndbt.config._schema import reference_tables
-from asyndbt.config._starter import starter_toml
+from asyndbt.config._schema import reference_tables, starter_toml
 from asyndbt.pocket import TASKS
 
 Capture = pytest.CaptureFixture[str]
@@ -42,7 +40,7 @@ def test_init_does_not_write_over_a_file_unless_forced(tmp_path: Path, capsys: C
 def settings_in_comments() -> Iterator[tuple[str, str]]:
     """Every commented setting, with the table that it stands in."""
     table = ""
-    for line in starter_toml(demo_values("sentiment-consumer")).splitlines():
+    for line in starter_toml(Config, demo_values("sentiment-consumer")).splitlines():
         bare = line.removeprefix("# ")
         if bare.startswith("["):
             table = bare.strip("[]")
@@ -51,7 +49,7 @@ def settings_in_comments() -> Iterator[tuple[str, str]]:
 
 
 def test_init_names_every_key_with_what_it_does() -> None:
-    text = starter_toml(demo_values("sentiment-consumer"))
+    text = starter_toml(Config, demo_values("sentiment-consumer"))
     for table in reference_tables(Config):
         for key in table.keys:
             assert f"\n{key.name} = " in text or f"\n# {key.name} = " in text

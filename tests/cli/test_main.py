@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from asyndbt.cli._main import main
+from asyndbt.cli import main
 from asyndbt.errors import BudgetError, RunDirectoryError
 
 Capture = pytest.CaptureFixture[str]
@@ -135,3 +137,10 @@ def test_version(capsys: Capture) -> None:
         main(["--version"])
     assert caught.value.code == 0
     assert capsys.readouterr().out.startswith("asyndbt ")
+
+
+def test_the_package_is_the_command() -> None:
+    argv = [sys.executable, "-m", "asyndbt", "predict"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage: asyndbt predict ")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from asyndbt.cli import main
 from asyndbt.cli._display import JsonLines, LiveDisplay, PlainLines
-from asyndbt.cli._main import main
 from asyndbt.run import Event
 
 Capture = pytest.CaptureFixture[str]
@@ -74,7 +74,7 @@ def test_a_line_tells_what_matters(play: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "text"),
+    ("seen", "text"),
     [
         (event("phase", phase="confirming"), "confirming ..."),
         (event("phase", phase="done"), ""),
@@ -83,9 +83,9 @@ def test_a_line_tells_what_matters(play: Any) -> None:
         (event("refresh", violation=0.5, planes=3), ""),
     ],
 )
-def test_other_events(told: Event, text: str) -> None:
+def test_other_events(seen: Event, text: str) -> None:
     stream = io.StringIO()
-    PlainLines(stream)(told)
+    PlainLines(stream)(seen)
     assert stream.getvalue().strip() == text
 
 
@@ -123,8 +123,8 @@ def test_quiet_prints_nothing_but_the_result(config_file: Path, capsys: Capture)
 def shown(events: list[Event], width: int = 110) -> str:
     console = Console(file=io.StringIO(), force_terminal=True, width=width, _environ={})
     display = LiveDisplay(console)
-    for told in events:
-        display(told)
+    for each in events:
+        display(each)
     with console.capture() as capture:
         console.print(display._render())
     return capture.get()

@@ -11,13 +11,13 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from asyndbt.cli._main import main
+from asyndbt.cli import main
 from asyndbt.pocket._server import PocketServer
 
 Capture = pytest.CaptureFixture[str]
 
 COMMAND = (
-    "import signal, sys; from asyndbt.cli._main import main; "
+    "import signal, sys; from asyndbt.cli import main; "
     # A shell that starts the tests in the background has this signal ignored.
     "signal.signal(signal.SIGINT, signal.default_int_handler); sys.exit(main(sys.argv[1:]))"
 )
@@ -49,17 +49,17 @@ def test_the_printed_address_answers_and_ctrl_c_ends_it(process: subprocess.Pope
         json.dumps(body).encode(),
         {"Content-Type": "application/json"},
     )
-    with urlopen(request, timeout=10) as reply:
+    with urlopen(request, timeout=120) as reply:
         assert json.load(reply)["choices"][0]["message"]["content"]
 
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 0
     assert out == ""
     assert re.fullmatch(r"POST /v1/chat/completions 200 \d+ ms\n", err)
 
 
-def test_a_taken_port_is_a_mistake_that_can_be_mended(capsys: Capture) -> None:
+def test_a_taken_port_is_an_error_with_a_remedy(capsys: Capture) -> None:
     with PocketServer() as server:
         port = str(server.server_address[1])
         assert main(["serve-model", "pocket", "--port", port]) == 1

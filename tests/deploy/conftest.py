@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.clocks import VirtualLoop
 
 from asyndbt.config import Config, load_config
 from asyndbt.config._toml import format_table
 from asyndbt.deploy._conduct import conduct
 from asyndbt.deploy._site import SiteHost
+from asyndbt.federation.engines import Handler
 from asyndbt.federation.engines._base import Channel
 from asyndbt.pocket import TASKS, dataset
 from asyndbt.run import Observer, Result
@@ -58,6 +60,14 @@ def rows_of(part: str, site: str) -> Rows:
     return rows
 
 
+def delayed(handler: Handler, seconds: float) -> Handler:
+    async def answer(frame: bytes) -> bytes:
+        await asyncio.sleep(seconds)
+        return await handler(frame)
+
+    return answer
+
+
 @dataclass
 class Federation:
     """A folder with the coordinator's file, and one folder per site."""
@@ -74,15 +84,16 @@ class Federation:
         source: Callable[[str], str] = lambda site: site,
         address: str = "127.0.0.1:9092",
         link: Callable[[str], dict[str, str]] = lambda site: {},
+        calls: int = CALLS,
         **tables: dict[str, Any],
     ) -> Path:
-        """Write all files; return the shared one."""
+        """Write all files; return the shared one. `calls` is the cap of every site."""
         shared = {
             "task": {"instruction": TASK.instruction, "labels": dict(labels)},
             "method": METHOD | tables.pop("method", {}),
             "federation": {"engine": "flower", "sites": list(self.sites), "lease": 60.0}
             | tables.pop("federation", {}),
-            "budget": {"per_site": {"calls": CALLS}} | tables.pop("budget", {}),
+            "budget": {"per_site": {"calls": calls}},
             "run": {"dir": "run", "seed": 3} | tables.pop("run", {}),
         }
         shared["federation"]["flower"] = {"address": address, **tables.pop("flower", {})}
@@ -91,7 +102,7 @@ class Federation:
         self.shared.write_text(text)
         for site in self.sites:
             coordinator = {"address": address, **link(site)}
-            self.write_site(site, text, change, source(site), coordinator)
+            self.write_site(site, text, change, source(site), coordinator, calls)
         return self.shared
 
     def write_site(
@@ -101,6 +112,7 @@ class Federation:
         change: Callable[[str, Rows], Rows],
         source: str,
         coordinator: dict[str, str],
+        calls: int,
     ) -> None:
         folder = self.folder / site
         folder.mkdir(parents=True, exist_ok=True)
@@ -112,7 +124,7 @@ class Federation:
             "site": {"name": site, "shared": "shared.toml", "state": "state"},
             "coordinator": coordinator,
             "data": {**{part: f"{part}.jsonl" for part in PARTS}, "pool_per_class": 4},
-            "budget": {"calls": CALLS},
+            "budget": {"calls": calls},
         }
         (folder / "site.toml").write_text(format_table(tables))
 
@@ -126,11 +138,15 @@ class Federation:
         self.opened.callback(lambda: asyncio.run(host.close()))
         return host
 
-    def grid(self, tap: Callable[[int, str, bytes], None] | None = None) -> LoopbackGrid:
-        """All sites as nodes of one process."""
+    def grid(
+        self,
+        tap: Callable[[int, str, bytes], None] | None = None,
+        seconds: Mapping[str, float] | None = None,
+    ) -> LoopbackGrid:
+        """All sites as nodes of one process, with the time that each takes over an answer."""
         grid = LoopbackGrid(tap)
         for number, site in enumerate(self.sites, start=1):
-            grid.connect(number, self.host(site).answer)
+            grid.connect(number, delayed(self.host(site).answer, (seconds or {}).get(site, 0.0)))
         return grid
 
     def conduct(
@@ -138,15 +154,13 @@ class Federation:
         grid: LoopbackGrid,
         *,
         observers: tuple[Observer, ...] = (),
-        wire: Channel | None = None,
-        poll: float = 0.0,
-        look: float = 0.0,
+        channel: Channel | None = None,
     ) -> Result:
-        """Carry the run out, or go on with it."""
+        """Carry the run out, or go on with it, in virtual time."""
         config = self.config
         directory = RunDirectory(config.run.dir)
         return conduct(
-            config, directory, grid, observers=observers, wire=wire, poll=poll, look=look
+            config, directory, grid, observers=observers, channel=channel, new_loop=VirtualLoop
         )
 
     @property

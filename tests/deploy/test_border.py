@@ -134,10 +134,15 @@ def test_without_the_sites_process_the_class_of_the_error_is_the_answer(tmp_path
 def test_a_process_that_goes_away_meanwhile(tmp_path: Path) -> None:
     import socket
 
+    def hear_and_leave() -> None:
+        line, _ = listener.accept()
+        with line:
+            line.recv(1)
+
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "s"))
         listener.listen()
-        threading.Thread(target=lambda: listener.accept()[0].close()).start()
+        threading.Thread(target=hear_and_leave).start()
         with pytest.raises(frames.FrameError, match="Connection"):
             frames.unpack_reply(pass_on(b"ask", tmp_path / "s"))
 

@@ -1,9 +1,13 @@
-"""Whole runs of the Flower engine over a grid in this process, every site from its own files."""
+"""Whole runs of the Flower engine over a grid in this process, every site from its own files.
+
+Time is virtual: work takes none but what a test says, and the engine looks for replies at 0.2 s and
+for nodes at 2 s.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +18,12 @@ from asyndbt.run import Event, run_config
 from asyndbt.run._site import RunSite
 
 QUIET = {"refresh_every": 0}
-Handler = Callable[[bytes], Awaitable[bytes]]
+FOREVER = 1e9
+"""Seconds."""
 
 
 class Stop(KeyboardInterrupt):
     """What ends a session in these tests: nothing catches it."""
-
-
-def delayed(handler: Handler, seconds: float) -> Handler:
-    async def answer(frame: bytes) -> bytes:
-        await asyncio.sleep(seconds)
-        return await handler(frame)
-
-    return answer
 
 
 def at_step(number: int, act: Callable[[], None]) -> Callable[[Event], None]:
@@ -106,12 +103,9 @@ def test_a_slow_site_is_waited_for_only_as_the_staleness_bound_says(
     federation.write(
         method={"iterations": 12, **QUIET},
         federation={"quorum": 2, "staleness": staleness},
-        budget={"per_site": {"calls": 500}},
+        calls=500,
     )
-    grid = federation.grid()
-    for node, site, seconds in ((1, "meals", 0.01), (2, "movies", 0.01), (3, "phones", 0.1)):
-        grid.connect(node, delayed(federation.host(site).answer, seconds))
-    federation.conduct(grid, poll=0.001)
+    federation.conduct(federation.grid(seconds={"meals": 1.0, "movies": 1.0, "phones": 10.0}))
     steps = federation.events("step")
     assert len(steps) == 12
     behind = [step["staleness"]["phones"] for step in steps]
@@ -125,22 +119,20 @@ def test_a_slow_site_is_waited_for_only_as_the_staleness_bound_says(
 def test_a_late_answer_brings_a_site_back(federation: Any) -> None:
     federation.write(
         method={"iterations": 40, **QUIET},
-        federation={"quorum": 2, "lease": 0.2},
-        budget={"per_site": {"calls": 500}},
+        federation={"quorum": 2, "lease": 10.0},
         flower={"ttl": 30.0},
+        calls=500,
     )
-    grid = federation.grid()
-    for node, site in ((1, "meals"), (2, "movies")):
-        grid.connect(node, delayed(federation.host(site).answer, 0.02))
+    grid = federation.grid(seconds={"meals": 1.0, "movies": 1.0})
     slow = federation.host("phones").answer
-    delays = iter([0.0, 0.5])
+    delays = iter([0.0, 25.0])
 
     async def once_late(frame: bytes) -> bytes:
         await asyncio.sleep(next(delays, 0.0))
         return await slow(frame)
 
     grid.connect(3, once_late)
-    result = federation.conduct(grid, poll=0.001)
+    result = federation.conduct(grid)
     assert [event["site"] for event in federation.events("gone")] == ["phones"]
     assert [event["site"] for event in federation.events("back")] == ["phones"]
     assert not result.data["sites"]["phones"]["gone"]
@@ -148,7 +140,7 @@ def test_a_late_answer_brings_a_site_back(federation: Any) -> None:
 
 def test_a_message_that_outlives_its_ttl_is_no_answer(federation: Any) -> None:
     federation.write(
-        method={"iterations": 3, **QUIET}, federation={"quorum": 2}, flower={"ttl": 0.3}
+        method={"iterations": 3, **QUIET}, federation={"quorum": 2}, flower={"ttl": 30.0}
     )
     grid = federation.grid()
     work = federation.host("phones").answer
@@ -157,11 +149,11 @@ def test_a_message_that_outlives_its_ttl_is_no_answer(federation: Any) -> None:
     async def only_greets(frame: bytes) -> bytes:
         greeted.append(frame)
         if len(greeted) > 1:
-            await asyncio.sleep(60)
+            await asyncio.sleep(FOREVER)
         return await work(frame)
 
     grid.connect(3, only_greets)
-    result = federation.conduct(grid, poll=0.001, look=0.1)
+    result = federation.conduct(grid)
     assert {event["why"] for event in federation.events("gone")} == {"too late"}
     assert result.data["sites"]["phones"]["gone"]
     assert not result.data["sites"]["meals"]["gone"]
@@ -169,11 +161,13 @@ def test_a_message_that_outlives_its_ttl_is_no_answer(federation: Any) -> None:
 
 # ------------------------------------------------------------------ missing sites
 def test_a_site_that_never_comes_is_waited_for_a_lease_long(federation: Any) -> None:
-    federation.write(method={"iterations": 3}, federation={"quorum": 2, "lease": 3.0})
+    federation.write(method={"iterations": 3}, federation={"quorum": 2, "lease": 600.0})
     grid = federation.grid()
     grid.disconnect(3)
-    result = federation.conduct(grid, poll=0.001)
-    assert [event["site"] for event in federation.events("gone")] == ["phones"]
+    result = federation.conduct(grid)
+    (gone,) = federation.events("gone")
+    assert gone["site"] == "phones"
+    assert 600.0 <= gone["elapsed"] < 601.0
     assert result.data["sites"]["phones"]["gone"]
     assert result.data["metrics"]["test"]["tuned"]["n"] == 12
 
@@ -195,7 +189,7 @@ def test_a_site_that_is_started_again_goes_on_where_it_was(
         if seen == 4:
             grid.connect(8, federation.host("phones").answer)
             grid.disconnect(3, silently=silently)
-            await asyncio.sleep(60)
+            await asyncio.sleep(FOREVER)
         return answer
 
     grid.connect(3, swallows_one)
@@ -238,7 +232,9 @@ def test_of_an_error_at_a_site_its_class_alone_is_heard(
 
     monkeypatch.setattr(RunSite, "save", fails_once)
     frames: list[bytes] = []
-    result = federation.conduct(federation.grid(lambda node, way, frame: frames.append(frame)))
+    seconds = dict.fromkeys(federation.sites, 5.0)
+    grid = federation.grid(lambda node, way, frame: frames.append(frame), seconds)
+    result = federation.conduct(grid)
     (gone,) = federation.events("gone")
     assert (gone["site"], gone["why"]) == ("phones", "LookupError")
     assert not result.data["sites"]["phones"]["gone"], "it came back"
@@ -249,22 +245,22 @@ def test_of_an_error_at_a_site_its_class_alone_is_heard(
 def test_a_run_whose_sites_all_fail_ends_with_their_error(
     federation: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    federation.write(federation={"lease": 2.0})
+    federation.write()
 
     def fails(site: RunSite) -> None:
         raise PermissionError("the disk is full of zyxsecrets")
 
     monkeypatch.setattr(RunSite, "save", fails)
     with pytest.raises(SiteError, match="PermissionError; the site's own log says more"):
-        federation.conduct(federation.grid(), poll=0.001, look=0.2)
+        federation.conduct(federation.grid())
 
 
 # ------------------------------------------------------------------ sites that do not belong
 def test_a_site_whose_copy_of_the_file_differs_is_refused(federation: Any) -> None:
-    federation.write(method={"iterations": 3, **QUIET}, federation={"quorum": 2, "lease": 3.0})
+    federation.write(method={"iterations": 3, **QUIET}, federation={"quorum": 2})
     copy = federation.folder / "phones" / "shared.toml"
     copy.write_text(copy.read_text().replace("How does", "How on earth does"))
-    result = federation.conduct(federation.grid(), poll=0.001, look=0.1)
+    result = federation.conduct(federation.grid())
     refused = federation.events("refused")
     assert {event["site"] for event in refused} == {"phones"}
     assert "give all the same file" in refused[0]["why"]
@@ -275,7 +271,7 @@ def test_a_name_belongs_to_the_node_that_has_it(federation: Any) -> None:
     federation.write(method={"iterations": 3, **QUIET}, federation={"quorum": "all"})
     grid = federation.grid()
     grid.connect(9, federation.host("meals").answer)
-    result = federation.conduct(grid, poll=0.001, look=0.2)
+    result = federation.conduct(grid)
     (refused,) = {(event["site"], event["why"]) for event in federation.events("refused")}
     assert refused == ("node 9", "site meals: it is connected already, as another node")
     assert len(result.data["sites"]) == 3
@@ -289,15 +285,15 @@ def test_a_node_that_talks_nonsense_is_left_alone(federation: Any) -> None:
         return b"\x00" * 40
 
     grid.connect(9, nonsense)
-    result = federation.conduct(grid, poll=0.001, look=0.2)
+    result = federation.conduct(grid)
     assert {event["site"] for event in federation.events("refused")} == {"node 9"}
     assert len(result.data["sites"]) == 3
 
 
 def test_nobody_there_at_all(federation: Any) -> None:
-    federation.write(federation={"lease": 0.2})
+    federation.write()
     grid = federation.grid()
     for node in (1, 2, 3):
         grid.disconnect(node)
     with pytest.raises(AsyndbtError, match="all sites are gone"):
-        federation.conduct(grid, poll=0.001)
+        federation.conduct(grid)

@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import ssl
 import stat
 import subprocess
 import sys
+from contextlib import nullcontext, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from asyndbt.cli._main import main
+from asyndbt.cli import main
 from asyndbt.config import Config, FlowerConfig, LinkConfig
 from asyndbt.deploy import _flower as flower
 from asyndbt.deploy._flower import Flower, superlink_command, supernode_command
+from asyndbt.deploy._keys import new_certificates
 from asyndbt.deploy._process import Child, keep_running
 from asyndbt.errors import ConfigError, MissingExtraError
 from asyndbt.run import run_config
@@ -129,6 +133,58 @@ def test_a_certificate_is_for_its_host_and_signed_by_the_authority(tmp_path: Pat
     assert stat.S_IMODE((tmp_path / "server.key").stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize(
+    ("host", "dialled", "trusted"),
+    [
+        ("a.example.org", "a.example.org", True),
+        ("a.example.org", "localhost", True),
+        ("a.example.org", "127.0.0.1", True),
+        ("10.1.2.3", "10.1.2.3", True),
+        ("a.example.org", "b.example.org", False),
+        ("10.1.2.3", "10.1.2.4", False),
+    ],
+)
+def test_sites_trust_the_coordinator_under_its_names_alone(
+    tmp_path: Path, host: str, dialled: str, trusted: bool
+) -> None:
+    pytest.importorskip("cryptography")
+    certificate, key, root = new_certificates(host, tmp_path)
+    coordinator = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    coordinator.load_cert_chain(certificate, key)
+    site = ssl.create_default_context(cafile=str(root))
+    site.verify_flags |= ssl.VERIFY_X509_STRICT
+    with pytest.raises(ssl.SSLCertVerificationError) if not trusted else nullcontext():
+        shake_hands(site, coordinator, dialled)
+
+
+def shake_hands(client: ssl.SSLContext, server: ssl.SSLContext, name: str) -> None:
+    """Carry the bytes of a TLS handshake to and fro until both are content."""
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = [
+        client.wrap_bio(back, there, server_hostname=name),
+        server.wrap_bio(there, back, server_side=True),
+    ]
+    while ends:
+        for end in list(ends):
+            with suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+                ends.remove(end)
+
+
+def test_certificates_are_valid_for_two_years_and_sign_no_others(tmp_path: Path) -> None:
+    pytest.importorskip("cryptography")
+    from cryptography import x509
+
+    for file in (f for f in new_certificates("a.example.org", tmp_path) if f.suffix != ".key"):
+        certificate = x509.load_pem_x509_certificate(file.read_bytes())
+        valid = certificate.not_valid_after_utc - certificate.not_valid_before_utc
+        assert valid == timedelta(days=731)
+        basic = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
+        assert basic.critical
+        assert basic.value.ca == (file.name == "ca.crt")
+    assert len(list(tmp_path.iterdir())) == 3, "the authority's key is nowhere"
+
+
 # ------------------------------------------------------------------ the supervisor
 def test_a_process_that_ends_is_started_again_and_ends_with_the_supervisor(tmp_path: Path) -> None:
     """Its last words say why; SIGTERM ends it all."""
@@ -157,7 +213,7 @@ def test_a_process_ends_when_its_starter_is_gone() -> None:
     assert tethered.stdin is not None
     assert tethered.stdout.readline() == b"up\n"
     tethered.stdin.close()
-    assert tethered.wait(30) != 0
+    assert tethered.wait(120) != 0
     assert tethered.stdout.read() == b"", "the command's end of the pipe is closed"
     tethered.stdout.close()
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.clocks import MovedClock, VirtualLoop
 
-from asyndbt.cli._main import main
+from asyndbt.cli import main
 from asyndbt.deploy import _submit as submit
 from asyndbt.deploy._app import run_submitted
 from asyndbt.deploy._submit import stop_run, submit_again, submit_run
@@ -22,16 +24,25 @@ from asyndbt.testing import LoopbackGrid
 
 
 class Stand:
-    """Carries a submitted run out in a thread."""
+    """Carries a submitted run out in a thread, while whoever follows it sleeps.
+
+    The run's time is virtual, and the follower's is moved by its sleep alone.
+    """
 
     home = Path("flower")
 
     def __init__(self, grid: Callable[[], LoopbackGrid]) -> None:
+        self.grid = grid
         self.asked: list[tuple[str, ...]] = []
         self.files: list[str] = []
         self.dies = False
-        self._grid = grid
         self.threads: list[threading.Thread] = []
+        self.clock = MovedClock(self.go_on)
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """What `submit_run` and `submit_again` need, to ask it and to keep its time."""
+        return {"connect": lambda config: self, "clock": self.clock}
 
     def ask(self, *arguments: str) -> Mapping[str, Any]:
         self.asked.append(arguments)
@@ -42,43 +53,38 @@ class Stand:
             if not self.dies:
                 self.threads.append(threading.Thread(target=self._run, args=(place,)))
                 self.threads[-1].start()
-        status = {"status": "finished:failed", "status-details": "killed"}
-        return {"success": True, "run-id": "7", "runs": [status]}
+        at_work = any(thread.is_alive() for thread in self.threads)
+        status = ("running", "") if at_work else ("finished:failed", "killed")
+        runs = [dict(zip(("status", "status-details"), status, strict=True))]
+        return {"success": True, "run-id": "7", "runs": runs}
+
+    def go_on(self) -> None:
+        for thread in self.threads:
+            thread.join(0.01)
 
     def _run(self, place: Path) -> None:
-        try:
-            run_submitted(place, self._grid())
-        except Exception:
-            return
+        with suppress(Exception):
+            run_submitted(place, self.grid(), VirtualLoop)
 
 
 @pytest.fixture
-def stand(federation: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand]:
+def stand(federation: Any) -> Iterator[Stand]:
     made = Stand(federation.grid)
-    monkeypatch.setattr(submit, "_flower", lambda config: made)
-    monkeypatch.setattr(submit, "_GLANCE", 0.01)
     yield made
     for thread in made.threads:
         thread.join(60)
 
 
 @pytest.fixture
-def quick(federation: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A short run, looked at often."""
-    from asyndbt.deploy import _conduct as conduct
-
-    monkeypatch.setattr(
-        conduct.conduct,
-        "__kwdefaults__",
-        {**(conduct.conduct.__kwdefaults__ or {}), "poll": 0.001, "look": 0.05},
-    )
+def short(federation: Any) -> Any:
+    """A run of few steps."""
     federation.write(method={"iterations": 4, "refresh_every": 0})
     return federation
 
 
-def test_a_submitted_run_is_followed_to_its_result(quick: Any, stand: Stand) -> None:
+def test_a_submitted_run_is_followed_to_its_result(short: Any, stand: Stand) -> None:
     seen: list[Event] = []
-    result = submit_run(quick.config, observers=[seen.append])
+    result = submit_run(short.config, observers=[seen.append], **stand.given)
     kinds = [event.kind for event in seen]
     assert kinds[0] == "start"
     assert kinds[-1] == "result"
@@ -91,93 +97,139 @@ def test_a_submitted_run_is_followed_to_its_result(quick: Any, stand: Stand) -> 
         "asyndbt_relay/server_app.py",
         "pyproject.toml",
     ]
-    assert submit_again(result.directory).data == result.data
+    assert submit_again(result.directory, **stand.given).data == result.data
     with pytest.raises(RunDirectoryError, match="holds a run already"):
-        submit_run(quick.config)
+        submit_run(short.config, **stand.given)
 
 
-def test_a_run_that_fails_says_why_and_can_be_taken_up(
-    quick: Any, stand: Stand, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_fails_says_why_and_can_be_taken_up(short: Any, stand: Stand) -> None:
     class Broken(LoopbackGrid):
         def nodes(self) -> list[int]:
             raise ConnectionError("the line is down")
 
-    monkeypatch.setattr(stand, "_grid", Broken)
+    stand.grid = Broken
     with pytest.raises(DeployError, match="the line is down"):
-        submit_run(quick.config)
-    monkeypatch.setattr(stand, "_grid", quick.grid)
+        submit_run(short.config, **stand.given)
+    stand.grid = short.grid
     seen: list[Event] = []
-    result = submit_again(quick.config.run.dir, observers=[seen.append])
+    result = submit_again(short.config.run.dir, observers=[seen.append], **stand.given)
     assert result.data["iterations"] == 4
     assert "joined" in {event.kind for event in seen}
 
 
-def test_a_run_that_was_killed_is_noticed(
-    quick: Any, stand: Stand, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(submit, "_INQUIRY", 0.05)
+def test_a_run_that_was_killed_is_noticed(short: Any, stand: Stand) -> None:
     stand.dies = True
     with pytest.raises(DeployError, match=r"finished:failed killed.*asyndbt resume"):
-        submit_run(quick.config)
+        submit_run(short.config, **stand.given)
 
 
-def test_a_coordinator_that_is_away_for_a_moment_ends_nothing(
-    quick: Any, stand: Stand, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(submit, "_INQUIRY", 0.0)
-    ask, away = stand.ask, iter([True] * 3)
+def test_a_run_that_fails_while_flower_is_asked_says_why(short: Any, stand: Stand) -> None:
+    """Flower takes seconds over an answer, and the run may have come to its end meanwhile."""
+    stand.dies, ask = True, stand.ask
+
+    def slowly(*arguments: str) -> Mapping[str, Any]:
+        if arguments[0] == "list":
+            failure = {"kind": "ConnectionError", "text": "the line is down"}
+            RunDirectory(short.config.run.dir).write_json("failure.json", failure)
+        return ask(*arguments)
+
+    stand.ask = slowly  # type: ignore[method-assign]
+    with pytest.raises(DeployError, match="the line is down"):
+        submit_run(short.config, **stand.given)
+
+
+def away(stand: Stand, times: float) -> list[float]:
+    """Have Flower not answer so many questions about the run; return when it was asked."""
+    ask, moments = stand.ask, []
 
     def sometimes(*arguments: str) -> Mapping[str, Any]:
         if arguments[0] == "list":
-            if next(away, False):
+            moments.append(stand.clock.now)
+            if len(moments) <= times:
                 raise DeployError("flwr list: unavailable")
             return {"runs": [{"status": "running", "status-details": ""}]}
         return ask(*arguments)
 
-    monkeypatch.setattr(stand, "ask", sometimes)
-    assert submit_run(quick.config).data["iterations"] == 4
-    assert next(away, None) is None, "it was asked meanwhile"
+    stand.ask = sometimes  # type: ignore[method-assign]
+    return moments
 
 
-def test_a_resume_waits_for_the_process_that_has_not_noticed_yet(
-    quick: Any, stand: Stand, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(submit, "_INQUIRY", 0.0)
+def test_a_coordinator_that_is_away_for_a_moment_ends_nothing(short: Any, stand: Stand) -> None:
+    asked, moments, grid = threading.Event(), away(stand, 3), stand.grid
+
+    def later() -> LoopbackGrid:
+        asked.wait()
+        return grid()
+
+    def meanwhile() -> None:
+        if len(moments) > 3:
+            asked.set()
+        stand.go_on()
+
+    stand.grid, stand.clock.meanwhile = later, meanwhile
+    assert submit_run(short.config, **stand.given).data["iterations"] == 4
+    assert len(moments) > 3, "it was asked meanwhile"
+
+
+def test_a_coordinator_that_stays_away_ends_the_waiting(short: Any, stand: Stand) -> None:
+    stand.dies, moments = True, away(stand, float("inf"))
+    with pytest.raises(DeployError, match="unavailable"):
+        submit_run(short.config, **stand.given)
+    assert 60.0 < moments[-1] - moments[0] < 61.0
+
+
+def killed(federation: Any, stand: Stand) -> RunDirectory:
+    """The directory of a run that came to nothing."""
     stand.dies = True
     with pytest.raises(DeployError):
-        submit_run(quick.config)
+        submit_run(federation.config, **stand.given)
     stand.dies = False
-    monkeypatch.setattr(submit, "_INQUIRY", 60.0)
-    held, directory = threading.Event(), RunDirectory(quick.config.run.dir)
-
-    def linger() -> None:
-        with directory.claimed():
-            held.set()
-            time.sleep(0.3)
-
-    threading.Thread(target=linger).start()
-    held.wait(10)
-    assert submit_again(directory.path).data["iterations"] == 4
+    return RunDirectory(federation.config.run.dir)
 
 
-def test_ctrl_c_stops_the_run_where_it_is(quick: Any, stand: Stand) -> None:
+def test_a_resume_waits_for_the_process_that_has_not_noticed_yet(short: Any, stand: Stand) -> None:
+    directory = killed(short, stand)
+    with ExitStack() as lingering:
+        lingering.enter_context(directory.claimed())
+        notices = stand.clock.now + 30.0
+
+        def meanwhile() -> None:
+            if stand.clock.now >= notices:
+                lingering.close()
+            stand.go_on()
+
+        stand.clock.meanwhile = meanwhile
+        assert submit_again(directory.path, **stand.given).data["iterations"] == 4
+    assert stand.clock.now >= notices
+
+
+def test_a_resume_waits_for_a_minute_at_most(short: Any, stand: Stand) -> None:
+    directory = killed(short, stand)
+    begun = stand.clock.now
+    with directory.claimed(), pytest.raises(RunDirectoryError, match="is in use"):
+        submit_again(directory.path, **stand.given)
+    assert 60.0 < stand.clock.now - begun < 61.0
+
+
+def test_ctrl_c_stops_the_run_where_it_is(short: Any, stand: Stand) -> None:
     def interrupt(event: Event) -> None:
         if event.kind == "step":
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        submit_run(quick.config, observers=[interrupt])
+        submit_run(short.config, observers=[interrupt], **stand.given)
     assert stand.asked[-1] == ("stop", "7")
-    assert stop_run(quick.config.run.dir) == "7"
+    assert stop_run(short.config.run.dir, connect=lambda config: stand) == "7"
 
 
 def test_the_commands_submit_and_resume(
-    quick: Any, stand: Stand, capsys: pytest.CaptureFixture[str]
+    short: Any, stand: Stand, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert main(["run", str(quick.shared), "--quiet"]) == 0
+    for function in (submit_run, submit_again):
+        monkeypatch.setattr(submit, function.__name__, partial(function, **stand.given))
+    assert main(["run", str(short.shared), "--quiet"]) == 0
     assert "The tuned prompts are at the sites" in capsys.readouterr().out
-    assert main(["resume", str(quick.config.run.dir), "--quiet"]) == 0
-    assert [asked[0] for asked in stand.asked] == ["run"]
-    assert main(["stop", str(quick.folder)]) == 1
+    assert main(["resume", str(short.config.run.dir), "--quiet"]) == 0
+    assert [asked[0] for asked in stand.asked if asked[0] != "list"] == ["run"]
+    assert main(["stop", str(short.folder)]) == 1
     assert "not the directory of a run" in capsys.readouterr().err

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.clocks import ToldLoop
 from tests.faults import server as faults
 from tests.faults.server import FaultServer, Reply, Request, completion, failure
 
@@ -33,7 +34,7 @@ from asyndbt.lm import (
 from asyndbt.lm.providers.openai import OpenAILanguageModel
 
 LABELS = ("great", "terrible")
-HELD = faults.timeout(60.0)
+HELD = faults.timeout(600.0)
 GOOD = completion("great", logprobs=[{"great": -0.1, "terrible": -2.3}])
 
 
@@ -47,6 +48,7 @@ def gateway(
     *,
     max_retries: int = 2,
     most: int = 1,
+    limiter: Limiter | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     **options: Any,
 ) -> Gateway:
@@ -54,18 +56,52 @@ def gateway(
     model = OpenAILanguageModel(
         model="m", base_url=server.url, price_in=250_000.0, price_out=500_000.0, **options
     )
-    policy = RetryPolicy(Limiter(most), max_retries, first_delay=0.001, sleep=sleep)
+    policy = RetryPolicy(limiter or Limiter(most), max_retries, first_delay=0.001, sleep=sleep)
     return Gateway(model, AnswerCache(":memory:"), Budget(limits or Limits()), policy)
 
 
-def ask(gate: Gateway, count: int, labels: Sequence[str] = LABELS) -> list[Answer | None]:
+def ask(
+    gate: Gateway,
+    count: int,
+    labels: Sequence[str] = LABELS,
+    new_loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> list[Answer | None]:
     async def once() -> list[Answer | None]:
         try:
             return await gate.ask(prompts(count), labels)
         finally:
             await gate.model.close()
 
-    return asyncio.run(once())
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        return runner.run(once())
+
+
+class Waiting:
+    """Replies in their order; over one that is held the time runs out, and over nothing else.
+
+    Who asks waits for the server as long as it takes, and for anything else not at all.
+    """
+
+    def __init__(self, *replies: Reply) -> None:
+        self._replies = replies
+        self._loop: ToldLoop
+
+    def __call__(self, number: int, request: Request) -> Reply:
+        if self._replies[number] is HELD:
+            self._loop.advance(600.0)
+        return self._replies[number]
+
+    def gateway(self, server: FaultServer, **options: Any) -> Gateway:
+        limiter = Limiter(1, clock=lambda: self._loop.time(), sleep=self._sleep)
+        return gateway(server, limiter=limiter, sleep=self._sleep, **options)
+
+    def ask(self, gate: Gateway, count: int) -> list[Answer | None]:
+        self._loop = ToldLoop()
+        return ask(gate, count, new_loop=lambda: self._loop)
+
+    async def _sleep(self, seconds: float) -> None:
+        self._loop.advance(seconds)
+        await asyncio.sleep(0)
 
 
 def assert_the_ledger_is_the_servers_count(gate: Gateway, server: FaultServer, paid: int) -> None:
@@ -104,11 +140,12 @@ SENT_AGAIN = {
 def test_a_fault_is_sent_again_and_charged_only_if_it_may_be_billed(
     fault: Reply, why: str, billed: bool
 ) -> None:
-    with FaultServer([GOOD, fault, GOOD]) as server:
-        gate = gateway(server, timeout=1.0 if fault is HELD else 10.0)
-        assert None not in ask(gate, 2)
+    script = Waiting(GOOD, fault, GOOD)
+    with FaultServer(script) as server:
+        gate = script.gateway(server)
+        assert None not in script.ask(gate, 2)
         bound = gate.model.max_usage(prompts(2)[1])
-        assert ask(gate, 2) == ask(gate, 2)
+        assert script.ask(gate, 2) == script.ask(gate, 2)
     assert gate.cache.attempts.reasons() == {why: 1}
     assert gate.ledger().failed == 0
     assert (gate.ledger().lost.calls, gate.ledger().lost.money > 0) == (billed, billed)
@@ -121,13 +158,14 @@ def test_a_fault_is_sent_again_and_charged_only_if_it_may_be_billed(
 def test_without_retries_a_fault_is_one_request_and_no_answer(
     fault: Reply, why: str, billed: bool
 ) -> None:
-    with FaultServer([fault, GOOD]) as server:
-        gate = gateway(server, max_retries=0, timeout=1.0 if fault is HELD else 10.0)
-        assert ask(gate, 1) == [None]
+    script = Waiting(fault, GOOD)
+    with FaultServer(script) as server:
+        gate = script.gateway(server, max_retries=0)
+        assert script.ask(gate, 1) == [None]
         assert (server.count, gate.ledger().failed) == (1, 1)
         assert_the_ledger_is_the_servers_count(gate, server, paid=0)
         # Nobody refused it, so that it is sent when it is asked for again, and then never more.
-        assert None not in ask(gate, 1) + ask(gate, 1)
+        assert None not in script.ask(gate, 1) + script.ask(gate, 1)
     assert gate.cache.attempts.reasons() == {why: 1}
     assert gate.ledger().lost.calls == billed
     assert_the_ledger_is_the_servers_count(gate, server, paid=1)

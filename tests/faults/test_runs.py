@@ -12,11 +12,12 @@ import pytest
 from tests.faults import server as faults
 from tests.faults.server import Reply, failure
 
-from asyndbt.cli._main import main
+from asyndbt.baselines import resume_run
+from asyndbt.cli import main
 from asyndbt.errors import ModelError
 from asyndbt.lm import RetryPolicy
 from asyndbt.pocket._server import PocketServer
-from asyndbt.run import resume_run, run_config
+from asyndbt.run import run_config
 
 PROBE = 2
 """Requests that find out what an endpoint takes; these are answered and not kept."""

@@ -14,7 +14,7 @@ import pytest
 from tests.faults import server as faults
 from tests.faults.server import Reply, completion, failure
 
-from asyndbt.cli._main import main
+from asyndbt.cli import main
 from asyndbt.config import Config, load_config
 from asyndbt.errors import ConfigError
 
@@ -26,7 +26,7 @@ COMMAND = """
 import logging, ssl, sys
 logging.basicConfig(level=logging.DEBUG)
 ssl.SSLContext.load_verify_locations = lambda *_, **__: None
-from asyndbt.cli._main import main
+from asyndbt.cli import main
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -58,7 +58,7 @@ def carried_out(*arguments: str) -> tuple[int, str, str]:
     while process.poll() is None and b"main" not in seen and command_line.exists():
         seen = command_line.read_bytes()
         time.sleep(0.001)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=600)
     assert not telling(seen)
     return process.returncode, out, err
 

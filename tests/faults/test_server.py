@@ -20,7 +20,7 @@ HOLD = 600.0
 
 @contextmanager
 def connected(server: FaultServer) -> Iterator[HTTPConnection]:
-    connection = HTTPConnection(urlsplit(server.url).netloc, timeout=10)
+    connection = HTTPConnection(urlsplit(server.url).netloc, timeout=120)
     try:
         yield connection
     finally:
@@ -38,7 +38,7 @@ def post(connection: HTTPConnection, body: Any = None) -> tuple[HTTPResponse, by
 def send(server: FaultServer) -> HTTPConnection:
     """Send a request and go on when it has arrived, without waiting for the reply."""
     number = server.count
-    connection = HTTPConnection(urlsplit(server.url).netloc, timeout=10)
+    connection = HTTPConnection(urlsplit(server.url).netloc, timeout=120)
     connection.request("POST", "/v1/chat/completions", "{}")
     while server.count == number:
         time.sleep(0.001)
@@ -195,7 +195,7 @@ def test_the_peak_counts_what_is_under_way_together() -> None:
 
     def script(number: int, request: Request) -> Reply:
         if number < 8:
-            together.wait(10)
+            together.wait(120)
         return completion("great")
 
     def ask(_: int) -> int:

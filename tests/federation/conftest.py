@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.clocks import VirtualLoop
 
 from asyndbt.federation import Coordinator, Plan, Score, Spent, Worker
 from asyndbt.federation._messages import (
@@ -27,12 +28,12 @@ from asyndbt.federation._messages import (
 from asyndbt.federation.engines._base import Channel
 from asyndbt.federation.engines._local import LocalEngine
 from asyndbt.federation.engines._virtual import Delays, VirtualEngine
-from asyndbt.optim import Settings, Shape
+from asyndbt.optim import Settings, Shape, preset
 from asyndbt.testing import TabularObjective, TabularProblem
 
 M, N = 2, 4
 NAMES = ("a", "b", "c")
-QUIET = Settings(refresh_every=0)
+QUIET = preset("plain", refresh_every=0)
 
 
 @dataclass
@@ -75,7 +76,10 @@ RunTabular = Callable[..., Finished]
 
 @pytest.fixture
 def run_tabular() -> RunTabular:
-    """Run a small problem, whose optimum is known, through coordinator, workers and an engine."""
+    """Run a small problem, whose optimum is known, through coordinator, workers and an engine.
+
+    Time is virtual with either engine.
+    """
 
     def run(
         problem: TabularProblem | None = None,
@@ -95,7 +99,7 @@ def run_tabular() -> RunTabular:
             sites=names,
             positions=problem.shape.positions,
             words=problem.shape.words,
-            settings=settings or Settings(batch_size=problem.queries),
+            settings=settings or preset("plain", batch_size=problem.queries),
             **plan,
         )
         sites = {
@@ -112,7 +116,8 @@ def run_tabular() -> RunTabular:
             finished.now = now
 
         engine = LocalEngine(wire) if delays is None else VirtualEngine(delays, wire)
-        asyncio.run(engine.run(coordinator, sites, changed))
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            runner.run(engine.run(coordinator, sites, changed))
         return finished
 
     return run

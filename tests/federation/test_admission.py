@@ -10,13 +10,13 @@ import pytest
 from tests.federation.conftest import M, N, answer, by_site, join, plan, started
 
 from asyndbt.federation import Coordinator, Score, Spent
-from asyndbt.optim import Settings
+from asyndbt.optim import preset
 
 
 def test_a_site_with_other_settings_is_refused() -> None:
     agreed = plan()
     coordinator = Coordinator(agreed)
-    coordinator.receive(join(plan(settings=Settings(draws=9)), "a"), 0.0)
+    coordinator.receive(join(plan(settings=preset("plain", draws=9)), "a"), 0.0)
     assert not coordinator.roster["a"].joined
     assert coordinator.notices()[0]["kind"] == "refused"
 

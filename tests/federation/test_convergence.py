@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,13 +10,14 @@ import pytest
 
 from asyndbt.federation._messages import LowerDone, StepDone
 from asyndbt.federation.engines._virtual import Delays
-from asyndbt.optim import Settings, Shape
+from asyndbt.optim import Shape, preset
 from asyndbt.testing import TabularProblem
 
 DELAYS = Delays(kind="pareto", shape=1.5, slow={"site-0": 4.0}, seed=5)
 # Effects in these tables have a standard deviation of one nat: sites disagree by several, so the
 # multipliers that make them agree need that much room. What a word does hangs on its position.
-SETTINGS = Settings(
+SETTINGS = preset(
+    "plain",
     batch_size=4,
     ridge=1.0,
     shared_words=0.0,
@@ -86,7 +86,7 @@ def test_one_liar_among_four_does_not_carry_the_fragment(
     def lie(report: Any) -> dict[str, Any]:
         return {"p": np.eye(4)[worst]} if isinstance(report, StepDone | LowerDone) else {}
 
-    settings = replace(SETTINGS, theta_clip=1.0)
+    settings = SETTINGS.replace(theta_clip=1.0)
     run = run_tabular(problem, settings=settings, limit=1_000, quorum=3, reports={"site-0": lie})
     assert np.array_equal(run.coordinator.fragment, problem.optimum().words)
 
@@ -113,6 +113,6 @@ def test_reinforce_reaches_the_optimum_too_in_every_form_of_step(
     run_tabular: Callable[..., Any], step: str
 ) -> None:
     problem = TabularProblem(Shape(2, 3, 1, 3), workers=2, seed=0)
-    settings = replace(SETTINGS, estimator="reinforce", step=step, draws=8, eta_p=0.05, eta_q=0.05)
+    settings = SETTINGS.replace(estimator="reinforce", step=step, draws=8, eta_p=0.05, eta_q=0.05)
     run = run_tabular(problem, settings=settings, limit=8_000)
     assert run.gap <= 0.01

@@ -10,7 +10,7 @@ from tests.federation.conftest import M, N, answer, by_site, join, plan, policy,
 
 from asyndbt.federation import Coordinator, Spent, encode, restore, snapshot
 from asyndbt.federation._messages import Confirm, Evaluate
-from asyndbt.optim import Settings
+from asyndbt.optim import preset
 
 
 def test_nothing_starts_before_every_expected_site_has_joined() -> None:
@@ -122,7 +122,7 @@ def test_when_budgets_are_spent_the_best_candidate_on_validation_is_evaluated() 
 
 @pytest.mark.parametrize("steps", [0, 1, 3, 4, 7])
 def test_a_restored_coordinator_goes_on_like_the_one_that_was_saved(steps: int) -> None:
-    settings = Settings(refresh_every=2, lower_rounds=2, plane_tolerance=0.0)
+    settings = preset("plain", refresh_every=2, lower_rounds=2, plane_tolerance=0.0)
     agreed = plan(settings=settings, iterations=5)
     saved = started(agreed)
     saved.assignments(0.0)

@@ -1,23 +1,24 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.clocks import VirtualLoop
 
 from asyndbt.errors import AsyndbtError, ModelError
 from asyndbt.federation import Coordinator, Plan, Spent, Worker, restore, snapshot
 from asyndbt.federation._messages import StepDone
 from asyndbt.federation.engines._local import LocalEngine
 from asyndbt.federation.engines._virtual import Delays
-from asyndbt.optim import ServerState, Settings, Shape, server_step
+from asyndbt.optim import ServerState, Settings, Shape, preset, server_step
 from asyndbt.testing import TabularObjective, TabularProblem
 
-GENTLE = Settings(
+GENTLE = preset(
+    "plain",
     batch_size=4,
     ridge=1.0,
     window=200,
@@ -32,7 +33,7 @@ SLOW = Delays(kind="lognormal", mean=1.0, sigma=0.6, slow={"site-2": 10.0}, seed
 
 def test_quorum_of_all_is_the_synchronous_run_bit_for_bit(run_tabular: Callable[..., Any]) -> None:
     """Whatever the delays, waiting for everybody gives the plain loop without any engine."""
-    settings = Settings(refresh_every=0, batch_size=4)
+    settings = preset("plain", refresh_every=0, batch_size=4)
     run = run_tabular(settings=settings, delays=SLOW, iterations=12, limit=None, staleness=99)
     plain = _plain_loop(run.sites, settings, 12)
     assert np.array_equal(run.coordinator.server.z, plain.z)
@@ -80,7 +81,7 @@ def test_a_virtual_run_is_repeatable_and_depends_on_its_delays(
 
 def test_a_slow_site_does_not_hold_up_a_quorum(run_tabular: Callable[..., Any]) -> None:
     """For the same number of server steps the slow site sets the pace of the synchronous run."""
-    settings = Settings(batch_size=4, eta_p=0.05, eta_q=0.05, window=100)
+    settings = preset("plain", batch_size=4, eta_p=0.05, eta_q=0.05, window=100)
     asynchronous, synchronous = (
         run_tabular(
             delays=SLOW,
@@ -127,7 +128,7 @@ def test_the_local_engine_has_sites_waiting_side_by_side(run_tabular: Callable[.
         nonlocal waiting, most
         waiting += 1
         most = max(most, waiting)
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(1.0)
         report = await original(self, assignment)
         waiting -= 1
         return report
@@ -224,17 +225,22 @@ def test_a_site_at_work_or_with_its_report_delivered_keeps_its_place(
     run_tabular: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Work of one site blocks the loop past the lease of all, or just takes longer than it."""
-    original = Worker.handle
+    original, overdue = Worker.handle, set()
 
     async def slow(self: Worker, assignment: Any) -> Any:
+        loop = VirtualLoop.running()
+        begun = loop.time()
         if self.site == "site-0" and assignment.id % 5 == 0:
-            time.sleep(0.25)
+            loop.advance(12.0)
         if self.site == "site-1" and assignment.id % 5 == 0:
-            await asyncio.sleep(0.25)
+            await asyncio.sleep(12.0)
+        if loop.time() > begun + 10.0:
+            overdue.add(self.site)
         return await original(self, assignment)
 
     monkeypatch.setattr(Worker, "handle", slow)
-    run = run_tabular(quorum=3, limit=60, lease=0.2)
+    run = run_tabular(quorum=3, limit=60, lease=10.0)
+    assert overdue == {"site-0", "site-1"}
     assert "gone" not in run.kinds()
     assert set(run.coordinator.evaluations) == set(run.sites)
 
@@ -269,4 +275,4 @@ def test_a_run_that_nobody_joins_says_so(
 
     monkeypatch.setattr(Worker, "join", join)
     with pytest.raises(AsyndbtError, match="all sites are gone"):
-        run_tabular(lease=0.01)
+        run_tabular(lease=10.0)

@@ -7,12 +7,12 @@ import pytest
 from tests.federation.conftest import NAMES, M, N, answer, by_site, join, plan, policy, started
 
 from asyndbt.federation._messages import LowerRound, Step
-from asyndbt.optim import Settings
+from asyndbt.optim import preset
 
 
 @pytest.mark.parametrize(("refresh", "asked"), [("free", {"a", "b"}), ("barrier", set(NAMES))])
 def test_a_refresh_asks_the_free_sites_or_waits_for_all(refresh: str, asked: set[str]) -> None:
-    settings = Settings(refresh_every=1, lower_rounds=2, plane_tolerance=0.0)
+    settings = preset("plain", refresh_every=1, lower_rounds=2, plane_tolerance=0.0)
     coordinator = started(plan(refresh=refresh, settings=settings))
     work = by_site(coordinator.assignments(0.0))
     coordinator.receive(answer(work["a"]), 1.0)
@@ -44,7 +44,7 @@ def test_a_refresh_asks_the_free_sites_or_waits_for_all(refresh: str, asked: set
 
 
 def test_server_steps_go_on_while_a_free_refresh_is_under_way() -> None:
-    settings = Settings(refresh_every=2, lower_rounds=1, plane_tolerance=0.0)
+    settings = preset("plain", refresh_every=2, lower_rounds=1, plane_tolerance=0.0)
     coordinator = started(plan(settings=settings, sites=(*NAMES, "d"), staleness=99))
     work = by_site(coordinator.assignments(0.0))
     for names in (("a", "b"), ("a", "b")):
@@ -69,7 +69,7 @@ def test_server_steps_go_on_while_a_free_refresh_is_under_way() -> None:
 
 
 def test_sites_that_are_not_live_count_in_no_plane() -> None:
-    settings = Settings(refresh_every=1, lower_rounds=1, plane_tolerance=0.0)
+    settings = preset("plain", refresh_every=1, lower_rounds=1, plane_tolerance=0.0)
     coordinator = started(plan(quorum=3, settings=settings))
     for work in coordinator.assignments(0.0):
         coordinator.receive(answer(work), 1.0)
@@ -84,7 +84,7 @@ def test_sites_that_are_not_live_count_in_no_plane() -> None:
 
 
 def test_a_newcomer_in_the_middle_of_a_refresh_ends_that_refresh() -> None:
-    agreed = plan(settings=Settings(refresh_every=1, lower_rounds=1, plane_tolerance=0.0))
+    agreed = plan(settings=preset("plain", refresh_every=1, lower_rounds=1, plane_tolerance=0.0))
     coordinator = started(agreed)
     work = by_site(coordinator.assignments(0.0))
     for name in ("a", "b"):

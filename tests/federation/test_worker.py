@@ -21,11 +21,11 @@ from asyndbt.federation._messages import (
     StepDone,
 )
 from asyndbt.lm import BudgetExhausted, Limits, Usage
-from asyndbt.optim import Settings, Shape
+from asyndbt.optim import Settings, Shape, preset
 from asyndbt.testing import TabularObjective, TabularProblem
 
 SHAPE = Shape(2, 4, 2, 3)
-SETTINGS = Settings(draws=3, batch_size=2, eta_p=0.3, eta_q=0.3, window=50)
+SETTINGS = preset("plain", draws=3, batch_size=2, eta_p=0.3, eta_q=0.3, window=50)
 PER_STEP = 6
 
 
@@ -73,7 +73,7 @@ KINDS = {"step": step, "lower": lower, "confirm": confirm, "evaluate": evaluate}
 def test_the_same_work_asked_twice_is_answered_twice_and_done_once(
     kind: str, estimator: Any
 ) -> None:
-    site = worker(settings=Settings(estimator=estimator, draws=3, batch_size=2))
+    site = worker(settings=preset("plain", estimator=estimator, draws=3, batch_size=2))
     done(site, step(1))
     first = done(site, KINDS[kind](2))
     paid, state = calls(site), site.state()
@@ -87,8 +87,16 @@ def test_the_same_work_asked_twice_is_answered_twice_and_done_once(
     "settings",
     [
         SETTINGS,
-        Settings(estimator="reinforce", step="adam", draws=3, batch_size=2, eta_p=0.01, eta_q=0.01),
-        Settings(estimator="reinforce", step="projection", draws=3, batch_size=2, eta_p=0.1),
+        preset(
+            "plain",
+            estimator="reinforce",
+            step="adam",
+            draws=3,
+            batch_size=2,
+            eta_p=0.01,
+            eta_q=0.01,
+        ),
+        preset("plain", estimator="reinforce", step="projection", draws=3, batch_size=2, eta_p=0.1),
     ],
 )
 @pytest.mark.parametrize("stop", [0, 1, 3, 6])
@@ -201,7 +209,7 @@ class Broke:
 
 @pytest.mark.parametrize("estimator", ["regression", "reinforce"])
 def test_a_budget_that_ends_in_the_middle_counts_as_exhausted(estimator: Any) -> None:
-    settings = Settings(estimator=estimator)
+    settings = preset("plain", estimator=estimator)
     plan = Plan(sites=("north",), positions=2, words=4, settings=settings)
     objective = Broke()
     site = Worker("north", plan, objective, 0)

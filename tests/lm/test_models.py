@@ -1,8 +1,8 @@
 import asyncio
-import time
 
 import numpy as np
 import pytest
+from tests.clocks import VirtualLoop
 
 from asyndbt.errors import ConfigError, DataError, ModelError
 from asyndbt.lm import LanguageModel, Prompt, Usage, check_requests, make_model
@@ -99,10 +99,10 @@ def test_make_model_passes_options_on() -> None:
 
 
 def test_a_script_fails_waits_and_counts_as_told() -> None:
-    model = ScriptedLanguageModel({"superb": (-0.5, -1.0)}, delay=0.02, failing={1, 3}, price=0.5)
-    start = time.monotonic()
-    answers = asyncio.run(model.score([PROMPT] * 3, ["great", "terrible"]))
-    assert time.monotonic() - start >= 0.019
+    model = ScriptedLanguageModel({"superb": (-0.5, -1.0)}, delay=5.0, failing={1, 3}, price=0.5)
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        answers = runner.run(model.score([PROMPT] * 3, ["great", "terrible"]))
+        assert runner.get_loop().time() == 5.0
     answers += asyncio.run(model.score([PROMPT] * 2, ["great", "terrible"]))
     assert [answer is None for answer in answers] == [False, True, False, True, False]
     assert len(model.asked) == 5

@@ -1,4 +1,4 @@
-"""Trackers of experiments: stand-ins for their clients, and the real writer of TensorBoard."""
+"""Trackers of experiments: fakes of their clients, and the real writer of TensorBoard."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from asyndbt.optim import (
     initial_optimizer_state,
     lower_server_step,
     lower_worker_step,
+    make_estimator,
     pull_on_workers,
     read_out,
     sample_rows,
@@ -22,7 +23,6 @@ from asyndbt.optim import (
     uniform_rows,
     worker_step,
 )
-from asyndbt.optim.estimators import make_estimator
 from asyndbt.testing import TabularProblem
 
 

@@ -1,28 +1,26 @@
 """The whole method in a plain loop reaches the enumerated optimum, within 1 % of the range."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from asyndbt.optim import (
-    Settings,
     Shape,
     initial_optimizer_state,
+    make_estimator,
+    preset,
     read_out,
     row_entropies,
     sample_rows,
     uniform_rows,
     worker_step,
 )
-from asyndbt.optim.estimators import make_estimator
 from asyndbt.testing import TabularProblem
 
 SHAPE = Shape(2, 5, 1, 4)
 # Effects here differ by up to 3 nats: theta must be able to bridge what workers disagree about.
-DEFAULT = Settings(eta_p=2.0, eta_q=2.0, theta_clip=3.0)
-PROJECTED = Settings(step="projection", eta_p=0.05, eta_q=0.05)
-SCHEDULED = replace(PROJECTED, regularisation="scheduled", psi=0.02)
+DEFAULT = preset("plain", eta_p=2.0, eta_q=2.0, theta_clip=3.0)
+PROJECTED = preset("plain", step="projection", eta_p=0.05, eta_q=0.05)
+SCHEDULED = PROJECTED.replace(regularisation="scheduled", psi=0.02)
 
 
 def problem(seed, **given):
@@ -46,30 +44,30 @@ def test_exact_gradients_with_stale_workers(tune, seed):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_regression_on_sampled_losses(tune, seed):
-    settings = replace(DEFAULT, draws=8, batch_size=2, entropy=0.05)
+    settings = DEFAULT.replace(draws=8, batch_size=2, entropy=0.05)
     assert tune(problem(seed), settings, 60, exact=False).excess < 0.01
 
 
 @pytest.mark.parametrize("seed", range(2))
 def test_regression_on_sampled_losses_with_stale_workers(tune, seed):
-    settings = replace(DEFAULT, draws=8, batch_size=2, entropy=0.05)
+    settings = DEFAULT.replace(draws=8, batch_size=2, entropy=0.05)
     assert tune(problem(seed), settings, 100, exact=False, quorum=2).excess < 0.01
 
 
 @pytest.mark.parametrize("seed", range(2))
 def test_reinforce_on_sampled_losses(tune, seed):
-    settings = replace(
-        PROJECTED, estimator="reinforce", draws=8, batch_size=4, eta_p=0.01, eta_q=0.01
+    settings = PROJECTED.replace(
+        estimator="reinforce", draws=8, batch_size=4, eta_p=0.01, eta_q=0.01
     )
     assert tune(problem(seed), settings, 800, exact=False).excess < 0.01
 
 
 def test_planes_are_added_and_do_no_harm(tune):
-    settings = replace(PROJECTED, plane_tolerance=0.02, refresh_every=5)
+    settings = PROJECTED.replace(plane_tolerance=0.02, refresh_every=5)
     outcome = tune(problem(0), settings, 250)
     assert outcome.planes_added > 10
     assert outcome.excess < 0.01
-    without = tune(problem(0), replace(settings, refresh_every=0), 250)
+    without = tune(problem(0), settings.replace(refresh_every=0), 250)
     assert without.planes_added == 0
     assert without.excess < 0.01
 
@@ -77,7 +75,7 @@ def test_planes_are_added_and_do_no_harm(tune):
 @pytest.mark.parametrize("estimator", ["exact", "regression"])
 def test_one_worker_without_consensus(estimator):
     pooled = problem(5, workers=1)
-    settings = replace(DEFAULT, draws=8, batch_size=2, entropy=0.05)
+    settings = DEFAULT.replace(draws=8, batch_size=2, entropy=0.05)
     rng = np.random.default_rng(0)
     p, q = uniform_rows(2, 5), uniform_rows(1, 4)
     state = initial_optimizer_state(p, q, settings)

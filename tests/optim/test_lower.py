@@ -1,8 +1,8 @@
 import numpy as np
 
-from asyndbt.optim import Settings, lower_server_step, lower_worker_step, project_rows
+from asyndbt.optim import lower_server_step, lower_worker_step, preset, project_rows
 
-SETTINGS = Settings(eta_lower=0.2, eta_z=0.05, eta_rho=0.3, mu=2.0, psi=0.1)
+SETTINGS = preset("plain", eta_lower=0.2, eta_z=0.05, eta_rho=0.3, mu=2.0, psi=0.1)
 
 
 def test_a_round_is_the_printed_one():

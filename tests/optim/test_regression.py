@@ -1,8 +1,15 @@
 import numpy as np
 import pytest
 
-from asyndbt.optim import Evaluations, Settings, Shape, project_rows, sample_rows, uniform_rows
-from asyndbt.optim.estimators import Regression
+from asyndbt.optim import (
+    Evaluations,
+    Shape,
+    make_estimator,
+    preset,
+    project_rows,
+    sample_rows,
+    uniform_rows,
+)
 from asyndbt.testing import TabularProblem
 
 SHAPE = Shape(2, 4, 1, 3)
@@ -29,7 +36,9 @@ def test_converges_to_the_exact_gradient_also_with_interactions(shared_words):
     problem = TabularProblem(SHAPE, interaction=0.5)
     rng = np.random.default_rng(3)
     p, q = project_rows(0.3 * rng.random((2, 4))), project_rows(0.3 * rng.random((1, 3)))
-    estimator = Regression(Settings(discount=1.0, shared_words=shared_words, window=2_000))
+    estimator = make_estimator(
+        preset("plain", discount=1.0, shared_words=shared_words, window=2_000)
+    )
     exact = problem.exact_gradient(0, p, q)
     errors = []
     for draws in (50, 2_000):
@@ -49,8 +58,8 @@ def test_converges_to_the_exact_gradient_also_with_interactions(shared_words):
 
 def test_dual_solution_is_the_ridge_regression_that_the_model_states():
     problem = TabularProblem(SHAPE, interaction=0.5)
-    settings = Settings(ridge=3.0, discount=0.7, shared_words=0.5)
-    estimator = Regression(settings)
+    settings = preset("plain", ridge=3.0, discount=0.7, shared_words=0.5)
+    estimator = make_estimator(settings)
     p, q = uniform_rows(2, 4), uniform_rows(1, 3)
     batches = [evaluate(problem, p, q, 6, seed, queries=3) for seed in range(4)]
     batches[1].losses[2, 1] = np.nan
@@ -84,7 +93,7 @@ def test_dual_solution_is_the_ridge_regression_that_the_model_states():
 
 def test_a_hard_query_teaches_nothing_about_words():
     problem = TabularProblem(SHAPE)
-    estimator = Regression(Settings())
+    estimator = make_estimator(preset("plain"))
     p, q = uniform_rows(2, 4), uniform_rows(1, 3)
     batches = [evaluate(problem, p, q, 5, seed, queries=2) for seed in range(3)]
     harder = [
@@ -101,7 +110,7 @@ def test_a_hard_query_teaches_nothing_about_words():
 
 def test_update_leaves_the_old_state_as_it_was():
     problem = TabularProblem(SHAPE)
-    estimator = Regression(Settings())
+    estimator = make_estimator(preset("plain"))
     p, q = uniform_rows(2, 4), uniform_rows(1, 3)
     state = learnt(estimator, SHAPE, evaluate(problem, p, q, 5))
     kept = {name: array.copy() for name, array in state.items()}
@@ -114,7 +123,7 @@ def test_forgets_what_lies_beyond_the_window():
     problem = TabularProblem(SHAPE)
     p, q = uniform_rows(2, 4), uniform_rows(1, 3)
     batches = [evaluate(problem, p, q, 5, seed) for seed in range(4)]
-    estimator = Regression(Settings(window=10))
+    estimator = make_estimator(preset("plain", window=10))
     state = learnt(estimator, SHAPE, *batches)
     assert len(state["words"]) == 10
     recent = learnt(estimator, SHAPE, *batches[2:])
@@ -125,7 +134,7 @@ def test_forgets_what_lies_beyond_the_window():
 
 def test_failures_and_zeros_stay_finite():
     problem = TabularProblem(SHAPE)
-    estimator = Regression(Settings())
+    estimator = make_estimator(preset("plain"))
     p, q = np.eye(4)[:2], np.eye(3)[:1]
     good = evaluate(problem, p, q, 3)
     failed = Evaluations(
@@ -147,7 +156,7 @@ def test_failures_and_zeros_stay_finite():
 def test_policies_may_be_missing(shape):
     rng = np.random.default_rng(0)
     p, q = uniform_rows(shape.positions, shape.words), uniform_rows(shape.slots, shape.candidates)
-    estimator = Regression(Settings())
+    estimator = make_estimator(preset("plain"))
     words, demonstrations = sample_rows(p, 6, rng), sample_rows(q, 6, rng)
     evaluations = Evaluations(words, demonstrations, np.arange(2), rng.normal(size=(6, 2)))
     state = learnt(estimator, shape, evaluations, evaluations)
@@ -159,7 +168,7 @@ def test_policies_may_be_missing(shape):
 
 def test_batches_may_differ_in_size():
     problem = TabularProblem(SHAPE)
-    estimator = Regression(Settings())
+    estimator = make_estimator(preset("plain"))
     p, q = uniform_rows(2, 4), uniform_rows(1, 3)
     batches = [
         evaluate(problem, p, q, draws, queries=queries)
@@ -173,7 +182,7 @@ def test_batches_may_differ_in_size():
 def test_predicts_losses_of_combinations_it_has_not_seen():
     problem = TabularProblem(SHAPE, interaction=0.0)
     p, q = uniform_rows(2, 4), uniform_rows(1, 3)
-    estimator = Regression(Settings(ridge=0.5))
+    estimator = make_estimator(preset("plain", ridge=0.5))
     state = learnt(estimator, SHAPE, evaluate(problem, p, q, 300))
     words = np.array([[0, 1], [3, 3], [2, 0]])
     demonstrations = np.array([[0], [2], [1]])
@@ -185,7 +194,7 @@ def test_a_word_that_another_position_has_is_no_longer_worth_choosing():
     """The loss falls by one if word 0 occurs at all, however often: once it is chosen, no more."""
     rng = np.random.default_rng(0)
     shape = Shape(2, 5, 0, 0)
-    estimator = Regression(Settings(ridge=0.1, shared_words=10.0))
+    estimator = make_estimator(preset("plain", ridge=0.1, shared_words=10.0))
     words = sample_rows(uniform_rows(2, 5), 300, rng)
     losses = -(words == 0).any(axis=1).astype(float)[:, None]
     drawn = Evaluations(words, np.empty((300, 0), dtype=np.int64), np.arange(1), losses)

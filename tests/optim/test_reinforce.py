@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from asyndbt.optim import Evaluations, Settings, Shape, project_rows, sample_rows
+from asyndbt.optim import Evaluations, Shape, project_rows, sample_rows
 from asyndbt.optim.estimators import Reinforce
 from asyndbt.testing import TabularProblem
 
@@ -15,7 +15,7 @@ def problem():
 
 def estimate_often(problem, p, q, failures, repeats=4_000, draws=4):
     rng = np.random.default_rng(0)
-    estimator = Reinforce(Settings())
+    estimator = Reinforce(Reinforce.Options())
     state = estimator.initial(SHAPE)
     estimates = []
     for _ in range(repeats):
@@ -54,7 +54,7 @@ def test_is_the_printed_formula_when_everything_is_answered(problem):
         for position in range(2):
             word = evaluations.words[draw, position]
             expected[position, word] += (means[draw] - means.mean()) / (4 * p[position, word])
-    estimator = Reinforce(Settings())
+    estimator = Reinforce(Reinforce.Options())
     state = estimator.update(estimator.initial(SHAPE), evaluations)
     np.testing.assert_allclose(estimator.gradient(state, p, q).p, expected)
 
@@ -66,7 +66,7 @@ def test_zeros_in_p_stay_finite_and_failures_are_neutral(problem):
     drawn = problem.sample_losses(
         0, sample_rows(p, 3, rng), sample_rows(q, 3, rng), np.arange(4), rng
     )
-    estimator = Reinforce(Settings())
+    estimator = Reinforce(Reinforce.Options())
     failed = Evaluations(
         drawn.words, drawn.demonstrations, drawn.queries, np.full(drawn.losses.shape, np.nan)
     )
@@ -89,7 +89,7 @@ def test_one_of_the_two_policies_may_be_missing(shape):
     evaluations = problem.sample_losses(
         0, sample_rows(p, 3, rng), sample_rows(q, 3, rng), np.arange(4), rng
     )
-    estimator = Reinforce(Settings())
+    estimator = Reinforce(Reinforce.Options())
     gradient = estimator.gradient(estimator.update(estimator.initial(shape), evaluations), p, q)
     assert gradient.p.shape == p.shape
     assert gradient.q.shape == q.shape

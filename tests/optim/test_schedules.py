@@ -1,12 +1,10 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from asyndbt.optim import Settings, c1_at, c2_at
+from asyndbt.optim import c1_at, c2_at, preset
 
-SETTINGS = Settings(
-    regularisation="scheduled", eta_lambda=0.1, eta_theta=0.5, c1_min=0.3, c2_min=0.01
+SETTINGS = preset(
+    "plain", regularisation="scheduled", eta_lambda=0.1, eta_theta=0.5, c1_min=0.3, c2_min=0.01
 )
 
 
@@ -20,6 +18,6 @@ def test_weights_fall_as_the_fourth_root_down_to_their_floor(at, eta, floor):
 
 
 def test_constant_weights():
-    constant = replace(SETTINGS, regularisation="constant")
+    constant = SETTINGS.replace(regularisation="constant")
     assert {c1_at(t, constant) for t in (0, 7, 10**6)} == {0.3}
     assert {c2_at(t, constant) for t in (0, 7, 10**6)} == {0.01}

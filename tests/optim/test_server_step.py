@@ -5,17 +5,18 @@ import pytest
 
 from asyndbt.optim import (
     ServerState,
-    Settings,
     add_planes,
     c1_at,
     c2_at,
     on_simplex,
     plane_values,
+    preset,
     project_rows,
     server_step,
 )
 
-SETTINGS = Settings(
+SETTINGS = preset(
+    "plain",
     eta_z=0.1,
     eta_lambda=0.2,
     eta_theta=0.3,
@@ -95,7 +96,7 @@ def test_who_is_gone_counts_in_no_sum(state):
     elsewhere = copy_of(state)
     elsewhere.theta[2] = 0.1
     moved = random_rows(np.random.default_rng(4), 1)
-    elsewhere = server_step(elsewhere, np.array([2]), moved, replace(SETTINGS, eta_z=0.0))
+    elsewhere = server_step(elsewhere, np.array([2]), moved, SETTINGS.replace(eta_z=0.0))
     elsewhere = replace(
         elsewhere, z=state.z, planes=replace(elsewhere.planes, multipliers=state.planes.multipliers)
     )
@@ -109,7 +110,7 @@ def test_who_is_gone_counts_in_no_sum(state):
 
 
 def test_theta_stays_within_its_clip(state):
-    eager = replace(SETTINGS, eta_theta=50.0)
+    eager = SETTINGS.replace(eta_theta=50.0)
     for seed in range(5):
         reports = random_rows(np.random.default_rng(seed), WORKERS)
         state = server_step(state, np.arange(WORKERS), reports, eager)
@@ -163,7 +164,7 @@ def test_arrays_hold_everything(state):
 def test_many_workers_are_summed_like_few():
     # More workers than fit one block, so that the blocks' sums are put together too.
     rng = np.random.default_rng(8)
-    workers, settings = 700, replace(SETTINGS, eta_z=1e-4)
+    workers, settings = 700, SETTINGS.replace(eta_z=1e-4)
     p_all = project_rows(rng.random((workers * 10, 8))).reshape(workers, 10, 8)
     state = ServerState.initial(workers, 10, 8)
     state.theta[:] = rng.normal(size=state.theta.shape)

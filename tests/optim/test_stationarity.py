@@ -3,9 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from asyndbt.optim import Gradient, ServerState, Settings, stationarity_gap
+from asyndbt.optim import Gradient, ServerState, preset, stationarity_gap
 
-SETTINGS = Settings(step="projection", eta_p=0.1, eta_q=0.2, eta_z=0.3, eta_theta=0.4, psi=0.0)
+SETTINGS = preset(
+    "plain", step="projection", eta_p=0.1, eta_q=0.2, eta_z=0.3, eta_theta=0.4, psi=0.0
+)
 GRADIENT = Gradient(np.array([[0.0, 1.0, 2.0]]), np.array([[3.0, 1.0]]))
 
 

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,9 +5,9 @@ from hypothesis import strategies as st
 
 from asyndbt.optim import (
     Gradient,
-    Settings,
     initial_optimizer_state,
     on_simplex,
+    preset,
     project_rows,
     uniform_rows,
     worker_step,
@@ -31,7 +29,7 @@ def random_policies(rng):
 )
 def test_every_form_stays_on_the_simplex(step, seed, scale, consensus, entropy):
     rng = np.random.default_rng(seed)
-    settings = Settings(step=step, eta_p=2.0, eta_q=3.0, entropy=entropy)
+    settings = preset("plain", step=step, eta_p=2.0, eta_q=3.0, entropy=entropy)
     p, q = random_policies(rng)
     z = random_policies(rng)[0] if consensus else None
     pull = scale * rng.normal(size=p.shape) if consensus else None
@@ -46,7 +44,7 @@ def test_every_form_stays_on_the_simplex(step, seed, scale, consensus, entropy):
 @pytest.mark.parametrize("step", STEPS)
 def test_given_arrays_are_not_changed(step):
     rng = np.random.default_rng(0)
-    settings = Settings(step=step)
+    settings = preset("plain", step=step)
     p, q = random_policies(rng)
     gradient = Gradient(rng.normal(size=p.shape), rng.normal(size=q.shape))
     pull, z = rng.normal(size=p.shape), random_policies(rng)[0]
@@ -59,7 +57,7 @@ def test_given_arrays_are_not_changed(step):
 
 def test_projected_step_is_the_printed_one():
     rng = np.random.default_rng(1)
-    settings = Settings(step="projection", eta_p=0.3, eta_q=0.2, psi=0.05)
+    settings = preset("plain", step="projection", eta_p=0.3, eta_q=0.2, psi=0.05)
     (p, q), (z, _) = random_policies(rng), random_policies(rng)
     gradient = Gradient(rng.normal(size=p.shape), rng.normal(size=q.shape))
     pull = rng.normal(size=p.shape)
@@ -70,7 +68,7 @@ def test_projected_step_is_the_printed_one():
 
 
 def test_first_step_of_adam_has_the_length_of_its_step_size():
-    settings = Settings(step="adam", eta_p=1e-4, eta_q=1e-4)
+    settings = preset("plain", step="adam", eta_p=1e-4, eta_q=1e-4)
     p, q = uniform_rows(1, 4), uniform_rows(1, 2)
     gradient = Gradient(np.array([[1.0, -1.0, 2.0, -2.0]]), np.array([[5.0, -5.0]]))
     state = initial_optimizer_state(p, q, settings)
@@ -80,7 +78,7 @@ def test_first_step_of_adam_has_the_length_of_its_step_size():
 
 
 def test_robust_term_draws_p_to_z():
-    settings = Settings(step="projection", eta_p=0.1, psi=1.0)
+    settings = preset("plain", step="projection", eta_p=0.1, psi=1.0)
     p, z = np.array([[0.8, 0.1, 0.1]]), np.array([[0.2, 0.6, 0.2]])
     nothing = Gradient(np.zeros((1, 3)), np.zeros((0, 0)))
     moved, _, _ = worker_step(p, np.zeros((0, 0)), nothing, None, z, settings, {})
@@ -88,7 +86,7 @@ def test_robust_term_draws_p_to_z():
 
 
 def test_exponentiated_step_lets_a_word_come_back_from_zero():
-    settings = Settings(eta_p=5.0)
+    settings = preset("plain", eta_p=5.0)
     p, q = np.array([[0.0, 1.0]]), np.zeros((0, 0))
     gradient = Gradient(np.array([[-1.0, 1.0]]), q)
     for _ in range(10):
@@ -100,13 +98,13 @@ def test_floor_of_the_exponentiated_step_is_harmless():
     p = np.zeros((1, 10_000))
     p[0, 0] = 1.0
     nothing = Gradient(np.zeros_like(p), np.zeros((0, 0)))
-    moved, _, _ = worker_step(p, np.zeros((0, 0)), nothing, None, None, Settings(), {})
+    moved, _, _ = worker_step(p, np.zeros((0, 0)), nothing, None, None, preset("plain"), {})
     np.testing.assert_allclose(moved, p, atol=1e-7)
 
 
 def test_entropy_ends_at_the_gibbs_distribution():
     slope, tau = np.array([[0.3, 0.0, 0.7]]), 0.2
-    settings = replace(Settings(), eta_p=2.0, entropy=tau)
+    settings = preset("plain", eta_p=2.0, entropy=tau)
     p, empty = uniform_rows(1, 3), np.zeros((0, 0))
     for _ in range(200):
         p, _, _ = worker_step(p, empty, Gradient(slope, empty), None, None, settings, {})
@@ -116,7 +114,7 @@ def test_entropy_ends_at_the_gibbs_distribution():
 
 @pytest.mark.parametrize("step", STEPS)
 def test_policies_may_be_missing(step):
-    settings = Settings(step=step)
+    settings = preset("plain", step=step)
     p, q = uniform_rows(0, 5), uniform_rows(0, 0)
     state = initial_optimizer_state(p, q, settings)
     new_p, new_q, _ = worker_step(p, q, Gradient(p, q), p, p, settings, state)

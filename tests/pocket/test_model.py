@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_limits
 
 from asyndbt.pocket import TASKS, PocketModel, dataset, fragment_vocabulary
 from asyndbt.pocket._model import PREFIXES_KEPT, SPECIAL_TOKENS, WEIGHTS_FILE
@@ -68,6 +69,15 @@ def test_results_do_not_depend_on_the_rest_of_the_batch(
     alone = model.label_log_probabilities(prompts, LABELS)
     together = model.label_log_probabilities([prompts[index] for index in chosen], LABELS)
     np.testing.assert_array_equal(together, alone[chosen])
+
+
+def test_results_do_not_depend_on_the_number_of_threads(prompts: list[str]) -> None:
+    results = []
+    for threads in (1, 2, 4):
+        with threadpool_limits(limits=threads, user_api="blas"):
+            results.append(PocketModel(WEIGHTS_FILE).next_word_log_probabilities(prompts))
+    np.testing.assert_array_equal(results[1], results[0])
+    np.testing.assert_array_equal(results[2], results[0])
 
 
 def test_results_do_not_depend_on_earlier_calls(prompts: list[str]) -> None:

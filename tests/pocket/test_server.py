@@ -63,7 +63,7 @@ def raw(
     headers: dict[str, str] | None = None,
 ) -> tuple[int, Any, Any]:
     """Send one request by hand; give status, headers and the JSON of the answer."""
-    connection = HTTPConnection(urlsplit(server.url).netloc, timeout=10)
+    connection = HTTPConnection(urlsplit(server.url).netloc, timeout=120)
     try:
         connection.request(method, path, body, headers or {})
         reply = connection.getresponse()
@@ -189,7 +189,7 @@ def test_side_by_side_requests_get_what_single_ones_get(
 
 
 def test_one_connection_serves_many_requests(server: PocketServer, prompts: list[Prompt]) -> None:
-    connection = HTTPConnection(urlsplit(server.url).netloc, timeout=10)
+    connection = HTTPConnection(urlsplit(server.url).netloc, timeout=120)
     connection.connect()
     socket = connection.sock
     body = json.dumps({"model": "pocket", "messages": prompts[0].messages})
@@ -324,10 +324,10 @@ def test_it_leaves_nothing_behind_while_connections_are_open(
 ) -> None:
     before = set(threading.enumerate())
     with PocketServer() as server:
-        idle = HTTPConnection(urlsplit(server.url).netloc, timeout=10)
+        idle = HTTPConnection(urlsplit(server.url).netloc, timeout=120)
         idle.request("GET", "/health")
         idle.getresponse().read()
-        halfway = HTTPConnection(urlsplit(server.url).netloc, timeout=10)
+        halfway = HTTPConnection(urlsplit(server.url).netloc, timeout=120)
         halfway.putrequest("POST", "/v1/chat/completions")
         halfway.putheader("Content-Length", "100")
         halfway.endheaders(b"half")

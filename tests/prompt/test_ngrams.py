@@ -3,10 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyndbt.errors import ConfigError
-from asyndbt.prompt import agree, pmi_ngrams, propose, reveal
-
-KEY = bytes(range(16))
-Ngrams = st.lists(st.sampled_from(["cell", "base station", "hand over", "core", "ünit"]))
+from asyndbt.prompt import pmi_ngrams
 
 
 def test_words_that_belong_together_stay_together() -> None:
@@ -43,42 +40,6 @@ def test_an_ngram_stands_in_the_texts_and_keeps_to_the_limits(
     assert found == pmi_ngrams(texts[::-1], 5, max_n=max_n, min_count=min_count, threshold=0)
 
 
-@given(st.dictionaries(st.sampled_from(["n", "s", "e", "w"]), Ngrams, min_size=1), st.data())
-def test_sites_learn_exactly_their_ngrams_that_k_sites_have(
-    ngrams: dict[str, list[str]], data: st.DataObject
-) -> None:
-    k = data.draw(st.integers(1, len(ngrams)))
-    agreed = agree({site: propose(own, KEY) for site, own in ngrams.items()}, k)
-    common = {
-        ngram
-        for own in ngrams.values()
-        for ngram in own
-        if sum(ngram in other for other in ngrams.values()) >= k
-    }
-    assert len(agreed) == len(common)
-    for own in ngrams.values():
-        assert set(reveal(own, KEY, agreed)) == common & set(own)
-        assert len(reveal(own, KEY, agreed)) == len(common & set(own))
-    turned = dict(reversed(ngrams.items()))
-    assert agree({site: propose(own, KEY) for site, own in turned.items()}, k) == agreed
-
-
-def test_proposals_hold_no_text_and_depend_on_the_key() -> None:
-    proposal = propose(["base station", "cell", "cell"], KEY)
-    assert len(proposal) == 2
-    assert proposal == sorted(proposal)
-    assert all(len(digest) == 64 and set(digest) <= set("0123456789abcdef") for digest in proposal)
-    assert not set(proposal) & set(propose(["base station", "cell"], KEY[::-1]))
-
-
-def test_a_site_has_one_vote() -> None:
-    assert agree({"north": ["aa", "aa"], "south": ["bb"]}, 2) == []
-
-
 def test_settings_out_of_range() -> None:
-    with pytest.raises(ConfigError, match="vocabulary_min_sites: 3 given for 2 sites; it must be"):
-        agree({"north": [], "south": []}, 3)
-    with pytest.raises(ConfigError, match="key: 4 bytes given; use 16 random bytes or more"):
-        propose(["cell"], b"1234")
     with pytest.raises(ConfigError, match="limit 0, max_n 3, min_count 2: each must be 1 or more"):
         pmi_ngrams(["a"], 0)

@@ -57,7 +57,7 @@ def show(tmp_path: Path) -> Show:
             [str(CHROMIUM), *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", file.as_uri()],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=600,
             check=True,
         )
         return done.stdout, "\n".join(re.findall(r".*CONSOLE.*", done.stderr))

@@ -1,4 +1,4 @@
-"""What a report says of runs of every kind, without a browser."""
+"""Pages on runs of every kind, without a browser."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_what_was_not_tuned_is_not_shown(runs: dict[str, Path]) -> None:
     assert "Demonstrations" not in fragment.replace("Demonstrations are examples", "")
 
 
-def test_an_interrupted_run_is_told_as_far_as_it_came(runs: dict[str, Path]) -> None:
+def test_an_interrupted_run_is_shown_as_far_as_it_came(runs: dict[str, Path]) -> None:
     said = words(build_page(runs["interrupted"]))
     assert "This run is not finished" in said
     assert "How tuning went" in said
@@ -220,27 +220,30 @@ def test_the_curve_of_another_method_is_drawn(
     tmp_path: Path, runs: dict[str, Path], finished: bool
 ) -> None:
     (tmp_path / "config.toml").write_bytes((runs["three"] / "config.toml").read_bytes())
-    looks = [
+    steps = [
         {
-            "calls": 100 * k,
-            "site": None,
+            "kind": "step",
+            "elapsed": 1.0,
+            "calls": {"meals": 100 * k},
+            "calls_total": 100 * k,
+            "active": ["meals"],
             "iteration": k,
-            "train_loss": 1 / k,
-            "validation_loss": None,
-            "validation_accuracy": 0.5 + k / 20,
+            "loss": {"meals": 1 / k},
+            "validation": {"meals": {"accuracy": 0.5 + k / 20}},
+            "entropy_q": {},
         }
         for k in range(1, 6)
     ]
     start = {"kind": "start", "method": "fedone", "sites": {"meals": {}}, "elapsed": 0.0}
-    events = [start, *({"kind": "progress", "elapsed": 1.0, **look} for look in looks)]
+    events = [start, *steps]
     (tmp_path / "events.jsonl").write_text("\n".join(map(json.dumps, events)))
     if finished:
         result = json.loads((runs["three"] / "result.json").read_text()) | {"method": "fedone"}
         (tmp_path / "result.json").write_text(json.dumps(result))
-        (tmp_path / "curve.json").write_text(json.dumps(looks))
     page = build_page(tmp_path)
     outline(page)
     assert "Training loss. nats over calls for tuning" in page
+    assert "Validation accuracy on the way. % right over calls for tuning" in page
     assert "Validation loss" not in page
     assert ("fedone" in words(page)) == finished
 

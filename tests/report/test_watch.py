@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from asyndbt.cli._main import main
+from asyndbt.cli import main
 from asyndbt.report import serve_page
 
 Capture = pytest.CaptureFixture[str]
@@ -30,7 +30,7 @@ def served(directory: Path) -> Iterator[int]:
 
 
 def get(port: int, path: str = "/", host: str | None = None) -> tuple[HTTPResponse, str]:
-    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = HTTPConnection("127.0.0.1", port, timeout=120)
     try:
         connection.request("GET", path, headers={} if host is None else {"Host": host})
         response = connection.getresponse()
@@ -39,7 +39,7 @@ def get(port: int, path: str = "/", host: str | None = None) -> tuple[HTTPRespon
         connection.close()
 
 
-def test_a_live_run_is_looked_at_anew_until_it_is_done(
+def test_the_page_of_a_live_run_reloads_until_it_is_done(
     runs: dict[str, Path], tmp_path: Path
 ) -> None:
     run = Path(shutil.copytree(runs["interrupted"], tmp_path / "run"))
@@ -56,7 +56,7 @@ def test_a_live_run_is_looked_at_anew_until_it_is_done(
         assert "The tuned prompt is right in" in page
 
 
-def test_a_record_that_cannot_be_read_just_now_is_asked_for_again(
+def test_the_page_reloads_after_a_record_that_cannot_be_read(
     runs: dict[str, Path], tmp_path: Path
 ) -> None:
     run = Path(shutil.copytree(runs["interrupted"], tmp_path / "run"))

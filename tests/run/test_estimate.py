@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from asyndbt.cli._demo import demo_config
+from asyndbt.cli import demo_config
 from asyndbt.config import Config
 from asyndbt.errors import BudgetError, ConfigError
 from asyndbt.pocket._server import PocketServer

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from asyndbt.baselines import resume_run
 from asyndbt.errors import AsyndbtError, ConfigError, RunDirectoryError
 from asyndbt.lm import Answer, Prompt, parse_label
 from asyndbt.lm.providers._pocket import PocketLanguageModel
-from asyndbt.run import Event, resume_run, run_config
+from asyndbt.run import Event, run_config
 from asyndbt.run._directory import RunDirectory
 from asyndbt.run._setup import prepare_run
 from asyndbt.testing import ScriptedLanguageModel

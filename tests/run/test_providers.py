@@ -16,7 +16,7 @@ from asyndbt.config import Config
 from asyndbt.errors import ConfigError
 from asyndbt.lm import find_providers
 
-DOCS = Path(__file__).parents[2] / "docs" / "models.md"
+DOCS = Path(__file__).parents[2] / "docs" / "extending.md"
 MODULE = (
     DOCS.read_text("utf-8").partition("```python\n")[2].partition("```")[0]
     + """

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from asyndbt.baselines import resume_run
 from asyndbt.config import Config
 from asyndbt.errors import RunDirectoryError
-from asyndbt.run import Event, Result, resume_run, run_config
+from asyndbt.run import Event, Result, run_config
 from asyndbt.run._directory import RunDirectory
 from asyndbt.run._site import RunSite
 
@@ -177,22 +178,31 @@ def _stop_at(
 
 # ------------------------------------------------------------------ killed
 _RUN = """
-import sys
+import sys, time
 from asyndbt.config import load_config
-from asyndbt.run import resume_run, run_config
-target = sys.argv[1]
-run_config(load_config(target)) if target.endswith(".toml") else resume_run(target)
+from asyndbt.baselines import resume_run
+from asyndbt.run import run_config
+target, last = sys.argv[1], int(sys.argv[2])
+def hold(event):
+    if event.kind == "step" and event.data["iteration"] == last:
+        time.sleep(3600)
+if target.endswith(".toml"):
+    run_config(load_config(target), observers=[hold])
+else:
+    resume_run(target, observers=[hold])
 """
 
 
 def killed_at(target: Path, directory: Path, step: int) -> bool:
-    """Carry the run out in a process of its own, killed once its log has that step."""
-    process = subprocess.Popen([sys.executable, "-c", _RUN, str(target)])
+    """Carry the run out in a process of its own, killed once its log has that step.
+
+    It is killed anywhere from there to two steps later, and gets no further.
+    """
+    process = subprocess.Popen([sys.executable, "-c", _RUN, str(target), str(step + 2)])
     log = directory / "events.jsonl"
     mark = f'"iteration": {step},'
     try:
-        deadline = time.monotonic() + 120
-        while process.poll() is None and time.monotonic() < deadline:
+        while process.poll() is None:
             if log.exists() and mark in log.read_text("utf-8"):
                 break
             time.sleep(0.001)

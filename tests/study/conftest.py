@@ -12,14 +12,9 @@ import pytest
 from asyndbt._async import run_sync
 from asyndbt.config import Config
 from asyndbt.lm import LanguageModel, Prompt
-from asyndbt.study import StudyFile, cells_of
-from asyndbt.study import _execute as carrying_out
-from asyndbt.study._execute import CellResult, execute_cells
-from asyndbt.study._frame import OVERALL, Row
-
-pytest.importorskip("scipy")
-pytest.importorskip("matplotlib")
-pytest.importorskip("pyarrow")
+from asyndbt.run import Event, Observer
+from asyndbt.study import CellResult, StudyFile, _execute, cells_of
+from asyndbt.study._execute import execute_cells
 
 TASKS = ("pocket:sentiment-fans", "pocket:paraphrase")
 LABELS = {"pocket:sentiment-fans": ["hit", "flop"], "pocket:paraphrase": ["yes", "no"]}
@@ -40,7 +35,13 @@ class Pretended:
         self.before: Callable[[str, Config], None] = lambda method, config: None
 
     def __call__(
-        self, method: str, config: Config, *, model: LanguageModel, options: Any = None
+        self,
+        method: str,
+        config: Config,
+        *,
+        observers: Sequence[Observer],
+        model: LanguageModel,
+        options: Any = None,
     ) -> None:
         self.before(method, config)
         self.carried_out.append((method, config))
@@ -50,6 +51,9 @@ class Pretended:
         prompts = [Prompt((), f"{text}. Answer:") for text in texts]
         answers = run_sync(model.score(prompts, words))
         self.charged += sum(answer.usage.calls for answer in answers if answer)
+        calls = {"calls_total": 180} if method == "asyndbt" else {"calls": 180}
+        for observer in observers:
+            observer(Event("step" if method == "asyndbt" else "progress", calls, 0.0))
         self.write(method, config)
 
     def write(self, method: str, config: Config) -> None:
@@ -67,28 +71,28 @@ class Pretended:
             "ledger": {"calls": tuning + evaluation, "tokens_in": 900, "tokens_out": 100},
             "iterations": 2,
         }
-        curve = [
+        steps = [
             {
-                "calls": 90 * i,
-                "site": "home",
+                "kind": "step",
+                "calls": {"home": 90 * i},
+                "active": ["home"],
                 "iteration": i,
-                "train_loss": 1.0 / i,
-                "validation_loss": 0.4 if i == 2 else None,
-                "validation_accuracy": share if i == 2 else None,
-                "seconds": (10.0 if method == "asyndbt" else 20.0) * i,
+                "loss": {"home": 1.0 / i},
+                "validation": {"home": {"loss": 0.4, "accuracy": share, "n": N}} if i == 2 else {},
+                "elapsed": (10.0 if method == "asyndbt" else 20.0) * i,
             }
             for i in (1, 2)
         ]
         config.run.dir.mkdir(parents=True)
         (config.run.dir / "result.json").write_text(json.dumps(data))
-        (config.run.dir / "curve.json").write_text(json.dumps(curve))
+        (config.run.dir / "events.jsonl").write_text("\n".join(map(json.dumps, steps)))
 
 
 @pytest.fixture
 def pretended(monkeypatch: pytest.MonkeyPatch) -> Pretended:
     found = {"asyndbt": 0.9, "cendbt": 0.92, "random-icl": 0.7, "manual": 0.6, "halving": 0.8}
     made = Pretended(found)
-    monkeypatch.setattr(carrying_out, "run_method", made)
+    monkeypatch.setattr(_execute, "run_method", made)
     return made
 
 
@@ -119,15 +123,4 @@ def study(tmp_path: Path) -> Callable[..., StudyFile]:
 def done(study: Callable[..., StudyFile], pretended: Pretended) -> list[CellResult]:
     """The runs of a study with a grid, carried out."""
     file = study(tables={"grid": {"method": {"draws": [3, 4]}}}, seeds=[0])
-    return execute_cells(cells_of(file), file.study.dir / "answers", tell=lambda *_: None)
-
-
-def rows(accuracies: Mapping[str, Mapping[str, Sequence[float]]], **more: Any) -> list[Row]:
-    """Rows of accuracies by method and task, one for every seed."""
-    about = {"calls": 6, "tokens": 60, "seconds": 0.5, "budget": 300, "mode": "both", **more}
-    return [
-        Row(method, task, seed, OVERALL, "test", "accuracy", value, **about)
-        for method, tasks in accuracies.items()
-        for task, values in tasks.items()
-        for seed, value in enumerate(values)
-    ]
+    return execute_cells(cells_of(file), file.study.dir / "answers")

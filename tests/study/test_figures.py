@@ -11,7 +11,7 @@ import pytest
 from asyndbt.study import StudyFile, cells_of
 from asyndbt.study._execute import execute_cells
 from asyndbt.study._figures import draw_figures
-from asyndbt.study._frame import curve_of, rows_of
+from asyndbt.study._frame import curve_of, results_of
 from asyndbt.study._summary import summaries
 
 
@@ -21,10 +21,10 @@ def figures(
 ) -> dict[str, Any]:
     """The figures of a small study by their captions."""
     file = study(curve_calls=[100], curve_seeds=1, methods=["asyndbt", "cendbt", "random-icl"])
-    done = execute_cells(cells_of(file), file.study.dir / "answers", tell=lambda *_: None)
+    done = execute_cells(cells_of(file), file.study.dir / "answers")
     part = file.study
     (found,) = summaries(
-        rows_of(done), methods=part.methods, tasks=part.tasks, seeds=part.seeds, calls=part.calls
+        results_of(done), methods=part.methods, tasks=part.tasks, seeds=part.seeds, calls=part.calls
     )
     kept: list[Any] = []
     monkeypatch.setattr(

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from asyndbt.errors import ConfigError
-from asyndbt.study import StudyFile, cells_of, load_study
+from asyndbt.errors import AsyndbtError, ConfigError, DataError
+from asyndbt.pocket import TASKS as POCKET_TASKS
+from asyndbt.study import StudyFile, cells_of, estimate_study, load_study
 
 STUDIES = Path(__file__).parents[2] / "studies"
 Make = Callable[..., StudyFile]
@@ -61,6 +62,33 @@ def test_what_is_wrong_is_named_with_the_mend(
 def test_a_wrong_setting_of_a_run_names_method_and_task(study: Make) -> None:
     with pytest.raises(ConfigError, match=r"method asyndbt, task pocket:.*method.drows"):
         cells_of(study(tables={"base": {"method": {"drows": 3}}}))
+
+
+@pytest.mark.parametrize("first", [cells_of, estimate_study])
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ({"data": {"pool_per_class": 10_000}}, "10000 for pool"),
+        ({"data": {"validation": "none.jsonl"}}, "there is no such file"),
+    ],
+)
+def test_a_task_without_usable_data_is_named(
+    study: Make, first: Callable[[StudyFile], object], tables: dict[str, Any], message: str
+) -> None:
+    file = study(tables={"tasks": {"pocket:paraphrase": tables}})
+    with pytest.raises(DataError) as error:
+        first(file)
+    for line in str(error.value).splitlines():
+        assert line.startswith("method asyndbt, task pocket:paraphrase: ")
+    assert message in str(error.value)
+
+
+def test_the_estimate_names_the_task_whose_labels_the_model_does_not_know(study: Make) -> None:
+    known = POCKET_TASKS["paraphrase"].labels
+    labels = {key: "zzqx" if index else word for index, (key, word) in enumerate(known.items())}
+    file = study(tables={"tasks": {"pocket:paraphrase": {"task": {"labels": labels}}}})
+    with pytest.raises(AsyndbtError, match=r"^asyndbt, pocket:paraphrase, seed 0, .*'zzqx'"):
+        estimate_study(file)
 
 
 def test_a_wrong_option_of_a_method_is_found_before_anything_runs(study: Make) -> None:

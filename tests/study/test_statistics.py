@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 from scipy import stats
 
-from asyndbt.study._summary import average_ranks, holm, mean_of, paired, ranks
+from asyndbt.study._summary import average_ranks, holm, mean_of, paired
 
 
 def test_ties_share_the_mean_of_their_ranks() -> None:
-    assert ranks({"a": 3.0, "b": 1.0, "c": 3.0, "d": 3.0}) == {"a": 2, "b": 4, "c": 2, "d": 2}
+    values = pd.DataFrame({"x": {"a": 3.0, "b": 1.0, "c": 3.0, "d": 3.0}})
+    assert average_ranks(values).to_dict() == {"a": 2, "b": 4, "c": 2, "d": 2}
 
 
 def test_means_that_differ_in_the_last_digit_are_ties() -> None:
-    assert ranks({"a": 0.1 + 0.2, "b": 0.3}) == {"a": 1.5, "b": 1.5}
+    values = pd.DataFrame({"x": {"a": 0.1 + 0.2, "b": 0.3}})
+    assert average_ranks(values).to_dict() == {"a": 1.5, "b": 1.5}
 
 
 def test_average_ranks_of_the_papers_table() -> None:
@@ -32,8 +35,7 @@ def test_average_ranks_of_the_papers_table() -> None:
         "cenDBT": (87.21, 84.92, 94.40, 83.51, 83.31, 88.52),
         "AsynDBT": (85.05, 85.07, 92.98, 82.93, 81.95, 87.79),
     }
-    columns = [{name: values[i] for name, values in table.items()} for i in range(6)]
-    found = {name: round(rank, 2) for name, rank in average_ranks(columns).items()}
+    found = average_ranks(pd.DataFrame.from_dict(table, orient="index")).round(2)
     assert found["cenDBT"] == 1.5
     assert found["RoBERTa"] == 8.67
     assert found["AsynDBT"] == 2.83
@@ -41,8 +43,9 @@ def test_average_ranks_of_the_papers_table() -> None:
 
 
 def test_a_name_that_is_missing_somewhere_has_no_rank() -> None:
-    assert average_ranks([{"a": 1.0, "b": 2.0}, {"a": 1.0}]) == {"a": 1.0}
-    assert average_ranks([]) == {}
+    values = pd.DataFrame({"x": {"a": 1.0, "b": 2.0}, "y": {"a": 1.0}})
+    assert average_ranks(values).to_dict() == {"a": 1.0}
+    assert average_ranks(pd.DataFrame()).to_dict() == {}
 
 
 def test_holm() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import re
 import signal
 import subprocess
@@ -10,14 +11,16 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.parquet
 import pytest
 
 from asyndbt.cli import _study as command
-from asyndbt.cli._main import main
+from asyndbt.cli import main
+from asyndbt.config import Config
 from asyndbt.errors import BudgetError
 from asyndbt.run._directory import RunDirectory
 from asyndbt.study import StudyFile, cells_of, estimate_study, load_study, run_study
-from asyndbt.study._frame import OVERALL, read_rows
+from asyndbt.study._frame import OVERALL
 
 Make = Callable[..., StudyFile]
 
@@ -52,12 +55,18 @@ def file(tmp_path: Path) -> Path:
 @pytest.mark.usefixtures("pretended")
 def test_one_command_writes_everything(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["study", str(file), "--jobs", "1"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 6 + 4 + 4 + 1
-    assert re.match(r"\[1/14\] asyndbt, pocket:paraphrase, seed 0, 300 calls: 0 s", lines[0])
+    title, first, *lines = capsys.readouterr().out.splitlines()
+    assert title == "study small: methods 3, tasks 1, seeds 2; preparing ..."
+    cell = "asyndbt, pocket:paraphrase, seed 0, 300 calls"
+    assert first == f"[0/14] running: {cell}: 0 calls made"
+    ended = [line for line in lines if "running:" not in line]
+    assert len(ended) == 6 + 4 + 4 + 1
+    assert re.match(rf"\[1/14\] {cell}: \d+ s, ", ended[0])
+    assert ended[-1].startswith("14 runs. Tables and figures: ")
     out = file.parent / "out"
     page = (out / "README.md").read_text()
-    for name in ("table3", "table4-asyndbt", "intervals", "tests", "budgets", "calls", "time"):
+    names = ("table3", "table4-asyndbt", "intervals", "tests", "pooled", "wins", "losses")
+    for name in (*names, "budgets", "calls", "time"):
         text = (out / "tables" / f"{name}.md").read_text()
         assert text.rstrip() in page
         assert (out / "tables" / f"{name}.tex").read_text().startswith(r"\begin{table}")
@@ -74,12 +83,15 @@ def test_one_command_writes_everything(file: Path, capsys: pytest.CaptureFixture
 def test_the_page_says_what_the_table_says(file: Path) -> None:
     study = load_study(file)
     run_study(study)
-    rows = read_rows(study.study.dir / "results.parquet")
-    assert rows == read_rows(study.study.dir / "results.csv")
+    rows = pyarrow.parquet.read_table(study.study.dir / "results.parquet").to_pylist()
+    with (study.study.dir / "results.csv").open(encoding="utf-8", newline="") as lines:
+        assert list(csv.DictReader(lines)) == [
+            {name: str(value) for name, value in row.items()} for row in rows
+        ]
     values = [
-        row.value
+        row["value"]
         for row in rows
-        if (row.method, row.site, row.metric, row.budget, row.mode)
+        if (row["method"], row["site"], row["metric"], row["budget"], row["mode"])
         == ("asyndbt", OVERALL, "accuracy", 300, "both")
     ]
     assert values == [0.9, 0.91]
@@ -89,14 +101,20 @@ def test_the_page_says_what_the_table_says(file: Path) -> None:
 @pytest.mark.usefixtures("pretended")
 def test_the_same_numbers_give_the_same_files(file: Path) -> None:
     study = load_study(file)
-    run_study(study)
-    kept = {
-        path: path.read_bytes()
-        for kind in ("svg", "md", "csv")
-        for path in study.study.dir.glob(f"**/*.{kind}")
-    }
-    run_study(study)
-    assert kept == {path: path.read_bytes() for path in kept}
+
+    page = study.study.dir / "README.md"
+
+    def found() -> dict[Path, bytes]:
+        run_study(study)
+        # Midnight may be between two runs.
+        page.write_text(re.sub(r"\d{4}-\d\d-\d\d;", "", page.read_text()))
+        return {
+            path: path.read_bytes()
+            for kind in ("svg", "md", "csv")
+            for path in study.study.dir.glob(f"**/*.{kind}")
+        }
+
+    assert found() == found()
 
 
 @pytest.mark.usefixtures("pretended")
@@ -123,6 +141,20 @@ def test_budgets_that_are_too_small_are_told(
     assert "The budget was too small for 4 runs: cendbt at 100, cendbt at 300." in page
 
 
+def test_a_budget_that_is_too_small_on_some_tasks_is_told_with_them(
+    study: Make, pretended: object
+) -> None:
+    def fail(method: str, config: Config) -> None:
+        if method == "cendbt" and "feel" in str(config.task.instruction):
+            raise BudgetError("it does not buy one step")
+
+    pretended.before = fail  # type: ignore[attr-defined]
+    file = study()
+    run_study(file)
+    page = (file.study.dir / "README.md").read_text()
+    assert "The budget was too small for 2 runs: cendbt at 300 on sentiment-fans." in page
+
+
 @pytest.mark.usefixtures("pretended")
 def test_the_command_stopped_by_ctrl_c_says_how_to_go_on(
     file: Path, pretended: object, capsys: pytest.CaptureFixture[str]
@@ -137,11 +169,13 @@ def test_the_command_stopped_by_ctrl_c_says_how_to_go_on(
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
 def test_the_processes_of_a_study_end_with_its_command(file: Path, sent: signal.Signals) -> None:
-    command = [sys.executable, "-m", "asyndbt.cli._main", "study", str(file), "--jobs", "2"]
+    many = FILE.replace("seeds = [0, 1]", f"seeds = {list(range(100))}")
+    file.write_text(many)  # so many runs that it cannot come to its end before the signal
+    command = [sys.executable, "-m", "asyndbt", "study", str(file), "--jobs", "2"]
     # The processes hold the other end of its output too, so that its end tells theirs.
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert process.stdout.readline().startswith("[1/")
+        assert any(line.startswith("[1/") for line in process.stdout)
         process.send_signal(sent)
         process.stdout.read()
         assert process.wait() == (130 if sent == signal.SIGINT else -sent)
@@ -205,12 +239,12 @@ def test_a_study_of_real_runs(file: Path) -> None:
     done = run_study(study)
     assert [each.error for each in done] == ["", ""]
     found = {
-        row.method: row
-        for row in read_rows(study.study.dir / "results.csv")
-        if (row.site, row.split, row.metric) == (OVERALL, "test", "accuracy")
+        row["method"]: row
+        for row in pyarrow.parquet.read_table(study.study.dir / "results.parquet").to_pylist()
+        if (row["site"], row["split"], row["metric"]) == (OVERALL, "test", "accuracy")
     }
-    assert found["asyndbt"].value > found["random-icl"].value
-    assert 0 < found["asyndbt"].calls <= 900
+    assert found["asyndbt"]["value"] > found["random-icl"]["value"]
+    assert 0 < found["asyndbt"]["calls"] <= 900
     most = estimate_study(study).by_method
     for each in done:
         charged = RunDirectory(each.cell.directory).read_json("result.json")["ledger"]["calls"]

@@ -2,18 +2,18 @@
 
 from asyndbt.baselines._asyndbt import CenDBT
 from asyndbt.baselines._base import objective_of
-from asyndbt.baselines._registry import METHODS, Method, run_method
+from asyndbt.baselines._registry import methods, resume_run, run_method
 from asyndbt.baselines._search import Pair, RandomProposer, Search
 from asyndbt.baselines._tpe import TpeProposer
 
 __all__ = [
-    "METHODS",
     "CenDBT",
-    "Method",
     "Pair",
     "RandomProposer",
     "Search",
     "TpeProposer",
+    "methods",
     "objective_of",
+    "resume_run",
     "run_method",
 ]

@@ -116,7 +116,7 @@ class AdaICL(PerSiteBaseline):
                 chosen += sorted(rest, key=lambda k: (-last[k], k))[: wanted - len(chosen)]
                 break
             scorings += 1
-            site.progress.note(site.name, scorings)
+            site.note(scorings)
             hard = np.zeros(len(shelf), dtype=np.bool_)
             by_rank = sorted(rest, key=lambda k: (-last[k], k))
             hard[by_rank[: max(1, round(self.hard_share * len(rest)))]] = True

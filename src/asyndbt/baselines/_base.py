@@ -1,47 +1,36 @@
-"""The way that all baselines take: tune at every site, evaluate once, write it down.
+"""What all baselines share: tune at every site, evaluate once, record.
 
-The same splits, demonstration slots, vocabulary, gateway, budget and ledger as a run of AsynDBT,
-for `asyndbt.run._setup` prepares them all. Of the budget, the looks at the validation split and
-the final evaluation are kept back until their time comes; the rest is for tuning. The test split is
-asked about when every site has finished tuning, and never before.
+The same splits, demonstration slots, vocabulary, gateway, budget and ledger as a run of AsynDBT. Of
+the budget, validation and the final evaluation are kept back until their time comes; the rest is
+for tuning. The test split is asked about when every site has finished tuning, and never before.
 
-A run that was broken off left no ``config.toml``; started again in the same directory, it finds the
-answers that were paid for, repeats its steps with them, and ends as if nothing had happened.
-
-A site as a baseline sees it: what run_config would tune there, and nothing more.
+A baseline writes no checkpoint: a run that was interrupted repeats its steps with the answers that
+were paid for, and ends as if nothing had happened.
 """
 
 from __future__ import annotations
 
 import asyncio
 import zlib
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from bisect import bisect
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
-from asyndbt._async import run_sync
 from asyndbt.baselines._predictors import Predictor
 from asyndbt.config import Config
-from asyndbt.federation import EvaluateDone, Plan, PromptObjective, SitePrompts
-from asyndbt.lm import LanguageModel
-from asyndbt.run import (
-    Observer,
-    Progress,
-    Result,
-    RunDirectory,
-    RunSetup,
-    RunSite,
-    measured,
-    prepare_run,
-    to_json,
-    write_atomically,
+from asyndbt.federation import (
+    EvaluateDone,
+    Plan,
+    PromptObjective,
+    Score,
+    SitePrompts,
+    validation_event,
 )
+from asyndbt.run import Method, Outcome, RunSite, Session
 from asyndbt.task import Example, Task
 
 __all__ = [
@@ -76,19 +65,18 @@ class TuningOutcome:
     fragment: tuple[str, ...] = ()
 
 
-class Baseline(ABC):
-    """A method that a run of AsynDBT is compared with."""
+class Baseline(Method):
+    """A method that AsynDBT is compared with."""
 
-    name: ClassVar[str]
     modes: ClassVar[tuple[str, ...]] = ("both", "demonstrations")
     """Values of ``method.mode`` that it works under; under others, the mode is ``both``."""
 
     @abstractmethod
     async def tune(self, sites: Mapping[str, BaselineSite]) -> TuningOutcome:
-        """Spend what the budget leaves for tuning, and say what was found."""
+        """Spend what the budget leaves for tuning, and return what was found."""
 
-    def configured(self, config: Config) -> Config:
-        """Return the configuration that the method is carried out on: data at their sites."""
+    def configure(self, config: Config) -> Config:
+        """Return the configuration that the method is run on: data at their sites."""
         changes: dict[str, Any] = {}
         if config.method.centralised:
             changes["method.centralised"] = None
@@ -96,61 +84,30 @@ class Baseline(ABC):
             changes["method.mode"] = None
         return config.override(changes) if changes else config
 
-    def run(
-        self, config: Config, observers: Sequence[Observer], model: LanguageModel | None
-    ) -> Result:
-        """Carry the method out, as `asyndbt.run.run_config` carries out AsynDBT."""
-        config = self.configured(config)
-        directory = RunDirectory(config.run.dir)
-        directory.check_unused()
-        with ExitStack() as files:
-            assembly = prepare_run(config, directory, model)
-            for site in assembly.sites.values():
-                files.callback(site.close)
-            files.enter_context(directory.claimed())
-            directory.write_json("model.json", assembly.connection.record())
-            directory.cut_events(0)
-            progress = Progress(directory, assembly, observers)
-            progress.tell("start", **self._about(config, assembly, directory))
-            with threadpool_limits(limits=1, user_api="blas"):
-                work = self._work(config, assembly, progress)
-                found, evaluations = run_sync(work)
-            result = {
-                **measured(config, assembly, evaluations),
-                "method": self.name,
-                "stop_reason": _DONE,
-                "iterations": found.iterations,
-                "fragment": list(found.fragment),
-            }
-            for name, site in assembly.sites.items():
-                found.predictors[name].write(site.folder)
-            write_atomically(directory.path / "curve.json", to_json(progress.curve))
-            write_atomically(directory.config_file, config.to_toml().encode())
-            directory.write_json("result.json", result)
-            progress.tell("result", **result)
-        return Result(directory.path)
-
-    async def _work(
-        self, config: Config, assembly: RunSetup, progress: Progress
-    ) -> tuple[TuningOutcome, dict[str, EvaluateDone]]:
-        sites = sites_of(assembly, config.run.seed, progress)
-        try:
-            found = await self.tune(sites)
-            scores = await asyncio.gather(
-                *(found.predictors[name].validate(site.objective) for name, site in sites.items())
+    async def run(self, session: Session) -> Outcome:
+        """Tune, validate once, and evaluate when every site has finished tuning."""
+        config = session.config
+        session.begin(
+            method=self.name,
+            sites=session.setup.example_counts(),
+            model=config.lm.title,
+            seed=config.run.seed,
+        )
+        sites = sites_of(session)
+        found = await self.tune(sites)
+        scores = await asyncio.gather(
+            *(found.predictors[name].validate(site.objective) for name, site in sites.items())
+        )
+        validations = dict(zip(sites, scores, strict=True))
+        for name, score in validations.items():
+            sites[name].note(found.iterations, validation=score)
+        session.tell("phase", session.clock(), phase="evaluating", stop_reason=_DONE)
+        tests = await asyncio.gather(
+            *(
+                found.predictors[name].test(site.objective, site.rng("test"))
+                for name, site in sites.items()
             )
-            looks = dict(zip(sites, scores, strict=True))
-            for name, look in looks.items():
-                progress.note(name, found.iterations, validation=look)
-            progress.tell("phase", phase="evaluating", stop_reason=_DONE)
-            tests = await asyncio.gather(
-                *(
-                    found.predictors[name].test(site.objective, site.rng("test"))
-                    for name, site in sites.items()
-                )
-            )
-        finally:
-            await assembly.connection.model.close()
+        )
         evaluations = {
             name: EvaluateDone(
                 site=name,
@@ -159,25 +116,17 @@ class Baseline(ABC):
                 plain=test.plain,
                 random_icl=test.random_icl,
                 tuned=test.tuned,
-                validation=looks[name],
+                validation=validations[name],
             )
             for (name, site), test in zip(sites.items(), tests, strict=True)
         }
-        return found, evaluations
-
-    def _about(self, config: Config, assembly: RunSetup, directory: RunDirectory) -> dict[str, Any]:
-        parts = ("train", "validation", "test")
-        counts = {
-            name: dict(zip(parts, site.worker.objective.counts, strict=True))
-            for name, site in assembly.sites.items()
-        }
-        return {
-            "method": self.name,
-            "directory": str(directory.path),
-            "sites": counts,
-            "model": config.lm.title,
-            "seed": config.run.seed,
-        }
+        return Outcome(
+            evaluations,
+            stop_reason=_DONE,
+            iterations=found.iterations,
+            fragment=found.fragment,
+            prompts={name: found.predictors[name].write for name in sites},
+        )
 
 
 class PerSiteBaseline(Baseline):
@@ -209,16 +158,18 @@ class BaselineSite:
         the final evaluation need.
     plan : Plan
         What AsynDBT would do here: sizes, settings, steps.
-    seed : int
-        Of the run.
-    progress : Progress
+    session : Session
     """
 
     name: str
     objective: PromptObjective
     plan: Plan
-    seed: int
-    progress: Progress
+    session: Session
+
+    @property
+    def seed(self) -> int:
+        """Seed of the run."""
+        return self.session.config.run.seed
 
     @property
     def prompts(self) -> SitePrompts:
@@ -249,6 +200,41 @@ class BaselineSite:
         counts = range(2, self.most_prompts + 1)
         return 1 + bisect(counts, False, key=lambda prompts: not affords(prompts))
 
+    def note(
+        self, iteration: int, train_loss: float | None = None, validation: Score | None = None
+    ) -> None:
+        """Record a step of the method at this site.
+
+        Parameters
+        ----------
+        iteration : int
+        train_loss : float, optional
+            Nats, of the prompts just tried.
+        validation : Score, optional
+        """
+        setup = self.session.setup
+        calls = {name: site.worker.objective.spent().calls for name, site in setup.sites.items()}
+        scored = validation is not None and validation.n > 0
+        self.session.tell(
+            "step",
+            self.session.clock(),
+            iteration=iteration,
+            active=[self.name],
+            loss={} if train_loss is None else {self.name: float(train_loss)},
+            validation={self.name: validation_event(validation)} if validation and scored else {},
+            staleness={},
+            gone=[],
+            entropy_p=0.0,
+            entropy_q={},
+            planes=0,
+            consensus_distance=0.0,
+            calls=calls,
+            phase="tuning",
+            calls_total=sum(calls.values()),
+            calls_limit=setup.tuning_limit("calls"),
+            seconds_left=None,
+        )
+
     def entropy(self, purpose: str) -> Sequence[int]:
         """Return a seed that depends on the run's, the site and the purpose."""
         return [self.seed, zlib.crc32(self.name.encode()), zlib.crc32(purpose.encode())]
@@ -262,11 +248,12 @@ class BaselineSite:
         return np.random.default_rng(self.entropy(purpose))
 
 
-def sites_of(assembly: RunSetup, seed: int, progress: Progress) -> dict[str, BaselineSite]:
-    """Return the sites of an assembly by name."""
+def sites_of(session: Session) -> dict[str, BaselineSite]:
+    """Return the sites of a session by name."""
+    setup = session.setup
     return {
-        name: BaselineSite(name, objective_of(site), assembly.plan, seed, progress)
-        for name, site in assembly.sites.items()
+        name: BaselineSite(name, objective_of(site), setup.plan, session)
+        for name, site in setup.sites.items()
     }
 
 

@@ -70,6 +70,7 @@ class EncoderMLP(PerSiteBaseline):
     batch: int = 8
     device: str = "cpu"
     name: ClassVar[str] = "encoder-mlp"
+    needs_calls: ClassVar[bool] = False
 
     async def tune_site(self, site: BaselineSite) -> tuple[Predictor, int]:
         """Train."""
@@ -88,7 +89,7 @@ class EncoderMLP(PerSiteBaseline):
                 for at in range(0, len(examples), self.batch)
             ]
             look = classifier.score(data.validation)
-            site.progress.note(site.name, epoch, float(np.mean(losses)), look)
+            site.note(epoch, float(np.mean(losses)), look)
             judged = look.loss if look.n else float(np.mean(losses))
             if judged < best:
                 best, kept, since = judged, classifier.state(), 0

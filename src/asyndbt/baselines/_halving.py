@@ -62,7 +62,7 @@ class Halving(PerSiteBaseline):
             calls=site.allowance,
             rounds=self.rounds,
             looks=max(1, site.objective.looks_left),
-            tell=lambda level, loss: site.progress.note(site.name, level, loss),
+            tell=lambda level, loss: site.note(level, loss),
         )
         return FixedPrompt.of(site.prompts, *pair), self.rounds
 

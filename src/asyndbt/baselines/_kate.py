@@ -51,6 +51,7 @@ class KATE(PerSiteBaseline):
     encoder: str = TFIDF
     order: Order = "nearest-first"
     name: ClassVar[str] = "kate"
+    needs_calls: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.neighbours < 1:

@@ -25,6 +25,7 @@ class Manual(PerSiteBaseline):
     """The plain prompt."""
 
     name: ClassVar[str] = "manual"
+    needs_calls: ClassVar[bool] = False
 
     async def tune_site(self, site: BaselineSite) -> tuple[Predictor, int]:
         """Take the template as it is."""

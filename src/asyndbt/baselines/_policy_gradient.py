@@ -30,11 +30,11 @@ import numpy as np
 from asyndbt.baselines._base import BaselineSite, TuningOutcome
 from asyndbt.baselines._predictors import FixedPrompt
 from asyndbt.federation import Confirm, ConfirmDone, FragmentSelection, Plan, Step, StepDone, Worker
-from asyndbt.optim import FloatArray, IntArray, uniform_rows
+from asyndbt.optim import FloatArray, IntArray, Reinforce, uniform_rows
 
 __all__ = ["STEP", "Active", "learn_fragment", "shared_fragment"]
 
-STEP: Mapping[str, Any] = {"estimator": "reinforce", "step": "adam", "eta_p": 0.01}
+STEP: Mapping[str, Any] = {"estimator": Reinforce.name, "step": "adam", "eta_p": 0.01}
 """For configurations whose estimator is another one."""
 
 _IDLE = 100
@@ -80,7 +80,7 @@ async def learn_fragment(
         candidates.note(plan.fragment(z))
         for name, report in zip(names, reports, strict=True):
             loss = report.loss if report.answered else None
-            sites[name].progress.note(name, rounds, loss, report.validation)
+            sites[name].note(rounds, loss, report.validation)
         idle = idle + 1 if _calls(workers) == before else 0
         await asyncio.sleep(0)  # federations of one site each take turns
     candidates.close([plan.fragment(z)])
@@ -105,15 +105,15 @@ def _plan(sites: Mapping[str, BaselineSite], local_steps: int) -> Plan:
     """Return AsynDBT's plan for these sites without consensus, and with BDPL's estimator."""
     first = next(iter(sites.values()))
     plan, settings = first.plan, first.plan.settings
-    if settings.estimator != "reinforce":
-        settings = replace(settings, **STEP)
+    if settings.estimator != Reinforce.name:
+        settings = settings.replace(**STEP)
     step = settings.draws * settings.batch_size
     steps = min(site.allowance for site in sites.values()) // step
     looks = min(site.objective.looks_left for site in sites.values())
     return replace(
         plan,
         sites=tuple(sites),
-        settings=replace(settings, distinct_words=False),
+        settings=settings.replace(distinct_words=False),
         consensus=False,
         local_steps=local_steps,
         confirm_candidates=looks - plan.looks,

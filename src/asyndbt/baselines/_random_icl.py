@@ -29,6 +29,7 @@ class RandomICL(PerSiteBaseline):
     """One random demonstration in every slot."""
 
     name: ClassVar[str] = "random-icl"
+    needs_calls: ClassVar[bool] = False
 
     async def tune_site(self, site: BaselineSite) -> tuple[Predictor, int]:
         """Draw."""

@@ -1,64 +1,28 @@
-"""The methods by name, and the one function that carries one out."""
+"""Methods by name: run one, or go on with a run that stopped."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
-from asyndbt.baselines._adaicl import AdaICL
-from asyndbt.baselines._asyndbt import AsynDBT, CenDBT
-from asyndbt.baselines._bdpl import BDPL
-from asyndbt.baselines._encoder_mlp import EncoderMLP
-from asyndbt.baselines._fedavg_bdpl import FedAvgBDPL
-from asyndbt.baselines._fedone import FedOne
-from asyndbt.baselines._halving import Halving
-from asyndbt.baselines._kate import KATE
-from asyndbt.baselines._manual import Manual
-from asyndbt.baselines._random_icl import RandomICL
-from asyndbt.baselines._random_search import RandomSearch
-from asyndbt.baselines._tpe import TPE
-from asyndbt.baselines._zero_shot_cot import ZeroShotCoT
-from asyndbt.config import Config
-from asyndbt.errors import ConfigError
+from asyndbt._plugins import find_plugins
+from asyndbt._text import did_you_mean
+from asyndbt.config import Config, load_config
+from asyndbt.errors import ConfigError, RunDirectoryError
 from asyndbt.lm import LanguageModel
-from asyndbt.run import Observer, Result
+from asyndbt.run import METHOD_FILE, AsynDBT, Method, Observer, Result, RunDirectory, run_session
 
-__all__ = ["METHODS", "Method", "run_method"]
-
-
-class Method(Protocol):
-    """A method with its options, to be carried out on a configuration."""
-
-    def run(
-        self, config: Config, observers: Sequence[Observer], model: LanguageModel | None
-    ) -> Result:
-        """Carry it out."""
-        ...
+__all__ = ["methods", "resume_run", "run_method"]
 
 
-METHODS: Mapping[str, Callable[..., Method]] = MappingProxyType(
-    {
-        kind.name: kind
-        for kind in (
-            AsynDBT,
-            CenDBT,
-            Manual,
-            ZeroShotCoT,
-            RandomICL,
-            KATE,
-            BDPL,
-            AdaICL,
-            EncoderMLP,
-            FedOne,
-            FedAvgBDPL,
-            TPE,
-            RandomSearch,
-            Halving,
-        )
-    }
-)
-"""By name: a class whose parameters are the method's options."""
+@cache
+def methods() -> Mapping[str, type[Method]]:
+    """Return every method by name: a class whose parameters are the method's options."""
+    found = find_plugins("asyndbt.methods", "asyndbt.baselines", Method, "name")
+    return MappingProxyType(found)
 
 
 def run_method(
@@ -69,17 +33,17 @@ def run_method(
     model: LanguageModel | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Result:
-    """Carry a method out on a configuration.
+    """Run a method on a configuration; one that was interrupted in that directory goes on.
 
     Parameters
     ----------
     method : str
-        A key of `METHODS`.
+        A name among `methods`.
     config : Config
         The same for all methods: task, data, language model, budget, seed, directory. Where a
         method needs it, ``method.mode`` and ``method.centralised`` are set for it.
     observers : sequence of Observer
-        Are shown what happens.
+        Are shown every event.
     model : LanguageModel, optional
         Takes the place of the one that the configuration names.
     options : mapping, optional
@@ -88,9 +52,7 @@ def run_method(
     Returns
     -------
     Result
-        Of a directory as a run leaves it; ``result.json`` also names the method, and
-        ``curve.json`` tells how it came there. A run that was broken off is repeated in the same
-        directory with the answers it paid for.
+        Of a directory as a run leaves it; ``result.json`` also names the method.
 
     Raises
     ------
@@ -99,10 +61,98 @@ def run_method(
     AsyndbtError
         As `asyndbt.run.run_config` does.
     """
-    if method not in METHODS:
-        raise ConfigError(f"there is no method {method!r}; the choices are {', '.join(METHODS)}")
+    record = {"name": method, "options": dict(options or {})}
+    made = _make(record)
+    config = made.configure(config)
+    directory = RunDirectory(config.run.dir)
+    if not _interrupted(config, directory, record):
+        directory.check_unused()
+    return run_session(made, config, directory, observers=observers, model=model, record=record)
+
+
+def resume_run(
+    directory: Path | str,
+    *,
+    budget: Mapping[str, Any] | None = None,
+    observers: Sequence[Observer] = (),
+    model: LanguageModel | None = None,
+) -> Result:
+    """Go on with a run that stopped, from its latest checkpoint; a finished one is just read.
+
+    With a deterministic model the result is the one of an uninterrupted run, byte for byte.
+
+    Parameters
+    ----------
+    directory : path
+    budget : mapping, optional
+        Caps that replace those of the configuration, such as ``{"calls": 20000}`` or
+        ``{"per_site": {"calls": 5000}}``.  A run that ended because its budget was used up is
+        tuned further from where tuning ended.
+    observers : sequence of Observer
+    model : LanguageModel, optional
+        Takes the place of the one that the configuration names.
+
+    Raises
+    ------
+    RunDirectoryError
+        If no run is recorded in that directory, settings or data are not those of its start, or
+        it ended for another reason than its budget.
+    """
+    files = RunDirectory.open(Path(directory))
+    changes: dict[str, Any] = {"run.dir": str(files.path.resolve())}
+    config = load_config(files.config_file).override(changes)
+    done = files.read_json("result.json")
+    if budget:
+        config = config.override({**changes, **_full_keys("budget", budget)})
+        if done is not None and done["stop_reason"] != "budget":
+            raise RunDirectoryError(
+                f"{files.path}: the run ended with {done['stop_reason']!r}, not because its "
+                "budget was used up: more of it would change nothing"
+            )
+    elif done is not None:
+        return Result(files.path)
+    record = files.read_json(METHOD_FILE)
+    method = AsynDBT() if record is None else _make(record)
+    return run_session(
+        method,
+        config,
+        files,
+        observers=observers,
+        model=model,
+        extend=bool(budget),
+        record=record,
+    )
+
+
+def _make(record: Mapping[str, Any]) -> Method:
+    name, known = record["name"], methods()
+    if name not in known:
+        hint = did_you_mean(name, known)
+        raise ConfigError(f"there is no method {name!r}; the choices are {', '.join(known)}{hint}")
     try:
-        made = METHODS[method](**(options or {}))
+        return known[name](**record["options"])
     except TypeError as error:
-        raise ConfigError(f"method {method!r}: {error}; see its parameters") from None
-    return made.run(config, observers, model)
+        raise ConfigError(f"method {name!r}: {error}; see its parameters") from None
+
+
+def _interrupted(config: Config, directory: RunDirectory, record: Mapping[str, Any]) -> bool:
+    """Whether the directory holds this very run, without a result."""
+    if not directory.config_file.exists() or directory.result_file.exists():
+        return False
+    same = load_config(directory.config_file).fingerprint() == config.fingerprint()
+    return same and directory.read_json(METHOD_FILE) == record
+
+
+def _full_keys(table: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested values by their full keys.
+
+    Examples
+    --------
+    >>> _full_keys("budget", {"calls": 10, "per_site": {"calls": 5}})
+    {'budget.calls': 10, 'budget.per_site.calls': 5}
+    """
+    keys: dict[str, Any] = {}
+    for name, value in values.items():
+        full = f"{table}.{name}"
+        keys |= _full_keys(full, value) if isinstance(value, Mapping) else {full: value}
+    return keys

@@ -144,7 +144,7 @@ async def run_search(site: BaselineSite, proposer: Proposer, batch: int) -> tupl
             break
         calls = site.objective.spent().calls
         idle, spent = (idle + 1 if calls == spent else 0), calls
-        site.progress.note(site.name, len(search.tried), loss)
+        site.note(len(search.tried), loss)
         await asyncio.sleep(0)  # the sites take turns
     pair = await search.choose(site.objective.looks_left)
     return FixedPrompt.of(site.prompts, *pair), len(search.tried)

@@ -59,6 +59,7 @@ class ZeroShotCoT(PerSiteBaseline):
 
     calls: Literal[1, 2] = 1
     name: ClassVar[str] = "zero-shot-cot"
+    needs_calls: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.calls not in (1, 2):

@@ -1,22 +1,26 @@
-"""``asyndbt demo``: tune for a small task at three sites, with nothing to set up."""
+"""``asyndbt demo`` and ``asyndbt init``: a small task at three sites, to see and to start from."""
 
 from __future__ import annotations
 
 import argparse
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from asyndbt import run as facade
-from asyndbt.cli._run import Finished, add_display_flags, follow
-from asyndbt.cli._text import accuracy_table, border_text, calls_text, prompts_text
-from asyndbt.config import Config, MethodConfig
+import asyndbt.run
+from asyndbt.cli._outcome_text import accuracy_table, border_text, calls_text, prompts_text
+from asyndbt.cli._run import add_display_flags, follow
+from asyndbt.config import Config, MethodConfig, starter_toml
+from asyndbt.errors import ConfigError
 from asyndbt.pocket import SIZES, TASKS
+from asyndbt.run import Result
 
-__all__ = ["DEFAULT_TASK", "add_demo", "demo_config", "demo_values"]
+__all__ = ["add_demo", "add_init", "demo_config", "demo_values"]
 
-DEFAULT_TASK = "sentiment-consumer"
+_DEFAULT_TASK = "sentiment-consumer"
 _TUNING_CALLS = 2_000
-"""Calls of a site for tuning and choosing."""
+"""Calls of a site for tuning and validation."""
 _POOL = 40
 """Candidates for demonstrations at a site, all classes together."""
 
@@ -26,7 +30,7 @@ the method works on it; they say nothing about real language models."""
 
 
 def add_demo(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add the subcommand."""
+    """Add ``demo``."""
     parser = commands.add_parser(
         "demo",
         help="tune for a small task at three sites, offline",
@@ -35,43 +39,60 @@ def add_demo(commands: argparse._SubParsersAction[Any]) -> None:
     )
     parser.add_argument(
         "--task",
-        default=DEFAULT_TASK,
+        default=_DEFAULT_TASK,
         choices=list(TASKS),
         metavar="NAME",
-        help=f"one of {', '.join(TASKS)} (default: {DEFAULT_TASK})",
+        help=f"one of {', '.join(TASKS)} (default: {_DEFAULT_TASK})",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of every random draw (0)")
     parser.add_argument("--dir", type=Path, help="directory of the record (runs/demo-...)")
     add_display_flags(parser)
-    parser.set_defaults(execute=_execute)
+    parser.set_defaults(execute=_demo)
 
 
-def _execute(args: argparse.Namespace) -> None:
-    """Run it."""
+def _demo(args: argparse.Namespace) -> None:
     config = demo_config(args.task, args.seed, args.dir)
     if not args.json and not args.quiet:
         print(f"{args.task}: {TASKS[args.task].description}")
-    done = follow(args, lambda observers: facade.run_config(config, observers=observers))
+    result, start = follow(
+        args, lambda observers: asyndbt.run.run_config(config, observers=observers)
+    )
     if not args.json:
-        print(_account(args.task, done))
+        print(_outcome(args.task, result, start))
+
+
+def _outcome(task: str, result: Result, start: Mapping[str, Any]) -> str:
+    parts = [
+        *(f"Warning: {text}" for text in result.data["warnings"]),
+        accuracy_table(result.data),
+        prompts_text(result, TASKS[task].text_fields),
+        calls_text(
+            result.data["ledger"],
+            " The pocket model answers for nothing; a cloud model would have charged for each.",
+        ),
+        border_text(result.directory, start),
+        f"Record: {result.directory}",
+        _HONESTY,
+        "Next: asyndbt init asyndbt.toml   (a configuration to put your own data into)",
+    ]
+    return "\n\n".join(parts)
 
 
 def demo_values(task: str) -> dict[str, dict[str, Any]]:
-    """Return the configuration of the demo as nested tables, without what is default anyway."""
+    """Return the configuration of the demo as nested tables, without keys left at their default.
+
+    Parameters
+    ----------
+    task : str
+        A key of `asyndbt.pocket.TASKS`.
+    """
     known = TASKS[task]
+    values = known.config_tables()
     tested = -(-SIZES["test"] // len(known.sites))
-    looks = 2 + MethodConfig().random_icl_draws  # plain, tuned, and the random draws
-    return {
-        "task": {"instruction": known.instruction, "labels": dict(known.labels)},
-        "data": {
-            **{split: f"pocket:{task}/{split}" for split in ("train", "validation", "test")},
-            "site_column": "site",
-            "pool_per_class": _POOL // len(known.labels),
-        },
-        "lm": {"provider": "pocket"},
-        "method": {"vocabulary": "pocket"},
-        "budget": {"per_site": {"calls": _TUNING_CALLS + looks * tested}},
-    }
+    evaluations = 2 + MethodConfig().random_icl_draws  # plain, tuned, and the random draws
+    values["data"]["pool_per_class"] = _POOL // len(known.labels)
+    values["budget"] = {"per_site": {"calls": _TUNING_CALLS + evaluations * tested}}
+    return values
 
 
 def demo_config(task: str, seed: int = 0, directory: Path | None = None) -> Config:
@@ -91,19 +112,34 @@ def demo_config(task: str, seed: int = 0, directory: Path | None = None) -> Conf
     return Config.from_dict({**demo_values(task), "run": run}, name=f"demo-{task}")
 
 
-def _account(task: str, done: Finished) -> str:
-    result = done.result
-    parts = [
-        *(f"Warning: {text}" for text in result.data["warnings"]),
-        accuracy_table(result.data),
-        prompts_text(result, TASKS[task].text_fields),
-        calls_text(
-            result.data["ledger"],
-            " The pocket model answers for nothing; a cloud model would have charged for each.",
-        ),
-        border_text(result.directory, done.start),
-        f"Record: {result.directory}",
-        _HONESTY,
-        "Next: asyndbt init asyndbt.toml   (a configuration to put your own data into)",
-    ]
-    return "\n\n".join(parts)
+def add_init(commands: argparse._SubParsersAction[Any]) -> None:
+    """Add ``init``."""
+    parser = commands.add_parser(
+        "init",
+        help="write a commented configuration to start from",
+        description="Write a configuration that runs as it stands, with the pocket model, "
+        "and explains every key.",
+    )
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        nargs="?",
+        type=Path,
+        default=Path("asyndbt.toml"),
+        help="file to write (asyndbt.toml)",
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite an existing file")
+    parser.set_defaults(execute=_init)
+
+
+def _init(args: argparse.Namespace) -> None:
+    text = starter_toml(Config, demo_values(_DEFAULT_TASK))
+    try:
+        with args.file.open("w" if args.force else "x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except FileExistsError:
+        raise ConfigError(
+            f"{args.file} exists already: give another name, or --force to overwrite it"
+        ) from None
+    print(f"{args.file} is written. Try it as it stands, then put your own data in:")
+    print(f"    asyndbt run {shlex.quote(str(args.file))}")

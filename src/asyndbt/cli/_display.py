@@ -1,8 +1,6 @@
-"""Displays of a run that goes on: plain lines, JSON lines, or nothing.
+"""Displays of a running run: nothing, JSON lines, plain lines, or a live table in a terminal.
 
 Each is an observer of the run (see ``asyndbt.run``) and a context manager around it.
-
-The live display of a run in a terminal.
 """
 
 from __future__ import annotations
@@ -11,8 +9,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from types import TracebackType
-from typing import Any, Protocol, Self, TextIO
+from typing import Any, Self, TextIO
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -20,59 +17,34 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from asyndbt.cli._text import Latest, clock_text, percent
+from asyndbt._text import duration, percent
 from asyndbt.run import Event
 
-__all__ = ["Display", "JsonLines", "LiveDisplay", "PlainLines", "Silence"]
+__all__ = ["Display", "JsonLines", "LiveDisplay", "PlainLines"]
+
+_LINES = 40
+"""Lines for the steps of a run of which a limit is known."""
+_ROWS = 12
+"""Most sites in the live table; if there are more, those that lag most come first."""
 
 
-class Display(Protocol):
-    """Shows a run; implementations: `PlainLines`, `JsonLines`, `Silence`, `LiveDisplay`."""
-
-    def __enter__(self) -> Self:
-        """Begin to show."""
-        ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Leave the screen tidy, whatever happened."""
-        ...
-
-    def __call__(self, event: Event) -> None:
-        """Take notice of an event."""
-        ...
-
-    def finish(self, result: Mapping[str, Any]) -> None:
-        """Take notice of the result, after everything else."""
-        ...
-
-
-class Silence:
-    """Shows nothing."""
+class Display:
+    """Shows nothing; the base of the displays that show something."""
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         return None
 
     def __call__(self, event: Event) -> None:
-        """Take no notice."""
+        """Show an event."""
 
     def finish(self, result: Mapping[str, Any]) -> None:
-        """Take no notice."""
+        """Show the result, after everything else."""
 
 
-class JsonLines(Silence):
+class JsonLines(Display):
     """One JSON object a line, as in ``events.jsonl``; the result is the last.
 
     Parameters
@@ -99,7 +71,60 @@ class JsonLines(Silence):
         print(json.dumps(line, ensure_ascii=False, allow_nan=False), file=self._stream, flush=True)
 
 
-class PlainLines(Silence):
+def _finite(value: Any) -> Any:
+    """Replace numbers that JSON lacks by None: showing a run must not end it."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(name): _finite(item) for name, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+class LatestMetrics:
+    """The latest metrics of every site: a step brings those of its active sites only.
+
+    Examples
+    --------
+    >>> latest = LatestMetrics()
+    >>> latest.update({"loss": {"a": 0.5}, "validation": {"a": {"accuracy": 1.0, "n": 10}}})
+    >>> latest.update({"loss": {"b": 1.0}, "validation": {"b": {"accuracy": 0.5, "n": 30}}})
+    >>> latest.mean("loss", 3), latest.validation_accuracy()
+    ('0.750', '62.5 %')
+    """
+
+    def __init__(self) -> None:
+        self.sites: dict[str, dict[str, Any]] = {}
+
+    def update(self, step: Mapping[str, Any]) -> None:
+        """Take over the data of an event "step"."""
+        for name in ("staleness", "loss", "validation", "entropy_q", "calls"):
+            for site, value in step.get(name, {}).items():
+                self.sites.setdefault(site, {})[name] = value
+
+    def mean(self, name: str, digits: int) -> str:
+        """Return the mean of a metric over the sites."""
+        values = self._values(name)
+        return f"{sum(values) / len(values):.{digits}f}" if values else "-"
+
+    def validation_accuracy(self) -> str:
+        """Return the accuracy over the validation examples of all sites."""
+        scores = self._values("validation")
+        n = sum(score["n"] for score in scores)
+        correct = sum(score["accuracy"] * score["n"] for score in scores)
+        return percent(correct / n) if n else "-"
+
+    def most_stale(self) -> str:
+        """Return the largest staleness in steps, and the site that has it."""
+        staleness = {name: site.get("staleness") or 0 for name, site in self.sites.items()}
+        slowest = max(staleness, key=lambda name: staleness[name], default="")
+        return f"{staleness[slowest]} ({slowest})" if slowest and staleness[slowest] else "0"
+
+    def _values(self, name: str) -> list[Any]:
+        values = (site.get(name) for site in self.sites.values())
+        return [value for value in values if value is not None]
+
+
+class PlainLines(Display):
     """A line every few seconds, and at most about 40 for the steps of a run.
 
     Parameters
@@ -109,23 +134,21 @@ class PlainLines(Silence):
         Seconds; only differences count.
     """
 
-    lines = 40
     seconds = 2.0
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
-        self._stream = stream
-        self._clock = clock
+        self._stream, self._clock = stream, clock
         self._began = clock()
         self._printed = -math.inf
-        self._latest = Latest()
         self._share = 0.0
         self._quorum: int | str = "-"
+        self._latest = LatestMetrics()
 
     def __call__(self, event: Event) -> None:
-        """Print the event, if it is its turn."""
+        """Print the event, unless it is a step too soon after the last one printed."""
         data = event.data
         if event.kind == "step":
-            self._latest.take(data)
+            self._latest.update(data)
         match event.kind:
             case "start":
                 self._quorum = data["quorum"]
@@ -137,8 +160,8 @@ class PlainLines(Silence):
             case "warning":
                 self._print(f"warning: {data['text']}")
             case "gone" | "back" | "joined" | "refused" | "banned":
-                told = ", ".join(f"{name} {value}" for name, value in data.items())
-                self._print(f"{event.kind}: {told}")
+                details = ", ".join(f"{name} {value}" for name, value in data.items())
+                self._print(f"{event.kind}: {details}")
 
     def _is_due(self, data: Mapping[str, Any]) -> bool:
         now, limit = self._clock(), data.get("calls_limit")
@@ -147,7 +170,7 @@ class PlainLines(Silence):
         pause = self.seconds if share is not None else max(self.seconds, (now - self._began) / 6)
         if now - self._printed < pause:
             return False
-        if share is not None and self._printed > -math.inf and share < self._share + 1 / self.lines:
+        if share is not None and self._printed > -math.inf and share < self._share + 1 / _LINES:
             return False
         self._printed, self._share = now, share or 0.0
         return True
@@ -168,39 +191,26 @@ def _start_text(data: Mapping[str, Any]) -> str:
     )
 
 
-def _step_text(data: Mapping[str, Any], latest: Latest, quorum: int | str) -> str:
+def _step_text(data: Mapping[str, Any], latest: LatestMetrics, quorum: int | str) -> str:
     limit = f" of {data['calls_limit']:,} for tuning" if data.get("calls_limit") else ""
     parts = [
         f"step {data['iteration']}",
         f"sites {len(data['active'])} (quorum {quorum})",
         f"behind {latest.most_stale()}",
-        f"loss {latest.mean_loss()}",
+        f"loss {latest.mean('loss', 3)}",
         f"validation {latest.validation_accuracy()}",
-        f"entropy p {data['entropy_p']:.2f} q {latest.mean_entropy()}",
+        f"entropy p {data['entropy_p']:.2f} q {latest.mean('entropy_q', 2)}",
         f"calls {data['calls_total']:,}{limit}",
     ]
     if data["gone"]:
         parts.append(f"gone: {', '.join(data['gone'])}")
     if data.get("seconds_left") is not None:
-        parts.append(f"{clock_text(data['seconds_left'])} left")
+        parts.append(f"{duration(data['seconds_left'])} left")
     return "  ".join(parts)
 
 
-def _finite(value: Any) -> Any:
-    """Replace what JSON has no word for: a run must not end because its record cannot be shown."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {str(name): _finite(item) for name, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-_ROWS = 12
-"""Most sites in the table; those that lag most come first when there are more."""
-
-
-class LiveDisplay:
-    """Redraws the state of the run in place, four times a second.
+class LiveDisplay(Display):
+    """A table of the sites that is redrawn in place.
 
     Parameters
     ----------
@@ -212,23 +222,18 @@ class LiveDisplay:
         self._start: Mapping[str, Any] = {}
         self._step: Mapping[str, Any] = {}
         self._phase = "preparing"
-        self._latest = Latest()
+        self._latest = LatestMetrics()
         self._live = Live(console=self._console, get_renderable=self._render, refresh_per_second=4)
 
     def __enter__(self) -> Self:
         self._live.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._live.stop()
 
     def __call__(self, event: Event) -> None:
-        """Take notice of an event; it is drawn at the next refresh."""
+        """Keep an event; it is drawn at the next refresh."""
         data = event.data
         match event.kind:
             case "start":
@@ -236,14 +241,11 @@ class LiveDisplay:
                 self._latest.sites = {name: {} for name in data["sites"]}
             case "step":
                 self._step, self._phase = data, data.get("phase", "tuning")
-                self._latest.take(data)
+                self._latest.update(data)
             case "phase":
                 self._phase = data["phase"]
             case "warning":
                 self._console.print(Text(f"warning: {data['text']}", style="yellow"))
-
-    def finish(self, result: Mapping[str, Any]) -> None:
-        """Show nothing more: the result is printed below."""
 
     def _render(self) -> Group:
         if not self._step:
@@ -251,9 +253,8 @@ class LiveDisplay:
         return Group(self._head(), self._table(), self._foot(), self._bar())
 
     def _head(self) -> Text:
-        text = Text(self._phase, style="bold")
-        if self._start:
-            start = self._start
+        text, start = Text(self._phase, style="bold"), self._start
+        if start:
             text.append(
                 f"  {start['model']}, preset {start['preset']}, mode {start['mode']}, "
                 f"seed {start['seed']}",
@@ -277,43 +278,36 @@ class LiveDisplay:
         return table
 
     def _row(self, site: str) -> list[str]:
-        known, step = self._latest.sites[site], self._step
+        metrics, step = self._latest.sites[site], self._step
         state = "gone" if site in step["gone"] else "active" if site in step["active"] else ""
-        look = known.get("validation")
-        loss, entropy = known.get("loss"), known.get("entropy_q")
+        score = metrics.get("validation")
+        loss, entropy = metrics.get("loss"), metrics.get("entropy_q")
         return [
             state,
-            str(known.get("staleness", 0)),
+            str(metrics.get("staleness", 0)),
             "-" if loss is None else f"{loss:.3f}",
-            f"{percent(look['accuracy'])} ({look['n']})" if look else "-",
+            f"{percent(score['accuracy'])} ({score['n']})" if score else "-",
             "-" if entropy is None else f"{entropy:.2f}",
-            f"{known.get('calls', 0):,}",
+            f"{metrics.get('calls', 0):,}",
         ]
 
     def _foot(self) -> Text:
         step, latest = self._step, self._latest
-        quorum = f"{len(step['active'])} of {len(latest.sites)} sites"
-        lines = (
-            (
-                f"step {step['iteration']} ({quorum}, quorum {self._start.get('quorum', '-')})",
-                f"loss {latest.mean_loss()}",
-                f"validation {latest.validation_accuracy()}",
-            ),
-            (
-                f"entropy p {step['entropy_p']:.2f}",
-                f"planes {step['planes']}",
-                f"distance to consensus {step['consensus_distance']:.3f}",
-            ),
+        active = f"{len(step['active'])} of {len(latest.sites)} sites"
+        return Text(
+            f"step {step['iteration']} ({active}, quorum {self._start.get('quorum', '-')})"
+            f"  loss {latest.mean('loss', 3)}  validation {latest.validation_accuracy()}\n"
+            f"entropy p {step['entropy_p']:.2f}  planes {step['planes']}"
+            f"  distance to consensus {step['consensus_distance']:.3f}"
         )
-        return Text("\n".join("  ".join(line) for line in lines))
 
     def _bar(self) -> Table:
         step, row = self._step, Table.grid(padding=(0, 1))
-        limit, left = step.get("calls_limit"), step.get("seconds_left")
-        made = f"{step['calls_total']:,}"
+        calls, limit = step["calls_total"], step.get("calls_limit")
+        left = step.get("seconds_left")
         row.add_row(
-            ProgressBar(total=limit, completed=step["calls_total"], width=40) if limit else "",
-            f"{made} of {limit:,} calls for tuning" if limit else f"{made} calls",
-            "" if left is None else f"{clock_text(left)} left",
+            ProgressBar(total=limit, completed=calls, width=40) if limit else "",
+            f"{calls:,} of {limit:,} calls for tuning" if limit else f"{calls:,} calls",
+            "" if left is None else f"{duration(left)} left",
         )
         return row

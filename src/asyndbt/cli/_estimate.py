@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from asyndbt.cli._text import clock_text
+from asyndbt._text import duration
 from asyndbt.config import load_config
 from asyndbt.errors import AsyndbtError
 from asyndbt.run import USEFUL_STEPS, Estimate, estimate_run
@@ -18,13 +18,13 @@ __all__ = ["add_estimate"]
 
 
 def add_estimate(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add the subcommand."""
+    """Add the command."""
     parser = commands.add_parser(
         "estimate",
-        help="tell what a run or a study will cost, before it",
-        description="Play a run through with the code of the run and answers out of the air, and "
-        "tell how many requests, how many tokens, how much money and time it takes. Of a study, "
-        "add up what its runs take.",
+        help="estimate the cost of a run or a study",
+        description="Simulate a run with made-up answers in place of a language model, and print "
+        "how many requests, how many tokens, how much money and time it takes. For a study, add "
+        "up what its runs take.",
     )
     parser.add_argument(
         "file", metavar="FILE.toml", type=Path, help="the configuration, or the study"
@@ -38,7 +38,7 @@ def add_estimate(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--check",
         action="store_true",
-        help="first ask the model a few times, as 'asyndbt check' does: an endpoint alone knows "
+        help="first ask the model a few times, as 'asyndbt check' does: only an endpoint knows "
         "how many tokens a prompt has; for a run only",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -46,7 +46,6 @@ def add_estimate(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def _execute(args: argparse.Namespace) -> None:
-    """Estimate what the file describes."""
     found: Estimate | StudyEstimate
     if is_study(args.file):
         if args.check:
@@ -68,7 +67,7 @@ def _execute(args: argparse.Namespace) -> None:
 def _print_run(found: Estimate) -> None:
     calls = f"{found.usage.calls:,}, of which up to {found.evaluation:,} for the final evaluation"
     _print_usage(found, calls, ",.4g")
-    print(f"time    {clock_text(found.seconds)} at {found.seconds_per_request:.3g} s a request")
+    print(f"time    {duration(found.seconds)} at {found.seconds_per_request:.3g} s a request")
     print(f"tuning  {found.steps:,} steps of a site at least, until: {found.stop_reason}")
     if found.steps < USEFUL_STEPS:
         print(
@@ -82,7 +81,7 @@ def _print_study(found: StudyEstimate) -> None:
     print(f"runs    {found.runs:,}{short}")
     calls = f"about {found.usage.calls:,}; what runs have in common is asked for once"
     _print_usage(found, calls, ",.2f")
-    print(f"time    {clock_text(found.seconds)}, one run after the other")
+    print(f"time    {duration(found.seconds)}, one run after the other")
     for method, part in found.by_method.items():
         cost = "" if found.free or not found.priced else f", {part.money:,.2f}"
         print(f"  {method}: {part.calls:,} calls{cost}")

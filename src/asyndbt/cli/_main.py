@@ -1,6 +1,6 @@
 """The command ``asyndbt``: arguments in, an exit code out.
 
-0: done; 1: an error that the user can mend, told in one line each; 2: wrong usage; 130: Ctrl-C.
+0: done; 1: an error that the user can fix, one line each; 2: wrong usage; 130: Ctrl-C.
 """
 
 from __future__ import annotations
@@ -9,17 +9,14 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 
-from asyndbt.cli._check import add_check
-from asyndbt.cli._demo import add_demo
+from asyndbt.cli._demo import add_demo, add_init
 from asyndbt.cli._estimate import add_estimate
 from asyndbt.cli._federation import add_coordinator, add_keys, add_site, add_status, add_stop
-from asyndbt.cli._init import add_init
-from asyndbt.cli._predict import add_predict
-from asyndbt.cli._report import add_report
+from asyndbt.cli._model import add_check, add_serve_model
+from asyndbt.cli._results import add_predict, add_report
 from asyndbt.cli._run import Interrupted, add_resume, add_run
-from asyndbt.cli._serve_model import add_serve_model
 from asyndbt.cli._study import add_study
 from asyndbt.errors import AsyndbtError
 
@@ -60,7 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"asyndbt {_version()}")
+    parser.add_argument("--version", action="version", version=f"asyndbt {version('asyndbt')}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add_command in _COMMANDS:
         add_command(commands)
@@ -97,14 +94,3 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _complain(kind: str, text: str) -> None:
     print(f"asyndbt: {kind}: {text}", file=sys.stderr)
-
-
-def _version() -> str:
-    try:
-        return version("asyndbt")
-    except PackageNotFoundError:
-        return "(not installed)"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,9 +1,4 @@
-"""``asyndbt run FILE``: tune as a configuration file says.
-
-``asyndbt resume DIR``: go on with a run that was stopped.
-
-What `demo`, `run` and `resume` share: the flags of the display, and a run under it.
-"""
+"""``asyndbt run FILE`` and ``asyndbt resume DIR``, and what every command that tunes shares."""
 
 from __future__ import annotations
 
@@ -13,67 +8,59 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from asyndbt import run as facade
-from asyndbt.cli._display import Display, JsonLines, LiveDisplay, PlainLines, Silence
-from asyndbt.cli._text import outcome_text
+import asyndbt.baselines
+import asyndbt.run
+from asyndbt.cli._display import Display, JsonLines, LiveDisplay, PlainLines
+from asyndbt.cli._outcome_text import outcome_text
 from asyndbt.config import Config, load_config
+from asyndbt.deploy import submit_again, submit_run
 from asyndbt.errors import AsyndbtError, ConfigError
+from asyndbt.run import Event, Observer, Result
 from asyndbt.study import is_study
 
-__all__ = ["Finished", "Interrupted", "add_display_flags", "add_resume", "follow"]
-
-if TYPE_CHECKING:
-    from asyndbt.run import Observer, Result
+__all__ = ["Interrupted", "add_display_flags", "add_resume", "add_run", "follow"]
 
 
 def add_run(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add the subcommand."""
+    """Add ``run``."""
     parser = commands.add_parser(
         "run",
         help="tune prompts as a configuration file says",
         description="Tune prompts as a configuration file says. "
-        "The record goes to a directory; Ctrl-C keeps it, and 'asyndbt resume' goes on from it.",
+        "The record goes to a directory; Ctrl-C keeps it, and 'asyndbt resume' continues from it.",
     )
     parser.add_argument("file", metavar="FILE.toml", type=Path, help="the configuration")
     parser.add_argument("--dir", type=Path, help="directory of the record, in place of run.dir")
     add_display_flags(parser)
-    parser.set_defaults(execute=_execute_run)
+    parser.set_defaults(execute=_run)
 
 
-def _execute_run(args: argparse.Namespace) -> None:
-    """Run it."""
+def _run(args: argparse.Namespace) -> None:
     if is_study(args.file):
         raise AsyndbtError(f"{args.file} is a study: asyndbt study {shlex.quote(str(args.file))}")
     config = load_config(args.file)
     if args.dir is not None:
         config = config.override({"run.dir": args.dir})
-    done = follow(args, lambda observers: _carry_out(config, observers))
+    result, _ = follow(args, lambda observers: _run_config(config, observers))
     if not args.json:
-        print(outcome_text(done.result))
+        print(outcome_text(result))
 
 
-def _carry_out(config: Config, observers: Sequence[Observer]) -> Result:
+def _run_config(config: Config, observers: Sequence[Observer]) -> Result:
     if config.federation.engine == "flower":
-        from asyndbt.deploy import submit_run
-
         return submit_run(config, observers=observers)
-    return facade.run_config(config, observers=observers)
-
-
-if TYPE_CHECKING:
-    from asyndbt.run import Observer, Result
+    return asyndbt.run.run_config(config, observers=observers)
 
 
 def add_resume(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add the subcommand."""
+    """Add ``resume``."""
     parser = commands.add_parser(
         "resume",
-        help="go on with a run that was stopped",
-        description="Go on with a run that was stopped; no answer is paid for twice. A run that "
+        help="continue a run that was stopped",
+        description="Continue a run that was stopped; no answer is paid for twice. A run that "
         "ended because its budget was used up is tuned further with a larger one.",
     )
     parser.add_argument("directory", metavar="DIR", type=Path, help="directory of the run")
@@ -86,33 +73,32 @@ def add_resume(commands: argparse._SubParsersAction[Any]) -> None:
         "per_site.calls=5000; may be given several times",
     )
     add_display_flags(parser)
-    parser.set_defaults(execute=_execute_resume)
+    parser.set_defaults(execute=_resume)
 
 
-def _execute_resume(args: argparse.Namespace) -> None:
-    """Resume it."""
+def _resume(args: argparse.Namespace) -> None:
     budget = _caps(args.budget)
-    done = follow(args, lambda observers: _go_on(args.directory, budget, observers), args.directory)
+    result, _ = follow(
+        args, lambda observers: _resume_run(args.directory, budget, observers), args.directory
+    )
     if not args.json:
-        print(outcome_text(done.result))
+        print(outcome_text(result))
 
 
-def _go_on(directory: Path, budget: dict[str, Any], observers: Sequence[Observer]) -> Result:
+def _resume_run(directory: Path, budget: dict[str, Any], observers: Sequence[Observer]) -> Result:
     file = directory / "config.toml"
     if not file.exists() or load_config(file).federation.engine != "flower":
-        return facade.resume_run(directory, budget=budget, observers=observers)
+        return asyndbt.baselines.resume_run(directory, budget=budget, observers=observers)
     if budget:
         raise ConfigError(
             "--budget: the budget of a run across sites is in the file that all of them share: "
             "change it there, and start another run"
         )
-    from asyndbt.deploy import submit_again
-
     return submit_again(directory, observers=observers)
 
 
 def _caps(pairs: Sequence[str]) -> dict[str, Any]:
-    """Read ``calls=20000`` and the like; a key of [budget] may have a table before it."""
+    """Return ``calls=20000`` and ``per_site.calls=5000`` as the tables of [budget]."""
     caps: dict[str, Any] = {}
     for pair in pairs:
         key, _, value = pair.partition("=")
@@ -127,12 +113,8 @@ def _caps(pairs: Sequence[str]) -> dict[str, Any]:
     return caps
 
 
-if TYPE_CHECKING:
-    from asyndbt.run import Observer, Result
-
-
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during work that can be gone on with.
+    """Ctrl-C during work that can be resumed.
 
     Parameters
     ----------
@@ -143,14 +125,6 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, command: str) -> None:
         super().__init__()
         self.command = command
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A run that came to its end: its result, and what it said of itself at the start."""
-
-    result: Result
-    start: Mapping[str, Any]
 
 
 def add_display_flags(parser: argparse.ArgumentParser) -> None:
@@ -164,58 +138,53 @@ def add_display_flags(parser: argparse.ArgumentParser) -> None:
 
 def follow(
     args: argparse.Namespace,
-    start: Callable[[Sequence[Observer]], Result],
+    run: Callable[[Sequence[Observer]], Result],
     directory: Path | None = None,
-) -> Finished:
-    """Show a run while it goes on.
+) -> tuple[Result, Mapping[str, Any]]:
+    """Run under a display; return the result and the data of the event "start".
 
     Parameters
     ----------
     args : argparse.Namespace
         With the flags of `add_display_flags`.
-    start : callable
-        Starts the run with the observers that it is given.
+    run : callable
+        Runs, with the observers that it is given.
     directory : Path, optional
-        Where the run is recorded, if it is recorded already.
+        Of the record, if there is one already.
 
     Raises
     ------
     Interrupted
         At Ctrl-C, once the run has a directory.
     """
-    display, note = _display(args), _Note()
+    display = _display(args)
+    start: dict[str, Any] = {}
+
+    def note_start(event: Event) -> None:
+        if event.kind == "start":
+            start.update(event.data)
+
     try:
         with display:
-            result = start((note, display))
+            result = run((note_start, display))
     except KeyboardInterrupt:
-        directory = Path(note.start["directory"]) if note.start else directory
-        if directory is None:
+        recorded = start.get("directory", directory)
+        if recorded is None:
             raise
-        raise Interrupted(f"asyndbt resume {shlex.quote(str(directory))}") from None
+        raise Interrupted(f"asyndbt resume {shlex.quote(str(recorded))}") from None
     except AsyndbtError as error:
-        if note.start:
-            error.add_note(f"go on with: asyndbt resume {shlex.quote(note.start['directory'])}")
+        if start:
+            error.add_note(f"go on with: asyndbt resume {shlex.quote(start['directory'])}")
         raise
     display.finish(result.data)
-    return Finished(result, note.start)
-
-
-class _Note:
-    """An observer that keeps what the run says at its start."""
-
-    def __init__(self) -> None:
-        self.start: Mapping[str, Any] = {}
-
-    def __call__(self, event: Any) -> None:
-        if event.kind == "start":
-            self.start = event.data
+    return result, start
 
 
 def _display(args: argparse.Namespace) -> Display:
     if args.json:
         return JsonLines(sys.stdout)
     if args.quiet:
-        return Silence()
+        return Display()
     is_terminal = sys.stdout.isatty() and _can_redraw()
     return LiveDisplay() if is_terminal else PlainLines(sys.stdout)
 

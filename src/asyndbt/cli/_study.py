@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shlex
+import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TextIO
 
-from asyndbt import study as facade
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from asyndbt._text import duration
 from asyndbt.cli._run import Interrupted
-from asyndbt.cli._text import clock_text
 from asyndbt.errors import AsyndbtError
-from asyndbt.study import CellResult
+from asyndbt.study import Cell, CellProgress, load_study, run_study
 
-__all__ = ["add_study"]
+__all__ = ["LiveStudy", "StudyDisplay", "StudyLines", "add_study"]
 
 
 def add_study(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add the subcommand."""
+    """Add the command."""
     parser = commands.add_parser(
         "study",
         help="compare methods at equal cost, with tables and figures",
-        description="Carry out every run of a study that is not done yet, then write its tables "
-        "and figures. Ctrl-C at any time; the same command goes on.",
+        description="Run what is not done yet of a study, then write its tables and figures. "
+        "Ctrl-C at any time; the same command continues.",
     )
     parser.add_argument("file", metavar="FILE.toml", type=Path, help="the study")
     parser.add_argument(
@@ -37,14 +43,18 @@ def add_study(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def _execute(args: argparse.Namespace) -> None:
-    """Run it."""
-    file = facade.load_study(args.file)
-    progress = _Progress(quiet=args.quiet or args.json)
+    file = load_study(args.file)
+    study = file.study
+    title = (
+        f"study {study.name}: methods {len(study.methods)}, tasks {len(study.tasks)}, "
+        f"seeds {len(study.seeds)}; preparing ..."
+    )
     try:
-        done = facade.run_study(file, jobs=args.jobs, tell=progress)
+        with _display(args, title) as display:
+            done = run_study(file, jobs=args.jobs, observe=display)
     except KeyboardInterrupt:
         raise Interrupted(f"asyndbt study {shlex.quote(str(args.file))}") from None
-    folder = file.study.dir
+    folder = study.dir
     failed = [each for each in done if each.error and not each.short]
     if args.json:
         print(json.dumps({"directory": str(folder), "runs": len(done), "failed": len(failed)}))
@@ -59,20 +69,147 @@ def _execute(args: argparse.Namespace) -> None:
         )
 
 
-class _Progress:
-    """A line for every run that comes to its end."""
+def _display(args: argparse.Namespace, title: str) -> StudyDisplay:
+    if args.quiet or args.json:
+        return StudyDisplay()
+    if sys.stdout.isatty() and not Console().is_dumb_terminal:
+        return LiveStudy(title)
+    return StudyLines(title, sys.stdout)
 
-    def __init__(self, *, quiet: bool) -> None:
-        self._quiet, self._started, self._done = quiet, time.monotonic(), 0
 
-    def __call__(self, done: CellResult, left: int) -> None:
-        if self._quiet:
-            return
-        self._done += 1
-        remaining = (time.monotonic() - self._started) / self._done * left
-        said = f"failed: {done.error.splitlines()[0]}" if done.error else clock_text(done.seconds)
-        place = f"[{self._done}/{self._done + left}]"
-        print(f"{place} {done.cell.title}: {said}, {clock_text(remaining)} left", flush=True)
+class StudyDisplay:
+    """Shows nothing, and keeps count for those that do.
+
+    Parameters
+    ----------
+    clock : callable
+        Seconds; only differences count.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._began = clock()
+        self._ended = self._done = self._total = 0
+        self._running: dict[Path, tuple[Cell, int]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def __call__(self, progress: CellProgress) -> None:
+        """Take the news of a cell."""
+        cell, self._done, self._total = progress.cell, progress.done, progress.total
+        if progress.result is None:
+            self._running[cell.directory] = (cell, progress.calls)
+        else:
+            self._running.pop(cell.directory, None)
+            self._ended += 1
+
+    def _count(self) -> str:
+        return f"[{self._done}/{self._total}]"
+
+    def _running_texts(self) -> Iterator[str]:
+        """Yield every cell under way with its calls so far, those of all sites together."""
+        for cell, calls in self._running.values():
+            yield f"{cell.title}: {calls:,} calls made"
+
+    def _end_text(self, progress: CellProgress) -> str:
+        """Return a line on a cell that has ended."""
+        assert progress.result is not None
+        error, seconds = progress.result.error, progress.result.seconds
+        outcome = f"failed: {error.splitlines()[0]}" if error else duration(seconds)
+        return f"{self._count()} {progress.cell.title}: {outcome}, {self._left()} left"
+
+    def _left(self) -> str:
+        elapsed = self._clock() - self._began
+        return duration(elapsed / self._ended * (self._total - self._done))
+
+
+class StudyLines(StudyDisplay):
+    """A line for every cell that ends, and between them, now and then, one on what is running.
+
+    Parameters
+    ----------
+    title : str
+        The first line.
+    stream : text stream
+    clock : callable
+        Seconds; only differences count.
+    """
+
+    seconds = 2.0
+    """Least time between two lines on what is running; it grows with the age of the study."""
+    most = 4
+    """Most cells on such a line."""
+
+    def __init__(
+        self, title: str, stream: TextIO, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__(clock)
+        self._title, self._stream, self._printed = title, stream, -math.inf
+
+    def __enter__(self) -> Self:
+        print(self._title, file=self._stream, flush=True)
+        return self
+
+    def __call__(self, progress: CellProgress) -> None:
+        """Print what is new, if it is time for that."""
+        super().__call__(progress)
+        now = self._clock()
+        if progress.result is not None:
+            self._print(self._end_text(progress), now)
+        elif now - self._printed >= max(self.seconds, (now - self._began) / 60):
+            some = list(self._running_texts())
+            more = f"; and {len(some) - self.most} more" if len(some) > self.most else ""
+            self._print(f"{self._count()} running: {'; '.join(some[: self.most])}{more}", now)
+
+    def _print(self, text: str, now: float) -> None:
+        self._printed = now
+        print(text, file=self._stream, flush=True)
+
+
+class LiveStudy(StudyDisplay):
+    """A line for every cell that ends; below them, redrawn in place, what is running.
+
+    Parameters
+    ----------
+    title : str
+        Shown until the first cell begins.
+    console : Console, optional
+    clock : callable
+        Seconds; only differences count.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        console: Console | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(clock)
+        self._title = title
+        self._live = Live(console=console, get_renderable=self._render, transient=True)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def __call__(self, progress: CellProgress) -> None:
+        """Print the end of a cell; the rest is drawn at the next refresh."""
+        super().__call__(progress)
+        if progress.result is not None:
+            self._live.console.print(Text(self._end_text(progress)))
+
+    def _render(self) -> Group:
+        if not self._total:
+            return Group(Text(self._title))
+        running = (Text(f"  {text}") for text in self._running_texts())
+        return Group(Text(f"{self._count()} running:", style="bold"), *running)
 
 
 def _count(text: str) -> int:

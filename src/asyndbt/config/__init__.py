@@ -1,6 +1,6 @@
 """Configuration: one TOML file, checked once before any request, every problem named in a line."""
 
-from asyndbt.config._base import Directory, fill, nearest_name, resolved
+from asyndbt.config._base import Directory, resolved
 from asyndbt.config._config import BudgetConfig, Config, LimitsConfig, RunConfig, load_config
 from asyndbt.config._data import DataConfig, PartitionConfig, SiteConfig, TaskConfig
 from asyndbt.config._explain import explain_errors
@@ -13,8 +13,8 @@ from asyndbt.config._federation import (
 )
 from asyndbt.config._lm import LMConfig
 from asyndbt.config._method import MethodConfig
+from asyndbt.config._schema import starter_toml
 from asyndbt.config._site_file import LinkConfig, SiteFile, load_site_file
-from asyndbt.config._starter import starter_toml
 from asyndbt.config._toml import format_table, read_toml
 
 __all__ = [
@@ -35,12 +35,10 @@ __all__ = [
     "SiteFile",
     "TaskConfig",
     "explain_errors",
-    "fill",
     "format_table",
     "is_loopback",
     "load_config",
     "load_site_file",
-    "nearest_name",
     "read_toml",
     "resolved",
     "split_address",

@@ -1,15 +1,12 @@
-"""What every table of a configuration has in common: frozen, strict, described key by key."""
+"""Types that tables of a configuration share: paths, sources of data, names of sites."""
 
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
-
-from asyndbt._section import Section
 
 __all__ = [
     "Directory",
@@ -17,23 +14,10 @@ __all__ = [
     "Name",
     "Source",
     "base_directory",
-    "fill",
-    "nearest_name",
     "resolved",
 ]
 
 _PREFIXES = ("pocket", "datasets")
-
-
-def fill(section: Section, **values: Any) -> None:
-    """Set defaults that hang on other keys, without counting them as given."""
-    for name, value in values.items():
-        object.__setattr__(section, name, value)
-
-
-def nearest_name(word: str, known: list[str]) -> str | None:
-    """Return the entry of `known` that `word` was probably meant to be."""
-    return next(iter(get_close_matches(word, known, n=1)), None)
 
 
 def base_directory(info: ValidationInfo) -> Path:

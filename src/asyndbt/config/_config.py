@@ -1,7 +1,4 @@
-"""The configuration of a run: read from TOML, checked once, written out with every default.
-
-The tables [budget] and [run]: what a run may cost, and where its record goes.
-"""
+"""The whole configuration, read from TOML and validated once; the tables [budget] and [run]."""
 
 from __future__ import annotations
 
@@ -14,7 +11,8 @@ from typing import Any, Self
 from pydantic import Field, ValidationError, ValidationInfo, model_validator
 
 from asyndbt._section import Section, SettingError, key
-from asyndbt.config._base import Directory, fill, nearest_name, resolved
+from asyndbt._text import did_you_mean, quoted
+from asyndbt.config._base import Directory, resolved
 from asyndbt.config._data import DataConfig, TaskConfig
 from asyndbt.config._explain import explain_errors
 from asyndbt.config._federation import FederationConfig
@@ -26,7 +24,7 @@ from asyndbt.errors import ConfigError
 __all__ = ["BudgetConfig", "Config", "LimitsConfig", "RunConfig", "load_config"]
 
 _OF_A_SITE = ("data", "lm")
-"""Tables that every site has in a file of its own, engine "flower"."""
+"""Tables that every site has in its own file, engine "flower"."""
 
 
 class LimitsConfig(Section):
@@ -58,20 +56,19 @@ class RunConfig(Section):
         kind="path",
     )
 
-    @model_validator(mode="after")
-    def _place(self, info: ValidationInfo) -> Self:
-        if "dir" not in self.model_fields_set:
-            context = info.context or {}
-            runs = resolved(context.get("runs", "runs"), info)
-            fill(self, dir=runs / f"{context.get('name', 'run')}-seed{self.seed}")
-        return self
+    @classmethod
+    def derived(cls, given: Mapping[str, Any], info: ValidationInfo) -> Mapping[str, Any]:
+        """Return the directory that is named after the file and the seed."""
+        context = info.context or {}
+        runs = resolved(context.get("runs", "runs"), info)
+        return {"dir": runs / f"{context.get('name', 'run')}-seed{given.get('seed', 0)}"}
 
 
 class Config(Section):
-    """Everything that a run is told; made by `load_config` or `Config.from_dict`.
+    """The configuration of a run; made by `load_config` or `Config.from_dict`.
 
-    Paths are absolute, and what hangs on a preset is resolved: two configurations are equal
-    exactly when they describe the same run.
+    Paths are absolute and presets resolved: two configurations are equal exactly when they describe
+    the same run.
 
     Examples
     --------
@@ -122,15 +119,15 @@ class Config(Section):
         return cls._checked(data, {"base": Path(base), "name": name}, source)
 
     def override(self, changes: Mapping[str, Any]) -> Self:
-        """Return this configuration with some keys changed, checked anew.
+        """Return this configuration with some keys changed, validated again.
 
-        Defaults that hang on other keys follow, unless they were given; relative paths among
+        Defaults that depend on other keys follow, unless they were given; relative paths among
         the changes start from the working directory.
 
         Parameters
         ----------
         changes : mapping
-            New values by full key, such as ``{"run.seed": 1}``; None takes a key out.
+            New values by full key, such as ``{"run.seed": 1}``; None removes a key.
 
         Examples
         --------
@@ -159,10 +156,12 @@ class Config(Section):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the resolved configuration as nested dictionaries, without idle and unset keys."""
-        exclude: dict[str, Any] = {"method": set(self.method.idle())}
+        values = self.model_dump(mode="json", exclude_none=True)
+        for name in self.method.idle():
+            values["method"].pop(name, None)
         if self.federation.engine == "flower":
-            exclude |= dict.fromkeys(_OF_A_SITE, True)
-        return self.model_dump(mode="json", exclude_none=True, exclude=exclude)
+            values = {table: keys for table, keys in values.items() if table not in _OF_A_SITE}
+        return values
 
     def to_toml(self) -> str:
         """Return the resolved configuration as TOML, every default that counts written out.
@@ -176,7 +175,7 @@ class Config(Section):
         path.write_text(self.to_toml(), encoding="utf-8", newline="\n")
 
     def fingerprint(self) -> str:
-        """Return a SHA-256 of all that a checkpoint hangs on: not ``run.dir``, not the budget.
+        """Return a SHA-256 of all that a checkpoint depends on: not ``run.dir``, not the budget.
 
         Files are known by their path alone, not by what they hold.
         """
@@ -197,7 +196,12 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        for problem in (*self._endless(), *self._strangers(), *self._idle(), *self._misplaced()):
+        for problem in (
+            *self._endless(),
+            *self._unknown_sites(),
+            *self._idle(),
+            *self._misplaced(),
+        ):
             raise problem
         return self
 
@@ -217,11 +221,11 @@ class Config(Section):
     def _idle(self) -> Iterator[SettingError]:
         """Find keys that were given and have no effect."""
         for name, reason in self.method.idle().items():
-            if name in self.method.model_fields_set:
+            if name in self.method.given:
                 yield SettingError(f"method.{name}", f"has no effect with {reason}: remove it")
 
     def _misplaced(self) -> Iterator[SettingError]:
-        """Find what cannot be in a file that all sites have a copy of."""
+        """Find tables and keys that cannot be in a file that all sites share."""
         if self.federation.engine != "flower":
             return
         for table in _OF_A_SITE:
@@ -241,7 +245,7 @@ class Config(Section):
                 'pools the data of all sites, which engine "flower" keeps apart: remove one',
             )
 
-    def _strangers(self) -> Iterator[SettingError]:
+    def _unknown_sites(self) -> Iterator[SettingError]:
         """Find sites with delays that are not sites."""
         if self.data.sites is None or self.federation.delays is None:
             return
@@ -249,8 +253,7 @@ class Config(Section):
         for name in ("slow", "dead", "rejoin"):
             for site in getattr(self.federation.delays, name):
                 if site not in known:
-                    meant = nearest_name(site, known)
-                    hint = f'; did you mean "{meant}"?' if meant else f": {', '.join(known)}"
+                    hint = did_you_mean(site, known, quoted) or f": {', '.join(known)}"
                     key = f"federation.delays.{name}"
                     yield SettingError(key, f'names "{site}", which is not one of the sites{hint}')
 

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, one line per problem: the key, what was given, the mend."""
+"""Problems of a configuration, one per line: the key, what was given, the remedy."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def explain_errors(error: ValidationError, model: type[Section], source: str | N
     model : type of Section
         The model that was being validated.
     source : str or None
-        The file, put before every line.
+        The file, named at the head of every line.
     """
     head = f"{source}: " if source else ""
     lines = [head + _line(details, model) for details in error.errors(include_url=False)]
@@ -63,11 +63,11 @@ def _line(details: ErrorDetails, model: type[Section]) -> str:
     if isinstance(problem, SettingError):
         path += problem.key.split(".") if problem.key else []
         return f"{_join(path)} {problem.text}"
-    mend = str(problem) if problem else _mend(kind, context, path, details)
-    return f"{_join(path)} = {_shown(details['input'])}: {mend}"
+    remedy = str(problem) if problem else _remedy(kind, context, path, details)
+    return f"{_join(path)} = {_shown(details['input'])}: {remedy}"
 
 
-def _mend(kind: str, context: dict[str, Any], path: Sequence[str], details: ErrorDetails) -> str:
+def _remedy(kind: str, context: dict[str, Any], path: Sequence[str], details: ErrorDetails) -> str:
     if kind in _BOUNDS:
         name, text = _BOUNDS[kind]
         return text.format(f"{context[name]:g}")

@@ -1,20 +1,18 @@
-"""The table [federation]: when the server moves on, and what late and lost sites do to it.
-
-The table [federation.flower]: where the coordinator is, and how it proves that it is that.
-"""
+"""The table [federation]: how the server waits for sites, and where the coordinator is."""
 
 from __future__ import annotations
 
 import ipaddress
 import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo, model_validator
 
 from asyndbt._section import Section, SettingError, key
-from asyndbt.config._base import Directory, File, Name, fill, resolved
+from asyndbt.config._base import Directory, File, Name, resolved
 from asyndbt.errors import ConfigError
 
 __all__ = [
@@ -153,15 +151,17 @@ class FlowerConfig(Section):
         """Whether the coordinator has a certificate."""
         return self.certificate is not None
 
+    @classmethod
+    def derived(cls, given: Mapping[str, Any], info: ValidationInfo) -> Mapping[str, Any]:
+        """Return the directory of Flower's files, beside the configuration."""
+        return {"home": (info.context or {}).get("home") or resolved("flower", info)}
+
     @model_validator(mode="after")
-    def _check(self, info: ValidationInfo) -> Self:
+    def _check(self) -> Self:
         files = ("certificate", "certificate_key", "root_certificate")
         missing = [name for name in files if getattr(self, name) is None]
         if 0 < len(missing) < len(files):
             raise SettingError(missing[0], "is missing: certificate, its key and its root go along")
-        if "home" not in self.model_fields_set:
-            context = info.context or {}
-            fill(self, home=context.get("home") or resolved(self.home, info))
         return self
 
 
@@ -207,12 +207,14 @@ class FederationConfig(Section):
         example={"address": "coordinator.example.org:9092"},
     )
 
+    @classmethod
+    def derived(cls, given: Mapping[str, Any], info: ValidationInfo) -> Mapping[str, Any]:
+        """Return the table that the engine has."""
+        table = {"virtual": "delays", "flower": "flower"}.get(str(given.get("engine")))
+        return {table: {}} if table else {}
+
     @model_validator(mode="after")
-    def _check(self, info: ValidationInfo) -> Self:
-        if self.engine == "virtual" and self.delays is None:
-            fill(self, delays=DelaysConfig())
-        if self.engine == "flower" and self.flower is None:
-            fill(self, flower=FlowerConfig.model_validate({}, context=info.context))
+    def _check(self) -> Self:
         for name, engine in (("delays", "virtual"), ("flower", "flower"), ("sites", "flower")):
             if self.engine != engine and getattr(self, name) is not None:
                 raise SettingError(name, f'belongs to engine "{engine}": set engine = "{engine}"')

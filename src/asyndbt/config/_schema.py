@@ -1,9 +1,10 @@
-"""Every key of a configuration, read from the models: for messages, ``init`` and docs/config.md."""
+"""Every key of a configuration, read from its models: for messages, docs/config.md and ``init``."""
 
 from __future__ import annotations
 
+import textwrap
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
@@ -14,23 +15,31 @@ from asyndbt._section import OneOf, Section
 from asyndbt._text import quoted
 from asyndbt.config._toml import format_value
 
-__all__ = ["SITE", "ReferenceKey", "ReferenceTable", "reference_markdown", "reference_tables"]
+__all__ = [
+    "SITE",
+    "ReferenceKey",
+    "ReferenceTable",
+    "reference_markdown",
+    "reference_tables",
+    "starter_toml",
+]
 
 SITE = "NAME"
 """Stands for a site's name in the path of a table."""
 
-_WORDS = {
-    bool: "true or false",
-    int: "whole number",
-    float: "number",
-    str: "text",
-    Path: "path",
-}
+_WORDS = {bool: "true or false", int: "whole number", float: "number", str: "text", Path: "path"}
+_WIDTH = 96
+_UNSET = object()
+
+_HEAD = """\
+# A configuration of asyndbt that runs as it stands:  asyndbt run THIS-FILE
+# In a line "# key = value", the value is an example: remove the "# " to set it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class ReferenceKey:
-    """One key of a table: its name, what its value is, its default, what it does, another value."""
+    """One key of a table; `kind` describes its values, `example` is one that is not the default."""
 
     name: str
     kind: str
@@ -95,6 +104,61 @@ def reference_markdown(model: type[Section]) -> str:
         ]
         parts.append("\n".join(rows))
     return "\n\n".join(parts) + "\n"
+
+
+def starter_toml(model: type[Section], values: Mapping[str, Any]) -> str:
+    """Write a commented configuration file that sets some keys and explains all of them.
+
+    Parameters
+    ----------
+    model : type of Section
+    values : mapping
+        The keys to set, as nested tables.
+
+    Returns
+    -------
+    str
+        TOML; every key has a line on what it does, its default, and another value in a comment.
+    """
+    blocks = [_HEAD, *(_block(table, values) for table in reference_tables(model))]
+    return "\n".join(blocks)
+
+
+def _block(table: ReferenceTable, values: Mapping[str, Any]) -> str:
+    given = _look_up(values, table.path)
+    if table.choice is None:
+        chosen = True
+        is_set = len(table.path) == 1 or bool(given)
+        header = f"[{'.'.join('north' if part == SITE else part for part in table.path)}]"
+        lines = [f"# ---- {_capital(table.title)}.", header if is_set else f"# {header}"]
+    else:
+        name, value = table.choice
+        chosen = given.get(name) == value
+        lines = [f"# ---- With {name} = {format_value(value)}: {table.title}."]
+    for key in table.keys:
+        lines += _entry(key, given.get(key.name, _UNSET) if chosen else _UNSET)
+    return "\n".join(lines) + "\n"
+
+
+def _look_up(values: Mapping[str, Any], path: tuple[str, ...]) -> Mapping[str, Any]:
+    for part in path:
+        values = values.get(part) or {}
+    return values
+
+
+def _entry(key: ReferenceKey, value: object) -> Iterator[str]:
+    yield ""
+    yield from textwrap.wrap(key.description, _WIDTH, initial_indent="# ", subsequent_indent="#   ")
+    if key.required:
+        default = "  # required"
+    else:
+        default = "" if key.default in (None, {}) else f"  # default: {format_value(key.default)}"
+    if value is not _UNSET:
+        yield f"{key.name} = {format_value(value)}{default}"
+        default = ""
+    if value != key.example:
+        example = "..." if key.example is None else format_value(key.example)
+        yield f"# {key.name} = {example}{default}"
 
 
 def _key(name: str, field: FieldInfo) -> ReferenceKey:

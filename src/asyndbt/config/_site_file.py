@@ -1,4 +1,4 @@
-"""A site's own file, ``site.toml``: its data, its model, its caps, and where the coordinator is."""
+"""A site's own file, ``site.toml``: its data, model and caps, and the coordinator's address."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PARTS = ("train", "validation", "test")
 
 
 class SiteSection(Section):
-    """[site]: who the site is, and where its things are."""
+    """[site]: name and directories of the site."""
 
     name: Name = key(..., "Name of the site, one of federation.sites.", example="north")
     shared: File = key(
@@ -47,7 +47,7 @@ class LinkConfig(Section):
 
     @property
     def lacks(self) -> list[str]:
-        """What is missing for a connection that leaves this machine."""
+        """The keys that are missing for a connection to another machine."""
         return [name for name in ("root_certificate", "key") if getattr(self, name) is None]
 
     def check(self, insecure: bool) -> None:
@@ -60,7 +60,7 @@ class LinkConfig(Section):
 
 
 class SiteFile(Section):
-    """Everything that one site is told besides the shared file."""
+    """The configuration of one site besides the shared file."""
 
     site: SiteSection = Field(description="Who the site is.")
     coordinator: LinkConfig = Field(description="How the site reaches the coordinator.")
@@ -69,7 +69,7 @@ class SiteFile(Section):
     budget: LimitsConfig = key(LimitsConfig(), "Caps of this site, whatever is asked.", example={})
 
     def shared(self) -> Config:
-        """Return what all sites agree on.
+        """Return the configuration that all sites share.
 
         Raises
         ------
@@ -90,7 +90,7 @@ class SiteFile(Section):
         return config
 
     def private(self, shared: Config, base: Path) -> Config:
-        """Return the configuration of this site alone: what is agreed, with its own data and model.
+        """Return the configuration of this site alone: the shared one with its own data and model.
 
         Parameters
         ----------
@@ -113,7 +113,7 @@ class SiteFile(Section):
         )
 
     def _caps(self, shared: Config) -> Mapping[str, Any]:
-        """What binds first: an equal share of the total, the cap of every site, or its own."""
+        """Return the smallest of an equal share of the total, every site's cap, and its own."""
         sites = len(shared.federation.sites or ())
         caps: dict[str, Any] = {}
         for field in LimitsConfig.model_fields:

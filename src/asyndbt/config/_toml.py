@@ -14,14 +14,14 @@ from asyndbt.errors import ConfigError
 __all__ = ["format_key", "format_table", "format_value", "read_toml"]
 
 
-def read_toml(path: Path, mend: str) -> dict[str, Any]:
-    """Read a file; a byte order mark is passed over.
+def read_toml(path: Path, remedy: str) -> dict[str, Any]:
+    """Read a file, with or without a byte order mark.
 
     Parameters
     ----------
     path : Path
-    mend : str
-        Where to get such a file, for whoever has none.
+    remedy : str
+        Where to get such a file, for the message if there is none.
 
     Raises
     ------
@@ -31,7 +31,7 @@ def read_toml(path: Path, mend: str) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; {mend}") from None
+        raise ConfigError(f"{path}: no such file; {remedy}") from None
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:

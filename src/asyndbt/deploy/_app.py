@@ -17,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from asyndbt._async import NewLoop
 from asyndbt.config import load_config
 from asyndbt.deploy._conduct import conduct
 from asyndbt.deploy._site import relay_request
@@ -123,8 +124,8 @@ def bundled() -> Iterator[Path]:
         yield app
 
 
-def run_submitted(path: Path, grid: Grid) -> None:
+def run_submitted(path: Path, grid: Grid, new_loop: NewLoop | None = None) -> None:
     """Carry out the run whose configuration is in a directory, which tells what became of it."""
     directory = RunDirectory.open(path)
     config = load_config(directory.config_file).override({"run.dir": str(path)})
-    conduct(config, directory, grid)
+    conduct(config, directory, grid, new_loop=new_loop)

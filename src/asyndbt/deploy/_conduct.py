@@ -1,27 +1,25 @@
-"""A run seen from the coordinator: all sites are elsewhere, and nothing of theirs is here."""
+"""A run as the coordinator sees it: all sites are elsewhere, and nothing of theirs is here."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
-from threadpoolctl import threadpool_limits
-
-from asyndbt._async import run_sync
+from asyndbt._async import NewLoop
 from asyndbt.config import Config
 from asyndbt.errors import AsyndbtError, RunDirectoryError
-from asyndbt.federation import Coordinator, restore, unpack
-from asyndbt.federation.engines import Channel, FlowerEngine, Grid
+from asyndbt.federation.engines import Channel, Engine, FlowerEngine, Grid
+from asyndbt.lm import LanguageModel
 from asyndbt.run import (
-    ModelHandle,
+    AsynDBT,
     Observer,
-    Recorder,
     Result,
     RunDirectory,
     RunSetup,
-    build_result,
-    check_settings,
+    Session,
+    run_session,
     shared_plan,
     shared_vocabulary,
     write_atomically,
@@ -49,11 +47,10 @@ def conduct(
     grid: Grid,
     *,
     observers: Sequence[Observer] = (),
-    wire: Channel | None = None,
-    poll: float = 0.2,
-    look: float = 2.0,
+    channel: Channel | None = None,
+    new_loop: NewLoop | None = None,
 ) -> Result:
-    """Carry a run out, or go on with it from its latest checkpoint.
+    """Run AsynDBT over a grid, from the latest checkpoint if there is one.
 
     Parameters
     ----------
@@ -63,9 +60,9 @@ def conduct(
     grid : Grid
         Carries bytes to sites and back.
     observers : sequence of Observer
-    wire : Wire, optional
-    poll, look : float
-        Seconds between two looks for replies, and for nodes.
+    channel : Channel, optional
+    new_loop : callable, optional
+        Makes the event loop, whose clock is the run's; asyncio's own without it.
 
     Raises
     ------
@@ -73,50 +70,46 @@ def conduct(
         With a text meant for the user; the directory can be resumed if it has a checkpoint.
     """
     directory.path.mkdir(parents=True, exist_ok=True)
-    with directory.claimed():
-        try:
-            _work(config, directory, grid, observers, wire or Channel(), poll, look)
-        except Exception as error:
-            text = str(error) if isinstance(error, AsyndbtError) else repr(error)
-            directory.write_json(FAILURE, {"kind": type(error).__name__, "text": text})
-            raise
-    return Result(directory.path)
+    method = _OverGrid(grid)
+    return run_session(
+        method, config, directory, observers=observers, channel=channel, new_loop=new_loop
+    )
 
 
-def _work(
-    config: Config,
-    directory: RunDirectory,
-    grid: Grid,
-    observers: Sequence[Observer],
-    wire: Channel,
-    poll: float,
-    look: float,
-) -> None:
-    flower = config.federation.flower
-    if flower is None:
-        raise RunDirectoryError(f'{directory.path}: not a run of engine "flower"')
-    if not directory.config_file.exists():
-        write_atomically(directory.config_file, config.to_toml().encode())
-    plan = shared_plan(config)
-    coordinator, elapsed, events = Coordinator(plan), 0.0, 0
-    saved = directory.read_checkpoint()
-    if saved is not None:
-        check_settings(config, unpack(saved)[0]["more"])
-        coordinator, more = restore(plan, saved)
-        elapsed, events, wire.traffic = more["elapsed"], more["events"], more["traffic"]
-    directory.cut_events(events)
-    # No model is asked here; the form of a run wants one.
-    connection = ModelHandle.of(config.lm)
-    assembly = RunSetup(plan, {}, shared_vocabulary(config), connection, ())
-    recorder = Recorder(directory, coordinator, wire, config, assembly, observers)
-    recorder.introduce(elapsed, anew=saved is None)
-    ttl = flower.ttl or 3 * config.federation.lease
-    engine = FlowerEngine(grid, run_name(directory), ttl, wire, elapsed, poll=poll, look=look)
-    try:
-        with threadpool_limits(limits=1, user_api="blas"):
-            run_sync(engine.run(coordinator, {}, recorder.changed))
-    finally:
-        directory.write_json("traffic.json", wire.traffic)
-    result = {**build_result(config, assembly, coordinator), "model": None}
-    directory.write_json("result.json", result)
-    recorder.tell("result", engine.now(), **result)
+@dataclass(frozen=True)
+class _OverGrid(AsynDBT):
+    """AsynDBT with every site behind a grid of nodes."""
+
+    grid: Grid
+
+    def prepare(
+        self, config: Config, directory: RunDirectory, model: LanguageModel | None
+    ) -> RunSetup:
+        """Return the plan; data and models are at the sites.
+
+        Raises
+        ------
+        RunDirectoryError
+            If the run is not of engine "flower".
+        """
+        if config.federation.flower is None:
+            raise RunDirectoryError(f'{directory.path}: not a run of engine "flower"')
+        return RunSetup(shared_plan(config), {}, shared_vocabulary(config), None)
+
+    def engine(self, session: Session) -> Engine:
+        """Return the engine of the grid."""
+        federation, name = session.config.federation, run_name(session.directory)
+        assert federation.flower is not None
+        ttl = federation.flower.ttl or 3 * federation.lease
+        return FlowerEngine(
+            self.grid,
+            name,
+            ttl,
+            session.channel,
+            session.elapsed,
+        )
+
+    def failed(self, directory: RunDirectory, error: Exception) -> None:
+        """Leave word for whoever submitted the run."""
+        text = str(error) if isinstance(error, AsyndbtError) else repr(error)
+        directory.write_json(FAILURE, {"kind": type(error).__name__, "text": text})

@@ -23,6 +23,7 @@ from asyndbt.errors import ConfigError, DeployError, MissingExtraError
 __all__ = [
     "Flower",
     "check_installed",
+    "connected",
     "flower_of",
     "register_key",
     "status_lines",
@@ -130,6 +131,22 @@ class Flower:
         return said
 
 
+def connected(config: Config) -> Flower:
+    """Return Flower's commands, told where the coordinator is.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration is for one machine.
+    MissingExtraError
+        If Flower is not there.
+    """
+    section = flower_of(config)
+    flower = Flower(section.home)
+    flower.connect(section)
+    return flower
+
+
 def superlink_command(config: FlowerConfig, home: Path) -> list[str]:
     """Return the command that listens for sites.
 
@@ -189,21 +206,13 @@ def register_key(config: Config, public: Path) -> str:
     """
     if not public.is_file():
         raise DeployError(f"{public}: no such file; asyndbt keys new makes one at the site")
-    flower = _connected(config)
-    return str(flower.ask("supernode", "register", str(public))["node-id"])
+    return str(connected(config).ask("supernode", "register", str(public))["node-id"])
 
 
 def status_lines(config: Config) -> Iterator[str]:
     """Describe nodes and runs, one a line."""
-    flower = _connected(config)
+    flower = connected(config)
     for node in flower.ask("supernode", "list")["nodes"]:
         yield f"node {node['node-id']}: {node['status']}"
     for run in flower.ask("list")["runs"]:
         yield f"run {run['run-id']}: {run['status']} {run['status-details']}".rstrip()
-
-
-def _connected(config: Config) -> Flower:
-    section = flower_of(config)
-    flower = Flower(section.home)
-    flower.connect(section)
-    return flower

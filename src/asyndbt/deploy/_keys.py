@@ -1,4 +1,8 @@
-"""Keys and certificates for trying and for small federations."""
+"""Keys and certificates for trying and for small federations.
+
+Not by `trustme`, whose certificates are for tests: its authority is valid until the year 3000, and
+what that has signed may sign code.
+"""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from asyndbt.config import Config, FlowerConfig, is_loopback, load_site_file
 from asyndbt.deploy._flower import (
     Flower,
     check_installed,
+    connected,
     flower_of,
     superlink_command,
     supernode_command,
@@ -44,8 +45,7 @@ def start_coordinator(config: Config, insecure: bool, say: Callable[[str], None]
             "alone: make one (asyndbt keys tls HOST), or say --insecure for a trial"
         )
     _check_files(flower.certificate, flower.certificate_key, flower.root_certificate)
-    home = Flower(flower.home)
-    home.connect(flower)
+    home = connected(config)
     log = flower.home / "logs" / "superlink.log"
     say(f"coordinator at {flower.address}: {_safety(flower)}")
     say(f"log: {log}")

@@ -4,31 +4,61 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from asyndbt.config import Config, load_config
 from asyndbt.deploy._app import bundled
 from asyndbt.deploy._conduct import FAILURE
-from asyndbt.deploy._flower import Flower, flower_of
+from asyndbt.deploy._flower import Flower, connected
 from asyndbt.errors import DeployError, RunDirectoryError
 from asyndbt.federation import unpack
 from asyndbt.run import Event, Observer, Result, RunDirectory, write_atomically
 
-__all__ = ["stop_run", "submit_again", "submit_run"]
+__all__ = ["Clock", "stop_run", "submit_again", "submit_run"]
 
 _TICKET = "flower-run"
 _GLANCE, _INQUIRY = 0.3, 10.0
 """Seconds between looks into the directory, and questions to Flower whether the run goes on."""
 _PATIENCE = 60.0
 """Seconds for which a coordinator may be away, as while it is started again."""
+Connect = Callable[[Config], Flower]
 
 
-def submit_run(config: Config, *, observers: Sequence[Observer] = ()) -> Result:
+class Clock(Protocol):
+    """What whoever waits needs of the module `time`."""
+
+    def monotonic(self) -> float:
+        """Seconds since some moment."""
+        ...
+
+    def sleep(self, seconds: float, /) -> None:
+        """Return after so many seconds."""
+        ...
+
+
+def submit_run(
+    config: Config,
+    *,
+    observers: Sequence[Observer] = (),
+    connect: Connect = connected,
+    clock: Clock = time,
+) -> Result:
     """Have a run carried out across sites, and wait for its end.
 
     Ctrl-C stops the run; it may be taken up again.
+
+    Parameters
+    ----------
+    config : Config
+        Of engine "flower".
+    observers : sequence of Observer
+    connect : callable
+        Returns Flower's commands for the coordinator that a configuration names.
+    clock : Clock
+        Says how long has been waited, and waits.
 
     Raises
     ------
@@ -39,38 +69,60 @@ def submit_run(config: Config, *, observers: Sequence[Observer] = ()) -> Result:
     """
     directory = RunDirectory(config.run.dir)
     directory.check_unused()
-    flower = _flower(config)
+    flower = connect(config)
     directory.path.mkdir(parents=True, exist_ok=True)
     write_atomically(directory.config_file, config.to_toml().encode())
-    return _carry_out(flower, directory, observers)
+    return _carry_out(flower, directory, observers, clock)
 
 
-def submit_again(path: Path, *, observers: Sequence[Observer] = ()) -> Result:
-    """Go on with a run across sites from its latest checkpoint; a finished one is just read."""
+def submit_again(
+    path: Path,
+    *,
+    observers: Sequence[Observer] = (),
+    connect: Connect = connected,
+    clock: Clock = time,
+) -> Result:
+    """Go on with a run across sites from its latest checkpoint; a finished one is just read.
+
+    Parameters
+    ----------
+    path : Path
+        The run's directory.
+    observers, connect, clock
+        As in `submit_run`.
+
+    Raises
+    ------
+    DeployError
+        If the coordinator is not there, or the run failed.
+    RunDirectoryError
+        If there is no run, or another process is at work on it and does not end.
+    """
     directory = RunDirectory.open(path)
     if directory.result_file.exists():
         return Result(path)
-    _tidy_up(directory)
-    return _carry_out(_flower(load_config(directory.config_file)), directory, observers)
+    _tidy_up(directory, clock)
+    flower = connect(load_config(directory.config_file))
+    return _carry_out(flower, directory, observers, clock)
 
 
-def stop_run(path: Path) -> str:
+def stop_run(path: Path, *, connect: Connect = connected) -> str:
     """Stop the run in a directory, to be taken up later; return its number at Flower."""
     directory = RunDirectory.open(path)
     try:
         ticket = (path / _TICKET).read_text("ascii").strip()
     except FileNotFoundError:
         raise RunDirectoryError(f"{path}: nothing was submitted from here") from None
-    _flower(load_config(directory.config_file)).ask("stop", ticket)
+    connect(load_config(directory.config_file)).ask("stop", ticket)
     return ticket
 
 
-def _tidy_up(directory: RunDirectory) -> None:
+def _tidy_up(directory: RunDirectory, clock: Clock) -> None:
     """Take back what goes beyond the checkpoint, once nobody is at work there any more.
 
     When a coordinator was killed, the process that carried the run out takes a while to notice.
     """
-    end = time.monotonic() + _PATIENCE
+    end = clock.monotonic() + _PATIENCE
     while True:
         try:
             with directory.claimed():
@@ -79,19 +131,14 @@ def _tidy_up(directory: RunDirectory) -> None:
                 (directory.path / FAILURE).unlink(missing_ok=True)
             return
         except RunDirectoryError:
-            if time.monotonic() > end:
+            if clock.monotonic() > end:
                 raise
-        time.sleep(_GLANCE)
+        clock.sleep(_GLANCE)
 
 
-def _flower(config: Config) -> Flower:
-    section = flower_of(config)
-    flower = Flower(section.home)
-    flower.connect(section)
-    return flower
-
-
-def _carry_out(flower: Flower, directory: RunDirectory, observers: Sequence[Observer]) -> Result:
+def _carry_out(
+    flower: Flower, directory: RunDirectory, observers: Sequence[Observer], clock: Clock
+) -> Result:
     path = directory.path.resolve()
     seen = directory.events_length()
     with bundled() as app:
@@ -100,7 +147,7 @@ def _carry_out(flower: Flower, directory: RunDirectory, observers: Sequence[Obse
     ticket = str(said["run-id"])
     write_atomically(path / _TICKET, ticket.encode())
     try:
-        for event in _events(flower, path, ticket, seen):
+        for event in _events(flower, path, ticket, seen, clock):
             for observer in observers:
                 observer(event)
     except KeyboardInterrupt:
@@ -110,7 +157,7 @@ def _carry_out(flower: Flower, directory: RunDirectory, observers: Sequence[Obse
     return Result(path)
 
 
-def _events(flower: Flower, path: Path, ticket: str, offset: int) -> Iterator[Event]:
+def _events(flower: Flower, path: Path, ticket: str, offset: int, clock: Clock) -> Iterator[Event]:
     """What the run says, until it has a result.
 
     Raises
@@ -118,7 +165,7 @@ def _events(flower: Flower, path: Path, ticket: str, offset: int) -> Iterator[Ev
     DeployError
         If it ends without one.
     """
-    asked = time.monotonic()
+    asked = clock.monotonic()
     while True:
         done = (path / "result.json").exists()
         failed = RunDirectory(path).read_json(FAILURE)
@@ -128,24 +175,25 @@ def _events(flower: Flower, path: Path, ticket: str, offset: int) -> Iterator[Ev
             return
         if failed is not None:
             raise DeployError(f"{failed['kind']}: {failed['text']}")
-        if time.monotonic() - asked > _INQUIRY:
-            _check_alive(flower, path, ticket)
-            asked = time.monotonic()
-        time.sleep(_GLANCE)
+        if clock.monotonic() - asked > _INQUIRY:
+            _check_alive(flower, path, ticket, clock)
+            asked = clock.monotonic()
+        clock.sleep(_GLANCE)
 
 
-def _check_alive(flower: Flower, path: Path, ticket: str) -> None:
-    """Raise DeployError if the run ended without a result, or the coordinator stays away."""
-    end = time.monotonic() + _PATIENCE
+def _check_alive(flower: Flower, path: Path, ticket: str, clock: Clock) -> None:
+    """Raise DeployError if the run ended without a word, or the coordinator stays away."""
+    end = clock.monotonic() + _PATIENCE
     while True:
         try:
             (run,) = flower.ask("list", "--run-id", ticket)["runs"]
             break
         except DeployError:
-            if time.monotonic() > end:
+            if clock.monotonic() > end:
                 raise
-        time.sleep(_GLANCE)
-    if run["status"].startswith("finished") and not (path / "result.json").exists():
+        clock.sleep(_GLANCE)
+    told = any((path / name).exists() for name in ("result.json", FAILURE))
+    if run["status"].startswith("finished") and not told:
         raise DeployError(
             f"the run ended without a result ({run['status']} {run['status-details']}): see "
             f"{flower.home / 'logs' / 'superlink.log'}; go on with 'asyndbt resume {path}'"

@@ -19,6 +19,7 @@ from asyndbt.federation._messages import (
     decode,
     encode,
 )
+from asyndbt.federation._metrics import validation_event
 from asyndbt.federation._objective import Objective, TestScores
 from asyndbt.federation._plan import Plan, vocabulary_digest
 from asyndbt.federation._prompt_objective import PromptObjective
@@ -64,5 +65,6 @@ __all__ = [
     "restore",
     "snapshot",
     "unpack",
+    "validation_event",
     "vocabulary_digest",
 ]

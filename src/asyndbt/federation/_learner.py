@@ -1,7 +1,7 @@
-"""One site's policies, and how they move: draws, an estimate of the gradient, a step.
+"""One site's policies and their steps: draws, an estimate of the gradient, an update.
 
-All draws follow from the seed, the site's name and the number of steps taken, so that a learner
-that is restored goes on bit for bit.
+All draws follow from the seed, the site's name and the number of steps taken, so that a restored
+learner continues bit for bit.
 """
 
 from __future__ import annotations
@@ -23,18 +23,17 @@ from asyndbt.optim import (
     IntArray,
     initial_optimizer_state,
     lower_worker_step,
-    read_out,
+    make_estimator,
     sample_rows,
     uniform_rows,
     worker_step,
 )
-from asyndbt.optim.estimators import make_estimator
 
 __all__ = ["Learner"]
 
 
 class Learner:
-    """One site's fragment policy p and demonstration policy q, with what they are moved by.
+    """One site's fragment policy p and demonstration policy q, and what updates them.
 
     Parameters
     ----------
@@ -62,7 +61,18 @@ class Learner:
         return self._objective.affords_step(settings.draws * settings.batch_size)
 
     async def step(self, z: FloatArray, pull: FloatArray) -> list[float]:
-        """Draw, ask, estimate, move; the losses of the requests that were answered."""
+        """Draw, ask, estimate and step; return the losses of the requests that were answered.
+
+        Parameters
+        ----------
+        z, pull : FloatArray
+            (M, N) consensus, and the slope of multipliers and planes at this site.
+
+        Raises
+        ------
+        BudgetError
+            If the budget ends before all draws are evaluated.
+        """
         evaluations = await self._evaluations(self.p, self.q, "draws")
         self._memory = self._estimator.update(self._memory, evaluations)
         gradient = self._estimator.gradient(self._memory, self.p, self.q)
@@ -83,14 +93,20 @@ class Learner:
     async def lower_step(
         self, point: FloatArray, z: FloatArray, rho: FloatArray, number: int
     ) -> FloatArray:
-        """Step from `point` in the lower level, q held at its read-out (method section 4).
+        """Return a step from `point` in the lower level, q held at its read-out (method section 4).
 
-        Nothing of the learner moves. Draws, if the estimator needs new ones, belong to `number`.
+        The learner itself is unchanged.
+
+        Parameters
+        ----------
+        point, z, rho : FloatArray
+            (M, N) this site's lower-level policy, the consensus and the multiplier.
+        number : int
+            Of the round; it seeds the draws, if the estimator needs fresh ones.
         """
-        held = np.eye(self.q.shape[1])[read_out(self.q)] if len(self.q) else self.q
+        held = np.eye(self.q.shape[1])[Plan.demonstrations(self.q)] if len(self.q) else self.q
         settings, memory = self._plan.settings, self._memory
-        if settings.estimator == "reinforce":
-            # Its draws must come from this very point: without new ones there is no estimate.
+        if self._estimator.needs_fresh_draws:
             memory = self._estimator.initial(self._objective.shape)
             if self.affords_step:
                 with suppress(BudgetError):
@@ -100,7 +116,7 @@ class Learner:
         return lower_worker_step(point, gradient.p, rho, z, settings)
 
     def rng(self, purpose: str, number: int | None = None) -> np.random.Generator:
-        """Draws of their own for a purpose and a number, which is that of the step if left out."""
+        """Return a generator for a purpose and a number (by default that of the step)."""
         count = self.steps if number is None else number
         return np.random.default_rng([*self._entropy, zlib.crc32(purpose.encode()), count])
 
@@ -114,7 +130,7 @@ class Learner:
         return Evaluations(words, demonstrations, queries, losses)
 
     def _minibatch(self) -> IntArray:
-        """Next queries of an endless shuffled pass over the training data."""
+        """Return (B,) next queries of endless shuffled passes over the training data."""
         size, count = self._plan.settings.batch_size, self._objective.counts[0]
         positions = np.arange(self.steps * size, (self.steps + 1) * size)
         orders = {
@@ -125,14 +141,14 @@ class Learner:
 
     # ------------------------------------------------------------------ checkpoints
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Everything but the count of steps, by name."""
+        """Return everything but the count of steps, by name."""
         arrays: dict[str, NDArray[Any]] = {"p": self.p, "q": self.q}
         arrays |= {f"memory.{name}": array for name, array in self._memory.items()}
         arrays |= {f"optimizer.{name}": array for name, array in self._optimizer.items()}
         return arrays
 
     def restore(self, steps: int, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Take over a count of steps and what `arrays` gave; other names are passed over."""
+        """Restore a count of steps and what `arrays` returned; other names are ignored."""
         self.steps = steps
         self.p, self.q = arrays["p"], arrays["q"]
         self._memory = _with_prefix(arrays, "memory.")

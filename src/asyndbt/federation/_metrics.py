@@ -12,7 +12,7 @@ from asyndbt.federation._membership import Roster
 from asyndbt.federation._messages import Score, StepDone
 from asyndbt.optim import ServerState, row_entropies
 
-__all__ = ["StepMetrics", "step_event"]
+__all__ = ["StepMetrics", "step_event", "validation_event"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +80,15 @@ def step_event(
         "staleness": {m.name: server.iteration - m.used_at for m in roster.live()},
         "gone": [m.name for m in roster if m.gone],
         "loss": {name: figures.loss for name, figures in latest.items() if figures.answered},
-        "validation": {
-            name: {"accuracy": score.correct / score.n, "loss": score.loss, "n": score.n}
-            for name, score in looks.items()
-        },
+        "validation": {name: validation_event(score) for name, score in looks.items()},
         "entropy_p": float(row_entropies(server.z).mean()) if server.z.size else 0.0,
         "entropy_q": {name: figures.entropy_q for name, figures in latest.items()},
         "calls": {m.name: m.spent.calls for m in roster},
         "planes": len(server.planes),
         "consensus_distance": float(distance.mean()),
     }
+
+
+def validation_event(score: Score) -> dict[str, float]:
+    """Return a score on validation data, of at least one example, as a ``step`` event has it."""
+    return {"accuracy": score.correct / score.n, "loss": score.loss, "n": score.n}

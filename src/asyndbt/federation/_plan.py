@@ -1,11 +1,11 @@
-"""What coordinator and workers agree on before a run."""
+"""The agreement of coordinator and workers before a run."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
@@ -29,11 +29,11 @@ class Plan:
     vocabulary_digest : str
         Digest of the agreed vocabulary: an index must mean the same word everywhere.
     quorum : int
-        S, answers after which the server moves on.
+        S, reports that a server step waits for.
     staleness : int
         tau, server steps for which a live site may stay silent before the server waits for it.
     lease : float
-        Seconds without a word after which a site with work is declared gone.
+        Seconds of silence after which a site with work is declared gone.
     refresh : {"free", "barrier"}
         Whether a lower-level estimate asks the free sites or stops all of them.
     consensus : bool
@@ -45,19 +45,19 @@ class Plan:
     confirm_candidates : int
         C, fragments compared on validation data at the end.
     validate_every : int
-        Worker steps between looks at the validation split on the way; 0 for none.
+        Worker steps between evaluations of the validation split while tuning; 0 for none.
     looks : int
-        Most such looks.
+        Most such evaluations.
     strikes : int
         Refused reports after which a site is no longer asked.
     shared : str
-        Digest of what else every site must have a copy of, such as the task.
+        Digest of all else that every site must have a copy of, such as the task.
     """
 
     sites: tuple[str, ...]
     positions: int
     words: int
-    settings: Settings = field(default_factory=Settings)
+    settings: Settings = field(default_factory=lambda: Settings())
     vocabulary_digest: str = ""
     quorum: int = 1
     staleness: int = 15
@@ -76,6 +76,11 @@ class Plan:
         """Return the fragment (M,) that a policy (M, N) stands for."""
         return (read_out_distinct if self.settings.distinct_words else read_out)(policy)
 
+    @staticmethod
+    def demonstrations(policy: FloatArray) -> IntArray:
+        """Return the candidates (U,) of the slots that a policy (U, V) stands for."""
+        return read_out(policy)
+
     @property
     def agreement(self) -> str:
         """Digest of everything that must be equal at all sites."""
@@ -86,7 +91,7 @@ class Plan:
 
 @lru_cache(maxsize=16)
 def _agreement(positions: int, words: int, vocabulary: str, settings: Settings, shared: str) -> str:
-    agreed = [positions, words, vocabulary, asdict(settings), *([shared] if shared else [])]
+    agreed = [positions, words, vocabulary, settings.model_dump(), *([shared] if shared else [])]
     return hashlib.sha256(json.dumps(agreed, sort_keys=True).encode()).hexdigest()[:16]
 
 

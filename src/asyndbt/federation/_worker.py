@@ -31,7 +31,7 @@ from asyndbt.federation._messages import (
 )
 from asyndbt.federation._objective import Objective
 from asyndbt.federation._plan import Plan
-from asyndbt.optim import FloatArray, IntArray, read_out, row_entropies
+from asyndbt.optim import FloatArray, IntArray, row_entropies
 
 __all__ = ["Worker"]
 
@@ -86,7 +86,7 @@ class Worker:
     @property
     def demonstrations(self) -> IntArray:
         """Candidate chosen in every slot (U,): settled on validation data, else q's read-out."""
-        return read_out(self.learner.q) if self._settled is None else self._settled
+        return Plan.demonstrations(self.learner.q) if self._settled is None else self._settled
 
     # ------------------------------------------------------------------ work
     async def _step(self, work: Step) -> StepDone:
@@ -105,7 +105,7 @@ class Worker:
         if self._validation_due(before):
             validation = await self.objective.validate(
                 self.plan.fragment(work.z if self.plan.consensus else learner.p),
-                read_out(learner.q),
+                Plan.demonstrations(learner.q),
             )
         entropies = row_entropies(learner.q)
         return StepDone(
@@ -126,7 +126,7 @@ class Worker:
         return LowerDone(site=self.site, id=work.id, spent=self.objective.spent(), p=p)
 
     async def _confirm(self, work: Confirm) -> ConfirmDone:
-        chosen = read_out(self.learner.q)
+        chosen = Plan.demonstrations(self.learner.q)
         scores = [await self.objective.validate(words, chosen) for words in work.candidates]
         return ConfirmDone(
             site=self.site,
@@ -188,7 +188,7 @@ class Worker:
 
 def _demonstration_options(q: FloatArray, most: int) -> list[IntArray]:
     """Return the read-out of q, and that with its least certain slots at their second choice."""
-    best = read_out(q)
+    best = Plan.demonstrations(q)
     options = [best]
     if not len(q):
         return options

@@ -26,7 +26,7 @@ def find_providers() -> Mapping[str, type[LanguageModel]]:
     return find_plugins(
         "asyndbt.providers",
         "asyndbt.lm.providers",
-        LanguageModel,  # type: ignore[type-abstract]
+        LanguageModel,
         "provider",
     )
 

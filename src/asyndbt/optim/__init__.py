@@ -14,7 +14,7 @@ from asyndbt.optim._planes import (
     violation,
 )
 from asyndbt.optim._server_step import ServerState, c1_at, c2_at, server_step
-from asyndbt.optim._settings import PRESETS, Settings, preset
+from asyndbt.optim._settings import PRESETS, Settings, make_estimator, preset
 from asyndbt.optim._simplex import (
     on_simplex,
     project_rows,
@@ -27,10 +27,13 @@ from asyndbt.optim._simplex import (
 from asyndbt.optim._stationarity import stationarity_gap
 from asyndbt.optim._types import Arrays, Evaluations, FloatArray, Gradient, IntArray, Shape
 from asyndbt.optim._worker_step import OptimizerState, initial_optimizer_state, worker_step
-from asyndbt.optim.estimators import make_estimator
-from asyndbt.optim.estimators._base import Estimator, EstimatorState
-from asyndbt.optim.estimators._regression import Regression
-from asyndbt.optim.estimators._reinforce import Reinforce
+from asyndbt.optim.estimators import (
+    Estimator,
+    EstimatorState,
+    Regression,
+    Reinforce,
+    find_estimators,
+)
 
 __all__ = [
     "PRESETS",
@@ -53,6 +56,7 @@ __all__ = [
     "c2_at",
     "cached_values",
     "drop_inactive",
+    "find_estimators",
     "grow",
     "initial_optimizer_state",
     "lower_server_step",

@@ -8,24 +8,19 @@ ADBO (Jiao et al., ICLR 2023, arXiv 2212.10048, section 3.2) and Ma et al., Scie
 h is convex, so at a point x0 with h(x0) > eps the plane ``h(x0) + s.(x - x0) <= eps`` with
 ``s = sign(x0 - phi)`` cuts x0 off and keeps every x that satisfies h(x) <= eps.
 
+In the Lagrangian plane l at position i enters as
+``lambda_l (sum_v (a_lv . p_i^(v) + shares_lv) + b_l . z_i + c_l)``; its pulls on workers and
+consensus are the gradients of the sum over planes.
+
 Departures:
 
 * The constant holds eps (the paper's equation 33 prints it without; feasible points are then cut).
 * Signs are kept as int8, an eighth of the memory and of the traffic.
 * ``h(x0) = s.(x0 - phi)``, so the constant is a sum of one share per worker, ``-s^(v).phi^(v)``,
   kept apart. When a worker is declared gone its signs and its share leave together, and the plane
-  still keeps every feasible point of those who stay.
-
-Values of cutting planes and their pulls on workers and consensus.
-
-ADBO (Jiao et al., ICLR 2023, arXiv 2212.10048, section 3.2): in the Lagrangian plane l at position
-i stands as ``lambda_l (sum_v (a_lv . p_i^(v) + shares_lv) + b_l . z_i + c_l)``; the pulls are the
-gradients of the sum over planes.
-
-Departures:
-
-* ``a_v . p_i^(v) + shares_v`` is kept for every worker (`Planes.products`) and renewed only for
-  those who reported, so that a server step does not read all signs again.
+  still keeps every feasible point of the workers that stay.
+* ``a_v . p_i^(v) + shares_v`` is cached for every worker (`Planes.products`) and refreshed only for
+  those that reported, so that a server step does not read all signs again.
 """
 
 from __future__ import annotations

@@ -1,23 +1,20 @@
 """The server's step on the consensus z and the multipliers lambda and theta.
 
 Ma et al., Scientific Reports 16:9381 (2026), the server's update of Algorithm 1; ADBO (Jiao et al.,
-ICLR 2023, arXiv 2212.10048), Algorithm 1; robust sign term from RSA (Li et al., AAAI 2019).
+ICLR 2023, arXiv 2212.10048), Algorithm 1; robust sign term from RSA (Li et al., AAAI 2019). The
+Lagrangian is regularised by ``- (c1_t / 2) ||lambda||^2 - (c2_t / 2) ||theta||^2``, whose weights
+fall as t^(-1/4) down to a floor (ADBO, section 3).
 
 Departures:
 
-* Workers declared gone count in no sum; neither source has such workers.
+* Workers declared gone enter no sum; neither source has such workers.
 * With `averaging` alpha > 0 the step on z starts from z + alpha (mean of live p - z), the proximal
   counterpart of the workers' `proximity`. One worker among W moves z by at most alpha / W of its
   distance to z through it.
 * Workers are summed in their fixed order, whatever the order in which their reports came.
-
-Regularisation of the dual variables over the iterations.
-
-The regularised Lagrangian holds ``- (c1_t / 2) ||lambda||^2 - (c2_t / 2) ||theta||^2``; the paper
-and ADBO (arXiv 2212.10048, section 3) let both weights fall as t^(-1/4), down to a floor.
-
-Departures: constant weights (``regularisation = "constant"``) are the default, because a scheduled
-c2 of 1 / eta_theta at the start keeps theta at p - z for long and the sites hardly agree.
+* Constant weights of the regularisation (``regularisation = "constant"``) are the default, because
+  a scheduled c2 of 1 / eta_theta at the start keeps theta at p - z for long and the sites hardly
+  agree.
 """
 
 from __future__ import annotations
@@ -50,7 +47,7 @@ _BLOCK = 1 << 14
 
 @dataclass(frozen=True, slots=True)
 class ServerState:
-    """What the server knows of the method.
+    """The server's variables.
 
     Parameters
     ----------
@@ -63,7 +60,7 @@ class ServerState:
     planes : Planes
         Planes and their multipliers lambda.
     live : NDArray[np.bool_]
-        (W,) workers that count; the others were declared gone.
+        (W,) workers that are not declared gone.
     iteration : int
         t, server steps so far.
     """
@@ -89,7 +86,7 @@ class ServerState:
         )
 
     def with_live(self, live: NDArray[np.bool_]) -> ServerState:
-        """Return the state with another set of workers that count."""
+        """Return the state with another set of live workers, (W,) booleans."""
         return replace(self, live=live.copy())
 
     def with_worker(self) -> ServerState:
@@ -147,7 +144,7 @@ def server_step(
     Parameters
     ----------
     state : ServerState
-        Used up: `p_all` and `theta` are changed in place and go on in the state returned, so that
+        Consumed: `p_all` and `theta` are changed in place and reused in the returned state, so that
         no step copies them. Take `arrays()` and copy them to keep a state.
     active : IntArray
         (A,) indices of the workers that reported, each once, in any order.

@@ -2,170 +2,263 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-__all__ = ["PRESETS", "Settings", "preset"]
+from pydantic import (
+    Field,
+    PlainValidator,
+    SerializeAsAny,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    model_serializer,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+
+from asyndbt._section import NESTED, OneOf, Section, key
+from asyndbt.optim.estimators import Estimator, Regression, Reinforce, find_estimators
+from asyndbt.optim.estimators._base import option_owners
+
+__all__ = ["PRESETS", "Settings", "make_estimator", "preset"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """Everything that the numerics of AsynDBT can be told.
+def _options(given: Mapping[str, Any], info: ValidationInfo) -> tuple[Section, ...]:
+    """Validate the options of all estimators, each of them by its own table."""
+    return tuple(
+        estimator.Options.model_validate(
+            {name: given[name] for name in estimator.Options.all_keys() if name in given},
+            context=info.context,
+        )
+        for estimator in find_estimators().values()
+    )
 
-    The defaults of the fields leave every term of this project's own out; `PRESETS` has the
-    settings that runs use.
 
-    Parameters
-    ----------
-    loss : {"cross_entropy", "error"}
-        What tuning lowers: minus the log-probability of the right label, or whether the most
-        probable label is wrong, weighted as with feedback ``text``.
-    estimator : {"regression", "reinforce"}
-        How gradients are estimated from answers.
-    draws : int
-        I, prompts drawn per worker step; at least 2.
-    batch_size : int
-        B, training queries on which every draw of a step is evaluated.
-    ridge : float
-        Ridge penalty of `regression`.
-    discount : float
-        Weight of an evaluation one step older, in (0, 1], of `regression`.
-    shared_words, positional_words : float
-        Prior variances of a word's effect wherever it stands and of what it does beyond that at
-        one position, relative to the variance of a demonstration's effect (`regression`).
-    window : int
-        Latest draws that `regression` remembers.
-    probability_floor : float
-        Smallest denominator of `reinforce`.
-    step : {"exponentiated", "projection", "adam"}
-        Form of a worker's step on p and q.
-    distinct_words : bool
-        Whether a fragment is read out of its policy without repeating a word.
-    eta_p, eta_q : float
-        Step sizes of the fragment policy p and the demonstration policy q.
-    entropy : float
-        Weight tau of a term ``-tau * entropy`` of p and of q in the exponentiated step: a policy
-        settles only on differences of the loss that are large beside tau nats. 0 is the paper.
-    eta_z, eta_lambda, eta_theta : float
-        Step sizes of the consensus z, the plane multipliers and the consensus multipliers.
-    proximity : float
-        kappa in [0, 1]: a worker's step starts from (1 - kappa) p + kappa z. 0 is the paper.
-    averaging : float
-        alpha in [0, 1]: the server's step starts from z + alpha (mean of live p - z). 0 is the
-        paper.
-    psi : float
-        Weight of the robust term, psi * sum_v ||p^(v) - z||_1.
-    c1_min, c2_min : float
-        Floors of the regularisation schedules c1_t and c2_t.
-    regularisation : {"scheduled", "constant"}
-        ``scheduled`` uses max(c_min, 1 / (eta (t + 1)^(1/4))), ``constant`` uses c_min.
-    theta_clip : float
-        Bound on every entry of theta (Assumption 2).
-    mu : float
-        Penalty of the augmented Lagrangian of the lower level.
-    eta_rho : float
-        Multiplier step of the lower level.
-    eta_lower : float
-        Step size of the workers in the lower level's estimate (a projected step).
-    lower_rounds : int
-        K_in, rounds of the lower-level estimate.
-    refresh_every : int
-        delta, server steps between estimates of the lower level and its planes; 0 turns planes off.
-    refresh_until : int
-        T1, no plane is added after this server step.
-    plane_tolerance : float
-        eps, a plane is added at a position only where h_i > eps.
-    plane_gamma : float
-        gamma, a plane whose multiplier is <= gamma before and after an update is removed.
+class Settings(Section):
+    """Every number that the numerics of AsynDBT read; the defaults are those of a run.
+
+    The options of the estimators are written beside the other keys:
+    ``Settings(draws=4, ridge=2.0)``.
     """
 
-    loss: Literal["cross_entropy", "error"] = "cross_entropy"
-    estimator: Literal["regression", "reinforce"] = "regression"
-    draws: int = 4
-    batch_size: int = 5
-    ridge: float = 4.0
-    discount: float = 0.99
-    shared_words: float = 1.0
-    positional_words: float = 1.0
-    window: int = 1_500
-    probability_floor: float = 1e-6
-    step: Literal["exponentiated", "projection", "adam"] = "exponentiated"
-    distinct_words: bool = False
-    eta_p: float = 5.0
-    eta_q: float = 5.0
-    entropy: float = 0.0
-    eta_z: float = 0.05
-    eta_lambda: float = 0.1
-    eta_theta: float = 0.1
-    proximity: float = 0.0
-    averaging: float = 0.0
-    psi: float = 0.1
-    c1_min: float = 0.01
-    c2_min: float = 0.01
-    regularisation: Literal["scheduled", "constant"] = "constant"
-    theta_clip: float = 1.0
-    mu: float = 1.0
-    eta_rho: float = 0.1
-    eta_lower: float = 0.1
-    lower_rounds: int = 1
-    refresh_every: int = 10
-    refresh_until: int = 1_000
-    plane_tolerance: float = 0.1
-    plane_gamma: float = 0.0
+    loss: Literal["cross_entropy", "error"] = key(
+        "error",
+        "What tuning lowers: minus the log-probability of the right label, or whether the most "
+        'probable label is wrong, weighted as with feedback "text".',
+        example="cross_entropy",
+    )
+    estimator: Annotated[str, OneOf(find_estimators)] = key(
+        Regression.name,
+        "How gradients are estimated from answers.",
+        example=Reinforce.name,
+    )
+    draws: int = key(5, "I, prompts drawn per worker step.", example=8, ge=2)
+    batch_size: int = key(
+        4, "B, training queries on which every draw of a step is evaluated.", example=20, ge=1
+    )
+    options: Annotated[SerializeAsAny[tuple[Section, ...]], PlainValidator(_options)] = Field(
+        default=(), validation_alias=NESTED
+    )
+    step: Literal["exponentiated", "projection", "adam"] = key(
+        "exponentiated", "Form of a worker's step on p and q.", example="adam"
+    )
+    distinct_words: bool = key(
+        True,
+        "Whether a fragment is read out of its policy without repeating a word.",
+        example=False,
+    )
+    eta_p: float = key(100.0, "Step size of the fragment policy p.", example=10.0, ge=0)
+    eta_q: float = key(40.0, "Step size of the demonstration policy q.", example=10.0, ge=0)
+    entropy: float = key(
+        0.003,
+        "Weight tau of a term -tau * entropy of p and of q in the exponentiated step: a policy "
+        "settles only on differences of the loss that are large beside tau nats. 0 is the paper.",
+        example=0.01,
+        ge=0,
+    )
+    eta_z: float = key(0.1, "Step size of the consensus z.", example=0.05, ge=0)
+    eta_lambda: float = key(0.002, "Step size of the planes' multipliers.", example=0.1, ge=0)
+    eta_theta: float = key(0.001, "Step size of the consensus multipliers.", example=0.1, ge=0)
+    proximity: float = key(
+        1.0,
+        "kappa in [0, 1]: a worker's step starts from (1 - kappa) p + kappa z. 0 is the paper.",
+        example=0.5,
+        ge=0,
+    )
+    averaging: float = key(
+        1.0,
+        "alpha in [0, 1]: the server's step starts from z + alpha (mean of live p - z). 0 is the "
+        "paper.",
+        example=0.5,
+        ge=0,
+    )
+    psi: float = key(
+        0.001, "Weight of the robust term, psi * sum_v ||p^(v) - z||_1.", example=0.1, ge=0
+    )
+    c1_min: float = key(
+        0.01, "Floor of c1_t, the regularisation of the planes' multipliers.", example=0.1, ge=0
+    )
+    c2_min: float = key(
+        0.01, "Floor of c2_t, the regularisation of the consensus multipliers.", example=0.1, ge=0
+    )
+    regularisation: Literal["scheduled", "constant"] = key(
+        "constant",
+        "scheduled uses max(c_min, 1 / (eta (t + 1)^(1/4))), constant uses c_min.",
+        example="scheduled",
+    )
+    theta_clip: float = key(
+        0.02, "Bound on every entry of theta (Assumption 2).", example=1.0, ge=0
+    )
+    mu: float = key(
+        1.0, "Penalty of the augmented Lagrangian of the lower level.", example=2.0, ge=0
+    )
+    eta_rho: float = key(0.1, "Multiplier step of the lower level.", example=0.2, ge=0)
+    eta_lower: float = key(
+        1.0,
+        "Step size of the workers in the lower level's estimate (a projected step).",
+        example=0.1,
+        ge=0,
+    )
+    lower_rounds: int = key(1, "K_in, rounds of the lower-level estimate.", example=2, ge=1)
+    refresh_every: int = key(
+        20,
+        "delta, server steps between estimates of the lower level and its planes; 0 turns planes "
+        "off.",
+        example=50,
+        ge=0,
+    )
+    refresh_until: int = key(
+        1_000, "T1, no plane is added after this server step.", example=500, ge=0
+    )
+    plane_tolerance: float = key(
+        1.0, "eps, a plane is added at a position only where h_i > eps.", example=0.1, ge=0
+    )
+    plane_gamma: float = key(
+        0.0,
+        "gamma, a plane whose multiplier is <= gamma before and after an update is removed.",
+        example=0.001,
+        ge=0,
+    )
+
+    @classmethod
+    def all_keys(cls) -> Mapping[str, FieldInfo]:
+        """Return every key in the order in which it is written, options of estimators included."""
+        options = {
+            name: owner.Options.model_fields[name] for name, owner in cls.option_owners().items()
+        }
+        keys: dict[str, FieldInfo] = {}
+        for name, field in cls.model_fields.items():
+            keys |= options if name == "options" else {name: field}
+        return keys
+
+    @classmethod
+    def option_owners(cls) -> Mapping[str, type[Estimator]]:
+        """Return the options of all estimators, each with the estimator that reads it."""
+        return option_owners(frozenset(cls.model_fields))
+
+    @property
+    def given(self) -> frozenset[str]:
+        """The keys that were given, without those that have their default."""
+        return super().given - {"options"} | {
+            name for options in self.options for name in options.given
+        }
+
+    def replace(self, **changes: Any) -> Self:
+        """Return these settings with some keys changed.
+
+        Examples
+        --------
+        >>> Settings().replace(draws=4).draws
+        4
+        """
+        return type(self)(**{**self.model_dump(), **changes})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_options(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        names = cls.option_owners().keys()
+        own = {name: value for name, value in data.items() if name not in names}
+        return {**own, NESTED: {name: data[name] for name in names if name in data}}
+
+    @model_serializer(mode="wrap")
+    def _spread_options(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        flat: dict[str, Any] = {}
+        for name, value in handler(self).items():
+            for part in value if name == "options" else [{name: value}]:
+                flat |= part
+        return flat
+
+    def _restrict_given(self, names: frozenset[str]) -> None:
+        super()._restrict_given(names | {"options"})
+        for options in self.options:
+            options._restrict_given(names)
 
 
-PRESETS: dict[str, Settings] = {
-    "default": Settings(
-        loss="error",
-        draws=5,
-        batch_size=4,
-        ridge=20.0,
-        shared_words=0.1,
-        positional_words=0.01,
-        window=1_000,
-        distinct_words=True,
-        eta_p=100.0,
-        eta_q=40.0,
-        entropy=0.003,
-        eta_z=0.1,
-        eta_lambda=0.002,
-        eta_theta=0.001,
-        proximity=1.0,
-        averaging=1.0,
-        psi=0.001,
-        theta_clip=0.02,
-        eta_lower=1.0,
-        refresh_every=20,
-        plane_tolerance=1.0,
-    ),
-    "paper": Settings(
-        estimator="reinforce",
-        draws=8,
-        batch_size=20,
-        step="adam",
-        eta_p=1e-4,
-        eta_q=1e-4,
-        eta_z=0.1,
-        regularisation="scheduled",
-        refresh_every=50,
-        refresh_until=500,
-    ),
+_PLAIN: Mapping[str, Any] = {
+    "loss": "cross_entropy",
+    "draws": 4,
+    "batch_size": 5,
+    "ridge": 4.0,
+    "shared_words": 1.0,
+    "positional_words": 1.0,
+    "window": 1_500,
+    "distinct_words": False,
+    "eta_p": 5.0,
+    "eta_q": 5.0,
+    "entropy": 0.0,
+    "eta_z": 0.05,
+    "eta_lambda": 0.1,
+    "eta_theta": 0.1,
+    "proximity": 0.0,
+    "averaging": 0.0,
+    "psi": 0.1,
+    "theta_clip": 1.0,
+    "eta_lower": 0.1,
+    "refresh_every": 10,
+    "plane_tolerance": 0.1,
 }
 
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "default": {},
+    "plain": _PLAIN,
+    "paper": {
+        **_PLAIN,
+        "estimator": Reinforce.name,
+        "draws": 8,
+        "batch_size": 20,
+        "step": "adam",
+        "eta_p": 1e-4,
+        "eta_q": 1e-4,
+        "eta_z": 0.1,
+        "regularisation": "scheduled",
+        "refresh_every": 50,
+        "refresh_until": 500,
+    },
+}
+"""What a preset changes: nothing; all terms of this project's own out; the paper's values."""
 
-def preset(name: str, **overrides: Any) -> Settings:
-    """Return the settings of a preset, some of them replaced.
+
+def preset(name: str, **changes: Any) -> Settings:
+    """Return the settings of a preset, some of them changed.
 
     Parameters
     ----------
-    name : {"default", "paper"}
-    **overrides
-        Fields of `Settings` to replace; None keeps the preset's value.
+    name : {"default", "plain", "paper"}
+        ``plain`` is the method without the terms that this project has added.
+    **changes
+        Keys of `Settings`.
 
     Examples
     --------
     >>> preset("paper", draws=4).draws
     4
     """
-    given = {key: value for key, value in overrides.items() if value is not None}
-    return replace(PRESETS[name], **given)
+    return Settings(**{**PRESETS[name], **changes})
+
+
+def make_estimator(settings: Settings) -> Estimator:
+    """Return the estimator that the settings name, with its options."""
+    options = dict(zip(find_estimators(), settings.options, strict=True))
+    return find_estimators()[settings.estimator](options[settings.estimator])

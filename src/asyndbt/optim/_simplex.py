@@ -1,7 +1,7 @@
 """Rows of probabilities: projection on the simplex, draws, entropy, read-out.
 
 A policy is a matrix whose every row is a categorical distribution: (M, N) for a fragment, (U, V)
-for demonstrations. Everything here treats the rows on their own and takes matrices without rows.
+for demonstrations. Every function treats the rows independently and accepts matrices without rows.
 
 The projection is the sort-based one of Held, Wolfe and Crowder (1974), also Duchi et al. (ICML
 2008); it is exact up to rounding. No departures.
@@ -125,7 +125,7 @@ def read_out_distinct(p: FloatArray) -> IntArray:
 
 
 def on_simplex(p: FloatArray, tolerance: float = 1e-6) -> bool:
-    """Tell whether all rows are finite, not negative, and sum to one, up to `tolerance`."""
+    """Return whether all rows are finite, not negative, and sum to one, up to `tolerance`."""
     if p.shape[0] == 0:
         return True
     if not np.isfinite(p).all() or p.min(initial=0.0) < -tolerance:

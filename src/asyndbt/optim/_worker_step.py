@@ -31,8 +31,8 @@ __all__ = ["OptimizerState", "initial_optimizer_state", "worker_step"]
 OptimizerState = dict[str, NDArray[np.generic]]
 """Adam's moments and step count (`p_first`, `p_second`, `q_first`, ..., `steps`), or empty."""
 
-# Smallest probability that an exponentiated step starts from: a word at zero would stay there for
-# ever. Small enough that 10,000 words at the floor hold 1e-8 of the mass together.
+# Smallest probability that an exponentiated step starts from: a word at zero would stay at zero.
+# Small enough that 10,000 words at the floor hold 1e-8 of the mass together.
 _ALIVE = 1e-12
 _BETA_FIRST, _BETA_SECOND, _ADAM_EPSILON = 0.9, 0.999, 1e-8
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from random import Random
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from asyndbt.pocket import _lexicon as lexicon
 from asyndbt.pocket._dims import DIMS
@@ -71,6 +71,16 @@ class PocketTask:
     text_fields: tuple[str, ...]
     sites: tuple[str, str, str]
     description: str
+
+    def config_tables(self) -> dict[str, dict[str, Any]]:
+        """Return the tables of a configuration for this task, but for the budget."""
+        splits: dict[str, Any] = {split: f"pocket:{self.name}/{split}" for split in SIZES}
+        return {
+            "task": {"instruction": self.instruction, "labels": dict(self.labels)},
+            "data": {**splits, "site_column": "site"},
+            "lm": {"provider": "pocket"},
+            "method": {"vocabulary": "pocket"},
+        }
 
 
 Weights = tuple[float, ...]

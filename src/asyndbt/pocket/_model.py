@@ -4,12 +4,14 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from asyndbt.pocket._tokenizer import NEWLINE, START, Tokenizer
 from asyndbt.pocket._transformer import Array, Prefix, Transformer
@@ -23,6 +25,8 @@ LENGTH_STEP: Final = 8
 TOKENS_PER_PASS: Final = 2048
 PREFIXES_KEPT: Final = 48
 BEGINNINGS_KEPT: Final = 512
+_TURN: Final = threading.Lock()
+"""The number of threads of a BLAS is one for the whole process."""
 
 
 class PocketModel:
@@ -31,9 +35,10 @@ class PocketModel:
     Use `PocketModel.load`.  Everything up to the last newline of a prompt is its *prefix*; prompts
     with the same prefix share its computation, and a few dozen prefixes are kept between calls.
 
-    The results for a prompt do not depend on the other prompts of the call, on their order, or on
-    earlier calls: they are equal bit for bit on one machine with one NumPy and BLAS (to about 1e-5
-    elsewhere).  An instance may be used from several threads.
+    The results for a prompt do not depend on the other prompts of the call, on their order, on
+    earlier calls, or on the number of threads of the BLAS: they are equal bit for bit on one
+    machine with one NumPy and BLAS (to about 1e-5 elsewhere).  An instance may be used from several
+    threads; they take turns.
 
     Parameters
     ----------
@@ -46,7 +51,6 @@ class PocketModel:
             self._network = Transformer(arrays)
             self._tokenizer = Tokenizer(json.loads(arrays["words"].tobytes()))
         self._prefixes: OrderedDict[str, Prefix] = OrderedDict()
-        self._lock = threading.Lock()
         self._beginning_ids = lru_cache(BEGINNINGS_KEPT)(self._encode_beginning)
 
     @classmethod
@@ -168,11 +172,12 @@ class PocketModel:
             padded = -(-len(query) // LENGTH_STEP) * LENGTH_STEP
             groups.setdefault((beginning, padded), []).append((index, query))
         for (beginning, padded), members in groups.items():
-            prefix = self._prefix(beginning)
             size = max(1, TOKENS_PER_PASS // padded)
             for start in range(0, len(members), size):
                 part = members[start : start + size]
-                yield [index for index, _ in part], self._scores(part, padded, prefix)
+                with _one_blas_thread():
+                    scores = self._scores(part, padded, self._prefix(beginning))
+                yield [index for index, _ in part], scores
 
     def _check_length(self, index: int, tokens: int) -> None:
         if tokens > self.context:
@@ -193,16 +198,12 @@ class PocketModel:
         return (START, *self._tokenizer.encode(beginning))
 
     def _prefix(self, beginning: str) -> Prefix:
-        with self._lock:
-            if beginning in self._prefixes:
-                self._prefixes.move_to_end(beginning)
-                return self._prefixes[beginning]
-        prefix = self._network.prefix(self._beginning_ids(beginning))
-        with self._lock:
-            self._prefixes[beginning] = prefix
-            while len(self._prefixes) > PREFIXES_KEPT:
+        if beginning not in self._prefixes:
+            self._prefixes[beginning] = self._network.prefix(self._beginning_ids(beginning))
+            if len(self._prefixes) > PREFIXES_KEPT:
                 self._prefixes.popitem(last=False)
-        return prefix
+        self._prefixes.move_to_end(beginning)
+        return self._prefixes[beginning]
 
 
 def _log_total(scores: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -216,6 +217,18 @@ def _cut(prompt: str) -> tuple[str, str]:
     """Everything up to the last newline, and the rest."""
     head, newline, rest = prompt.rpartition("\n")
     return head + newline, rest
+
+
+@contextmanager
+def _one_blas_thread() -> Iterator[None]:
+    """Take turns at computing, in one thread: more change the last bits, and gain nothing."""
+    with _TURN, _blas().limit(limits=1, user_api="blas"):
+        yield
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 @cache

@@ -4,7 +4,8 @@ The network is described at the head of ``training/pocket/network.py``.  All arr
 A prompt is computed in two parts: a *prefix* alone, exactly as long as it is, and then *suffixes*
 of one common padded length that continue it.  The arithmetic of a suffix depends on its own tokens,
 its padded length and its prefix, not on how many others are computed with it: sums run along fixed
-axes, and matrix products never have fewer than `MIN_ROWS` rows.
+axes, and every suffix has matrix products of its own.  One product of all rows would be a little
+faster, but a BLAS computes a row differently at the edges of a matrix and of a thread's share.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,10 +19,6 @@ __all__ = ["Prefix", "Transformer"]
 
 Array = NDArray[np.float32]
 EPSILON: Final = np.float32(np.finfo(np.float32).eps)
-MIN_ROWS: Final = 16
-"""BLAS treats very flat matrices differently, which would change the last bits of a row."""
-COLUMNS: Final = 16
-"""The output matrix is padded to a multiple of so many columns, for the same reason."""
 PADDING_ROOM: Final = 64
 """Padded suffixes may reach so many positions beyond the context."""
 TAPS: Final = 3
@@ -68,18 +65,6 @@ def _rms(x: Array) -> Array:
     return normalised
 
 
-def _times(x: Array, matrix: Array) -> Array:
-    """Matrix product of rows [..., a] with [a, b], never on fewer than `MIN_ROWS` rows."""
-    rows = x.reshape(-1, x.shape[-1])
-    if len(rows) < MIN_ROWS:
-        padded = np.zeros((MIN_ROWS, rows.shape[1]), np.float32)
-        padded[: len(rows)] = rows
-        product = (padded @ matrix)[: len(rows)]
-    else:
-        product = rows @ matrix
-    return product.reshape(*x.shape[:-1], -1)
-
-
 class Transformer:
     """The network with its weights.
 
@@ -96,8 +81,7 @@ class Transformer:
         self.head_width = self.width // self.heads
         embedding = arrays["embedding.weight"].astype(np.float32)
         self._embedding = _rms(embedding)
-        padding = -self.vocabulary % COLUMNS
-        self._output = np.ascontiguousarray(np.pad(embedding, ((0, padding), (0, 0))).T)
+        self._output = np.ascontiguousarray(embedding.T)
         self._norm = arrays["norm.weight"].astype(np.float32)
         self._blocks = [self._block(arrays, f"blocks.{layer}.") for layer in range(layers)]
         self._cos, self._sin = self._rotary_table()
@@ -148,7 +132,7 @@ class Transformer:
         keys, values, tails = [], [], []
         for layer, block in enumerate(self._blocks):
             y, padded = self._mix(block, x, embedding, empty)
-            q, k, v = self._heads(_times(y, block.qkv), 0)
+            q, k, v = self._heads(y @ block.qkv, 0)
             keys.append(np.ascontiguousarray(k[:, 0]))
             values.append(np.ascontiguousarray(v[:, 0]))
             tails.append(padded[0, tokens : tokens + TAPS].copy())
@@ -182,12 +166,12 @@ class Transformer:
         mask = self._causal(tokens)
         for layer, block in enumerate(self._blocks[:-1]):
             y, _ = self._mix(block, x, embedding, prefix.tails[layer])
-            q, k, v = self._heads(_times(y, block.qkv), prefix.length)
+            q, k, v = self._heads(y @ block.qkv, prefix.length)
             a = self._attend(q, k, v, mask, prefix.keys[layer], prefix.values[layer])
             x = self._add_branches(block, x, a)
         block, last = self._blocks[-1], (np.arange(rows), lengths - 1)
         y, _ = self._mix(block, x, embedding, prefix.tails[-1])
-        q, k, v = self._heads(_times(y, block.qkv), prefix.length)
+        q, k, v = self._heads(y @ block.qkv, prefix.length)
         q = q[:, last[0], last[1]][:, :, None]
         visible = np.arange(tokens) < lengths[:, None]
         mask = np.where(visible, np.float32(0), NEVER)[None, :, None]
@@ -196,7 +180,8 @@ class Transformer:
 
     def logits(self, states: Array) -> Array:
         """Scores over the vocabulary [rows, vocabulary] of final states [rows, width]."""
-        return _times(states, self._output)[:, : self.vocabulary]
+        scores: Array = (states[:, None] @ self._output)[:, 0]
+        return scores
 
     # -------------------------------------------------------------- parts of a block
     def _mix(self, block: _Block, x: Array, embedding: Array, tail: Array) -> tuple[Array, Array]:
@@ -253,8 +238,8 @@ class Transformer:
     def _add_branches(self, block: _Block, x: Array, attention: Array) -> Array:
         """Residual stream after the attention [heads, rows, tokens, head width] and the MLP."""
         a = attention.transpose(1, 2, 0, 3).reshape(x.shape)
-        x = x + block.attention_gain * _rms(_times(a, block.out))
-        u = _times(_rms(x), block.up)
+        x = x + block.attention_gain * _rms(a @ block.out)
+        u: Array = _rms(x) @ block.up
         np.maximum(u, 0, out=u)
         u *= u
-        return x + block.mlp_gain * _rms(_times(u, block.down))
+        return x + block.mlp_gain * _rms(u @ block.down)

@@ -1,4 +1,4 @@
-"""Vocabulary from local texts: words that belong together, and agreement on them across sites.
+"""Vocabulary from local texts: words that belong together.
 
 `pmi_ngrams` follows BDPL (Diao et al., TMLR 2023, arXiv 2201.08531): a text is cut wherever two
 neighbouring words have a pointwise mutual information below a threshold,
@@ -8,23 +8,19 @@ neighbouring words have a pointwise mutual information below a threshold,
 and the pieces that occur often enough are kept, most frequent first.  Departures: words are split
 at punctuation instead of being tokens of one model; a piece that is too long is cut at its weakest
 link instead of being dropped, since a site's few texts bind too much; ties have a fixed order.
-
-`propose`, `agree` and `reveal` let sites find the n-grams that at least k of them have, without
-sending a text: they send keyed hashes.
 """
 
 from __future__ import annotations
 
-import hmac
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 
 from asyndbt.errors import ConfigError
 
-__all__ = ["agree", "pmi_ngrams", "propose", "reveal"]
+__all__ = ["pmi_ngrams"]
 
 _PIECES = re.compile(r"[^\w\s'’-]+|\n")
 _WORDS = re.compile(r"\w+(?:['’-]\w+)*")
@@ -119,89 +115,3 @@ def _shortened(
         ]
         end = min(links)[-1]
         uncut += [piece[:end], piece[end:]]
-
-
-def propose(ngrams: Iterable[str], key: bytes) -> list[str]:
-    """Hash n-grams with a key that the sites share (HMAC-SHA256).
-
-    This hides n-grams from whoever does not hold the key, such as the coordinator.  It does not
-    hide them from whoever does: n-grams are short, so a key holder can hash a dictionary and
-    compare.  Use a key that the sites agree on among themselves, and a new one for every run.
-
-    Parameters
-    ----------
-    ngrams : iterable of str
-    key : bytes
-        At least 16 bytes.
-
-    Returns
-    -------
-    list of str
-        Hexadecimal hashes, sorted, so that the order tells nothing.
-
-    Raises
-    ------
-    ConfigError
-        If the key is shorter.
-    """
-    return sorted({_hash(ngram, key) for ngram in ngrams})
-
-
-def agree(proposals: Mapping[str, Sequence[str]], k: int) -> list[str]:
-    """Keep the hashes that at least k sites propose.
-
-    Parameters
-    ----------
-    proposals : mapping of str to sequence of str
-        Hashes by site; a hash that a site sends twice counts once.
-    k : int
-        Sites that must have an n-gram before it leaves any of them.
-
-    Returns
-    -------
-    list of str
-        Those of most sites first; ties in the order of the hashes.
-
-    Raises
-    ------
-    ConfigError
-        If k is below 1 or above the number of sites.
-
-    Examples
-    --------
-    >>> agree({"north": ["aa", "bb"], "south": ["bb", "cc"]}, 2)
-    ['bb']
-    """
-    if not 1 <= k <= len(proposals):
-        raise ConfigError(
-            f"method.vocabulary_min_sites: {k} given for {len(proposals)} sites; it must be 1 to"
-            " that number"
-        )
-    votes = Counter(digest for hashes in proposals.values() for digest in set(hashes))
-    kept = [(-count, digest) for digest, count in votes.items() if count >= k]
-    return [digest for _, digest in sorted(kept)]
-
-
-def reveal(ngrams: Iterable[str], key: bytes, agreed: Sequence[str]) -> list[str]:
-    """Return this site's n-grams among the agreed ones, in the agreed order.
-
-    Agreed n-grams are no longer secret: every site that has one may say it, which is how the other
-    sites, up to ``sites - k`` of them, come to know it.
-
-    Examples
-    --------
-    >>> key = bytes(16)
-    >>> agreed = agree(
-    ...     {"north": propose(["base station", "cell"], key), "south": propose(["cell"], key)}, 2
-    ... )
-    >>> reveal(["base station", "cell"], key, agreed)
-    ['cell']
-    """
-    known = {_hash(ngram, key): ngram for ngram in ngrams}
-    return [known[digest] for digest in agreed if digest in known]
-
-
-def _hash(ngram: str, key: bytes) -> str:
-    if len(key) < 16:
-        raise ConfigError(f"key: {len(key)} bytes given; use 16 random bytes or more")
-    return hmac.digest(key, ngram.encode(), "sha256").hex()

@@ -1,37 +1,34 @@
-"""The head of a report, and what a run is for: accuracy before and after.
-
-The tuned prompt as text, of every site whose own part is in the record.
-"""
+"""The head of a report, accuracy before and after tuning, and the tuned prompts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from asyndbt._text import counted
 from asyndbt.lm import find_providers
+from asyndbt.report._chart import interval_chart
 from asyndbt.report._html import (
     Html,
     accuracy_text,
     count_text,
+    duration_text,
     exact,
-    join,
     paragraph,
-    percent,
-    seconds_text,
+    percent_text,
     section,
-    some,
     tag,
 )
 from asyndbt.report._record import Record
 
 __all__ = ["accuracy_section", "head_section", "prompts_section", "warnings_section"]
 
-KINDS = (
+_KINDS = (
     ("plain", "plain prompt"),
     ("random_icl", "random demonstrations"),
     ("tuned", "tuned prompt"),
 )
-_STOPS = {
+_STOP_REASONS = {
     "budget": "the budget for tuning was used up",
     "iterations": "the number of server steps was reached",
     "converged": "every policy had settled",
@@ -40,74 +37,73 @@ _STOPS = {
 
 
 def head_section(record: Record) -> Html:
-    """Return the headline, the standfirst and the facts in brief."""
+    """Return the headline, a summary and the main facts."""
     return tag(
         "header",
         paragraph(f"asyndbt, {'run' if record.result else 'unfinished run'}: ", record.name),
         tag("h1", *_headline(record)),
-        paragraph(*_standfirst(record), class_="standfirst"),
+        paragraph(*_summary(record), class_="standfirst"),
         tag("dl", *_facts(record), class_="facts"),
     )
 
 
-def _tests(record: Record) -> dict[str, Mapping[str, Any]]:
-    """Test scores over all sites, those that there are."""
+def _test_scores(record: Record) -> dict[str, Mapping[str, Any]]:
+    """Return the scores over all sites by kind of prompt."""
     found = ((record.result or {}).get("metrics") or {}).get("test") or {}
     return {kind: score for kind, score in found.items() if score}
 
 
 def _headline(record: Record) -> Iterator[str]:
-    tests = _tests(record)
+    scores = _test_scores(record)
     if record.result is None:
         done = len(record.steps)
-        yield f"{some(done, 'server step')} so far" if done else "The run has just begun"
-    elif "tuned" not in tests:
+        yield f"{counted(done, 'server step')} so far" if done else "The run has just begun"
+    elif "tuned" not in scores:
         yield "Tuned, and not tested: there was no test data"
     else:
-        tuned = tests["tuned"]["accuracy"]
-        yield from ("The tuned prompt is right in ", exact(tuned, percent(tuned)))
-        if "plain" in tests:
-            plain = tests["plain"]["accuracy"]
-            yield from (" of cases, the plain prompt in ", exact(plain, percent(plain)))
-        else:
-            yield " of cases"
+        yield from ("The tuned prompt is right in ", _accuracy(scores["tuned"]), " of cases")
+        if "plain" in scores:
+            yield from (", the plain prompt in ", _accuracy(scores["plain"]))
 
 
-def _standfirst(record: Record) -> Iterator[str]:
-    tests = _tests(record)
+def _accuracy(score: Mapping[str, Any]) -> Html:
+    return exact(score["accuracy"], percent_text(score["accuracy"]))
+
+
+def _summary(record: Record) -> Iterator[str]:
     if record.result is None:
         yield (
             "This run is not finished: there is no result yet, and everything below is as of its "
             "latest record. "
         )
         return
-    if {"tuned", "plain"} <= tests.keys():
-        tuned, plain = tests["tuned"], tests["plain"]
-        yield f"Measured on {some(tuned['n'], 'test example')} that no decision had looked at. "
-        if tuned["interval"][0] <= plain["interval"][1]:
+    scores = _test_scores(record)
+    if {"tuned", "plain"} <= scores.keys():
+        tuned, plain = scores["tuned"]["interval"], scores["plain"]["interval"]
+        if tuned[0] <= plain[1]:
             yield "The 95 % intervals overlap: the difference may be chance. "
     reason = record.result.get("stop_reason")
-    if reason in _STOPS:
-        yield f"Tuning ended because {_STOPS[reason]}. "
+    if reason in _STOP_REASONS:
+        yield f"Tuning ended because {_STOP_REASONS[reason]}. "
     provider = find_providers().get(record.config.get("lm", {}).get("provider", ""))
     if provider is not None:
         yield provider.caveat
 
 
 def _facts(record: Record) -> Iterator[Html]:
-    start, last = record.start, record.events[-1] if record.events else {}
-    result = record.result or {}
-    ledger = result.get("ledger") or {}
-    calls = ledger.get("calls", record.steps[-1]["calls_total"] if record.steps else None)
-    steps = result.get("iterations", record.steps[-1]["iteration"] if record.steps else 0)
-    clock = " (virtual)" if _engine(record) == "virtual" else ""
+    start, result = record.start, record.result or {}
+    step = record.steps[-1] if record.steps else {}
+    calls = (result.get("ledger") or {}).get("calls", step.get("calls_total"))
+    steps = result.get("iterations", step.get("iteration"))
+    engine = record.config.get("federation", {}).get("engine")
+    clock = " (virtual)" if engine == "virtual" else ""
     facts: list[tuple[str, str | None]] = [
         ("method", result.get("method")),
         ("language model", start.get("model") or (record.model or {}).get("model")),
         ("sites", f"{len(record.sites):,}" if record.sites else None),
         ("server steps" if record.steps else "steps", count_text(steps) if steps else None),
         ("calls", count_text(calls) if calls is not None else None),
-        ("time", seconds_text(last["elapsed"]) + clock if last else None),
+        ("time", duration_text(record.end) + clock if record.events else None),
         ("phase", None if record.result else record.phase),
     ]
     for name, value in facts:
@@ -115,12 +111,8 @@ def _facts(record: Record) -> Iterator[Html]:
             yield tag("div", tag("dt", name), tag("dd", value))
 
 
-def _engine(record: Record) -> str:
-    return str(record.config.get("federation", {}).get("engine", "local"))
-
-
 def warnings_section(record: Record) -> Html:
-    """Return what the user should know before believing a figure; nothing if there is nothing."""
+    """Return the warnings of the run; nothing if there are none."""
     found = [event["text"] for event in record.kind("warning")]
     found += (record.result or {}).get("warnings", ())
     items = [tag("li", text) for text in dict.fromkeys(found)]
@@ -134,14 +126,10 @@ def accuracy_section(record: Record) -> Html:
     if record.result is None:
         return Html()
     title = "Accuracy before and after"
-    overall = _tests(record)
+    overall = _test_scores(record)
     if not overall:
-        return section(
-            title,
-            paragraph(
-                "No accuracy was measured: there is no test data (", tag("code", "data.test"), ")."
-            ),
-        )
+        text = ("No accuracy was measured: there is no test data (", tag("code", "data.test"), ").")
+        return section(title, paragraph(*text))
     groups = [("All sites" if len(record.sites) > 1 else "Test data", overall)]
     if len(record.sites) > 1:
         groups += [
@@ -183,12 +171,12 @@ def _group(name: str, scores: Mapping[str, Any]) -> Html:
         tag(
             "tr",
             tag("th", shown, scope="row"),
-            tag("td", _range(kind, scores[kind])),
+            tag("td", interval_chart(kind, scores[kind])),
             tag("td", accuracy_text(scores[kind]), class_="number"),
             tag("td", count_text(scores[kind]["n"]), class_="number wide"),
             class_=kind,
         )
-        for kind, shown in KINDS
+        for kind, shown in _KINDS
         if scores.get(kind)
     ]
     if not rows:
@@ -197,76 +185,47 @@ def _group(name: str, scores: Mapping[str, Any]) -> Html:
     return tag("tbody", title, *rows)
 
 
-def _range(kind: str, score: Mapping[str, Any]) -> Html:
-    """Draw an interval and its point: a ring, a square, a disc."""
-    low, high = (round(1000 * end) for end in score["interval"])
-    at = f"M{round(1000 * score['accuracy'])} 10h0"
-    return tag(
-        "svg",
-        tag("path", d="M0 0V20M250 0V20M500 0V20M750 0V20M1000 0V20", class_="rule"),
-        tag("path", d=f"M{low} 10H{high}", class_="whisker"),
-        tag("path", d=at, class_=f"point {kind}"),
-        tag("path", d=at, class_="hole") if kind != "tuned" else Html(),
-        viewBox="0 0 1000 20",
-        preserveAspectRatio="none",
-        aria_hidden="true",
-        class_="range",
-    )
-
-
 def prompts_section(record: Record) -> Html:
     """Return the tuned prompt of every site whose own part is there, else what all share."""
-    ready = {name: part.prompt for name, part in record.parts.items() if part.prompt}
     if record.result is None:
         return Html()
-    title = "The tuned prompt"
-    shared = (
-        paragraph("Words that all sites share: ", tag("q", " ".join(record.fragment)))
-        if (record.fragment and len(record.sites) > 1)
-        else Html()
-    )
-    if not ready:
+    prompts = {name: part.prompt for name, part in record.parts.items() if part.prompt}
+    several = len(record.sites) > 1
+    blocks: list[Html] = []
+    if record.fragment and several:
+        words = tag("q", " ".join(record.fragment))
+        blocks.append(paragraph("Words that all sites share: ", words))
+    if not prompts:
+        missing = (
+            "The demonstrations are each site's own and lie at the site, or are chosen for every "
+            "query: this record does not have them."
+        )
         return section(
-            title,
-            shared,
-            _outline(record),
-            paragraph(
-                "The demonstrations are each site's own and lie at the site, or are chosen anew "
-                "for every query: this record does not have them.",
-                class_="quiet",
-            ),
+            "The tuned prompt", *blocks, _outline(record), paragraph(missing, class_="quiet")
         )
-    blocks = [
-        join(
-            [
-                tag("h3", f"At {name}") if len(record.sites) > 1 else Html(),
-                tag("pre", prompt.text_template(), tabindex="0", aria_label=f"prompt of {name}"),
-            ]
-        )
-        for name, prompt in ready.items()
-    ]
-    missing = [name for name in record.sites if name not in ready]
-    where = f"Not in this record: {', '.join(missing)}." if missing else ""
-    return section(
-        title,
-        shared,
-        paragraph("Braces stand where the query goes. Demonstrations are examples of the site."),
-        *blocks,
-        paragraph(where, class_="quiet") if where else Html(),
+    blocks.append(
+        paragraph("Braces stand where the query goes. Demonstrations are examples of the site.")
     )
+    for name, prompt in prompts.items():
+        blocks.append(tag("h3", f"At {name}") if several else Html())
+        blocks.append(_prompt(prompt.text_template(), f"prompt of {name}"))
+    absent = [name for name in record.sites if name not in prompts]
+    if absent:
+        blocks.append(paragraph(f"Not in this record: {', '.join(absent)}.", class_="quiet"))
+    return section("The tuned prompt", *blocks)
 
 
 def _outline(record: Record) -> Html:
-    """Show the prompt without demonstrations, as far as the configuration tells it."""
+    """Return the prompt without demonstrations, as far as the configuration determines it."""
     task = record.config.get("task", {})
     question = task.get("instruction")
     if not question:
         return Html()
     words = " ".join(record.fragment)
     note = f" {task.get('fragment_intro', 'Note:')} {words}." if words else ""
-    return tag(
-        "pre",
-        f"[demonstrations of the site]\nQuestion: {question}{note} Answer:",
-        tabindex="0",
-        aria_label="outline of the prompt",
-    )
+    text = f"[demonstrations of the site]\nQuestion: {question}{note} Answer:"
+    return _prompt(text, "outline of the prompt")
+
+
+def _prompt(text: str, label: str) -> Html:
+    return tag("pre", text, tabindex="0", aria_label=label)

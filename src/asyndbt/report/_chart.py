@@ -1,19 +1,31 @@
-"""Line charts that keep their letters and lines at one size on every screen.
+"""Charts that keep their letters and lines at one size on every screen, and in print.
 
 The curves are an SVG that is stretched to the width at hand, with strokes that are not; ticks and
-labels are HTML, placed in percent.  So a chart is as readable at 320 px as at 1,400, and in print.
+labels are HTML, placed in percent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from asyndbt.report._html import Html, join, tag, tidy
 
-__all__ = ["STYLES", "Axis", "Series", "chart", "curves", "dots", "thinned", "ticks", "time_axis"]
+__all__ = [
+    "STYLES",
+    "Axis",
+    "Series",
+    "chart",
+    "drawing",
+    "interval_chart",
+    "path_of_dots",
+    "thinned",
+    "ticks",
+    "time_axis",
+]
 
 Points = Sequence[tuple[float, float]]
 
@@ -28,7 +40,7 @@ _MOST_POINTS = 400
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """A scale.
+    """A linear scale.
 
     Parameters
     ----------
@@ -36,7 +48,7 @@ class Axis:
         What is counted; written at the axis.
     low, high : float
     write : callable
-        Writes a tick.
+        Formats a tick.
     """
 
     unit: str
@@ -89,7 +101,7 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
 
 
 def time_axis(high: float) -> Axis:
-    """Return the axis of a run's time, in the unit that suits its length."""
+    """Return the axis of a run of `high` seconds, in the unit that suits its length."""
     for unit, length in (("hours", 3600.0), ("minutes", 60.0)):
         if high > 3 * length:
             return Axis(f"{unit} since the start", 0.0, high / length)
@@ -97,20 +109,14 @@ def time_axis(high: float) -> Axis:
 
 
 def chart(title: str, note: str, x: Axis, y: Axis, series: Sequence[Series]) -> Html:
-    """Return a figure with a title, a note, one chart and its text alternative.
-
-    Parameters
-    ----------
-    title, note : str
-    x, y : Axis
-    series : sequence of Series
-    """
-    named = [one for one in series if one.form != "specks" and one.points and one.label]
+    """Return a figure with a title, a note, one line chart and its text alternative."""
+    series = [one for one in series if one.points]
+    named = [one for one in series if one.form != "specks" and one.label]
     area = tag(
         "div",
         _grid(x, y),
-        curves(series, x, y),
-        join(_labels(named, y)),
+        drawing(_UNITS, *(_shape(one, x, y) for one in series)),
+        *_labels(named, y),
         class_="area",
         style=f"height:{_HEIGHT}px",
     )
@@ -121,14 +127,13 @@ def chart(title: str, note: str, x: Axis, y: Axis, series: Sequence[Series]) -> 
         tag("span", x.unit, class_="unit below"),
         class_="plot",
         role="img",
-        aria_label=f"{title}. {_told(named, x, y)}",
+        aria_label=f"{title}. {_text_alternative(named, x, y)}",
     )
     caption = tag("figcaption", tag("strong", title), " ", note)
     return tag("figure", caption, plot)
 
 
-def _told(series: Sequence[Series], x: Axis, y: Axis) -> str:
-    """Tell a chart in words."""
+def _text_alternative(series: Sequence[Series], x: Axis, y: Axis) -> str:
     parts = [
         f"{one.label}: {y.write(one.points[0][1])} at {x.write(one.points[0][0])}, "
         f"{y.write(one.points[-1][1])} at {x.write(one.points[-1][0])}"
@@ -169,15 +174,15 @@ def _labels(series: Sequence[Series], y: Axis) -> list[Html]:
     ]
 
 
-def curves(series: Sequence[Series], x: Axis, y: Axis) -> Html:
-    """Return the lines as an SVG that is stretched to the place it stands in."""
-    shapes = [_shape(one, x, y) for one in series if one.points]
+def drawing(height: int, *shapes: Html, class_: str | None = None) -> Html:
+    """Return shapes in a box of 1000 by `height` that is stretched to the place it stands in."""
     return tag(
         "svg",
         *shapes,
-        viewBox=f"0 0 {_UNITS} {_UNITS}",
+        viewBox=f"0 0 {_UNITS} {height}",
         preserveAspectRatio="none",
         aria_hidden="true",
+        class_=class_,
     )
 
 
@@ -188,17 +193,18 @@ def _shape(one: Series, x: Axis, y: Axis) -> Html:
     ]
     style = f"s{one.style}"
     if one.form == "specks":
-        return tag("path", d=dots(points), class_="speck")
+        return tag("path", d=path_of_dots(points), class_="speck")
     if one.form == "steps":
-        return tag("path", d=_stairs(points), class_=style)
-    line = tag("path", d=_line(points), class_=style)
+        (a, b), *rest = points
+        return tag("path", d=f"M{a} {b}" + "".join(f"H{a}V{b}" for a, b in rest), class_=style)
+    line = tag("path", d="M" + "L".join(f"{a} {b}" for a, b in points), class_=style)
     if one.form == "line" and len(points) > 1:
         return line
-    return join([line, tag("path", d=dots(points), class_=f"dot {style}")])
+    return join([line, tag("path", d=path_of_dots(points), class_=f"dot {style}")])
 
 
 def thinned(points: Points) -> list[tuple[float, float]]:
-    """Leave out what no screen could show: of every stretch the least and the largest stay.
+    """Leave out points that no screen could show: every stretch keeps its least and its largest.
 
     Examples
     --------
@@ -214,15 +220,20 @@ def thinned(points: Points) -> list[tuple[float, float]]:
     return [points[index] for index in sorted(kept)]
 
 
-def _line(points: Sequence[tuple[int, int]]) -> str:
-    return "M" + "L".join(f"{x} {y}" for x, y in points)
-
-
-def _stairs(points: Sequence[tuple[int, int]]) -> str:
-    (x, y), *rest = points
-    return f"M{x} {y}" + "".join(f"H{a}V{b}" for a, b in rest)
-
-
-def dots(points: Sequence[tuple[int, int]]) -> str:
-    """Return a path of dots: lines without length, whose round ends are what is seen."""
+def path_of_dots(points: Sequence[tuple[int, int]]) -> str:
+    """Return a path of lines without length, whose round ends are seen as dots."""
     return "".join(f"M{x} {y}h0" for x, y in points)
+
+
+def interval_chart(kind: str, score: Mapping[str, Any]) -> Html:
+    """Return a score's interval and its point, a ring, a square or a disc, on 0 to 100 %."""
+    low, high = (round(_UNITS * end) for end in score["interval"])
+    point = path_of_dots([(round(_UNITS * score["accuracy"]), 10)])
+    return drawing(
+        20,
+        tag("path", d="M0 0V20M250 0V20M500 0V20M750 0V20M1000 0V20", class_="rule"),
+        tag("path", d=f"M{low} 10H{high}", class_="whisker"),
+        tag("path", d=point, class_=f"point {kind}"),
+        tag("path", d=point, class_="hole") if kind != "tuned" else Html(),
+        class_="range",
+    )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
+from asyndbt._text import counted
 from asyndbt.federation import Message, Spent
-from asyndbt.federation import _messages as messages
 from asyndbt.report._html import (
     Html,
     count_text,
@@ -15,19 +15,18 @@ from asyndbt.report._html import (
     paragraph,
     section,
     size_text,
-    some,
     table,
     tag,
     tidy,
 )
 from asyndbt.report._record import Record
 
-__all__ = ["border_section", "costs_section"]
+__all__ = ["costs_section", "traffic_section"]
 
 _MEANING = {
     "calls": "calls charged to the budget",
     "sent": "requests that reached the provider",
-    "cached": "answers from the cache, asked again for nothing",
+    "cached": "answers from the cache, free of charge",
     "failed": "prompts given up without an answer",
     "refused": "prompts that the provider will not answer",
     "unparsed": "answers that name no label",
@@ -40,57 +39,60 @@ _SITES = 40
 
 def costs_section(record: Record) -> Html:
     """Return calls, tokens and money, in all and per site."""
-    ledger = (record.result or {}).get("ledger") or _so_far(record)
+    spent = [dict(zip(Spent.__slots__, member["spent"], strict=True)) for member in record.roster]
+    ledger = (record.result or {}).get("ledger")
+    if ledger is None and spent:
+        # During a step the budget has been charged for more than the sites have reported.
+        ledger = {key: sum(one[key] for one in spent) for key in _MEANING}
     if not ledger:
         return Html()
     rows = [
-        (meaning, tidy_money(ledger[key]) if key == "money" else count_text(ledger[key]))
+        (meaning, _money(ledger[key]) if key == "money" else count_text(ledger[key]))
         for key, meaning in _MEANING.items()
         if key in ledger
     ]
     if "sent" in ledger:
-        unpaid = max(0, ledger["sent"] - ledger["calls"])
-        rows.insert(
-            2, ("of these, sent without an answer and for nothing (retries)", count_text(unpaid))
-        )
-    said = "Tuning, choosing and the final evaluation, all of it" if record.result else "So far"
+        retries = max(0, ledger["sent"] - ledger["calls"])
+        rows.insert(2, ("of these, unanswered and free of charge (retries)", count_text(retries)))
+    caption = "Tuning, choosing and the final evaluation, all of it" if record.result else "So far"
     return section(
-        "What it cost", table(said, ["what", "number"], rows), _by_site(record), *_probe(record)
+        "What it cost",
+        table(caption, ["what", "number"], rows),
+        _by_site([member["name"] for member in record.roster], spent),
+        _detection(record),
     )
 
 
-def tidy_money(value: float) -> Html:
-    """Return an amount of money."""
+def _money(value: float) -> Html:
     return exact(value, tidy(value))
 
 
-def _so_far(record: Record) -> dict[str, float]:
-    """Add up what the sites have said; less than the budget was charged for, during a step."""
-    spent = [dict(zip(Spent.__slots__, member["spent"], strict=True)) for member in record.roster]
-    return {key: sum(one[key] for one in spent) for key in _MEANING} if spent else {}
-
-
-def _probe(record: Record) -> Iterator[Html]:
-    probe = (record.model or {}).get("probe") or {}
-    if probe.get("calls"):
-        calls = some(probe["calls"], "call")
-        yield paragraph(f"Of these, {calls} went into finding out what the model can do.")
-
-
-def _by_site(record: Record) -> Html:
-    if len(record.roster) < 2:
+def _by_site(names: list[str], spent: list[dict[str, float]]) -> Html:
+    if len(names) < 2:
         return Html()
-    rows = []
-    for member in record.roster[:_SITES]:
-        spent = dict(zip(Spent.__slots__, member["spent"], strict=True))
-        numbers = [count_text(spent[key]) for key in ("calls", "cached", "failed")]
-        tokens = count_text(spent["tokens_in"] + spent["tokens_out"])
-        rows.append([member["name"], *numbers, tokens, tidy_money(spent["money"])])
+    rows = [
+        [
+            name,
+            *(count_text(one[key]) for key in ("calls", "cached", "failed")),
+            count_text(one["tokens_in"] + one["tokens_out"]),
+            _money(one["money"]),
+        ]
+        for name, one in list(zip(names, spent, strict=True))[:_SITES]
+    ]
     head = ["site", "calls", "cached", "failed", "tokens", "money"]
-    return table("By site, as the sites have said", head, rows)
+    return table("By site, as reported by the sites", head, rows)
 
 
-def border_section(record: Record) -> Html:
+def _detection(record: Record) -> Html:
+    calls = ((record.model or {}).get("probe") or {}).get("calls")
+    if not calls:
+        return Html()
+    return paragraph(
+        f"Of these, {counted(calls, 'call')} went into finding out what the model can do."
+    )
+
+
+def traffic_section(record: Record) -> Html:
     """Return the kinds, counts, bytes and fields of all messages, and each site's total."""
     if not record.traffic:
         return Html()
@@ -103,49 +105,45 @@ def border_section(record: Record) -> Html:
         table(
             "Messages of all sites; out is from a site to the coordinator",
             ["message", "way", "fields", "messages", "bytes"],
-            _kinds(record),
+            _by_kind(record),
             class_="messages",
             texts=3,
         ),
         table(
             "By site",
             ["site", "messages out", "bytes out", "messages in", "bytes in"],
-            _totals(record),
+            (
+                [name, *_one_way(kinds, "out "), *_one_way(kinds, "in ")]
+                for name, kinds in list(record.traffic.items())[:_SITES]
+            ),
         ),
     )
 
 
-def _kinds(record: Record) -> Iterator[list[str]]:
-    sums: dict[str, list[int]] = {}
-    for kinds in record.traffic.values():
-        for kind, (number, length) in kinds.items():
-            total = sums.setdefault(kind, [0, 0])
-            total[0] += number
-            total[1] += length
-    for kind in sorted(sums, key=lambda kind: (not kind.startswith("out"), kind)):
+def _by_kind(record: Record) -> Iterator[list[str]]:
+    known = dict(_message_fields(Message))
+    totals: dict[str, list[tuple[int, int]]] = {}
+    for site in record.traffic.values():
+        for kind, total in site.items():
+            totals.setdefault(kind, []).append(total)
+    for kind in sorted(totals, key=lambda kind: (not kind.startswith("out"), kind)):
         way, _, name = kind.partition(" ")
-        number, length = sums[kind]
-        yield [name, way, _fields(name), count_text(number), size_text(length)]
+        content = ", ".join(known.get(name, ())) or "unknown"
+        yield [name, way, tag("small", content), *_sums(totals[kind])]
 
 
-def _fields(kind: str) -> Html:
-    """Name the fields of a message, in order."""
-    known: type[Message] | None = getattr(messages, kind, None)
-    names = [field.name for field in fields(known)] if known is not None else []
-    return tag("small", ", ".join(names) or "unknown")
+def _message_fields(base: type[Message]) -> Iterator[tuple[str, list[str]]]:
+    """Yield every kind of message with the names of its fields, in order."""
+    for kind in base.__subclasses__():
+        yield kind.__name__, [field.name for field in fields(kind)]
+        yield from _message_fields(kind)
 
 
-def _totals(record: Record) -> Iterator[list[str]]:
-    for name, kinds in list(record.traffic.items())[:_SITES]:
-        cells: list[str] = [name]
-        for way in ("out ", "in "):
-            cells += _sums(kinds, way)
-        yield cells
+def _one_way(kinds: Mapping[str, Any], way: str) -> list[Html]:
+    return _sums([total for kind, total in kinds.items() if kind.startswith(way)])
 
 
-def _sums(kinds: Mapping[str, Any], way: str) -> list[str]:
-    counted = [pair for kind, pair in kinds.items() if kind.startswith(way)]
-    return [
-        count_text(sum(pair[0] for pair in counted)),
-        size_text(sum(pair[1] for pair in counted)),
-    ]
+def _sums(totals: Sequence[tuple[int, int]]) -> list[Html]:
+    """Add up pairs of messages and bytes."""
+    messages, length = (sum(column) for column in zip((0, 0), *totals, strict=True))
+    return [count_text(messages), size_text(length)]

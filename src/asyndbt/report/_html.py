@@ -1,27 +1,29 @@
-"""HTML from small pure functions: what is not marked as HTML is escaped, always.
+"""HTML from small pure functions: text that is not marked as HTML is always escaped.
 
-How numbers are written in a report, each with its exact value beside it.
+Numbers carry their exact value for machines; a no-break space keeps them with their unit.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from asyndbt._text import duration, percent, percent_range
+
 __all__ = [
     "Html",
     "accuracy_text",
+    "anchor",
     "count_text",
+    "duration_text",
     "exact",
-    "interval_text",
     "join",
     "paragraph",
-    "percent",
-    "seconds_text",
+    "percent_text",
     "section",
     "size_text",
-    "some",
     "table",
     "tag",
     "tidy",
@@ -69,7 +71,7 @@ def _attribute(key: str, value: object) -> str:
 
 
 def join(parts: Iterable[str], between: str = "") -> Html:
-    """Put parts one after the other, those that are no HTML escaped.
+    """Concatenate parts, escaping those that are not HTML.
 
     Examples
     --------
@@ -142,41 +144,30 @@ def table(
     return tag("div", content, class_="scroll", role="region", aria_label=caption, tabindex="0")
 
 
-_SPACE = "\N{NO-BREAK SPACE}"
-
-
 def exact(value: float, shown: str) -> Html:
     """Return a number as shown, with its exact value for machines."""
     return tag("data", shown, value=f"{value:.12g}")
 
 
-def percent(share: float, digits: int = 1) -> str:
-    """Write a share.
-
-    Examples
-    --------
-    >>> percent(0.8749).replace(chr(160), " ")
-    '87.5 %'
-    """
-    return f"{100 * share:.{digits}f}{_SPACE}%"
+def percent_text(share: float, digits: int = 1) -> str:
+    """Return a share in percent."""
+    return _unbroken(percent(share, digits))
 
 
-def interval_text(score: Mapping[str, Any]) -> str:
-    """Write the 95 % interval of a score, in percent.
+def duration_text(seconds: float) -> str:
+    """Return a length of time."""
+    return _unbroken(duration(seconds, digits=1))
 
-    Examples
-    --------
-    >>> interval_text({"accuracy": 0.9, "interval": [0.8256, 0.9448]})
-    '82.6–94.5'
-    """
-    low, high = score["interval"]
-    return f"{100 * low:.1f}–{100 * high:.1f}"
+
+def _unbroken(text: str) -> str:
+    return re.sub(r"(?<=\d) ", "\N{NO-BREAK SPACE}", text)
 
 
 def accuracy_text(score: Mapping[str, Any]) -> Html:
-    """Return an accuracy with its interval."""
-    shown = exact(score["accuracy"], percent(score["accuracy"]))
-    return join([shown, tag("span", f" ({interval_text(score)})", class_="quiet")])
+    """Return an accuracy with its 95 % interval."""
+    shown = exact(score["accuracy"], percent_text(score["accuracy"]))
+    interval = percent_range(score["interval"], "–")
+    return join([shown, tag("span", f" ({interval})", class_="quiet")])
 
 
 def count_text(value: float) -> Html:
@@ -188,6 +179,20 @@ def count_text(value: float) -> Html:
     '<data value="8400">8,400</data>'
     """
     return exact(value, f"{value:,.0f}")
+
+
+def size_text(value: float) -> Html:
+    """Return a number of bytes.
+
+    Examples
+    --------
+    >>> [size_text(value).replace(chr(160), " ") for value in (812, 972776)]
+    ['<data value="812">812 B</data>', '<data value="972776">973 kB</data>']
+    """
+    for unit, factor in (("MB", 1e6), ("kB", 1e3)):
+        if value >= factor:
+            return exact(value, _unbroken(f"{value / factor:.3g} {unit}"))
+    return exact(value, _unbroken(f"{value:.0f} B"))
 
 
 def tidy(value: float) -> str:
@@ -203,48 +208,3 @@ def tidy(value: float) -> str:
     if abs(value) >= 1000 or value == round(value):
         return f"{value:,.0f}"
     return f"{value:.2g}" if abs(value) < 0.1 else f"{value:.3g}"
-
-
-def seconds_text(value: float) -> str:
-    """Write a length of time.
-
-    Examples
-    --------
-    >>> [seconds_text(value).replace(chr(160), " ") for value in (0.25, 59.2, 125, 7384)]
-    ['0.2 s', '59 s', '2 min 5 s', '2 h 3 min']
-    """
-    if value < 10:
-        return f"{value:.1f}{_SPACE}s"
-    minutes, rest = divmod(round(value), 60)
-    if not minutes:
-        return f"{rest}{_SPACE}s"
-    hours, left = divmod(minutes, 60)
-    if not hours:
-        return f"{minutes}{_SPACE}min {rest}{_SPACE}s"
-    return f"{hours}{_SPACE}h {left}{_SPACE}min"
-
-
-def size_text(value: float) -> Html:
-    """Return a number of bytes.
-
-    Examples
-    --------
-    >>> [size_text(value).replace(chr(160), " ") for value in (812, 972776)]
-    ['<data value="812">812 B</data>', '<data value="972776">973 kB</data>']
-    """
-    if value < 1000:
-        return exact(value, f"{value:.0f}{_SPACE}B")
-    if value < 1e6:
-        return exact(value, f"{value / 1e3:.3g}{_SPACE}kB")
-    return exact(value, f"{value / 1e6:.3g}{_SPACE}MB")
-
-
-def some(number: int, one: str, many: str = "") -> str:
-    """Write a number of things.
-
-    Examples
-    --------
-    >>> some(1, "site"), some(1200, "call"), some(2, "entry", "entries")
-    ('1 site', '1,200 calls', '2 entries')
-    """
-    return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -1,20 +1,21 @@
-"""How tuning went: losses, looks at validation data, agreement and certainty."""
+"""How tuning went: losses, accuracies on validation data, agreement and certainty."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from asyndbt._text import counted
 from asyndbt.report._chart import STYLES, Axis, Series, chart
-from asyndbt.report._html import Html, join, paragraph, percent, section, some, tag, tidy
+from asyndbt.report._html import Html, paragraph, percent_text, section, tag, tidy
 from asyndbt.report._record import Record
 
-__all__ = ["agreement", "learning_curves"]
+__all__ = ["agreement_section", "learning_curves_section"]
 
-Place = Callable[[Mapping[str, Any]], float]
+Reports = Sequence[Mapping[str, Any]]
 Curves = dict[str, list[tuple[float, float]]]
 
 _STEPS = "server steps"
@@ -24,79 +25,111 @@ _STRETCHES = 8
 """A loss is smoothed over one part in so many of a site's reports."""
 
 
-def learning_curves(record: Record) -> Html:
-    """Return loss and accuracy, each over server steps and over calls."""
-    title = "How tuning went"
-    if not record.steps:
-        return section(title, *_looks(record)) if record.curve else Html()
+def learning_curves_section(record: Record) -> Html:
+    """Return loss and accuracy over calls, and over server steps where there are any."""
+    reports = _reports(record)
+    if not reports:
+        return Html()
     figures = []
-    for unit, over, place in ((_STEPS, "", _iteration), (_CALLS, ", over calls", _calls)):
-        x = Axis(unit, 0, place(record.steps[-1]))
-        figures.append(_losses(record, x, place, over))
-        figures.append(_validation(record, x, place, over))
-    return section(title, _grid(figures))
+    for unit, place in ((_STEPS, "iteration"), (_CALLS, "calls")):
+        if place == "iteration" and not record.asynchronous:
+            continue
+        x = Axis(unit, 0, max(report[place] for report in reports))
+        over = ", over calls" if place == "calls" and record.asynchronous else ""
+        figures += [
+            _training_loss(record, reports, x, place, over),
+            _validation_loss(reports, x, place),
+            _validation_accuracy(record, reports, x, place, over),
+        ]
+    return section("How tuning went", _grid(figures))
+
+
+def _reports(record: Record) -> list[dict[str, Any]]:
+    """Return what sites reported, site by site: a report per step and site that took part."""
+    return [
+        {
+            "site": name,
+            "iteration": step["iteration"],
+            "calls": step["calls_total"],
+            "train_loss": step["loss"].get(name),
+            "validation_accuracy": (step["validation"].get(name) or {}).get("accuracy"),
+            "validation_loss": (step["validation"].get(name) or {}).get("loss"),
+            "entropy_q": step["entropy_q"].get(name),
+        }
+        for name in record.sites
+        for step in record.steps
+        if name in step["active"]
+    ]
+
+
+def _curves(reports: Reports, place: str, key: str) -> Curves:
+    """Return one quantity by site."""
+    found: Curves = {}
+    for report in reports:
+        if report.get(key) is not None:
+            found.setdefault(report["site"], []).append((report[place], report[key]))
+    return found
+
+
+def _values(curves: Curves) -> list[float]:
+    return [value for points in curves.values() for _, value in points]
 
 
 def _grid(figures: Iterable[Html]) -> Html:
     return tag("div", *figures, class_="figures")
 
 
-def _iteration(step: Mapping[str, Any]) -> float:
-    return float(step["iteration"])
-
-
-def _calls(step: Mapping[str, Any]) -> float:
-    return float(step["calls_total"])
-
-
-def _reported(record: Record, place: Place, take: Callable[[Any, str], float | None]) -> Curves:
-    """Collect by site what its own reports brought, at the steps that used them."""
-    found: Curves = {name: [] for name in record.sites}
-    for step in record.steps:
-        for name in step["active"]:
-            value = take(step, name)
-            if value is not None:
-                found.setdefault(name, []).append((place(step), value))
-    return {name: points for name, points in found.items() if points}
-
-
-def _losses(record: Record, x: Axis, place: Place, over: str) -> Html:
-    raw = _reported(record, place, lambda step, name: step["loss"].get(name))
-    width = max(1, max(map(len, raw.values()), default=1) // _STRETCHES)
-    values = [value for points in raw.values() for _, value in points]
-    high = float(np.quantile(values, 0.95)) * 1.1 if values else 1.0
-    told = record.config.get("method", {}).get("loss", "cross_entropy")
-    note = f"{_LOSSES[told]} of drawn prompts on training queries"
-    if len(raw) > STYLES:
-        note += f" over all sites, mean of {some(width, 'server step')}."
-        series = _spread(record, place, "loss", width)
+def _training_loss(record: Record, reports: Reports, x: Axis, place: str, over: str) -> Html:
+    curves = _curves(reports, place, "train_loss")
+    if not curves:
+        return Html()
+    width = max(1, max(map(len, curves.values())) // _STRETCHES)
+    high = float(np.quantile(_values(curves), 0.95)) * 1.1
+    loss = record.config.get("method", {}).get("loss", "cross_entropy")
+    note = f"{_LOSSES[loss]} of drawn prompts on training queries"
+    if len(curves) > STYLES:
+        note += f" over all sites, mean of {counted(width, 'server step')}."
+        series = _spread(reports, place, "train_loss", width)
     else:
-        last = f"; lines: mean of its last {width}" if width > 1 else ""
-        note += f". Specks: one report of a site, at the upper edge if beyond it{last}."
-        series = [Series(name, points, form="specks") for name, points in raw.items()]
-        series += _lines({name: _smoothed(points, width) for name, points in raw.items()})
+        lines = f"; lines: mean of its last {width}" if width > 1 else ""
+        note += f". Specks: one report of a site, at the upper edge if beyond it{lines}."
+        smoothed = {name: _smoothed(points, width) for name, points in curves.items()}
+        series = [*_specks(curves), *_lines(smoothed)]
     return chart(f"Training loss{over}", note, x, Axis("nats", 0, high or 1.0), series)
 
 
-def _spread(record: Record, place: Place, key: str, width: int = 1) -> list[Series]:
-    """Return mean, upper and lower tenth over what many sites have said last."""
-    said = [(place(step), list(step[key].values())) for step in record.steps if step[key]]
-    upper, lower = (
-        [(at, float(np.quantile(values, share))) for at, values in said] for share in (0.9, 0.1)
+def _spread(reports: Reports, place: str, key: str, width: int = 1) -> list[Series]:
+    """Return mean, upper and lower tenth over the latest values of many sites."""
+    latest: dict[str, float] = {}
+    values: dict[float, list[float]] = {}
+    for report in sorted(reports, key=lambda report: float(report[place])):
+        if report.get(key) is not None:
+            latest[report["site"]] = report[key]
+        if latest:
+            values[report[place]] = list(latest.values())
+    upper, mean, lower = (
+        _smoothed([(at, float(take(found))) for at, found in values.items()], width)
+        for take in (lambda v: np.quantile(v, 0.9), np.mean, lambda v: np.quantile(v, 0.1))
     )
-    mean = [(at, float(np.mean(values))) for at, values in said]
     return [
-        Series("upper tenth", _smoothed(upper, width), 1),
-        Series("mean", _smoothed(mean, width), 0),
-        Series("lower tenth", _smoothed(lower, width), 2),
+        Series("upper tenth", upper, 1),
+        Series("mean", mean, 0),
+        Series("lower tenth", lower, 2),
     ]
 
 
-def _lines(found: Curves, form: str = "line") -> list[Series]:
-    one = len(found) == 1
+def _specks(curves: Curves) -> list[Series]:
+    return [Series(name, points, form="specks") for name, points in curves.items()]
+
+
+def _lines(curves: Curves, form: str = "line") -> list[Series]:
+    """Return a line per site, unless there are too many to tell apart."""
+    if len(curves) > STYLES:
+        return _specks(curves)
+    alone = len(curves) == 1 and form == "dots"
     return [
-        Series("" if one and form == "dots" else name, points, style % STYLES, form)
-        for style, (name, points) in enumerate(found.items())
+        Series("" if alone else name, points, style, form)
+        for style, (name, points) in enumerate(curves.items())
     ]
 
 
@@ -115,81 +148,55 @@ def _smoothed(points: Sequence[tuple[float, float]], width: int) -> list[tuple[f
     ]
 
 
-def _validation(record: Record, x: Axis, place: Place, over: str) -> Html:
-    def look(step: Any, name: str) -> float | None:
-        found = step["validation"].get(name)
-        return None if found is None else float(found["accuracy"])
-
-    found = _reported(record, place, look)
-    if not found:
+def _validation_loss(reports: Reports, x: Axis, place: str) -> Html:
+    curves = _curves(reports, place, "validation_loss")
+    if not curves:
         return Html()
-    low = min(value for points in found.values() for _, value in points)
-    y = Axis("% right", max(0.0, math.floor(10 * low - 0.5) / 10), 1.0, _whole_percent)
+    y = Axis("nats", 0, max(_values(curves)) or 1.0)
+    return chart("Validation loss", "", x, y, _lines(curves))
+
+
+def _validation_accuracy(record: Record, reports: Reports, x: Axis, place: str, over: str) -> Html:
+    curves = _curves(reports, place, "validation_accuracy")
+    if not curves:
+        return Html()
+    low = max(0.0, math.floor(10 * min(_values(curves)) - 0.5) / 10)
+    y = Axis("% right", low, 1.0, lambda share: percent_text(share, 0))
     note = (
-        "Most probable prompt so far, on validation data. These looks are for the record: nothing "
-        "is decided by them."
+        "Most probable prompt so far, on validation data: for the record only, no decision uses it."
+        if record.asynchronous
+        else ""
     )
-    series = _lines(found, "dots")
-    if len(found) > STYLES:
-        series = [Series(name, points, form="specks") for name, points in found.items()]
-    return chart(f"Validation accuracy on the way{over}", note, x, y, series)
+    return chart(f"Validation accuracy on the way{over}", note, x, y, _lines(curves, "dots"))
 
 
-def _whole_percent(share: float) -> str:
-    return percent(share, 0)
-
-
-def _looks(record: Record) -> list[Html]:
-    """Return the curve of a method that takes no server steps."""
-    figures = []
-    for title, key, unit, write in (
-        ("Training loss", "train_loss", "nats", tidy),
-        ("Validation loss", "validation_loss", "nats", tidy),
-        ("Validation accuracy", "validation_accuracy", "% right", _whole_percent),
-    ):
-        found: Curves = {}
-        for look in record.curve:
-            if look.get(key) is not None:
-                name = look.get("site") or "all sites"
-                found.setdefault(name, []).append((look["calls"], look[key]))
-        if found:
-            values = [value for points in found.values() for _, value in points]
-            x = Axis(_CALLS, 0, max(points[-1][0] for points in found.values()))
-            y = Axis(unit, 0, 1.0 if unit != "nats" else max(values) or 1.0, write)
-            series = _lines(found)
-            if len(found) > STYLES:
-                series = [Series(name, points, form="specks") for name, points in found.items()]
-            figures.append(chart(title, "", x, y, series))
-    return [_grid(figures)]
-
-
-def agreement(record: Record) -> Html:
+def agreement_section(record: Record) -> Html:
     """Return consensus distance, planes and entropies over server steps."""
     steps = record.steps
-    if not steps:
+    if not steps or not record.asynchronous:
         return Html()
-    x = Axis(_STEPS, 0, _iteration(steps[-1]))
+    x = Axis(_STEPS, 0, steps[-1]["iteration"])
     figures = [_word_entropy(record, x), _demonstration_entropy(record, x)]
     shared = len(record.sites) > 1 and record.positions
     if shared and not record.config.get("method", {}).get("centralised"):
         figures = [_distance(record, x), _planes(record, x), *figures]
     title = "Agreement and certainty" if shared else "Certainty"
-    return section(title, _grid(figures), _refreshes(record))
+    return section(title, _grid(figures), _lower_level(record))
 
 
-def _single(record: Record, key: str) -> list[tuple[float, float]]:
-    return [(_iteration(step), float(step[key])) for step in record.steps]
+def _of_steps(record: Record, key: str) -> list[tuple[float, float]]:
+    return [(step["iteration"], float(step[key])) for step in record.steps]
 
 
 def _distance(record: Record, x: Axis) -> Html:
-    points = _single(record, "consensus_distance")
+    points = _of_steps(record, "consensus_distance")
     y = Axis("distance, L1", 0, max(value for _, value in points) * 1.05 or 1.0)
     note = "Between a site's word policy and the consensus, mean of the sites that had answered."
     return chart("How far the sites are apart", note, x, y, [Series("mean", points)])
 
 
 def _planes(record: Record, x: Axis) -> Html:
-    points = _single(record, "planes")
+    points = _of_steps(record, "planes")
     most = max(value for _, value in points)
     if not most:
         return Html()
@@ -201,43 +208,39 @@ def _planes(record: Record, x: Axis) -> Html:
 def _word_entropy(record: Record, x: Axis) -> Html:
     if not record.positions:
         return Html()
-    points, top = _single(record, "entropy_p"), math.log(record.start["words"])
+    points, top = _of_steps(record, "entropy_p"), math.log(record.start["words"])
     note = (
         "Mean entropy of the consensus over words at a position. At the dashed line every word is "
         "as likely as any other; at 0 one is certain."
     )
-    edge = Series("uniform", [(0, top), (x.high, top)], style=1)
+    uniform = Series("uniform", [(0, top), (x.high, top)], style=1)
     y = Axis("nats", 0, top * 1.05)
-    return chart("How open the words are", note, x, y, [Series("words", points), edge])
+    return chart("How open the words are", note, x, y, [Series("words", points), uniform])
 
 
 def _demonstration_entropy(record: Record, x: Axis) -> Html:
     if not record.start.get("slots"):
         return Html()
-    found = _reported(record, _iteration, lambda step, name: step["entropy_q"].get(name))
-    top = math.log(max(2, record.start["candidates"]))
-    high = max(top, max((v for points in found.values() for _, v in points), default=0.0))
-    many = len(found) > STYLES
-    series = _spread(record, _iteration, "entropy_q") if many else _lines(found)
+    reports = _reports(record)
+    curves = _curves(reports, "iteration", "entropy_q")
+    high = max(math.log(max(2, record.start["candidates"])), *_values(curves), 0.0)
+    many = len(curves) > STYLES
+    series = _spread(reports, "iteration", "entropy_q") if many else _lines(curves)
     note = "Mean entropy of a site's policy over its demonstrations. The policy stays at the site."
     y = Axis("nats", 0, high * 1.05)
     return chart("How open the demonstrations are", note, x, y, series)
 
 
-def _refreshes(record: Record) -> Html:
-    found = record.kind("refresh")
-    if not found:
+def _lower_level(record: Record) -> Html:
+    estimates = record.kind("refresh")
+    if not estimates:
         return Html()
-    last = found[-1]
-    planes = max(event["planes"] for event in found)
-    said = [
-        f"The lower level was estimated {some(len(found), 'time')}; the last time the sites stood "
-        f"{tidy(last['violation'])} (L1, largest over positions) from its solution. "
-    ]
-    if not planes:
+    text = (
+        f"The lower level was estimated {counted(len(estimates), 'time')}; the last time the sites "
+        f"stood {tidy(estimates[-1]['violation'])} (L1, largest over positions) from its solution. "
+    )
+    if not any(event["planes"] for event in estimates):
         tolerance = record.config.get("method", {}).get("plane_tolerance")
-        said.append(
-            "No cutting plane was needed"
-            + (f": the tolerance is {tidy(tolerance)}." if tolerance is not None else ".")
-        )
-    return join([paragraph(*said)])
+        text += "No cutting plane was needed"
+        text += f": the tolerance is {tidy(tolerance)}." if tolerance is not None else "."
+    return paragraph(text)

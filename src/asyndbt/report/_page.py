@@ -1,9 +1,4 @@
-"""The report as one HTML file that needs nothing beside it.
-
-The settings and versions of a run, without the paths of the machine it ran on.
-
-A study's page: its own account (README.md) with tables and figures, as they lie there.
-"""
+"""The page: one HTML file that needs no other, on a run or on a study."""
 
 from __future__ import annotations
 
@@ -22,17 +17,25 @@ from asyndbt.report._accuracy import (
     prompts_section,
     warnings_section,
 )
-from asyndbt.report._costs import border_section, costs_section
+from asyndbt.report._costs import costs_section, traffic_section
 from asyndbt.report._html import Html, anchor, count_text, join, paragraph, section, table, tag
-from asyndbt.report._learning_curves import agreement, learning_curves
+from asyndbt.report._learning_curves import agreement_section, learning_curves_section
 from asyndbt.report._policies import policies_section
 from asyndbt.report._record import Record, read_record
 from asyndbt.report._timeline import timeline_section
 
-__all__ = ["build_page", "document", "run_page", "settings_section", "study_page"]
+__all__ = ["build_page", "document"]
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """Nothing is loaded and no script runs, whatever the texts in a record are."""
+
+_SITES = 40
+_ROWS = 200
+_MODES = {"both": "words and demonstrations", "fragment": "words"}
+_PATH = re.compile(r'"(?:/|[A-Za-z]:\\\\|\\\\\\\\|~)[^"]*?([^"/\\]*)"')
+_KINDS = {".svg": "image/svg+xml", ".png": "image/png"}
+_PICTURE = re.compile(r"!\[(.*)\]\((.+)\)")
+_MARKED = re.compile(r"(\*\*.+?\*\*|<u>.+?</u>|`.+?`)")
 
 
 def build_page(directory: Path | str, *, reload_seconds: int | None = None) -> str:
@@ -43,7 +46,7 @@ def build_page(directory: Path | str, *, reload_seconds: int | None = None) -> s
     directory : path
         Of a run, finished or not, or of a study (with its results.csv).
     reload_seconds : int, optional
-        A browser loads the page of an unfinished run anew after so many seconds.
+        Interval at which a browser reloads the page of an unfinished run.
 
     Raises
     ------
@@ -52,49 +55,17 @@ def build_page(directory: Path | str, *, reload_seconds: int | None = None) -> s
     """
     folder = Path(directory)
     if not (folder / "config.toml").exists() and (folder / "results.csv").exists():
-        return document(f"Study {folder.resolve().name}", study_page(folder))
+        return document(f"Study {folder.resolve().name}", _study_page(folder))
     try:
         record = read_record(folder)
     except ValueError as error:
         raise RunDirectoryError(f"{folder}: the record cannot be read: {error}") from error
     again = reload_seconds if record.result is None else None
-    return document(f"Report on {record.name}", run_page(record), again)
-
-
-def run_page(record: Record) -> Html:
-    """Return the content of the report on a run."""
-    parts = [
-        warnings_section(record),
-        accuracy_section(record),
-        prompts_section(record),
-        learning_curves(record),
-        timeline_section(record),
-        agreement(record),
-        policies_section(record),
-        costs_section(record),
-        border_section(record),
-        settings_section(record),
-    ]
-    return join([head_section(record), _contents(parts[1:]), tag("main", *parts), _foot()])
-
-
-def _contents(parts: list[Html]) -> Html:
-    """Link to the sections that there are."""
-    titles = [found.group(1) for part in parts if (found := re.search(r"<h2[^>]*>([^<]+)<", part))]
-    links = [tag("a", Html(title), href=f"#{anchor(title)}") for title in titles]
-    return tag("nav", *links, aria_label="sections")
-
-
-def _foot() -> Html:
-    return tag(
-        "footer",
-        "Made from the run's record by asyndbt report. It shows texts of examples where the record "
-        "has the sites' own parts.",
-    )
+    return document(f"Report on {record.name}", _run_page(record), again)
 
 
 def document(title: str, content: Html, reload_seconds: int | None = None) -> str:
-    """Return a whole page; a browser loads it anew after `reload_seconds`, if they are given."""
+    """Return a whole page, which a browser reloads after `reload_seconds` if they are given."""
     style = Html(files("asyndbt.report").joinpath("page.css").read_text("utf-8"))
     head_parts = [
         tag("meta", charset="utf-8"),
@@ -111,11 +82,39 @@ def document(title: str, content: Html, reload_seconds: int | None = None) -> st
     return f"<!DOCTYPE html>\n{page}\n"
 
 
-_PATH = re.compile(r'"(?:/|[A-Za-z]:\\\\|\\\\\\\\|~)[^"]*?([^"/\\]*)"')
+def _run_page(record: Record) -> Html:
+    parts = [
+        warnings_section(record),
+        accuracy_section(record),
+        prompts_section(record),
+        learning_curves_section(record),
+        timeline_section(record),
+        agreement_section(record),
+        policies_section(record),
+        costs_section(record),
+        traffic_section(record),
+        _settings_section(record),
+    ]
+    return join([head_section(record), _contents(parts[1:]), tag("main", *parts), _foot()])
 
 
-def settings_section(record: Record) -> Html:
-    """Return data sizes, versions and the whole configuration."""
+def _contents(parts: list[Html]) -> Html:
+    """Return links to the sections."""
+    titles = [found.group(1) for part in parts if (found := re.search(r"<h2[^>]*>([^<]+)<", part))]
+    links = [tag("a", Html(title), href=f"#{anchor(title)}") for title in titles]
+    return tag("nav", *links, aria_label="sections")
+
+
+def _foot() -> Html:
+    return tag(
+        "footer",
+        "Made from the run's record by asyndbt report. It shows texts of examples where the record "
+        "has the sites' own parts.",
+    )
+
+
+def _settings_section(record: Record) -> Html:
+    configuration = _without_paths(record.config_text)
     return section(
         "Settings and versions",
         _examples(record),
@@ -123,60 +122,35 @@ def settings_section(record: Record) -> Html:
         tag(
             "details",
             tag("summary", "The configuration, every default written out"),
-            tag("pre", without_paths(record.config_text), tabindex="0", aria_label="configuration"),
+            tag("pre", configuration, tabindex="0", aria_label="configuration"),
         ),
     )
-
-
-def without_paths(text: str) -> str:
-    r"""Leave of absolute paths their last part: a report may be passed on.
-
-    Examples
-    --------
-    >>> without_paths('train = "/home/me/study/train.jsonl"\nprovider = "pocket"')
-    'train = "…/train.jsonl"\nprovider = "pocket"'
-    """
-    return _PATH.sub(r'"…/\1"', text)
 
 
 def _examples(record: Record) -> Html:
     sites = record.start.get("sites")
     if not sites:
         return Html()
-    parts = ("train", "validation", "test")
     rows = [
-        [name, *(count_text(counts.get(part, 0)) for part in parts)]
+        [name, *(count_text(counts.get(part, 0)) for part in ("train", "validation", "test"))]
         for name, counts in sites.items()
     ]
-    return table("Examples by site", ["site", "training", "validation", "test"], rows[:40])
+    return table("Examples by site", ["site", "training", "validation", "test"], rows[:_SITES])
 
 
 def _facts(record: Record) -> Iterator[tuple[str, str]]:
     result, start = record.result or {}, record.start
     model = (record.model or result.get("model") or {}).get("model") or start.get("model")
-    shape = (
-        (
-            f"{start['positions']} positions, {start['words']:,} words; "
-            if start.get("positions")
-            else ""
-        )
-        + (
-            f"{start['slots']} slots, {start['candidates']} candidates each"
-            if start.get("slots")
-            else ""
-        )
-        if start
-        else None
-    )
+    sizes = []
+    if start.get("positions"):
+        sizes.append(f"{start['positions']} positions, {start['words']:,} words")
+    if start.get("slots"):
+        sizes.append(f"{start['slots']} slots, {start['candidates']} candidates each")
     facts = {
         "language model": model,
         "preset": start.get("preset"),
-        "tuned": {
-            "both": "words and demonstrations",
-            "fragment": "words",
-            "demonstrations": "demonstrations",
-        }.get(start.get("mode", ""), start.get("mode")),
-        "sizes": shape.rstrip("; ") if shape else None,
+        "tuned": _MODES.get(start.get("mode", ""), start.get("mode")),
+        "sizes": "; ".join(sizes) if start else None,
         "seed": result.get("seed", start.get("seed")),
         **{f"version of {name}": number for name, number in result.get("versions", {}).items()},
     }
@@ -185,24 +159,29 @@ def _facts(record: Record) -> Iterator[tuple[str, str]]:
             yield name, str(value)
 
 
-_ROWS = 200
-_KINDS = {".svg": "image/svg+xml", ".png": "image/png"}
-_PICTURE = re.compile(r"!\[(.*)\]\((.+)\)")
-_MARKED = re.compile(r"(\*\*.+?\*\*|<u>.+?</u>|`.+?`)")
+def _without_paths(text: str) -> str:
+    r"""Cut absolute paths down to their last part: a report may be passed on.
+
+    Examples
+    --------
+    >>> _without_paths('train = "/home/me/study/train.jsonl"\nprovider = "pocket"')
+    'train = "…/train.jsonl"\nprovider = "pocket"'
+    """
+    return _PATH.sub(r'"…/\1"', text)
 
 
-def study_page(directory: Path) -> Html:
-    """Return the content of the page; without an account, the first rows of the results."""
-    account = directory / "README.md"
-    if account.exists():
-        parts = list(_blocks(directory, account.read_text("utf-8").split("\n\n")))
+def _study_page(directory: Path) -> Html:
+    """Return the study's own page, README.md; before there is one, the first of its results."""
+    readme = directory / "README.md"
+    if readme.exists():
+        parts = list(_blocks(directory, readme.read_text("utf-8").split("\n\n")))
     else:
         parts = [tag("h1", f"Study {directory.resolve().name}"), _results(directory)]
     return tag("main", *parts, class_="study")
 
 
 def _blocks(directory: Path, blocks: list[str]) -> Iterator[Html]:
-    """Read the little Markdown that an account is written in."""
+    """Yield the blocks of a study's Markdown, which uses little of the language."""
     title = ""
     for block in map(str.strip, blocks):
         if block.startswith("# "):
@@ -245,7 +224,7 @@ def _word(part: str) -> str:
 
 
 def _picture(directory: Path, name: str, caption: str) -> Html:
-    """Show a picture of the study, and no other file."""
+    """Embed a picture of the study; no other file is read."""
     file, home = (directory / name).resolve(), directory.resolve()
     if file.suffix not in _KINDS or not file.is_relative_to(home) or not file.exists():
         return paragraph(caption, class_="quiet")

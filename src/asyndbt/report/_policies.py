@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from asyndbt.optim import FloatArray, read_out_distinct
-from asyndbt.report._html import Html, join, paragraph, percent, section, tag
+from asyndbt.report._html import Html, join, paragraph, percent_text, section, tag
 from asyndbt.report._record import Record, SitePart
 
 __all__ = ["policies_section"]
 
-_RANKS = 3
+_RANKS = ("most probable", "second", "third or chosen")
 """Entries of a row that are shown; the rest is summed up."""
 _SITES = 12
 _LEAST = 0.0005
@@ -36,51 +36,47 @@ def policies_section(record: Record) -> Html:
 
 
 def _words(record: Record) -> Iterator[Html]:
-    """Show the consensus open, and the sites' own policies folded."""
+    """Yield the consensus open, and the sites' own policies folded."""
     names, best = record.vocabulary, record.best
     if record.z is not None:
-        one = len(record.sites) == 1
+        alone = len(record.sites) == 1
         chosen = best or tuple(read_out_distinct(record.z).tolist())
-        yield tag("h3", "Words" if one else "Words: the consensus of all sites")
-        yield _heat("Words by position", "position", record.z, names, "word", chosen)
-        if one:
+        yield tag("h3", "Words" if alone else "Words: the consensus of all sites")
+        yield _heat_map("Words by position", "position", record.z, names, "word", chosen)
+        if alone:
             return
-    shown = [(name, part) for name, part in record.parts.items() if _has(part.p)][:_SITES]
-    for name, part in shown:
-        assert part.p is not None
-        caption = f"Words by position at {name}"
+    policies = {name: part.p for name, part in record.parts.items()}
+    shown = [(name, p) for name, p in policies.items() if p is not None and p.size]
+    for name, p in shown[:_SITES]:
         yield tag(
             "details",
             tag("summary", f"Words at {name}"),
-            _heat(caption, "position", part.p, names, "word", best),
+            _heat_map(f"Words by position at {name}", "position", p, names, "word", best),
         )
 
 
-def _has(policy: FloatArray | None) -> bool:
-    return policy is not None and policy.size > 0
-
-
 def _demonstrations(record: Record) -> Iterator[Html]:
-    shown = [(name, part) for name, part in record.parts.items() if _has(part.q)]
-    if not shown:
-        if record.start.get("slots"):
-            yield tag("h3", "Demonstrations")
-            yield paragraph(
-                "The policies over demonstrations are at the sites; this record does not have them."
-            )
-        return
-    yield tag("h3", "Demonstrations")
-    for name, part in shown[:_SITES]:
-        assert part.q is not None
+    shown = [
+        (name, part, part.q)
+        for name, part in record.parts.items()
+        if part.q is not None and part.q.size
+    ]
+    if shown or record.start.get("slots"):
+        yield tag("h3", "Demonstrations")
+    if not shown and record.start.get("slots"):
+        yield paragraph(
+            "The policies over demonstrations are at the sites; this record does not have them."
+        )
+    for name, part, q in shown[:_SITES]:
         caption = "Candidates by slot" + (f" at {name}" if len(record.sites) > 1 else "")
-        yield _heat(caption, "slot", part.q, {}, "candidate", part.chosen)
+        yield _heat_map(caption, "slot", q, {}, "candidate", part.chosen)
         yield _texts(part)
     if len(shown) > _SITES:
         yield paragraph(f"{len(shown) - _SITES:,} more sites not shown.")
 
 
 def _texts(part: SitePart) -> Html:
-    """Show the chosen demonstrations as they stand in the prompt, in the order of the slots."""
+    """Return the chosen demonstrations as they stand in the prompt, in the order of the slots."""
     if part.prompt is None or not part.prompt.demonstrations:
         return Html()
     items = [
@@ -94,32 +90,20 @@ def _texts(part: SitePart) -> Html:
     return tag("ol", *items, class_="shots")
 
 
-def _heat(
+def _heat_map(
     caption: str,
     place: str,
     policy: FloatArray,
     names: Mapping[int, str],
     what: str,
-    chosen: tuple[int, ...],
+    chosen: Sequence[int],
 ) -> Html:
-    """Return a policy as a table: a row a place, its entries by rank.
+    """Return a policy (rows, entries) as a table: a row a place, its entries by rank.
 
-    Parameters
-    ----------
-    caption : str
-    place : str
-        What a row is.
-    policy : FloatArray
-        (rows, entries), every row a distribution.
-    names : mapping of int to str
-        Entries by index, as far as they are known.
-    what : str
-        What an entry is, where it has no name.
-    chosen : tuple of int
-        Entry taken in every row; may be empty.
+    An entry without a name is called `what` and its number; `chosen` may be empty.
     """
-    ranks = min(_RANKS, policy.shape[1])
-    order = np.argsort(-policy, axis=1, kind="stable")[:, :ranks]
+    ranks = _RANKS[: policy.shape[1]]
+    order = np.argsort(-policy, axis=1, kind="stable")[:, : len(ranks)]
     rows = []
     for index, (row, ranked) in enumerate(zip(policy, order, strict=True)):
         pick = chosen[index] if index < len(chosen) else None
@@ -128,33 +112,25 @@ def _heat(
             entries[-1] = pick
         cells = [_cell(row[k], names.get(k, f"{what} {k + 1}"), k == pick) for k in entries]
         rest = max(0.0, 1.0 - float(row[entries].sum()))
-        cells.append(tag("td", percent(rest), class_="number rest wide"))
+        cells.append(tag("td", percent_text(rest), class_="number rest wide"))
         rows.append(tag("tr", tag("th", f"{index + 1}", scope="row"), *cells))
-    heads = [tag("th", _ordinal(rank), scope="col") for rank in range(ranks)]
-    others = policy.shape[1] - ranks
+    others = f"{policy.shape[1] - len(ranks):,} others"
+    heads = [
+        tag("th", place, scope="col"),
+        *(tag("th", rank, scope="col") for rank in ranks),
+        tag("th", others, scope="col", class_="number wide"),
+    ]
     return tag(
         "table",
         tag("caption", caption),
-        tag(
-            "thead",
-            tag(
-                "tr",
-                tag("th", place, scope="col"),
-                *heads,
-                tag("th", f"{others:,} others", scope="col", class_="number wide"),
-            ),
-        ),
+        tag("thead", tag("tr", *heads)),
         tag("tbody", *rows),
         class_="heat",
     )
 
 
-def _ordinal(rank: int) -> str:
-    return ("most probable", "second", "third or chosen")[rank]
-
-
 def _cell(share: float, name: str, chosen: bool) -> Html:
-    shown = percent(share) if share >= _LEAST else f"< {percent(_LEAST, 2)}"
+    shown = percent_text(share) if share >= _LEAST else f"< {percent_text(_LEAST, 2)}"
     mark = tag("b", "✓ ", aria_label="chosen: ") if chosen else Html()
     inside = join(
         [mark, tag("span", name, class_="entry"), " ", tag("span", shown, class_="share")]

@@ -1,4 +1,4 @@
-"""What a run has left in its directory, read for a report; whatever is missing is None or empty."""
+"""The record of a run, read for a report; what is missing is None or empty."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from asyndbt.errors import AsyndbtError, RunDirectoryError
-from asyndbt.federation import unpack
-from asyndbt.optim import FloatArray, read_out
+from asyndbt.federation import Plan, unpack
+from asyndbt.optim import FloatArray
 from asyndbt.prompt import TunedPrompt, load_vocabulary
 
 __all__ = ["Record", "SitePart", "read_record"]
@@ -28,9 +28,9 @@ class SitePart:
     p, q : FloatArray or None
         Policies (M, N) and (U, V), as the site wrote them last.
     chosen : tuple of int
-        Candidate in every slot: settled on, or the most probable so far.
+        Candidate of every slot: the final one, or the most probable so far.
     prompt : TunedPrompt or None
-        There once the run is finished.
+        None while the run is unfinished.
     """
 
     p: FloatArray | None = None
@@ -41,7 +41,7 @@ class SitePart:
 
 @dataclass(frozen=True)
 class Record:
-    """Everything that a report tells of.
+    """Everything that a report shows.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class Record:
         Name of the directory.
     config_text : str
     config : mapping
-        The same, read.
+        The parsed `config_text`.
     events : tuple of mapping
     result, model : mapping or None
     traffic : mapping
@@ -57,9 +57,7 @@ class Record:
     state, arrays : mapping
         The coordinator's checkpoint.
     parts : dict of str to SitePart
-        Of the sites whose own part lies in the directory.
-    curve : tuple of mapping
-        Looks of a method that takes no server steps.
+        Of the sites whose own part is in the directory.
     """
 
     name: str
@@ -72,10 +70,9 @@ class Record:
     state: Mapping[str, Any] = field(default_factory=dict)
     arrays: Mapping[str, FloatArray] = field(default_factory=dict)
     parts: Mapping[str, SitePart] = field(default_factory=dict)
-    curve: tuple[Mapping[str, Any], ...] = ()
 
     def kind(self, *kinds: str) -> list[Mapping[str, Any]]:
-        """Return the events of some kinds, in order."""
+        """Return the events of the given kinds, in order."""
         return [event for event in self.events if event["kind"] in kinds]
 
     @cached_property
@@ -85,16 +82,25 @@ class Record:
 
     @cached_property
     def steps(self) -> list[Mapping[str, Any]]:
-        """Events of server steps."""
+        """Events of steps."""
         return self.kind("step")
+
+    @property
+    def asynchronous(self) -> bool:
+        """Whether a coordinator took the steps; otherwise the sites of a baseline did."""
+        return "quorum" in self.start
+
+    @property
+    def end(self) -> float:
+        """Seconds from the start to the last event."""
+        return float(self.events[-1]["elapsed"]) if self.events else 0.0
 
     @cached_property
     def sites(self) -> list[str]:
         """Names of all sites, in the run's order."""
         joined = [event["site"] for event in self.kind("joined")]
         known = (self.result or {}).get("sites", {})
-        looks = [look["site"] for look in self.curve if look.get("site")]
-        names = [*self.start.get("sites", {}), *known, *joined, *looks, *self.parts]
+        names = [*self.start.get("sites", {}), *known, *joined, *self.parts]
         return list(dict.fromkeys(names))
 
     @property
@@ -110,7 +116,7 @@ class Record:
 
     @property
     def roster(self) -> list[Mapping[str, Any]]:
-        """The sites as the coordinator saw them last."""
+        """The members in the coordinator's checkpoint."""
         return list(self.state.get("roster", ()))
 
     @property
@@ -125,7 +131,7 @@ class Record:
 
     @property
     def phase(self) -> str:
-        """How far the run has come: "starting", a phase of the coordinator, or "done"."""
+        """A phase of the coordinator; "starting" before the first step."""
         if self.result is not None:
             return "done"
         phases = [event["phase"] for event in self.kind("phase") if event["phase"] != "done"]
@@ -133,9 +139,9 @@ class Record:
 
     @cached_property
     def vocabulary(self) -> Mapping[int, str]:
-        """The words by index, as far as they can be told from the record.
+        """Words by index, as far as the record determines them.
 
-        Words that sites have agreed on out of their texts are not in it, but for the chosen ones.
+        Of words that the sites agreed on from their texts it has the chosen ones only.
         """
         method = self.config.get("method", {})
         spec = method.get("vocabulary", "builtin")
@@ -160,27 +166,22 @@ def read_record(directory: Path) -> Record:
     """
     if not (directory / "config.toml").exists():
         raise RunDirectoryError(
-            f"{directory} is not the directory of a run: no config.toml in it; name one that "
-            "'asyndbt run' has made"
+            f"{directory} is not the directory of a run: no config.toml in it; give one that "
+            "'asyndbt run' has written"
         )
     text = (directory / "config.toml").read_text("utf-8")
     state, arrays = _checkpoint(directory / "checkpoint")
-    events = tuple(_events(directory / "events.jsonl"))
-    curve = _json(directory / "curve.json")
-    if curve is None:
-        curve = [event for event in events if event["kind"] == "progress"]
     return Record(
         name=directory.resolve().name,
         config_text=text,
         config=tomllib.loads(text),
-        events=events,
+        events=tuple(_events(directory / "events.jsonl")),
         result=_json(directory / "result.json"),
         model=_json(directory / "model.json"),
         traffic=_json(directory / "traffic.json") or state.get("more", {}).get("traffic", {}),
         state=state,
         arrays=arrays,
         parts=dict(_parts(directory / "sites")),
-        curve=tuple(curve),
     )
 
 
@@ -189,7 +190,7 @@ def _json(file: Path) -> Any:
 
 
 def _events(file: Path) -> Iterator[Mapping[str, Any]]:
-    """Read the log; its last line may be half written while the run goes on."""
+    """Read the log; its last line may be incomplete during the run."""
     if not file.exists():
         return
     for line in file.read_text("utf-8").splitlines():
@@ -202,7 +203,6 @@ def _checkpoint(file: Path) -> tuple[Mapping[str, Any], Mapping[str, FloatArray]
 
 
 def _parts(folder: Path) -> Iterator[tuple[str, SitePart]]:
-    """Read the sites' own parts; a name with a dot first is no site."""
     for part in sorted(folder.glob("*")):
         if part.is_dir() and not part.name.startswith("."):
             yield part.name, _part(part)
@@ -214,7 +214,7 @@ def _part(folder: Path) -> SitePart:
         _, _, packed = (folder / "state").read_bytes().partition(b"\n")
         arrays = unpack(packed)[1]
     q = arrays.get("q")
-    settled = arrays.get("settled", read_out(q) if q is not None and q.size else ())
+    settled = arrays.get("settled", Plan.demonstrations(q) if q is not None and q.size else ())
     prompt = folder / "prompt.json"
     return SitePart(
         p=arrays.get("p"),

@@ -1,4 +1,4 @@
-"""The page of a live run on this machine: made anew at every look, and written nowhere."""
+"""The page of a running run, served on this machine and made at every request."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from asyndbt.report._page import build_page, document
 
 __all__ = ["serve_page"]
 
-_EVERY = 3
-"""Seconds after which a browser looks again while the run goes on."""
+_RELOAD_SECONDS = 3
 
 
 def serve_page(directory: Path, port: int = 0) -> ThreadingHTTPServer:
-    """Return a server of the report on 127.0.0.1 that is bound and not yet started.
+    """Return a server of the report, bound to 127.0.0.1 and not yet started.
 
     Parameters
     ----------
@@ -37,16 +36,16 @@ def serve_page(directory: Path, port: int = 0) -> ThreadingHTTPServer:
 
 
 def _page(directory: Path) -> str:
-    """Return the page, or what keeps it from being made just now."""
+    """Return the page, or one that names the error: a file may be incomplete at this moment."""
     try:
-        return build_page(directory, reload_seconds=_EVERY)
+        return build_page(directory, reload_seconds=_RELOAD_SECONDS)
     except (AsyndbtError, OSError) as error:
-        return document("Report", paragraph(str(error)), _EVERY)
+        return document("Report", paragraph(str(error)), _RELOAD_SECONDS)
 
 
 def _handler(page: Callable[[], str]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        """Answers for the page alone, and only under this machine's own names."""
+        """Serves the page alone, and only under this machine's own names."""
 
         def do_GET(self) -> None:
             host = self.headers.get("Host", "").rsplit(":", 1)[0]
@@ -64,6 +63,6 @@ def _handler(page: Callable[[], str]) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(content)
 
         def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-            """Say nothing of what was served."""
+            """Log nothing."""
 
     return Handler

@@ -1,14 +1,15 @@
 """Runs: from a configuration to a directory that holds everything, and back."""
 
+from asyndbt.run._asyndbt import AsynDBT, run_config
+from asyndbt.run._curve import CurveMoment, curve_of_events, read_curve
 from asyndbt.run._directory import Event, Observer, RunDirectory, to_json, write_atomically
 from asyndbt.run._estimate import Estimate, can_begin, estimate_run
 from asyndbt.run._inputs import load_inputs, load_site_data, make_task, place_rows, take_rows
-from asyndbt.run._model_handle import ModelCheck, ModelHandle, check_model
-from asyndbt.run._outcome import build_result, measured, write_prompt
-from asyndbt.run._recorder import Progress, Recorder, curve_of_events
+from asyndbt.run._model_handle import ModelCheck, check_model
+from asyndbt.run._outcome import Outcome, write_prompt
 from asyndbt.run._remote_site import RemoteSite, check_site, open_site
 from asyndbt.run._result import Result
-from asyndbt.run._session import check_settings, resume_run, run_config
+from asyndbt.run._session import METHOD_FILE, Method, Session, run_session
 from asyndbt.run._setup import (
     TUNING_VALIDATIONS,
     USEFUL_STEPS,
@@ -20,36 +21,37 @@ from asyndbt.run._setup import (
 from asyndbt.run._site import RunSite
 
 __all__ = [
+    "METHOD_FILE",
     "TUNING_VALIDATIONS",
     "USEFUL_STEPS",
+    "AsynDBT",
+    "CurveMoment",
     "Estimate",
     "Event",
+    "Method",
     "ModelCheck",
-    "ModelHandle",
     "Observer",
-    "Progress",
-    "Recorder",
+    "Outcome",
     "RemoteSite",
     "Result",
     "RunDirectory",
     "RunSetup",
     "RunSite",
-    "build_result",
+    "Session",
     "can_begin",
     "check_model",
-    "check_settings",
     "check_site",
     "curve_of_events",
     "estimate_run",
     "load_inputs",
     "load_site_data",
     "make_task",
-    "measured",
     "open_site",
     "place_rows",
     "prepare_run",
-    "resume_run",
+    "read_curve",
     "run_config",
+    "run_session",
     "shared_plan",
     "shared_vocabulary",
     "take_rows",

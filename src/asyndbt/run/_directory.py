@@ -182,7 +182,7 @@ class Event:
     ----------
     kind : str
         ``start``, ``step``, ``phase``, ``joined``, ``gone``, ``back``, ``refused``, ``banned``,
-        ``refresh``, ``progress``, ``warning`` or ``result``.
+        ``refresh``, ``warning`` or ``result``.
     data : mapping
         JSON values; no text of any example.
     elapsed : float

@@ -1,17 +1,12 @@
-"""From a configuration to the task and every site's examples, checked.
+"""The inputs of a run: task, vocabulary and every site's examples, loaded and checked.
 
-From a configuration to what every site's prompts are made of; no language model is asked.
-
-Examples given in Python instead of files.
-
-Which words a run's fragments choose from.
+No language model is asked.  Examples given in Python are written to files first.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import secrets
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +20,7 @@ from asyndbt.config import Config
 from asyndbt.errors import ConfigError, DataError
 from asyndbt.federation import SitePrompts
 from asyndbt.lm import LanguageModel, Prompt, check_requests
-from asyndbt.prompt import agree, load_vocabulary, pmi_ngrams, propose, reveal
+from asyndbt.prompt import load_vocabulary, pmi_ngrams
 from asyndbt.run._directory import RunDirectory, write_atomically
 from asyndbt.task import (
     MERGED_SITE,
@@ -55,6 +50,13 @@ __all__ = [
     "take_rows",
 ]
 
+Rows = Mapping[str, Sequence[Any]]
+"""Rows by part: train, validation, test."""
+
+_ROWS_FOLDER = ".data"
+"""Below ``sites/``, where texts belong; no site has this name, since it begins with a dot."""
+_MAX_NGRAMS = 200
+
 
 def make_task(config: Config) -> Task:
     """Return the task that a configuration describes."""
@@ -72,7 +74,7 @@ def make_task(config: Config) -> Task:
 
 
 def check_names(sites: Sequence[SiteData]) -> None:
-    """A site's name becomes a folder's: it must be one."""
+    """Raise DataError if a site's name cannot be that of a folder."""
     for site in sites:
         if not re.fullmatch(r"\w[\w .-]*", site.name):
             raise DataError(
@@ -82,7 +84,7 @@ def check_names(sites: Sequence[SiteData]) -> None:
 
 
 def check_delays(config: Config, sites: Sequence[str]) -> None:
-    """Find delays of sites that there are not: a slip that would change nothing."""
+    """Raise ConfigError if a delay names an unknown site, which would go unnoticed."""
     delays = config.federation.delays
     known = [*sites, *([MERGED_SITE] if config.method.centralised else [])]
     for name in ("slow", "dead", "rejoin") if delays else ():
@@ -95,7 +97,7 @@ def check_delays(config: Config, sites: Sequence[str]) -> None:
 
 
 def load_site_data(config: Config, task: Task) -> Split:
-    """Load every site's examples and divide them into what they are for."""
+    """Load, partition and split the examples: pool, train, validation and test of every site."""
     data = config.data
     sizes = SplitSizes(data.pool_per_class, data.train_per_class, data.validation_per_class)
     train = _examples(config, task, "train")
@@ -104,7 +106,7 @@ def load_site_data(config: Config, task: Task) -> Split:
 
 
 def _examples(config: Config, task: Task, part: str) -> list[Example]:
-    """Examples of one part (train, validation, test), every one with its site."""
+    """Load the examples of one part (train, validation, test), each with its site."""
     data = config.data
     if data.sites is not None:
         return [
@@ -115,9 +117,10 @@ def _examples(config: Config, task: Task, part: str) -> list[Example]:
     examples = _load(config, task, getattr(data, part), None)
     if data.partition is None or not examples:
         return examples
-    cut = data.partition
-    rng = np.random.default_rng([config.run.seed, 1])
-    return partition_examples(examples, cut.sites, cut.kind, alpha=cut.alpha or 0.5, rng=rng)
+    partition, rng = data.partition, np.random.default_rng([config.run.seed, 1])
+    return partition_examples(
+        examples, partition.sites, partition.kind, alpha=partition.alpha or 0.5, rng=rng
+    )
 
 
 def _load(config: Config, task: Task, source: str | None, site: str | None) -> list[Example]:
@@ -138,7 +141,7 @@ def _load(config: Config, task: Task, source: str | None, site: str | None) -> l
 
 @dataclass(frozen=True, slots=True)
 class RunInputs:
-    """Task, vocabulary, and every site's examples in their places.
+    """Task, vocabulary, and the prompt material of every site.
 
     Parameters
     ----------
@@ -149,7 +152,7 @@ class RunInputs:
     positions : int
         M, words of a fragment.
     duplicates : str
-        What to say of rows that are in more than one split; empty if there are none.
+        What was removed because it occurs in more than one split; empty if nothing was.
     """
 
     task: Task
@@ -159,35 +162,35 @@ class RunInputs:
     duplicates: str
 
     def check(self, model: LanguageModel) -> list[Prompt]:
-        """Check labels and longest prompts against a model; give two prompts to probe it with.
+        """Check the labels and the longest prompts against a model.
 
         Returns
         -------
         list of Prompt
-            The one that costs most and the one that costs least.
+            The costliest and the cheapest prompt, to probe the model with.
 
         Raises
         ------
         DataError
             If the model cannot tell labels apart, or a prompt is too long for it.
         """
-        every = [
+        prompts = [
             prompt
             for site in self.sites.values()
             for prompt in site.longest(site.data.queries, model)
         ]
-        check_requests(model, self.task.label_words, every)
-        every.sort(key=lambda prompt: model.max_usage(prompt).tokens)
-        return [every[-1], every[0]]
+        check_requests(model, self.task.label_words, prompts)
+        prompts.sort(key=lambda prompt: model.max_usage(prompt).tokens)
+        return [prompts[-1], prompts[0]]
 
 
 def load_inputs(config: Config) -> RunInputs:
-    """Load and split the examples, agree on the vocabulary, choose the demonstration candidates.
+    """Load and split the examples, fix the vocabulary, deal the pool into demonstration slots.
 
     Raises
     ------
     ConfigError, DataError
-        With file, line or field, and the mend.
+        If a setting or the data cannot be used; the message names file, line or field, and the fix.
     """
     task, method = make_task(config), config.method
     split = load_site_data(config, task)
@@ -218,15 +221,60 @@ def _slots(config: Config, task: Task, data: SiteData) -> tuple[tuple[Example, .
     )
 
 
-Rows = Mapping[str, Sequence[Any]]
-"""Rows by part: train, validation, test."""
+def resolve_vocabulary(config: Config, sites: Sequence[SiteData]) -> tuple[str, ...]:
+    """Return the vocabulary that all sites use, in one order.
 
-_FOLDER = ".data"
-"""Below ``sites/``, as texts are; no site has this name, which begins with a dot."""
+    ``pmi`` takes n-grams of the sites' own texts: of a single site all, of several those that at
+    least ``vocabulary_min_sites`` of them have, those of most sites first.  It needs the texts of
+    all sites in this process.
+
+    Raises
+    ------
+    ConfigError
+        If ``vocabulary_min_sites`` exceeds the number of sites.
+    DataError
+        If fewer than two entries are left, or the vocabulary's file cannot be used.
+    """
+    method = config.method
+    if method.vocabulary != "pmi":
+        return load_vocabulary(method.vocabulary, Path())[: method.vocabulary_limit]
+    limit = method.vocabulary_limit or _MAX_NGRAMS
+    ngrams = [pmi_ngrams(_texts(site), limit) for site in sites]
+    single = len(sites) == 1
+    words = ngrams[0] if single else _common(ngrams, method.vocabulary_min_sites)[:limit]
+    if len(words) < 2:
+        raise DataError(
+            f'method.vocabulary = "pmi" leaves {len(words)} n-grams that the sites share; use '
+            '"builtin", a file, or lower method.vocabulary_min_sites'
+        )
+    return tuple(words)
+
+
+def _common(ngrams: Sequence[list[str]], least: int) -> list[str]:
+    """N-grams that at least so many sites have, those of most sites first, then by alphabet."""
+    if least > len(ngrams):
+        raise ConfigError(
+            f"method.vocabulary_min_sites: {least} given for {len(ngrams)} sites; it must be 2 to "
+            "that number"
+        )
+    counts = Counter(chain.from_iterable(ngrams))
+    kept = [(-count, ngram) for ngram, count in counts.items() if count >= least]
+    return [ngram for _, ngram in sorted(kept)]
+
+
+def _texts(site: SiteData) -> Iterable[str]:
+    return [text for example in (*site.pool, *site.train) for text in example.fields.values()]
 
 
 def take_rows(tables: Mapping[str, Any]) -> tuple[dict[str, Any], Rows]:
-    """Replace lists of rows in the table ``data`` by names of files.
+    """Replace lists of rows in the table ``data``, given in Python, by names of files.
+
+    Returns
+    -------
+    tables : dict
+        The tables with file names.
+    rows : Rows
+        What was replaced; for `place_rows`.
 
     Examples
     --------
@@ -247,7 +295,7 @@ def take_rows(tables: Mapping[str, Any]) -> tuple[dict[str, Any], Rows]:
 
 
 def place_rows(config: Config, rows: Rows) -> Config:
-    """Write rows into the directory of a run to come, and name the files in its configuration.
+    """Write rows into the directory of a new run, and name the files in its configuration.
 
     Raises
     ------
@@ -257,7 +305,7 @@ def place_rows(config: Config, rows: Rows) -> Config:
         If a row is not a mapping of texts and numbers.
     """
     RunDirectory(config.run.dir).check_unused()
-    folder = config.run.dir / "sites" / _FOLDER
+    folder = config.run.dir / "sites" / _ROWS_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     for part, given in rows.items():
         write_atomically(folder / f"{part}.jsonl", "".join(_lines(part, given)).encode())
@@ -272,52 +320,3 @@ def _lines(part: str, rows: Sequence[Any]) -> Iterable[str]:
             yield json.dumps(dict(row)) + "\n"
         except (TypeError, ValueError) as error:
             raise DataError(f"data.{part}, row {number}: {error}; give texts and numbers") from None
-
-
-_LIMIT = 200
-
-
-def resolve_vocabulary(config: Config, sites: Sequence[SiteData]) -> tuple[str, ...]:
-    """Return the vocabulary that all sites use, in one order.
-
-    ``pmi`` takes n-grams of the sites' own data: from one site all of them, in a federation those
-    that at least ``vocabulary_min_sites`` sites propose on their own.  Here all sites are in one
-    process, which makes the key and sees every n-gram: a simulation of the protocol, with its
-    outcome and without its secrecy.
-
-    Raises
-    ------
-    DataError
-        If fewer than two entries are left.
-    """
-    method = config.method
-    if method.vocabulary != "pmi":
-        return load_vocabulary(method.vocabulary, Path())[: method.vocabulary_limit]
-    limit = method.vocabulary_limit or _LIMIT
-    own = {site.name: pmi_ngrams(_texts(site), limit) for site in sites}
-    if len(sites) == 1:
-        words = own[sites[0].name]
-    else:
-        words = _shared(own, method.vocabulary_min_sites)[:limit]
-    if len(words) < 2:
-        raise DataError(
-            f'method.vocabulary = "pmi" leaves {len(words)} n-grams that the sites share; use '
-            '"builtin", a file, or lower method.vocabulary_min_sites'
-        )
-    return tuple(words)
-
-
-def _shared(own: dict[str, list[str]], least: int) -> list[str]:
-    """N-grams that several sites propose by hash alone, those of most sites first.
-
-    The key is new every time.  So that a run can be repeated and resumed, the order does not hang
-    on it: of n-grams that equally many sites propose, the first in the alphabet comes first.
-    """
-    key = secrets.token_bytes(32)
-    agreed = agree({name: propose(words, key) for name, words in own.items()}, least)
-    votes = Counter(chain.from_iterable(map(set, own.values())))
-    return sorted(reveal(votes, key, agreed), key=lambda word: (-votes[word], word))
-
-
-def _texts(site: SiteData) -> Iterable[str]:
-    return [text for example in (*site.pool, *site.train) for text in example.fields.values()]

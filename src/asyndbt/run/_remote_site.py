@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from asyndbt.config import Config
 from asyndbt.errors import MessageError
-from asyndbt.federation import Assignment, Evaluate, EvaluateDone, Report, Worker, decode, encode
+from asyndbt.federation import Assignment, Evaluate, EvaluateDone, Report, decode, encode
+from asyndbt.prompt import TunedPrompt
 from asyndbt.run._directory import RunDirectory, write_atomically
 from asyndbt.run._model_handle import ModelHandle
-from asyndbt.run._outcome import site_result, write_site_part
-from asyndbt.run._setup import prepare_run, shared_plan
+from asyndbt.run._outcome import site_result, write_prompt
+from asyndbt.run._setup import prepare_run
 from asyndbt.run._site import RunSite
 
 __all__ = ["RemoteSite", "check_site", "open_site"]
@@ -27,7 +28,7 @@ class RemoteSite:
     site : RunSite
     directory : RunDirectory
         The site's own record of this run, in the form of a run of one site.
-    connection : Connection
+    connection : ModelHandle
         The site's language model.
     """
 
@@ -63,8 +64,10 @@ class RemoteSite:
     def _keep_result(self, work: Assignment, report: Report) -> None:
         """Write down what the run is for: the tuned prompt, which never leaves the site."""
         if isinstance(work, Evaluate) and isinstance(report, EvaluateDone):
-            fragment = self.site.prompts.fragment(work.fragment)
-            write_site_part(self.site, fragment)
+            prompts = self.site.prompts
+            fragment = prompts.fragment(work.fragment)
+            shown = prompts.chosen(self.site.worker.demonstrations)
+            write_prompt(self.site.folder, TunedPrompt(prompts.task, fragment, shown))
             self.directory.write_json("result.json", site_result(fragment, report, self.connection))
 
 
@@ -82,10 +85,10 @@ def check_site(private: Config) -> tuple[str, ...]:
         With file, line or field, and the mend.
     """
     with TemporaryDirectory(prefix="asyndbt-check-") as folder:
-        assembly = prepare_run(private, RunDirectory(Path(folder)))
-        for site in assembly.sites.values():
+        setup = prepare_run(private, RunDirectory(Path(folder)))
+        for site in setup.sites.values():
             site.close()
-    return assembly.warnings
+    return setup.warnings
 
 
 def open_site(shared: Config, private: Config, folder: Path) -> RemoteSite:
@@ -101,14 +104,11 @@ def open_site(shared: Config, private: Config, folder: Path) -> RemoteSite:
         Where the site keeps its record of this run.
     """
     directory = RunDirectory(folder)
-    assembly = prepare_run(private, directory)
-    ((name, site),) = assembly.sites.items()
-    own = assembly.plan
-    plan = shared_plan(shared, validate_every=own.validate_every, looks=own.looks)
-    worker = Worker(name, plan, site.worker.objective, shared.run.seed)
-    site = replace(site, worker=worker)
+    setup = prepare_run(private, directory, shared=shared)
+    assert setup.connection is not None
+    (site,) = setup.sites.values()
     site.load()
     if not directory.config_file.exists():
         config = private.override({"run.dir": str(folder)})
         write_atomically(directory.config_file, config.to_toml().encode())
-    return RemoteSite(site, directory, assembly.connection)
+    return RemoteSite(site, directory, setup.connection)

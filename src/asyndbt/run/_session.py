@@ -1,225 +1,242 @@
-"""Carrying a run out: from a configuration, or on from where it stopped."""
+"""One path from a configuration to a result, whatever the method and wherever the sites are.
+
+A session claims the run's directory, finds the latest checkpoint if there is one, records what
+happens, runs the method, and writes ``result.json``. A resumed session goes on from the checkpoint;
+a method that writes none repeats its steps with the answers that were paid for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from importlib.metadata import version
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from threadpoolctl import threadpool_limits
 
-from asyndbt._async import run_sync
-from asyndbt.config import Config, load_config
-from asyndbt.errors import BudgetError, ConfigError, RunDirectoryError
-from asyndbt.federation import Coordinator, restore, unpack
-from asyndbt.federation.engines import Channel, Delays, Engine, LocalEngine, VirtualEngine
+from asyndbt._async import NewLoop, run_sync
+from asyndbt.config import Config
+from asyndbt.errors import RunDirectoryError
+from asyndbt.federation import unpack
+from asyndbt.federation.engines import Channel
 from asyndbt.lm import LanguageModel
-from asyndbt.run._directory import Observer, RunDirectory, write_atomically
-from asyndbt.run._outcome import build_result, write_site_part
-from asyndbt.run._recorder import Recorder
+from asyndbt.run._directory import Event, Observer, RunDirectory, write_atomically
+from asyndbt.run._outcome import Outcome, build_result
 from asyndbt.run._result import Result
 from asyndbt.run._setup import RunSetup, prepare_run
 
-__all__ = ["check_settings", "resume_run", "run_config"]
+__all__ = ["METHOD_FILE", "Method", "Session", "run_session"]
+
+METHOD_FILE = "method.json"
+"""Name and options of the method, where the record names one."""
 
 
-def run_config(
-    config: Config, *, observers: Sequence[Observer] = (), model: LanguageModel | None = None
-) -> Result:
-    """Tune prompts as a configuration says.
+class Method(ABC):
+    """A way to tune prompts, run in a session.
+
+    Installed packages add methods as entry points of the group ``asyndbt.methods``.
+    """
+
+    name: ClassVar[str]
+    """Under which studies and records know the method."""
+    needs_calls: ClassVar[bool] = True
+    """Whether tuning asks the language model; without, only the evaluation does."""
+    is_baseline: ClassVar[bool] = True
+    """Whether studies count the method among what AsynDBT is compared with."""
+
+    def configure(self, config: Config) -> Config:
+        """Return the configuration that the method is run on."""
+        return config
+
+    def prepare(
+        self, config: Config, directory: RunDirectory, model: LanguageModel | None
+    ) -> RunSetup:
+        """Return what a run needs, or fail before the first paid step."""
+        return prepare_run(config, directory, model)
+
+    @abstractmethod
+    async def run(self, session: Session) -> Outcome:
+        """Tune, evaluate once, and return what was found; begins by `Session.begin`."""
+
+    def failed(self, directory: RunDirectory, error: Exception) -> None:  # noqa: B027
+        """Take notice that a session has failed; its directory is still claimed."""
+
+
+@dataclass(slots=True)
+class Session:
+    """A run in progress.
 
     Parameters
     ----------
     config : Config
+    directory : RunDirectory
+        Claimed.
+    setup : RunSetup
     observers : sequence of Observer
-        Are shown what happens.
-    model : LanguageModel, optional
-        Takes the place of the one that the configuration names.
-
-    Returns
-    -------
-    Result
-
-    Raises
-    ------
-    AsyndbtError
-        With a text meant for the user; the directory can be resumed if it has a checkpoint.
+    channel : Channel
+        Carries the messages of sites in this process; counts all.
+    checkpoint : bytes or None
+        Where an earlier session stopped.
+    extend : bool
+        Whether a run that used its budget up goes on with a larger one.
+    method : mapping, optional
+        Name and options of the method, for the record.
+    elapsed : float
+        Seconds that earlier sessions took.
     """
-    directory = RunDirectory(config.run.dir)
-    directory.check_unused()
-    return _carry_out(config, directory, observers, model=model)
+
+    config: Config
+    directory: RunDirectory
+    setup: RunSetup
+    observers: Sequence[Observer]
+    channel: Channel
+    checkpoint: bytes | None = None
+    extend: bool = False
+    method: Mapping[str, Any] | None = None
+    elapsed: float = 0.0
+    clock: Callable[[], float] = field(init=False)
+    """Seconds since the run began; an engine sets its own."""
+
+    def __post_init__(self) -> None:
+        start = time.monotonic() - self.elapsed
+        self.clock = lambda: time.monotonic() - start
+
+    def begin(self, **about: Any) -> None:
+        """Write down the configuration, and say what is about to run.
+
+        Parameters
+        ----------
+        **about
+            Further data of the event ``start``: JSON values.
+        """
+        if self.extend or not self.directory.config_file.exists():
+            write_atomically(self.directory.config_file, self.config.to_toml().encode())
+        if self.method is not None:
+            self.directory.write_json(METHOD_FILE, self.method)
+        say = self.tell if self.checkpoint is None else self.show
+        say("start", self.elapsed, directory=str(self.directory.path), **about)
+        for text in self.setup.warnings:
+            say("warning", self.elapsed, text=text)
+
+    def tell(self, kind: str, elapsed: float, **data: Any) -> None:
+        """Log an event and show it to the observers.
+
+        The log may be passed on: where it lies on this machine is for the observers alone.
+        """
+        logged = {key: value for key, value in data.items() if key != "directory"}
+        self.directory.append_event(Event(kind, logged, elapsed))
+        self.show(kind, elapsed, **data)
+
+    def show(self, kind: str, elapsed: float, **data: Any) -> None:
+        """Show an event to the observers alone."""
+        event = Event(kind, data, elapsed)
+        for observer in self.observers:
+            observer(event)
 
 
-def resume_run(
-    directory: Path | str,
+def run_session(
+    method: Method,
+    config: Config,
+    directory: RunDirectory,
     *,
-    budget: Mapping[str, Any] | None = None,
     observers: Sequence[Observer] = (),
     model: LanguageModel | None = None,
+    channel: Channel | None = None,
+    extend: bool = False,
+    record: Mapping[str, Any] | None = None,
+    new_loop: NewLoop | None = None,
 ) -> Result:
-    """Go on with a run that stopped, from its latest checkpoint; a finished one is just read.
-
-    With a deterministic model the result is the one of an uninterrupted run, byte for byte.
+    """Run a method in a directory, from its latest checkpoint if there is one.
 
     Parameters
     ----------
-    directory : path
-    budget : mapping, optional
-        Caps that replace those of the configuration, such as ``{"calls": 20000}`` or
-        ``{"per_site": {"calls": 5000}}``.  A run that ended because its budget was used up is
-        tuned further from where tuning ended.
+    method : Method
+    config : Config
+        As `Method.configure` returned it.
+    directory : RunDirectory
     observers : sequence of Observer
+        Are shown every event.
     model : LanguageModel, optional
-        As for `run_config`.
+        Takes the place of the one that the configuration names.
+    channel : Channel, optional
+    extend : bool
+        Go on with a run that used up a budget that has since grown.
+    record : mapping, optional
+        ``name`` and ``options`` of the method; the result then names it.
+    new_loop : callable, optional
+        Makes the event loop, whose clock is the run's; asyncio's own without it.
 
     Raises
     ------
     RunDirectoryError
-        If no run is recorded in that directory, settings or data are not those of its start, or
-        it ended for another reason than its budget.
+        If another process works in the directory, or the checkpoint was written under other
+        settings.
+    AsyndbtError
+        Whatever else ends the run, with a text meant for the user.
     """
-    files = RunDirectory.open(Path(directory))
-    changes: dict[str, Any] = {"run.dir": str(files.path.resolve())}
-    config = load_config(files.config_file).override(changes)
-    done = files.read_json("result.json")
-    if budget:
-        config = config.override({**changes, **_full_keys("budget", budget)})
-        if done is not None and done["stop_reason"] != "budget":
-            raise RunDirectoryError(
-                f"{files.path}: the run ended with {done['stop_reason']!r}, not for want of "
-                "budget: more of it would change nothing"
-            )
-    elif done is not None:
-        return Result(files.path)
-    return _carry_out(config, files, observers, more=bool(budget), model=model)
-
-
-def _full_keys(table: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nested values by their full keys.
-
-    Examples
-    --------
-    >>> _full_keys("budget", {"calls": 10, "per_site": {"calls": 5}})
-    {'budget.calls': 10, 'budget.per_site.calls': 5}
-    """
-    keys: dict[str, Any] = {}
-    for name, value in values.items():
-        full = f"{table}.{name}"
-        keys |= _full_keys(full, value) if isinstance(value, Mapping) else {full: value}
-    return keys
-
-
-def _carry_out(
-    config: Config,
-    directory: RunDirectory,
-    observers: Sequence[Observer],
-    *,
-    more: bool = False,
-    model: LanguageModel | None = None,
-) -> Result:
-    if config.federation.engine == "flower":
-        raise ConfigError(
-            'federation.engine = "flower" spans machines: use the commands asyndbt run and asyndbt '
-            "resume, after asyndbt coordinator start"
-        )
-    with ExitStack() as open_files:
-        assembly = prepare_run(config, directory, model)
-        for site in assembly.sites.values():
-            open_files.callback(site.close)
-        open_files.enter_context(directory.claimed())
-        _work(config, directory, assembly, observers, more)
+    with ExitStack() as resources:
+        setup = method.prepare(config, directory, model)
+        for site in setup.sites.values():
+            resources.callback(site.close)
+        resources.enter_context(directory.claimed())
+        try:
+            session = _open(config, directory, setup, observers, channel or Channel())
+            session.extend, session.method = extend, record
+            # The matrices are small: threads would wait for each other more than they compute.
+            with threadpool_limits(limits=1, user_api="blas"):
+                outcome = run_sync(_to_the_end(method, session), new_loop)
+        except Exception as error:
+            method.failed(directory, error)
+            raise
+        result = build_result(config, setup, outcome)
+        if record is not None:
+            result["method"] = record["name"]
+        for name, write in outcome.prompts.items():
+            write(setup.sites[name].folder)
+        directory.write_json("result.json", result)
+        session.tell("result", session.clock(), **result)
     return Result(directory.path)
 
 
-def _work(
+async def _to_the_end(method: Method, session: Session) -> Outcome:
+    try:
+        return await method.run(session)
+    finally:
+        await session.setup.close_model()
+
+
+def _open(
     config: Config,
     directory: RunDirectory,
-    assembly: RunSetup,
+    setup: RunSetup,
     observers: Sequence[Observer],
-    more: bool,
-) -> None:
-    wire, elapsed, events = Channel(), 0.0, 0
-    coordinator = Coordinator(assembly.plan)
-    saved = directory.read_checkpoint()
-    if saved is not None:
-        check_settings(config, unpack(saved)[0]["more"])
-        for site in assembly.sites.values():
-            site.load()
-        coordinator, beside = restore(assembly.plan, saved)
-        elapsed, events, wire.traffic = beside["elapsed"], beside["events"], beside["traffic"]
-        if more:
-            _reopen(coordinator, assembly)
-    directory.cut_events(events)
-    recorder = Recorder(directory, coordinator, wire, config, assembly, observers)
-    if more:
-        # On record before the old result goes: a crash in between must not end in neither.
-        recorder.changed(elapsed)
-        directory.result_file.unlink(missing_ok=True)
-    if more or not directory.config_file.exists():
-        write_atomically(directory.config_file, config.to_toml().encode())
-    recorder.introduce(elapsed, anew=saved is None)
-    engine = _engine(config, wire, elapsed)
-    try:
-        # The matrices here are small: threads would wait for each other more than they compute.
-        with threadpool_limits(limits=1, user_api="blas"):
-            run_sync(_to_the_end(engine, coordinator, assembly, recorder))
-    finally:
-        directory.write_json("traffic.json", wire.traffic)
-    result = build_result(config, assembly, coordinator)
-    for site in assembly.sites.values():
-        write_site_part(site, tuple(result["fragment"]))
-    directory.write_json("result.json", result)
-    recorder.tell("result", engine.now(), **result)
+    channel: Channel,
+) -> Session:
+    """Return the session at the directory's checkpoint; what the log says beyond it is dropped."""
+    session = Session(config, directory, setup, observers, channel)
+    checkpoint = directory.read_checkpoint()
+    if checkpoint is None:
+        directory.cut_events(0)
+        return session
+    saved = unpack(checkpoint)[0]["more"]
+    _check_settings(config, saved)
+    for site in setup.sites.values():
+        site.load()
+    directory.cut_events(saved["events"])
+    channel.traffic = saved["traffic"]
+    return Session(
+        config, directory, setup, observers, channel, checkpoint, elapsed=saved["elapsed"]
+    )
 
 
-def _reopen(coordinator: Coordinator, assembly: RunSetup) -> None:
-    """Tune further, with a budget that has grown, where it had been used up.
-
-    Raises
-    ------
-    BudgetError
-        If it has not grown enough for a step.
-    """
-    sites = assembly.sites
-    if coordinator.phase != "tuning":
-        for site in sites.values():
-            site.worker.reopen()
-    able = [name for name, site in sites.items() if site.worker.learner.affords_step]
-    if not able:
-        needs = [site.needs for site in sites.values()]
-        least = max(need.step.calls + need.look.calls * need.looks for need in needs)
-        raise BudgetError(
-            "the new budget buys no further step, for the comparison at the end has to be paid "
-            f"anew: {least:,} calls more for each site are surely enough"
-        )
-    coordinator.reopen(able)
-
-
-async def _to_the_end(
-    engine: Engine, coordinator: Coordinator, assembly: RunSetup, recorder: Recorder
-) -> None:
-    try:
-        await engine.run(coordinator, assembly.sites, recorder.changed)
-    finally:
-        await assembly.connection.model.close()
-
-
-def check_settings(config: Config, saved: Mapping[str, Any]) -> None:
-    """A checkpoint goes with the settings that it was written under."""
+def _check_settings(config: Config, saved: Mapping[str, Any]) -> None:
     if saved.get("settings") == config.fingerprint():
         return
     then, now = saved.get("version", "(an earlier one)"), version("asyndbt")
-    mend = "resume with the config it was started with, or start anew in another directory"
+    remedy = "resume with the config it was started with, or start again in another directory"
     if then != now:
-        mend = f"asyndbt {then} wrote it and this is {now}: resume with that release"
-    raise RunDirectoryError(f"the checkpoint was written under other settings: {mend}")
-
-
-def _engine(config: Config, wire: Channel, elapsed: float) -> LocalEngine | VirtualEngine:
-    delays = config.federation.delays
-    if config.federation.engine == "local" or delays is None:
-        return LocalEngine(wire, elapsed)
-    given = delays.model_dump(exclude_none=True)
-    return VirtualEngine(Delays(**given, seed=config.run.seed), wire, elapsed)
+        remedy = f"asyndbt {then} wrote it and this is {now}: resume with that release"
+    raise RunDirectoryError(f"the checkpoint was written under other settings: {remedy}")

@@ -28,6 +28,7 @@ __all__ = [
     "RunSetup",
     "RunSite",
     "affordable_steps",
+    "build_plan",
     "build_setup",
     "check_budget",
     "check_prices",
@@ -39,7 +40,9 @@ __all__ = [
 ]
 
 TUNING_VALIDATIONS: Final = 3
-"""Of every site at its validation data while it tunes."""
+"""Validations of every site while it tunes."""
+MOST_ITERATIONS: Final = 100_000
+"""Server steps of a run that its budget ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +54,8 @@ class RunSetup:
     plan : Plan
     sites : dict of str to RunSite
     vocabulary : tuple of str
-    connection : Connection
-        The language model, as it was found.
+    connection : ModelHandle or None
+        The language model, as it was found; None where every site asks a model of its own.
     warnings : tuple of str
         What the user should know before paying.
     """
@@ -60,40 +63,70 @@ class RunSetup:
     plan: Plan
     sites: dict[str, RunSite]
     vocabulary: tuple[str, ...]
-    connection: ModelHandle
-    warnings: tuple[str, ...]
+    connection: ModelHandle | None
+    warnings: tuple[str, ...] = ()
+
+    def example_counts(self) -> dict[str, dict[str, int]]:
+        """Return by site the sizes of its splits."""
+        splits = ("train", "validation", "test")
+        return {
+            name: dict(zip(splits, site.worker.objective.counts, strict=True))
+            for name, site in self.sites.items()
+        }
+
+    def tuning_limit(self, field: str) -> float | None:
+        """Return what the sites may spend on tuning in ``calls``, ``tokens`` or ``money``."""
+        caps = [site.tuning.cap(field) for site in self.sites.values()]
+        known = [cap for cap in caps if cap is not None]
+        return sum(known) if known else None
+
+    async def close_model(self) -> None:
+        """Close the connections of the language model."""
+        if self.connection is not None:
+            await self.connection.model.close()
 
 
 def prepare_run(
-    config: Config, directory: RunDirectory, model: LanguageModel | None = None
+    config: Config,
+    directory: RunDirectory,
+    model: LanguageModel | None = None,
+    shared: Config | None = None,
 ) -> RunSetup:
     """Load, split, check and divide, so that nothing is left to fail after the first paid step.
 
-    Only to find out what an endpoint can do are a few requests sent, once in a run.  A `model`
-    that is given takes the place of the configuration's.
+    A few requests are sent, once in a run, to find out what an endpoint can do.
+
+    Parameters
+    ----------
+    config : Config
+    directory : RunDirectory
+    model : LanguageModel, optional
+        Takes the place of the one that the configuration names.
+    shared : Config, optional
+        At a site whose coordinator is elsewhere: what all sites agree on.
 
     Raises
     ------
     ConfigError, DataError, BudgetError, ModelError
-        With file, line or field, and the mend.
+        With file, line or field, and the remedy.
     """
-    gathered = load_inputs(config)
-    connection = _known(config, gathered, directory, model)
+    inputs = load_inputs(config)
+    connection = _known(config, inputs, directory, model)
     if connection is None:
         connection = ModelHandle.of(config.lm, model)
-        examples = gathered.check(connection.model)
-        _check_calls(config, gathered, connection)
+        examples = inputs.check(connection.model)
+        _check_calls(config, inputs, connection)
         remote = connection.model.is_remote
         with directory.probe_cache() if remote else AnswerCache(":memory:") as cache:
             connection.detect_capabilities(
-                examples, gathered.task.label_words, cache, _limits(config.budget)
+                examples, inputs.task.label_words, cache, _limits(config.budget)
             )
         directory.write_json("model.json", connection.record())
-    return build_setup(config, gathered, connection, directory)
+    return build_setup(config, inputs, connection, directory, shared=shared)
 
 
 def _known(
-    config: Config, gathered: RunInputs, directory: RunDirectory, model: LanguageModel | None
+    config: Config, inputs: RunInputs, directory: RunDirectory, model: LanguageModel | None
 ) -> ModelHandle | None:
     """Return the model that was probed for this run before, by what was found then.
 
@@ -106,7 +139,7 @@ def _known(
     if record is None:
         return None
     connection = ModelHandle.of(config.lm, model)
-    gathered.check(connection.model)
+    inputs.check(connection.model)
     connection.restore_capabilities(record)
     if connection.model.name == record["model"]:
         return connection
@@ -120,32 +153,38 @@ def _known(
 
 def build_setup(
     config: Config,
-    gathered: RunInputs,
+    inputs: RunInputs,
     connection: ModelHandle,
     directory: RunDirectory,
+    *,
     objective: type[PromptObjective] = PromptObjective,
+    shared: Config | None = None,
 ) -> RunSetup:
     """Divide the budget, make the plan, and open every site's files."""
     model = connection.model
     check_prices(config, model)
-    needs = _needs(config, gathered, model)
+    needs = _needs(config, inputs, model)
     limits = _shares(config.budget, needs, connection)
-    plan = _plan(config, gathered, needs, limits)
+    every = _validation_interval(config, needs, limits)
+    if shared is not None:
+        plan = shared_plan(shared, validate_every=every)
+    else:
+        plan = build_plan(config, list(inputs.sites), inputs.vocabulary, validate_every=every)
     sites = {
         name: _site(
             config, plan, directory, prompts, connection, needs[name], limits[name], objective
         )
-        for name, prompts in gathered.sites.items()
+        for name, prompts in inputs.sites.items()
     }
     warnings = (
-        *gathered.duplicates.splitlines(),
+        *inputs.duplicates.splitlines(),
         *warn_few_steps(plan, needs, limits),
-        *model.warnings([_texts(site) for site in gathered.sites.values()]),
+        *model.warnings([_texts(site) for site in inputs.sites.values()]),
     )
-    return RunSetup(plan, sites, gathered.vocabulary, connection, warnings)
+    return RunSetup(plan, sites, inputs.vocabulary, connection, warnings)
 
 
-def check_budget(config: Config, gathered: RunInputs, connection: ModelHandle) -> None:
+def check_budget(config: Config, inputs: RunInputs, connection: ModelHandle) -> None:
     """Find out whether the budget covers what every site needs at least.
 
     Raises
@@ -153,17 +192,17 @@ def check_budget(config: Config, gathered: RunInputs, connection: ModelHandle) -
     BudgetError
         If not, with what it would take.
     """
-    _shares(config.budget, _needs(config, gathered, connection.model), connection)
+    _shares(config.budget, _needs(config, inputs, connection.model), connection)
 
 
-def _check_calls(config: Config, gathered: RunInputs, connection: ModelHandle) -> None:
+def _check_calls(config: Config, inputs: RunInputs, connection: ModelHandle) -> None:
     """Find out before a probe that the calls do not last; of tokens it has to tell first."""
-    needs = _needs(config, gathered, connection.model)
+    needs = _needs(config, inputs, connection.model)
     calls = {name: Usage(calls=need.least.calls) for name, need in needs.items()}
     split_limits(_limits(config.budget), _limits(config.budget.per_site), calls)
 
 
-def _needs(config: Config, gathered: RunInputs, model: LanguageModel) -> dict[str, Needs]:
+def _needs(config: Config, inputs: RunInputs, model: LanguageModel) -> dict[str, Needs]:
     """Return by site what it must be able to spend."""
     method, settings = config.method, config.method.settings()
     return {
@@ -174,7 +213,7 @@ def _needs(config: Config, gathered: RunInputs, model: LanguageModel) -> dict[st
             looks=TUNING_VALIDATIONS + _looks_at_the_end(prompts, method.confirm_candidates),
             random_draws=method.random_icl_draws,
         )
-        for name, prompts in gathered.sites.items()
+        for name, prompts in inputs.sites.items()
     }
 
 
@@ -206,30 +245,57 @@ def _limits(section: LimitsConfig) -> Limits:
     return Limits(section.calls, section.tokens, section.money)
 
 
-def _plan(
-    config: Config, gathered: RunInputs, needs: Mapping[str, Needs], limits: Mapping[str, Limits]
+def build_plan(
+    config: Config,
+    sites: Sequence[str],
+    vocabulary: Sequence[str],
+    *,
+    validate_every: int = 0,
+    validations: int = TUNING_VALIDATIONS,
+    shared: str = "",
 ) -> Plan:
+    """Return what the server and all sites of a run agree on.
+
+    Parameters
+    ----------
+    config : Config
+    sites, vocabulary : sequence of str
+        Names of the sites, and words of the fragment.
+    validate_every, validations : int
+        Local steps between two validations of a site while it tunes, and how many of them.
+    shared : str
+        Digest of what every machine of a federation must have a copy of.
+    """
     method, federation = config.method, config.federation
-    names, positions, vocabulary = list(gathered.sites), gathered.positions, gathered.vocabulary
-    steps = min(affordable_steps(needs, limits))
-    steps = min(steps, method.iterations * method.local_steps if method.iterations else steps)
+    positions = method.fragment_length if vocabulary else 0
     return Plan(
-        sites=tuple(names),
+        sites=tuple(sites),
         positions=positions,
         words=len(vocabulary),
         settings=method.settings(),
         vocabulary_digest=vocabulary_digest(vocabulary),
-        quorum=1 if method.centralised else federation.quorum_of(len(names)),
+        quorum=1 if method.centralised else federation.quorum_of(len(sites)),
         staleness=federation.staleness,
         lease=federation.lease,
         refresh=federation.refresh,
-        consensus=len(names) > 1 and positions > 0,
+        consensus=len(sites) > 1 and positions > 0,
         local_steps=method.local_steps,
-        iterations=method.iterations or 100_000,
+        iterations=method.iterations or MOST_ITERATIONS,
         confirm_candidates=method.confirm_candidates,
-        validate_every=max(1, steps // (TUNING_VALIDATIONS + 1)),
-        looks=TUNING_VALIDATIONS,
+        validate_every=validate_every,
+        looks=validations,
+        shared=shared,
     )
+
+
+def _validation_interval(
+    config: Config, needs: Mapping[str, Needs], limits: Mapping[str, Limits]
+) -> int:
+    """Return after how many local steps a site validates, so that its validations spread out."""
+    method, steps = config.method, min(affordable_steps(needs, limits))
+    if method.iterations:
+        steps = min(steps, method.iterations * method.local_steps)
+    return max(1, steps // (TUNING_VALIDATIONS + 1))
 
 
 def _site(
@@ -303,35 +369,21 @@ def shared_vocabulary(config: Config) -> tuple[str, ...]:
     return () if config.method.mode == "demonstrations" else resolve_vocabulary(config, ())
 
 
-def shared_plan(config: Config, *, validate_every: int = 0, looks: int = 3) -> Plan:
-    """Return the agreement of a run whose sites are elsewhere.
+def shared_plan(config: Config, *, validate_every: int = 0) -> Plan:
+    """Return the plan of a run whose sites are elsewhere.
 
     Parameters
     ----------
     config : Config
         Of engine "flower".
-    validate_every, looks : int
-        What a site, which knows its budget, plans for itself; the coordinator has no use for it.
+    validate_every : int
+        What a site, which knows its budget, plans for itself; the coordinator does not use it.
     """
-    method, federation = config.method, config.federation
-    names, vocabulary = tuple(federation.sites or ()), shared_vocabulary(config)
-    positions = method.fragment_length if vocabulary else 0
-    return Plan(
-        sites=names,
-        positions=positions,
-        words=len(vocabulary),
-        settings=method.settings(),
-        vocabulary_digest=vocabulary_digest(vocabulary),
-        quorum=federation.quorum_of(len(names)),
-        staleness=federation.staleness,
-        lease=federation.lease,
-        refresh=federation.refresh,
-        consensus=len(names) > 1 and positions > 0,
-        local_steps=method.local_steps,
-        iterations=method.iterations or 100_000,
-        confirm_candidates=method.confirm_candidates,
+    return build_plan(
+        config,
+        config.federation.sites or (),
+        shared_vocabulary(config),
         validate_every=validate_every,
-        looks=looks,
         shared=_digest(config),
     )
 

@@ -1,4 +1,4 @@
-"""From the file of a study to its cells: one run each, all with their budgets and directories."""
+"""The cells of a study: every combination of method, task, seed and budget as one run."""
 
 from __future__ import annotations
 
@@ -7,31 +7,38 @@ import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from asyndbt.baselines import METHODS
+from asyndbt.baselines import methods
 from asyndbt.config import Config
-from asyndbt.errors import ConfigError
+from asyndbt.errors import AsyndbtError, ConfigError
 from asyndbt.pocket import TASKS
 from asyndbt.run import load_site_data, make_task
 from asyndbt.study._file import POCKET, StudyFile, keys_of
 
-__all__ = ["BOTH", "FREE_OF_CALLS", "OURS", "Cell", "CellPoint", "Sizes", "cells_of", "sizes_of"]
-
-FREE_OF_CALLS: Final = ("manual", "zero-shot-cot", "random-icl", "kate", "encoder-mlp")
-"""Methods that ask nothing before the test split: one budget is as good as another."""
-
-OURS: Final = ("asyndbt", "cendbt")
-"""Everything else is a baseline."""
+__all__ = [
+    "BOTH",
+    "HALVES",
+    "Cell",
+    "Point",
+    "Sizes",
+    "cells_of",
+    "is_baseline",
+    "naming",
+    "needs_calls",
+    "sizes_of",
+]
 
 BOTH: Final = "both"
-_PARTS: Final = ("demonstrations", "fragment")
+HALVES: Final = ("demonstrations", "fragment")
+"""What an ablation tunes alone."""
 
-CellPoint = tuple[tuple[str, Any], ...]
-"""A point of the grid: a value for every key."""
+Point = tuple[tuple[str, Any], ...]
+"""A point of the grid: pairs of a key and its value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +51,7 @@ class Cell:
     task : str
     seed : int
     calls : int
-        Of a site, for tuning and choosing.
+        Of a site, for tuning and validation.
     mode : str
         What is tuned: ``both``, ``demonstrations`` or ``fragment``.
     point : Point
@@ -59,13 +66,13 @@ class Cell:
     seed: int
     calls: int
     mode: str
-    point: CellPoint
+    point: Point
     config: Config
     options: Mapping[str, Any]
 
     @property
     def directory(self) -> Path:
-        """Where the run is recorded; another setting is another directory."""
+        """Where the run is recorded; other settings have another directory."""
         return self.config.run.dir
 
     @property
@@ -78,51 +85,70 @@ class Cell:
         )
 
 
+def needs_calls(method: str) -> bool:
+    """Whether a method's budget matters: some ask nothing before the final evaluation."""
+    return methods()[method].needs_calls
+
+
+def is_baseline(method: str) -> bool:
+    """Whether a method is one to compare with, and not this project's own."""
+    return methods()[method].is_baseline
+
+
 def cells_of(file: StudyFile) -> list[Cell]:
     """Return every run of a study once, those of the main tables first.
 
     Raises
     ------
-    ConfigError, DataError
-        If a setting or a file of data is not usable; nothing has been run then.
+    AsyndbtError
+        If a setting or a data file cannot be used; the message names the method and the task.
     """
     study, cells = file.study, []
     points = _points(file.grid)
-    shorter = study.seeds[: study.curve_seeds]
+    curve_seeds = study.seeds[: study.curve_seeds]
     for point, task, method in itertools.product(points, study.tasks, study.methods):
-        make = _Maker(file, point, task, method)
-        cells += [make.cell(seed, study.calls, None) for seed in study.seeds]
-        if method in study.ablation:
-            cells += [make.cell(s, study.calls, m) for m in _PARTS for s in study.seeds]
-        if method not in FREE_OF_CALLS:
-            others = [calls for calls in study.curve_calls if calls != study.calls]
-            cells += [make.cell(s, calls, None) for calls in others for s in shorter]
-    # The ablation of a study of fragments alone asks for what is there already.
-    once = {cell.directory: cell for cell in cells}
-    return sorted(once.values(), key=lambda cell: cell.calls != study.calls)
+        cell = _CellFactory(file, point, task, method)
+        with naming(f"method {method}, task {task}"):
+            cells += [cell(seed, study.calls) for seed in study.seeds]
+            if method in study.ablation:
+                cells += [cell(s, study.calls, half) for half in HALVES for s in study.seeds]
+            if needs_calls(method):
+                others = [calls for calls in study.curve_calls if calls != study.calls]
+                cells += [cell(seed, calls) for calls in others for seed in curve_seeds]
+    # Where the base has the mode of a half already, the ablation repeats cells.
+    unique = {cell.directory: cell for cell in cells}
+    return sorted(unique.values(), key=lambda cell: cell.calls != study.calls)
 
 
-def _points(grid: Mapping[str, Any]) -> list[CellPoint]:
+@contextmanager
+def naming(what: str) -> Iterator[None]:
+    """Put `what` in front of every line of an error's message."""
+    try:
+        yield
+    except AsyndbtError as error:
+        error.args = ("\n".join(f"{what}: {line}" for line in str(error).splitlines()),)
+        raise
+
+
+def _points(grid: Mapping[str, Any]) -> list[Point]:
     lists = keys_of(grid)
     return [tuple(zip(lists, each, strict=True)) for each in itertools.product(*lists.values())]
 
 
 @dataclass(frozen=True, slots=True)
-class _Maker:
+class _CellFactory:
     """Makes the cells of one method on one task at one point of the grid."""
 
     file: StudyFile
-    point: CellPoint
+    point: Point
     task: str
     method: str
 
-    def cell(self, seed: int, calls: int, mode: str | None) -> Cell:
+    def __call__(self, seed: int, calls: int, mode: str | None = None) -> Cell:
         config = self._config(seed)
         if mode is not None:
             idle = config.method.model_copy(update={"mode": mode}).idle()
-            dropped = {
-                f"method.{name}": None for name in idle if name in config.method.model_fields_set
-            }
+            dropped = {f"method.{name}": None for name in idle if name in config.method.given}
             config = config.override({**dropped, "method.mode": mode})
         options = self.file.options.get(self.method, {})
         config = config.override({"budget.calls": _total(config, self.method, calls, options)})
@@ -132,39 +158,34 @@ class _Maker:
         return Cell(self.method, self.task, seed, calls, mode, self.point, config, options)
 
     def _config(self, seed: int) -> Config:
-        """Return the configuration, with a budget that is none yet."""
+        """Return the configuration, with a placeholder for the budget."""
         file, tables = self.file, _pocket_tables(self.task)
         for more in (file.base, file.tasks.get(self.task, {}), file.overrides.get(self.method, {})):
             tables = _merged(tables, more)
         for name, value in (*self.point, ("run.seed", seed), ("budget.calls", 1)):
             tables = _merged(tables, _nested(name, value))
-        try:
-            return Config.from_dict(tables, base=file.place, name=file.study.name or "study")
-        except ConfigError as error:
-            where = f"method {self.method}, task {self.task}"
-            lines = [f"{where}: {line}" for line in str(error).splitlines()]
-            raise ConfigError("\n".join(lines)) from None
+        return Config.from_dict(tables, base=file.place, name=file.study.name or "study")
 
 
 def _total(config: Config, method: str, calls: int, options: Mapping[str, Any]) -> int:
-    """Return the whole budget: the sites' calls for tuning and choosing, and the evaluation."""
+    """Return the whole budget: the sites' calls for tuning and validation, and the evaluation."""
     sizes = sizes_of(config)
-    mode = config.method.mode if method in OURS else _mode(config, method, options)
-    kinds = 2 + (config.method.random_icl_draws if mode != "fragment" else 0)
+    tuned = _baseline_mode(config, method, options) if is_baseline(method) else config.method.mode
+    kinds = 2 + (config.method.random_icl_draws if tuned != "fragment" else 0)
     return sizes.sites * calls + kinds * sizes.test
 
 
-def _mode(config: Config, method: str, options: Mapping[str, Any]) -> str:
+def _baseline_mode(config: Config, method: str, options: Mapping[str, Any]) -> str:
     """Return what a baseline tunes: some have no demonstrations, whatever the settings say."""
     try:
-        configured = getattr(METHODS[method](**options), "configured", None)
+        made = methods()[method](**options)
     except TypeError as error:
         raise ConfigError(f"options.{method}: {error}; see the method's parameters") from None
-    return str((configured(config) if configured else config).method.mode)
+    return made.configure(config).method.mode
 
 
 class Sizes(NamedTuple):
-    """How many sites there are, and how many examples all of them together have."""
+    """The number of sites, and how many examples all of them have together."""
 
     sites: int
     validation: int
@@ -216,16 +237,13 @@ def _name(
 
 
 def _merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay tables over others, key by key."""
-
-    def both() -> Iterator[tuple[str, Any]]:
-        yield from one.items()
-        for name, value in other.items():
-            below = one.get(name)
-            deep = isinstance(value, Mapping) and isinstance(below, Mapping)
-            yield name, _merged(below, value) if deep else value  # type: ignore[arg-type]
-
-    return dict(both())
+    """Merge nested tables; where both have a key, `other` counts."""
+    merged = dict(one)
+    for name, value in other.items():
+        below = one.get(name)
+        deep = isinstance(value, Mapping) and isinstance(below, Mapping)
+        merged[name] = _merged(below, value) if deep else value  # type: ignore[arg-type]
+    return merged
 
 
 def _nested(name: str, value: Any) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """What a study will cost, within some per cent: the sum over its runs, before the first request.
 
-One run of asyndbt for every kind of settings is played through as `asyndbt.run.estimate_run` does:
-one seed, with the largest budget.  With another budget it asks no more than then, and no more than
-the budget.  A half of it in an ablation, and any other method, is taken to use its whole budget, at
-the cost a call has in the run that was played; cendbt asks no more than its iterations and looks.
-That answers are shared lowers the sum by what nobody can know beforehand.
+For every kind of settings one run of asyndbt is simulated by `asyndbt.run.estimate_run`: one seed,
+with the largest budget.  With another budget it asks no more than then, and no more than the
+budget.  One half in an ablation, and any other method, is taken to use its whole budget, at the
+cost per call of the simulated run; cendbt asks no more than its iterations and validations.
+Answers that runs share lower the sum by what cannot be known beforehand.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from asyndbt.baselines import CenDBT
 from asyndbt.config import Config
 from asyndbt.lm import Usage
 from asyndbt.run import TUNING_VALIDATIONS, Estimate, can_begin, estimate_run
-from asyndbt.study._cells import BOTH, FREE_OF_CALLS, Cell, cells_of, sizes_of
+from asyndbt.study._cells import BOTH, Cell, cells_of, is_baseline, naming, needs_calls, sizes_of
 from asyndbt.study._file import StudyFile
 
 __all__ = ["StudyEstimate", "estimate_study"]
 
-_POOLED: Final = "cendbt"
+_POOLED: Final = CenDBT.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class StudyEstimate:
         Of requests, one run after the other.
     by_method : dict of str to Usage
     priced : bool
-        Whether the money says anything.
+        Whether prices are known, so that the money of `usage` counts.
     free : bool
         Whether the model computes on this machine.
     """
@@ -57,7 +57,7 @@ class StudyEstimate:
 
 
 def estimate_study(file: StudyFile, seconds_per_request: float | None = None) -> StudyEstimate:
-    """Find out what a study will cost, without a request.
+    """Estimate what a study will cost, without a request.
 
     Parameters
     ----------
@@ -73,30 +73,31 @@ def estimate_study(file: StudyFile, seconds_per_request: float | None = None) ->
     cells = cells_of(file)
     kinds = _kinds(cells)
     fitting = [(kind[1], cell) for kind, some in kinds.items() for cell in _fitting(some)]
-    played: dict[str, Estimate] = {}
+    simulated: dict[str, Estimate] = {}
     by_method: dict[str, Usage] = {}
     seconds = 0.0
     whole = _whole(cells)
-    # The largest first: that is the one to play.
+    # The largest first: that is the one to simulate.
     fitting.sort(
         key=lambda each: (each[1].method == _POOLED, each[1].directory in whole, -_budget(each[1]))
     )
     for settings, cell in fitting:
-        half = whole.get(cell.directory) in played
+        half = whole.get(cell.directory) in simulated
         kind = whole[cell.directory] if half else settings
-        if kind not in played:
-            played[kind] = estimate_run(_as_it_runs(cell), seconds_per_request)
-        usage = _scaled(played[kind], _most_calls(cell, played[kind], half=half))
+        if kind not in simulated:
+            with naming(cell.title):
+                simulated[kind] = estimate_run(_as_it_runs(cell), seconds_per_request)
+        usage = _scaled(simulated[kind], _most_calls(cell, simulated[kind], half=half))
         by_method[cell.method] = by_method.get(cell.method, Usage()) + usage
-        seconds += played[kind].seconds * usage.calls / played[kind].usage.calls
-    total, some = sum(by_method.values(), Usage()), played.values()
+        seconds += simulated[kind].seconds * usage.calls / simulated[kind].usage.calls
+    total, some = sum(by_method.values(), Usage()), simulated.values()
     priced, free = all(each.priced for each in some), all(each.free for each in some)
     short = len(cells) - len(fitting)
     return StudyEstimate(len(cells), short, total, seconds, by_method, priced, free)
 
 
 def _settings(cell: Cell) -> str:
-    """Return all settings that decide on the cost of a run, but the budget; seeds hardly do."""
+    """Return all settings that determine the cost of a run, but the budget; seeds hardly do."""
     values = cell.config.to_dict()
     del values["run"]["seed"], values["run"]["dir"], values["budget"]
     return json.dumps(values, sort_keys=True)
@@ -105,7 +106,7 @@ def _settings(cell: Cell) -> str:
 def _whole(cells: Sequence[Cell]) -> dict[Path, str]:
     """Return by directory of a run that tunes one half the settings of that which tunes both.
 
-    A call costs no more there, and such a run is not played: a half may settle early, and then
+    A call costs no more there, and such a run is not simulated: a half may settle early, and then
     repeats itself for very many steps.
     """
     both = {(c.method, c.task, c.point): _settings(c) for c in cells if c.mode == BOTH}
@@ -117,7 +118,7 @@ def _whole(cells: Sequence[Cell]) -> dict[Path, str]:
 
 
 def _kinds(cells: Sequence[Cell]) -> dict[tuple[bool, str], list[Cell]]:
-    """Return the cells that can begin with the same calls of a site."""
+    """Group cells that need the same number of calls per site to begin."""
     kinds: dict[tuple[bool, str], list[Cell]] = {}
     for cell in cells:
         kinds.setdefault((cell.method == _POOLED, _settings(cell)), []).append(cell)
@@ -125,47 +126,51 @@ def _kinds(cells: Sequence[Cell]) -> dict[tuple[bool, str], list[Cell]]:
 
 
 def _fitting(cells: Sequence[Cell]) -> Iterator[Cell]:
-    """Yield the cells of a kind whose budget is enough to begin, which more calls always are."""
+    """Yield the cells of a kind whose budget is large enough to begin."""
     by_calls = sorted(cells, key=lambda cell: cell.calls)
     enough = False
     for _, some in groupby(by_calls, key=lambda cell: cell.calls):
         same = list(some)
-        enough = enough or can_begin(_as_it_runs(max(same, key=_budget)))
+        largest = max(same, key=_budget)
+        with naming(largest.title):
+            enough = enough or can_begin(_as_it_runs(largest))
         if enough:
             yield from same
 
 
 def _budget(cell: Cell) -> int:
-    """Return all calls that a run may take, the evaluation among them."""
+    """Return all calls that a run may make, those of the evaluation included."""
     return cell.config.budget.calls or 0
 
 
 def _as_it_runs(cell: Cell) -> Config:
     """Return the configuration of a cell; cendbt is the one method whose data are pooled."""
-    return CenDBT().configured(cell.config) if cell.method == _POOLED else cell.config
+    return CenDBT().configure(cell.config) if cell.method == _POOLED else cell.config
 
 
-def _most_calls(cell: Cell, played: Estimate, *, half: bool) -> int:
-    """Return how many calls a run takes."""
+def _most_calls(cell: Cell, simulated: Estimate, *, half: bool) -> int:
+    """Return how many calls a run makes at most."""
     budget, method = _budget(cell), cell.config.method
-    if cell.method == "asyndbt" and not half:
-        return min(budget, played.usage.calls)
-    if cell.method in FREE_OF_CALLS:
+    if not (is_baseline(cell.method) or cell.method == _POOLED or half):
+        return min(budget, simulated.usage.calls)
+    if not needs_calls(cell.method):
         sizes = sizes_of(cell.config)
         # zero-shot-cot may ask everything twice.
         again = (int(cell.options.get("calls", 1)) - 1) * (sizes.validation + sizes.test)
-        return min(budget, played.evaluation + sizes.validation + again)
+        return min(budget, simulated.evaluation + sizes.validation + again)
     if cell.method == _POOLED and method.iterations:
         settings = method.settings()
         steps = method.iterations * method.local_steps * settings.draws * settings.batch_size
-        most_looks = TUNING_VALIDATIONS + 2 * method.confirm_candidates
-        looks = most_looks * sizes_of(cell.config).validation
-        return min(budget, played.evaluation + looks + steps)
+        validations = TUNING_VALIDATIONS + 2 * method.confirm_candidates
+        return min(
+            budget,
+            simulated.evaluation + validations * sizes_of(cell.config).validation + steps,
+        )
     return budget
 
 
-def _scaled(of: Estimate, calls: int) -> Usage:
-    """Return what so many calls cost at the cost of a call in the run that was played."""
-    share, used = calls / of.usage.calls, of.usage
+def _scaled(simulated: Estimate, calls: int) -> Usage:
+    """Return what `calls` calls cost at the cost per call of the simulated run."""
+    share, used = calls / simulated.usage.calls, simulated.usage
     tokens = (round(used.tokens_in * share), round(used.tokens_out * share))
     return Usage(calls, *tokens, used.money * share)

@@ -1,37 +1,49 @@
-"""Carrying out the cells of a study: side by side, once each, and no answer asked for twice."""
+"""Runs a study: every cell once, several at a time, and no answer asked for twice."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
 from dataclasses import dataclass
-from multiprocessing import active_children, get_context, parent_process
-from multiprocessing.connection import wait
+from functools import partial
+from multiprocessing import active_children, connection, get_context, parent_process
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, Final
 
 from asyndbt.baselines import run_method
-from asyndbt.errors import AsyndbtError, BudgetError, ModelError
+from asyndbt.errors import AsyndbtError, BudgetError, MissingExtraError, ModelError
 from asyndbt.lm import AnswerCache, RemoteOptions, ReplayedModel
-from asyndbt.run import write_atomically
-from asyndbt.study._cells import Cell
+from asyndbt.run import Event, RunDirectory, write_atomically
+from asyndbt.study._cells import Cell, cells_of, naming
+from asyndbt.study._file import StudyFile
 
-__all__ = ["CellResult", "execute_cell", "execute_cells", "is_done", "outcome_of"]
+__all__ = [
+    "CellProgress",
+    "CellResult",
+    "execute_cell",
+    "execute_cells",
+    "is_done",
+    "outcome_of",
+    "run_study",
+]
 
-_RECORD = "cell.json"
+_RECORD: Final = "cell.json"
+_REPORT_SECONDS: Final = 0.5
+"""How often a process says what its cell has come to, and how often that is read."""
 
 
 @dataclass(frozen=True, slots=True)
 class CellResult:
-    """What is known of a cell that was carried out.
+    """What is known of a cell that has ended.
 
     Parameters
     ----------
@@ -39,11 +51,11 @@ class CellResult:
     seconds : float
         That it took.
     asked : int
-        Calls that reached the language model; the others were answered before.
+        Calls that reached the language model; the others were answered from the shared cache.
     error : str
         Why there is no result; empty if there is one.
     short : bool
-        Whether it is the budget that is too small for the method.
+        Whether the budget is too small for the method.
     """
 
     cell: Cell
@@ -53,13 +65,84 @@ class CellResult:
     short: bool = False
 
 
-def execute_cells(
-    cells: Sequence[Cell], answers: Path, *, jobs: int = 1, tell: Callable[[CellResult, int], None]
-) -> list[CellResult]:
-    """Carry out what is not done yet.
+@dataclass(frozen=True, slots=True)
+class CellProgress:
+    """News of one cell: it has begun, has made calls, or has ended.
 
-    A finished cell is not done again.  One that failed or was interrupted starts anew: the answers
-    that it has paid for are in the shared cache.
+    Parameters
+    ----------
+    cell : Cell
+    calls : int
+        Made for tuning so far; 0 as it begins.
+    result : CellResult or None
+        Once the cell has ended.
+    done, total : int
+        Cells of the study that are done, those of earlier commands among them, and all of them.
+    """
+
+    cell: Cell
+    calls: int
+    result: CellResult | None
+    done: int
+    total: int
+
+
+Observe = Callable[[CellProgress], None]
+
+
+def run_study(
+    file: StudyFile, *, jobs: int = 1, observe: Observe = lambda progress: None
+) -> list[CellResult]:
+    """Run what is not done yet of a study, then write its tables, figures and page.
+
+    Everything lies in the directory of the study: ``runs/`` with a directory for every run,
+    ``answers/`` with the answers that the runs share, ``results.parquet``, ``results.csv``,
+    ``curve.csv``, ``tables/``, ``figures/``, ``README.md``.
+
+    Parameters
+    ----------
+    file : StudyFile
+    jobs : int
+        Processes.
+    observe : callable
+        Takes the news of every cell.
+
+    Returns
+    -------
+    list of CellResult
+        Every run of the study.
+
+    Raises
+    ------
+    AsyndbtError
+        Before the first request, if a setting or file cannot be used or a package is missing; and
+        ModelError where no request can succeed.
+    """
+    try:
+        # Needs the extra; hours of work must not end with the message that it is missing.
+        from asyndbt.study._page import write_page
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(str(error.name).partition(".")[0], "study") from error
+    cells = cells_of(file)
+    folder = file.study.dir
+    folder.mkdir(parents=True, exist_ok=True)
+    with RunDirectory(folder).claimed():
+        done = execute_cells(cells, folder / "answers", jobs=jobs, observe=observe)
+        write_page(file, done)
+    return done
+
+
+def execute_cells(
+    cells: Sequence[Cell],
+    answers: Path,
+    *,
+    jobs: int = 1,
+    observe: Observe = lambda progress: None,
+) -> list[CellResult]:
+    """Run what is not done yet.
+
+    A finished cell is not run again.  One that failed or was interrupted starts from the beginning:
+    the answers that it has paid for are in the shared cache.
 
     Parameters
     ----------
@@ -67,13 +150,13 @@ def execute_cells(
     answers : Path
         Directory of the shared answers, a file for every task.
     jobs : int
-        Processes; with 1 the cells are done in this one.
-    tell : callable
-        Is told of every cell that comes to its end, and how many are left.
+        Processes; with 1 the cells run in this one.
+    observe : callable
+        Takes the news of every cell.
 
     Returns
     -------
-    list of Done
+    list of CellResult
         In the order of `cells`, those included that were done before.
 
     Raises
@@ -82,17 +165,28 @@ def execute_cells(
         If no run can succeed; what is done stays done.
     """
     answers.mkdir(parents=True, exist_ok=True)
-    open_cells = [cell for cell in cells if not is_done(cell)]
-    left = len(open_cells)
-    with closing(_worked(open_cells, answers, min(jobs, left))) as worked:
-        for done in worked:
-            left -= 1
-            tell(done, left)
+    left = [cell for cell in cells if not is_done(cell)]
+    done = len(cells) - len(left)
+
+    def report(cell: Cell, news: int | CellResult) -> None:
+        nonlocal done
+        if isinstance(news, CellResult):
+            done += 1
+            observe(CellProgress(cell, 0, news, done, len(cells)))
+        else:
+            observe(CellProgress(cell, news, None, done, len(cells)))
+
+    jobs = min(jobs, len(left))
+    if jobs > 1:
+        _execute_in_processes(left, answers, jobs, report)
+    else:
+        for cell in left:
+            report(cell, execute_cell(cell, answers, 1, partial(report, cell)))
     return [outcome_of(cell) for cell in cells]
 
 
 def is_done(cell: Cell) -> bool:
-    """Whether a cell has a result, or too small a budget ever to have one."""
+    """Whether a cell has a result, or a budget that is too small for one."""
     if not (cell.directory / _RECORD).exists():
         return False
     found = outcome_of(cell)
@@ -100,26 +194,41 @@ def is_done(cell: Cell) -> bool:
 
 
 def outcome_of(cell: Cell) -> CellResult:
-    """Read what is known of a cell that was carried out."""
+    """Read the record of a cell that has ended."""
     record = json.loads((cell.directory / _RECORD).read_text("utf-8"))
     return CellResult(cell, **record)
 
 
-def execute_cell(cell: Cell, answers: Path, jobs: int) -> CellResult:
-    """Carry out one cell, in whatever process.
+def execute_cell(cell: Cell, answers: Path, jobs: int, report: Callable[[int], None]) -> CellResult:
+    """Run one cell in this process.
+
+    Parameters
+    ----------
+    cell : Cell
+    answers : Path
+    jobs : int
+        Processes that share the limits of the endpoint.
+    report : callable
+        Takes the calls made so far, first 0.
 
     Raises
     ------
     ModelError
         If no request can succeed: then none of another cell can either.
     """
+    report(0)
     shutil.rmtree(cell.directory, ignore_errors=True)
     started, error, short = time.perf_counter(), "", False
-    with AnswerCache(_file(cell, answers), cell.directory.name) as cache:
-        config = cell.config.override(_pace(cell, jobs))
+
+    def observe(event: Event) -> None:
+        if event.kind in ("step", "progress"):
+            report(event.data["calls_total" if event.kind == "step" else "calls"])
+
+    with naming(cell.title), AnswerCache(_file(cell, answers), cell.directory.name) as cache:
+        config = cell.config.override(_rate_limits(cell, jobs))
         model = ReplayedModel(config.lm.make_model(), cache)
         try:
-            run_method(cell.method, config, model=model, options=cell.options)
+            run_method(cell.method, config, observers=[observe], model=model, options=cell.options)
         except ModelError:
             raise
         except AsyndbtError as found:
@@ -141,8 +250,8 @@ def _file(cell: Cell, answers: Path) -> Path:
     return answers / f"{cell.task.replace(':', '-')}.sqlite"
 
 
-def _pace(cell: Cell, jobs: int) -> dict[str, Any]:
-    """Share what an endpoint can take among the processes, which know nothing of each other."""
+def _rate_limits(cell: Cell, jobs: int) -> dict[str, Any]:
+    """Divide the rate limits of an endpoint among the processes, which do not coordinate."""
     options = cell.config.lm.options
     if not isinstance(options, RemoteOptions) or jobs == 1:
         return {}
@@ -151,11 +260,13 @@ def _pace(cell: Cell, jobs: int) -> dict[str, Any]:
     return {f"lm.{name}": max(1, cap // jobs) for name, cap in caps.items() if cap is not None}
 
 
-def _worked(cells: Sequence[Cell], answers: Path, jobs: int) -> Generator[CellResult, None, None]:
-    """Yield what became of every cell, as soon as it is known."""
-    if jobs <= 1:
-        yield from (execute_cell(cell, answers, 1) for cell in cells)
-        return
+# ---------------------------------------------------------------------- processes
+def _execute_in_processes(
+    cells: Sequence[Cell],
+    answers: Path,
+    jobs: int,
+    report: Callable[[Cell, int | CellResult], None],
+) -> None:
     # Numerical libraries read these once, when a process begins.
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
@@ -163,15 +274,33 @@ def _worked(cells: Sequence[Cell], answers: Path, jobs: int) -> Generator[CellRe
     for file in {_file(cell, answers) for cell in cells}:
         AnswerCache(file).close()
     others = set(active_children())
-    with ProcessPoolExecutor(jobs, get_context("spawn"), _end_with_the_command) as pool:
+    context = get_context("spawn")
+    reports: SimpleQueue[tuple[int, int]] = context.SimpleQueue()
+    with ProcessPoolExecutor(jobs, context, _start_process, (reports,)) as pool:
         try:
-            futures = [pool.submit(_work_apart, cell, answers, jobs) for cell in cells]
-            for future in as_completed(futures):
-                done = future.result()
-                if isinstance(done, _Stopped):
-                    raise done.error()
-                yield done
-        except (KeyboardInterrupt, GeneratorExit):
+            futures = {
+                pool.submit(_execute_apart, number, cell, answers, jobs): cell
+                for number, cell in enumerate(cells)
+            }
+            left = set(futures)
+            while left:
+                ended, left = wait(left, _REPORT_SECONDS, FIRST_COMPLETED)
+                while not reports.empty():
+                    number, calls = reports.get()
+                    report(cells[number], calls)
+                for future in ended:
+                    outcome = future.result()
+                    if isinstance(outcome, _Stopped):
+                        raise outcome.error()
+                    report(futures[future], outcome)
+        except AsyndbtError:
+            raise
+        except BrokenProcessPool as error:
+            raise AsyndbtError(
+                "a process was killed, perhaps for want of memory: give the same command again, "
+                "with fewer --jobs; what is done stays done"
+            ) from error
+        except BaseException:
             # Ctrl-C in a terminal reaches them too; a signal to the command alone does not.
             ours = set(active_children()) - others
             for process in ours:
@@ -179,18 +308,13 @@ def _worked(cells: Sequence[Cell], answers: Path, jobs: int) -> Generator[CellRe
             for process in ours:
                 process.join()
             raise
-        except BrokenProcessPool as error:
-            raise AsyndbtError(
-                "a process was killed, perhaps for want of memory: give the same command again, "
-                "with fewer --jobs; what is done stays done"
-            ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
 @dataclass(frozen=True, slots=True)
 class _Stopped:
-    """An error on its way between processes, which it could not make itself."""
+    """An error as it passes between processes, since not every error can be pickled."""
 
     text: str
     provider: str | None
@@ -202,26 +326,37 @@ class _Stopped:
         return ModelError(self.text, provider=self.provider, status=self.status)
 
 
-def _work_apart(cell: Cell, answers: Path, jobs: int) -> CellResult | _Stopped:
+_reports: SimpleQueue[tuple[int, int]]
+
+
+def _execute_apart(number: int, cell: Cell, answers: Path, jobs: int) -> CellResult | _Stopped:
+    latest = -math.inf
+
+    def report(calls: int) -> None:
+        nonlocal latest
+        now = time.monotonic()
+        if now - latest >= _REPORT_SECONDS:
+            latest = now
+            _reports.put((number, calls))
+
     try:
-        return execute_cell(cell, answers, jobs)
+        return execute_cell(cell, answers, jobs, report)
     except ModelError as error:
         return _Stopped(str(error), error.provider, error.status)
     except AsyndbtError as error:
         return _Stopped(str(error), None, None)
 
 
-def _end_with_the_command() -> None:
-    """Let a process end without a word at Ctrl-C, and when the command does, however that dies.
-
-    Its cell starts anew the next time.
-    """
+def _start_process(reports: SimpleQueue[tuple[int, int]]) -> None:
+    """Let a process end silently at Ctrl-C, and whenever the command does."""
+    global _reports
+    _reports = reports
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     command = parent_process()
     assert command is not None
 
     def watch() -> None:
-        wait([command.sentinel])
+        connection.wait([command.sentinel])
         os._exit(1)
 
     Thread(target=watch, daemon=True).start()

@@ -1,7 +1,4 @@
-"""The file of a study: which methods, on which tasks, with which seeds and budgets.
-
-The table [study] of a study's file: what is compared with what.
-"""
+"""The file of a study: which methods are compared on which tasks, with which seeds and budgets."""
 
 from __future__ import annotations
 
@@ -20,130 +17,19 @@ from pydantic import (
 )
 
 from asyndbt._section import Section, SettingError, key
-from asyndbt.baselines import METHODS
-from asyndbt.config import Directory, explain_errors, fill, nearest_name, read_toml, resolved
+from asyndbt._text import did_you_mean, quoted
+from asyndbt.baselines import methods
+from asyndbt.config import Directory, explain_errors, read_toml, resolved
 from asyndbt.errors import ConfigError
 from asyndbt.pocket import TASKS
 
-__all__ = [
-    "POCKET",
-    "StudyFile",
-    "StudySection",
-    "TaskId",
-    "is_study",
-    "keys_of",
-    "load_study",
-    "unknown_name",
-]
+__all__ = ["POCKET", "StudyFile", "StudySection", "is_study", "keys_of", "load_study"]
 
-
-class StudyFile(Section):
-    """A study as its file says it; made by `load_study` or `StudyFile.from_dict`."""
-
-    study: StudySection = Field(description="What is compared with what.")
-    base: dict[str, Any] = Field({}, description="Tables of a configuration, for every run.")
-    tasks: dict[TaskId, dict[str, Any]] = Field({}, description="Tables of single tasks.")
-    overrides: dict[str, dict[str, Any]] = Field({}, description="Tables of single methods.")
-    options: dict[str, dict[str, Any]] = Field({}, description="Options of single methods.")
-    grid: dict[str, Any] = Field({}, description="Lists of values, by key of a configuration.")
-    _place: Path = PrivateAttr(Path())
-
-    @classmethod
-    def from_dict(
-        cls, data: Mapping[str, Any], *, name: str = "study", source: str | None = None
-    ) -> Self:
-        """Check a study given as nested mappings.
-
-        Parameters
-        ----------
-        data : mapping
-            Tables by name, as in the file.
-        name : str
-            Name of the study where the file gives none.
-        source : str, optional
-            The file, named in messages; relative paths start from its directory.
-
-        Raises
-        ------
-        ConfigError
-            If anything is unknown, missing or wrong: one line per problem.
-        """
-        base = Path(source).parent if source else Path()
-        try:
-            made = cls.model_validate({"study": {}, **data}, context={"base": base, "name": name})
-        except ValidationError as error:
-            raise ConfigError(explain_errors(error, cls, source)) from None
-        made._place = base
-        return made
-
-    @property
-    def place(self) -> Path:
-        """Directory that relative paths start from."""
-        return self._place
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        for problem in (*self._strangers(), *self._occupied(), *self._wrong_lists()):
-            raise problem
-        return self
-
-    def _strangers(self) -> Iterator[SettingError]:
-        """Find names that stand for nothing, and tables that nothing names."""
-        tables = list(self.tasks)
-        for task in self.study.tasks:
-            known = tables
-            if task.startswith(POCKET):
-                known = [f"{POCKET}{name}" for name in TASKS]
-            elif task not in tables:
-                yield SettingError(
-                    "study.tasks",
-                    f'names "{task}", which is no table here: write [tasks.{task}.task] and '
-                    f"[tasks.{task}.data], or name a demo task such as {POCKET}{next(iter(TASKS))}",
-                )
-            if task not in known:
-                yield unknown_name("study.tasks", task, known)
-        for task in tables:
-            if task not in self.study.tasks:
-                yield SettingError(f"tasks.{task}", "is not among study.tasks: name it there")
-        for place in ("overrides", "options"):
-            for method in getattr(self, place):
-                if method not in self.study.methods:
-                    yield unknown_name(f"{place}.{method}", method, self.study.methods)
-
-    def _occupied(self) -> Iterator[SettingError]:
-        """Find keys that the study itself sets for every run."""
-        parts = [*self._tables("tasks", "overrides"), ("grid", self.grid)]
-        for place, table in (("base", self.base), *parts):
-            for name, mend in _OWN.items():
-                if name in keys_of(table):
-                    yield SettingError(f"{place}.{name}", f"is set by the study: {mend}")
-        for place, table in parts:
-            if _MODE in keys_of(table):
-                yield SettingError(
-                    f"{place}.{_MODE}",
-                    "would leave tables without numbers: name the method in study.ablation to "
-                    f"measure the halves alone, or set base.{_MODE} for every run",
-                )
-
-    def _wrong_lists(self) -> Iterator[SettingError]:
-        """Find what is no list of different values in the grid."""
-        for name, values in keys_of(self.grid).items():
-            if not isinstance(values, list) or not values:
-                yield SettingError(f"grid.{name}", "takes a list of values, such as [1, 2]")
-                continue
-            for value in values:
-                if values.count(value) > 1:
-                    yield SettingError(f"grid.{name}", f"names {value!r} twice: remove one")
-
-    def _tables(self, *names: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        for name in names:
-            for of, table in getattr(self, name).items():
-                yield f"{name}.{of}", table
-
-
+POCKET = "pocket:"
+"""Prefix of a demo task, which needs no table of its own, but may have one."""
 _EXAMPLE = "docs/studies.md has one"
 _MODE = "method.mode"
-_OWN = {
+_RESERVED = {
     "run.seed": "use study.seeds",
     "run.dir": "use study.dir",
     "budget.calls": "use study.calls",
@@ -153,59 +39,22 @@ _OWN = {
 }
 
 
-def keys_of(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of nested tables by their full keys; an empty table has none.
-
-    Examples
-    --------
-    >>> keys_of({"method": {"draws": 4}, "federation.quorum": "all"})
-    {'method.draws': 4, 'federation.quorum': 'all'}
-    """
-    found: dict[str, Any] = {}
-    for name, value in table.items():
-        if isinstance(value, Mapping):
-            found |= {f"{name}.{below}": item for below, item in keys_of(value).items()}
-        else:
-            found[name] = value
-    return found
-
-
-def load_study(path: Path | str) -> StudyFile:
-    """Read the file of a study.
-
-    Raises
-    ------
-    ConfigError
-        If the file cannot be read, is not TOML, or holds a wrong setting.
-    """
-    path = Path(path)
-    data = read_toml(path, _EXAMPLE)
-    return StudyFile.from_dict(data, name=path.stem, source=str(path))
-
-
-def is_study(path: Path | str) -> bool:
-    """Whether a file is that of a study: one that can be read, with a table [study]."""
-    try:
-        return "study" in read_toml(Path(path), _EXAMPLE)
-    except ConfigError:
-        return False
-
-
-POCKET = "pocket:"
-"""Before the name of a demo task, which needs no table of its own, but may have one."""
-
-
 def _file_name(value: str) -> str:
     if not re.fullmatch(r"\w[\w.-]*", value):
         raise ValueError("a name holds letters, digits, and . _ - only")
     return value
 
 
+def _study_name(value: str, info: ValidationInfo) -> str:
+    # A name that comes from the file's need not be one that can be given.
+    return value if value == (info.context or {}).get("name") else _file_name(value)
+
+
 def _task_name(value: str) -> str:
     return value if value.startswith(POCKET) else _file_name(value)
 
 
-Id = Annotated[str, AfterValidator(_file_name)]
+StudyName = Annotated[str, AfterValidator(_study_name)]
 TaskId = Annotated[str, AfterValidator(_task_name)]
 Calls = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
@@ -214,7 +63,9 @@ Seed = Annotated[int, Field(ge=0)]
 class StudySection(Section):
     """[study]: what is compared with what."""
 
-    name: Id | None = key(None, "Name of the study; the file's if left out.", example="pocket")
+    name: StudyName | None = key(
+        None, "Name of the study; the file's if left out.", example="pocket"
+    )
     dir: Directory = key(
         Path("runs/study-NAME"),
         "Directory of everything that the study makes, relative to this file.",
@@ -261,12 +112,17 @@ class StudySection(Section):
         kind="list of names",
     )
 
+    @classmethod
+    def derived(cls, given: Mapping[str, Any], info: ValidationInfo) -> Mapping[str, Any]:
+        """Return the name of the file, and a directory named after it."""
+        name = given.get("name") or (info.context or {}).get("name", "study")
+        return {"name": name, "dir": resolved(f"runs/study-{name}", info)}
+
     @model_validator(mode="after")
-    def _check(self, info: ValidationInfo) -> Self:
-        context = info.context or {}
+    def _check(self) -> Self:
         for name in ("methods", "ablation"):
             for method in getattr(self, name):
-                _known(name, method, list(METHODS))
+                _known(name, method, list(methods()))
         for method in self.ablation:
             _known("ablation", method, self.methods)
         for name in ("methods", "tasks", "seeds", "curve_calls", "ablation"):
@@ -274,20 +130,157 @@ class StudySection(Section):
             for value in values:
                 if values.count(value) > 1:
                     raise SettingError(name, f"names {value!r} twice: remove one")
-        name = self.name or str(context.get("name", "study"))
-        fill(self, name=name)
-        if "dir" not in self.model_fields_set:
-            fill(self, dir=resolved(f"runs/study-{name}", info))
         return self
+
+
+class StudyFile(Section):
+    """The content of a study's file; made by `load_study` or `StudyFile.from_dict`."""
+
+    study: StudySection = Field(description="What is compared with what.")
+    base: dict[str, Any] = Field({}, description="Tables of a configuration, for every run.")
+    tasks: dict[TaskId, dict[str, Any]] = Field({}, description="Tables of single tasks.")
+    overrides: dict[str, dict[str, Any]] = Field({}, description="Tables of single methods.")
+    options: dict[str, dict[str, Any]] = Field({}, description="Options of single methods.")
+    grid: dict[str, Any] = Field({}, description="Lists of values, by key of a configuration.")
+    _place: Path = PrivateAttr(Path())
+
+    @classmethod
+    def from_dict(
+        cls, data: Mapping[str, Any], *, name: str = "study", source: str | None = None
+    ) -> Self:
+        """Validate a study given as nested mappings.
+
+        Parameters
+        ----------
+        data : mapping
+            Tables by name, as in the file.
+        name : str
+            Name of the study where the file gives none.
+        source : str, optional
+            The file, named in messages; relative paths start from its directory.
+
+        Raises
+        ------
+        ConfigError
+            If anything is unknown, missing or wrong: one line per problem.
+        """
+        base = Path(source).parent if source else Path()
+        try:
+            made = cls.model_validate({"study": {}, **data}, context={"base": base, "name": name})
+        except ValidationError as error:
+            raise ConfigError(explain_errors(error, cls, source)) from None
+        made._place = base
+        return made
+
+    @property
+    def place(self) -> Path:
+        """Directory that relative paths start from."""
+        return self._place
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for problem in (*self._unknown_names(), *self._reserved_keys(), *self._bad_lists()):
+            raise problem
+        return self
+
+    def _unknown_names(self) -> Iterator[SettingError]:
+        """Find unknown names, and tables of tasks and methods that are not compared."""
+        tables = list(self.tasks)
+        for task in self.study.tasks:
+            known = tables
+            if task.startswith(POCKET):
+                known = [f"{POCKET}{name}" for name in TASKS]
+            elif task not in tables:
+                yield SettingError(
+                    "study.tasks",
+                    f'names "{task}", which is no table here: write [tasks.{task}.task] and '
+                    f"[tasks.{task}.data], or name a demo task such as {POCKET}{next(iter(TASKS))}",
+                )
+            if task not in known:
+                yield _unknown_name("study.tasks", task, known)
+        for task in tables:
+            if task not in self.study.tasks:
+                yield SettingError(f"tasks.{task}", "is not among study.tasks: name it there")
+        for place in ("overrides", "options"):
+            for method in getattr(self, place):
+                if method not in self.study.methods:
+                    yield _unknown_name(f"{place}.{method}", method, self.study.methods)
+
+    def _reserved_keys(self) -> Iterator[SettingError]:
+        """Find keys that the study itself sets for every run."""
+        parts = [*self._tables("tasks", "overrides"), ("grid", self.grid)]
+        for place, table in (("base", self.base), *parts):
+            for name, remedy in _RESERVED.items():
+                if name in keys_of(table):
+                    yield SettingError(f"{place}.{name}", f"is set by the study: {remedy}")
+        for place, table in parts:
+            if _MODE in keys_of(table):
+                yield SettingError(
+                    f"{place}.{_MODE}",
+                    "would leave tables without numbers: name the method in study.ablation to "
+                    f"measure the halves alone, or set base.{_MODE} for every run",
+                )
+
+    def _bad_lists(self) -> Iterator[SettingError]:
+        """Find values in the grid that are not lists of different values."""
+        for name, values in keys_of(self.grid).items():
+            if not isinstance(values, list) or not values:
+                yield SettingError(f"grid.{name}", "takes a list of values, such as [1, 2]")
+                continue
+            for value in values:
+                if values.count(value) > 1:
+                    yield SettingError(f"grid.{name}", f"names {value!r} twice: remove one")
+
+    def _tables(self, *names: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        for name in names:
+            for of, table in getattr(self, name).items():
+                yield f"{name}.{of}", table
+
+
+def load_study(path: Path | str) -> StudyFile:
+    """Read the file of a study.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, is not TOML, or holds a wrong setting.
+    """
+    path = Path(path)
+    data = read_toml(path, _EXAMPLE)
+    return StudyFile.from_dict(data, name=path.stem, source=str(path))
+
+
+def is_study(path: Path | str) -> bool:
+    """Whether a file is that of a study: one that can be read, with a table [study]."""
+    try:
+        return "study" in read_toml(Path(path), _EXAMPLE)
+    except ConfigError:
+        return False
+
+
+def keys_of(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of nested tables by their full keys; an empty table has none.
+
+    Examples
+    --------
+    >>> keys_of({"method": {"draws": 4}, "federation.quorum": "all"})
+    {'method.draws': 4, 'federation.quorum': 'all'}
+    """
+    found: dict[str, Any] = {}
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            found |= {f"{name}.{below}": item for below, item in keys_of(value).items()}
+        else:
+            found[name] = value
+    return found
 
 
 def _known(place: str, name: str, known: list[str]) -> None:
     if name not in known:
-        raise unknown_name(place, name, known)
+        raise _unknown_name(place, name, known)
 
 
-def unknown_name(place: str, name: str, known: list[str]) -> SettingError:
-    """Return the error of a name that stands for nothing, with what was probably meant."""
-    meant = nearest_name(name, known)
-    hint = f'did you mean "{meant}"?' if meant else f"there are {', '.join(known)}"
-    return SettingError(place, f'names "{name}", which is not one of them; {hint}')
+def _unknown_name(place: str, name: str, known: list[str]) -> SettingError:
+    """Return the error for an unknown name, with the known one that was probably meant."""
+    hint = did_you_mean(name, known, quoted) or f"; there are {', '.join(known)}"
+    return SettingError(place, f'names "{name}", which is not one of them{hint}')

@@ -1,169 +1,148 @@
-"""From the records of finished runs to tidy rows: one number a row, a moment of a curve a point.
+"""The tidy tables of a study, read from the records of its runs and written as files.
 
-The tidy table of a study as files: everything else is computed from it.
+Everything that a study shows is computed from them. In both, every key of the grid is one more
+column, and ``site`` is ``all`` where a value is that of all sites together.
+
+Results
+-------
+One number of one run a row.
+
+method, task, seed, site : of the run
+split : ``test``, ``validation``, or ``train`` for what concerns tuning itself
+metric : ``accuracy`` (a share), ``loss`` (cross-entropy, nats), ``n`` (examples); on the test split
+    also with ``plain_`` and ``random_icl_`` before them, for the two references. Of training,
+    ``iterations``, ``calls`` and, where the run has a virtual clock, ``seconds`` on it
+value : the number
+calls : spent by the run on tuning and validation, at all sites
+tokens : sent and received in the whole run
+seconds : taken by the run on this machine
+budget : calls of a site that the run may spend on tuning and validation
+mode : what was tuned
+
+Curve
+-----
+One value at one moment of one run a row.
+
+method, task, seed, site, budget, mode : as above
+calls : spent so far, at all sites
+iteration : of the method
+metric : ``train_loss``, ``validation_loss`` or ``validation_accuracy``
+value : the number
+seconds : on the run's clock
 """
 
 from __future__ import annotations
 
-import csv
 import json
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
-from importlib import import_module
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from asyndbt.errors import DataError, MissingExtraError
-from asyndbt.study._cells import OURS, Cell, CellPoint
+import numpy as np
+import pandas as pd
+import pyarrow
+import pyarrow.parquet
+
+from asyndbt.run import read_curve
+from asyndbt.study._cells import Cell, is_baseline
 from asyndbt.study._execute import CellResult
 
-__all__ = [
-    "OVERALL",
-    "CurvePoint",
-    "Row",
-    "curve_of",
-    "read_rows",
-    "rows_of",
-    "write_curve",
-    "write_rows",
-]
+__all__ = ["OVERALL", "curve_of", "grid_keys", "results_of", "write_csv", "write_parquet"]
+
+OVERALL: Final = "all"
+_RESULTS: Final = (
+    *("method", "task", "seed", "site", "split", "metric", "value"),
+    *("calls", "tokens", "seconds", "budget", "mode"),
+)
+_CURVE: Final = (
+    *("method", "task", "seed", "calls", "iteration", "metric", "value"),
+    *("seconds", "site", "budget", "mode"),
+)
+_NUMBERS: Final = {
+    **dict.fromkeys(("seed", "calls", "iteration", "tokens", "budget"), "int64"),
+    **dict.fromkeys(("value", "seconds"), "float64"),
+}
+"""Types of the columns that are not text."""
+_PREFIXES: Final = {"tuned": "", "plain": "plain_", "random_icl": "random_icl_"}
 
 Moment = Mapping[str, Any]
 """A point of a curve, as a run has written it."""
-
-OVERALL: Final = "all"
-"""In the column of sites: all of them together."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One number of one run.
-
-    Parameters
-    ----------
-    method, task : str
-    seed : int
-    site : str
-        ``all`` for all sites together.
-    split : str
-        ``test``, ``validation``, or ``train`` for what concerns tuning itself.
-    metric : str
-        ``accuracy`` (a share), ``loss`` (cross-entropy, nats), ``n`` (examples); on the test split
-        also with ``plain_`` and ``random_icl_`` before them, for the two references.  Of training
-        ``iterations``, ``calls`` and, where the run has a virtual clock, ``seconds`` on it.
-    value : float
-    calls : int
-        That the run has spent on tuning and choosing, at all sites.
-    tokens : int
-        Sent and received, in the whole run.
-    seconds : float
-        That the run took here.
-    budget : int
-        Calls of a site that the run was given for tuning and choosing.
-    mode : str
-        What was tuned.
-    point : Point
-        The grid's keys; each is a column of its own.
-    """
-
-    method: str
-    task: str
-    seed: int
-    site: str
-    split: str
-    metric: str
-    value: float
-    calls: int
-    tokens: int
-    seconds: float
-    budget: int
-    mode: str
-    point: CellPoint = ()
+Number = tuple[str, str, str, float]
+"""Site, split, metric, value."""
 
 
-@dataclass(frozen=True, slots=True)
-class CurvePoint:
-    """A moment of one run: what was known after some calls of all sites together.
-
-    Parameters
-    ----------
-    method, task : str
-    seed : int
-    calls, iteration : int
-    metric : str
-        ``train_loss``, ``validation_loss`` or ``validation_accuracy``.
-    value : float
-    seconds : float
-        On the run's clock.
-    site : str
-        ``all`` for all sites together.
-    budget : int
-    mode : str
-    point : Point
-    """
-
-    method: str
-    task: str
-    seed: int
-    calls: int
-    iteration: int
-    metric: str
-    value: float
-    seconds: float
-    site: str
-    budget: int
-    mode: str
-    point: CellPoint = ()
+def results_of(done: Sequence[CellResult]) -> pd.DataFrame:
+    """Return the results of all cells that have one, without values that are not finite."""
+    return _frame((row for each in done if not each.error for row in _results(each)), _RESULTS)
 
 
-def rows_of(done: Sequence[CellResult]) -> list[Row]:
-    """Read the rows of all cells that have a result."""
-    return [row for each in done if not each.error for row in _rows(each)]
+def curve_of(done: Sequence[CellResult]) -> pd.DataFrame:
+    """Return the curves of all cells that have one, without values that are not finite."""
+    return _frame((row for each in done if not each.error for row in _moments(each)), _CURVE)
 
 
-def _rows(done: CellResult) -> Iterator[Row]:
+def grid_keys(frame: pd.DataFrame) -> list[str]:
+    """Return the columns that are keys of the grid."""
+    return [name for name in frame.columns if name not in (*_RESULTS, *_CURVE)]
+
+
+def write_csv(frame: pd.DataFrame, file: Path) -> None:
+    """Write a table as CSV."""
+    frame.to_csv(file, index=False, lineterminator="\n")
+
+
+def write_parquet(frame: pd.DataFrame, file: Path) -> None:
+    """Write a table as Parquet."""
+    schema = pyarrow.schema([(name, _NUMBERS.get(name, "string")) for name in frame.columns])
+    table = pyarrow.Table.from_pandas(frame, schema, preserve_index=False)
+    pyarrow.parquet.write_table(table.replace_schema_metadata(), file)
+
+
+def _frame(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    found = list(rows)
+    frame = pd.DataFrame(found, columns=None if found else columns)
+    frame = frame.astype({name: kind for name, kind in _NUMBERS.items() if name in frame})
+    return frame[np.isfinite(frame["value"])]
+
+
+def _results(done: CellResult) -> Iterator[dict[str, Any]]:
     cell = done.cell
     data = json.loads((cell.directory / "result.json").read_text("utf-8"))
-    overall, ledger = data["metrics"]["test"], data["ledger"]
-    curve = _curve(cell.directory)
+    ledger, curve = data["ledger"], read_curve(cell.directory)
     calls = _tuning_calls(data, curve, cell.config.method.random_icl_draws)
-    about: dict[str, Any] = {
-        "method": cell.method,
-        "task": cell.task,
-        "seed": cell.seed,
-        "calls": calls,
-        "tokens": ledger["tokens_in"] + ledger["tokens_out"],
-        "seconds": done.seconds,
-        "budget": cell.calls,
-        "mode": cell.mode,
-        "point": _texts(cell.point),
-    }
     for site, split, metric, value in (
-        *_scores(OVERALL, "test", overall),
+        *_scores(OVERALL, "test", data["metrics"]["test"]),
         *_sites(data["sites"]),
         *_training(cell, data, curve, calls),
     ):
-        yield Row(site=site, split=split, metric=metric, value=float(value), **about)
+        yield {
+            "method": cell.method,
+            "task": cell.task,
+            "seed": cell.seed,
+            "site": site,
+            "split": split,
+            "metric": metric,
+            "value": value,
+            "calls": calls,
+            "tokens": ledger["tokens_in"] + ledger["tokens_out"],
+            "seconds": done.seconds,
+            "budget": cell.calls,
+            "mode": cell.mode,
+            **_grid_columns(cell),
+        }
 
 
 def _tuning_calls(data: Mapping[str, Any], curve: Sequence[Moment], draws: int) -> int:
-    """Return what was spent before the test split was asked about.
+    """Return the calls spent before the final evaluation.
 
-    The evaluation asks for every test example once under each kind of prompt, all of them new; only
-    a method whose prompt is one of the references finds some answered, and says itself how far it
-    had come.
+    The evaluation asks for every test example once under each kind of prompt, all of them new. Only
+    a method whose prompt is one of the references finds some answered; its curve has the calls.
     """
     scores = {kind: score for kind, score in data["metrics"]["test"].items() if score}
     times = {"random_icl": draws}
     evaluation = sum(times.get(kind, 1) * int(score["n"]) for kind, score in scores.items())
     known = max((int(moment["calls"]) for moment in curve), default=0)
     return max(known, int(data["ledger"]["calls"]) - evaluation)
-
-
-Number = tuple[str, str, str, float]
-"""Site, split, metric, value."""
-_PREFIXES: Final = {"tuned": "", "plain": "plain_", "random_icl": "random_icl_"}
 
 
 def _scores(site: str, split: str, kinds: Mapping[str, Any]) -> Iterator[Number]:
@@ -186,132 +165,35 @@ def _training(
     yield OVERALL, "train", "calls", calls
     yield OVERALL, "train", "iterations", data["iterations"]
     seconds = [moment["seconds"] for moment in curve if moment.get("seconds") is not None]
-    # A real clock depends on which answers other runs had bought before; baselines know no other.
-    virtual = cell.method in OURS and cell.config.federation.engine == "virtual"
+    # A real clock depends on which answers other runs had paid for; baselines have no other.
+    virtual = not is_baseline(cell.method) and cell.config.federation.engine == "virtual"
     if seconds and virtual:
         yield OVERALL, "train", "seconds", max(seconds)
 
 
-def curve_of(done: Sequence[CellResult]) -> list[CurvePoint]:
-    """Read the curves of all cells that have one."""
-    return [point for each in done if not each.error for point in _points(each)]
-
-
-def _points(done: CellResult) -> Iterator[CurvePoint]:
+def _moments(done: CellResult) -> Iterator[dict[str, Any]]:
     cell = done.cell
-    for moment in _curve(cell.directory):
+    for moment in read_curve(cell.directory):
         for metric in ("train_loss", "validation_loss", "validation_accuracy"):
             if moment.get(metric) is not None:
-                yield CurvePoint(
-                    method=cell.method,
-                    task=cell.task,
-                    seed=cell.seed,
-                    calls=moment["calls"],
-                    iteration=moment["iteration"] or 0,
-                    metric=metric,
-                    value=float(moment[metric]),
-                    seconds=float(moment.get("seconds") or 0.0),
-                    site=moment.get("site") or OVERALL,
-                    budget=cell.calls,
-                    mode=cell.mode,
-                    point=_texts(cell.point),
-                )
+                yield {
+                    "method": cell.method,
+                    "task": cell.task,
+                    "seed": cell.seed,
+                    "calls": moment["calls"],
+                    "iteration": moment["iteration"] or 0,
+                    "metric": metric,
+                    "value": moment[metric],
+                    "seconds": moment.get("seconds") or 0.0,
+                    "site": moment.get("site") or OVERALL,
+                    "budget": cell.calls,
+                    "mode": cell.mode,
+                    **_grid_columns(cell),
+                }
 
 
-def _curve(directory: Path) -> list[Moment]:
-    file = directory / "curve.json"
-    curve: list[Moment] = json.loads(file.read_text("utf-8")) if file.exists() else []
-    return curve
-
-
-def _texts(point: CellPoint) -> CellPoint:
-    """Write the values of a grid as they stand in a file, where all of a column are texts."""
-    return tuple(
-        (name, value if isinstance(value, str) else json.dumps(value)) for name, value in point
-    )
-
-
-def write_rows(rows: Sequence[Row], stem: Path) -> None:
-    """Write ``STEM.csv`` and ``STEM.parquet``, without rows whose value is not finite.
-
-    Raises
-    ------
-    MissingExtraError
-        If pyarrow is not installed.
-    """
-    rows = [row for row in rows if math.isfinite(row.value)]
-    _write_csv(rows, stem.with_suffix(".csv"), Row)
-    try:
-        arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise MissingExtraError("pyarrow", "study") from error
-    columns = _columns(rows, Row)
-    lines = [_line(row) for row in rows]
-    table = arrow.table(
-        {
-            name: arrow.array([line[name] for line in lines], _ARROW.get(_TYPES.get(name, str)))
-            for name in columns
-        }
-    )
-    parquet.write_table(table, stem.with_suffix(".parquet"))
-
-
-def write_curve(points: Sequence[CurvePoint], file: Path) -> None:
-    """Write the points of curves as CSV, without those whose value is not finite."""
-    _write_csv([point for point in points if math.isfinite(point.value)], file, CurvePoint)
-
-
-def read_rows(file: Path) -> list[Row]:
-    """Read rows out of a table that `write_rows` made, of either kind.
-
-    Raises
-    ------
-    DataError
-        If the file is no such table.
-    """
-    if file.suffix == ".parquet":
-        lines = import_module("pyarrow.parquet").read_table(file).to_pylist()
-    else:
-        with file.open(encoding="utf-8", newline="") as text:
-            lines = list(csv.DictReader(text))
-    try:
-        return [_row(line) for line in lines]
-    except (KeyError, ValueError) as error:
-        raise DataError(f"{file}: not a table of results: {error}") from error
-
-
-_TYPES: Final[Mapping[str, Callable[[Any], Any]]] = {
-    "seed": int,
-    "calls": int,
-    "iteration": int,
-    "tokens": int,
-    "budget": int,
-    "value": float,
-    "seconds": float,
-}
-_ARROW: Final[Mapping[Any, str]] = {int: "int64", float: "float64", str: "string"}
-
-
-def _row(line: Mapping[str, Any]) -> Row:
-    own = [field.name for field in fields(Row) if field.name != "point"]
-    point = tuple((name, value) for name, value in line.items() if name not in own)
-    return Row(**{name: _TYPES.get(name, str)(line[name]) for name in own}, point=point)
-
-
-def _line(item: Row | CurvePoint) -> dict[str, Any]:
-    own = {field.name: getattr(item, field.name) for field in fields(item)}
-    return {**{name: value for name, value in own.items() if name != "point"}, **dict(own["point"])}
-
-
-def _columns(items: Sequence[Row | CurvePoint], kind: type[Row] | type[CurvePoint]) -> list[str]:
-    own = [field.name for field in fields(kind) if field.name != "point"]
-    return own + [name for name, _ in items[0].point] if items else own
-
-
-def _write_csv(
-    items: Sequence[Row | CurvePoint], file: Path, kind: type[Row] | type[CurvePoint]
-) -> None:
-    with file.open("w", encoding="utf-8", newline="") as text:
-        writer = csv.DictWriter(text, _columns(items, kind), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(_line(item) for item in items)
+def _grid_columns(cell: Cell) -> dict[str, str]:
+    """Return the values of the grid as text, since those of one key may differ in type."""
+    return {
+        name: value if isinstance(value, str) else json.dumps(value) for name, value in cell.point
+    }

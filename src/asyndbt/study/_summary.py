@@ -1,24 +1,20 @@
-"""What the tidy table says: accuracies by method, task and seed, and what follows from them.
-
-The statistics of a study: means with intervals, ranks, paired tests, Holm's correction.
-"""
+"""What follows from the results of a study: means with intervals, ranks and paired tests."""
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
+from statistics import fmean, stdev
 from typing import Any
 
-import numpy as np
+import pandas as pd
+from scipy import stats
 
-from asyndbt.errors import MissingExtraError
-from asyndbt.study._cells import BOTH, FREE_OF_CALLS, OURS, CellPoint
-from asyndbt.study._frame import OVERALL, Row
+from asyndbt.study._cells import BOTH, Point, is_baseline, needs_calls
+from asyndbt.study._frame import OVERALL, grid_keys
 
 __all__ = [
+    "DIGITS",
     "Comparison",
     "Mean",
     "Paired",
@@ -26,194 +22,13 @@ __all__ = [
     "average_ranks",
     "holm",
     "mean_of",
+    "means",
     "paired",
-    "ranks",
     "summaries",
 ]
 
-BySeed = dict[int, float]
-Key = tuple[str, str, str, str, int, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """A method against the best baseline.
-
-    Parameters
-    ----------
-    overall : Paired
-        Means over the tasks, paired by seed: it holds for these tasks.
-    corrected : float or None
-        The p-value of `overall`, corrected for the number of methods.
-    by_task : dict of str to Paired
-        Paired by seed.
-    corrected_by_task : dict of str to float or None
-        Their p-values, corrected for the number of tasks.
-    """
-
-    overall: Paired
-    corrected: float | None
-    by_task: dict[str, Paired]
-    corrected_by_task: dict[str, float | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """The rows of one point of the grid.
-
-    Parameters
-    ----------
-    index : mapping
-        Values by seed, by (method, task, split, metric, budget, mode); all sites together.
-    methods, tasks : tuple of str
-        In the order of the study.
-    seeds : tuple of int
-        Of the main tables.
-    calls : int
-        The budget of the main tables.
-    point : Point
-    mode : str
-        What the methods of the main tables tune.
-    """
-
-    index: Mapping[Key, BySeed]
-    methods: tuple[str, ...]
-    tasks: tuple[str, ...]
-    seeds: tuple[int, ...]
-    calls: int
-    point: CellPoint = ()
-    mode: str = BOTH
-
-    @property
-    def baselines(self) -> list[str]:
-        """The methods that are not this project's."""
-        return [method for method in self.methods if method not in OURS]
-
-    # ------------------------------------------------------------------ values
-    def values(
-        self,
-        method: str,
-        task: str,
-        metric: str = "accuracy",
-        *,
-        split: str = "test",
-        calls: int | None = None,
-        mode: str | None = None,
-    ) -> BySeed:
-        """Return a number of every seed that the budget has, all sites together."""
-        budget = self.calls if calls is None or method in FREE_OF_CALLS else calls
-        found = self.index.get((method, task, split, metric, budget, mode or self.mode), {})
-        seeds = self.seeds_of(calls)
-        return {seed: value for seed, value in found.items() if seed in seeds}
-
-    def seeds_of(self, calls: int | None = None) -> tuple[int, ...]:
-        """Return the seeds that a budget has; the further ones may have fewer."""
-        if calls in (None, self.calls):
-            return self.seeds
-        cells = itertools.product(self.methods, self.tasks)
-        keys = [(*cell, "test", "accuracy", calls, self.mode) for cell in cells]
-        found = set().union(*(self.index.get(key, {}) for key in keys))
-        return tuple(seed for seed in self.seeds if seed in found)
-
-    def is_complete(self, method: str, calls: int | None = None) -> bool:
-        """Whether a method has a result for every seed of a budget, on every task."""
-        seeds = set(self.seeds_of(calls))
-        return all(set(self.values(method, task, calls=calls)) == seeds for task in self.tasks)
-
-    def over_tasks(self, method: str, calls: int | None = None) -> BySeed:
-        """Return the mean accuracy over all tasks, of every seed that has them all."""
-        each = [self.values(method, task, calls=calls) for task in self.tasks]
-        seeds = set.intersection(*(set(values) for values in each))
-        return {s: math.fsum(v[s] for v in each) / len(each) for s in sorted(seeds)}
-
-    def cell(self, method: str, task: str, mode: str | None = None) -> Mean | None:
-        """Return the accuracy of a method on a task, over seeds."""
-        return _mean(self.values(method, task, mode=mode))
-
-    def overall(self, method: str, calls: int | None = None) -> Mean | None:
-        """Return the mean accuracy of a method over the tasks, over seeds."""
-        return _mean(self.over_tasks(method, calls))
-
-    def budgets(self) -> list[int]:
-        """Return the budgets that there are, least first."""
-        return sorted({budget for *_, budget, mode in self.index if mode == self.mode})
-
-    # ------------------------------------------------------------------ what follows
-    def ranks(self) -> dict[str, float]:
-        """Return the average rank over tasks of every method that has all its results."""
-        complete = [method for method in self.methods if self.is_complete(method)]
-        cells = [{m: self.cell(m, task) for m in complete} for task in self.tasks]
-        return average_ranks([{m: c.mean for m, c in column.items() if c} for column in cells])
-
-    def best_baseline(self) -> str | None:
-        """Return the baseline with the best mean accuracy over the tasks, of those with all."""
-        found = {m: self.overall(m) for m in self.baselines if self.is_complete(m)}
-        means = {method: mean.mean for method, mean in found.items() if mean}
-        return max(means, key=lambda method: means[method], default=None)
-
-    def difference(self, one: str, other: str) -> Paired | None:
-        """Compare two methods that have all their results, by their means over the tasks."""
-        if not {one, other} <= set(self.methods):
-            return None
-        if not (self.is_complete(one) and self.is_complete(other)):
-            return None
-        return _paired(self.over_tasks(one), self.over_tasks(other))
-
-    def comparisons(self) -> dict[str, Comparison]:
-        """Compare every method that has all its results with the best baseline."""
-        best = self.best_baseline()
-        if best is None:
-            return {}
-        others = [method for method in self.methods if method != best]
-        overall = {method: test for method in others if (test := self.difference(method, best))}
-        corrected = holm({method: test.p for method, test in overall.items()})
-        return {
-            method: Comparison(test, corrected[method], *self._by_task(method, best))
-            for method, test in overall.items()
-        }
-
-    def _by_task(self, method: str, best: str) -> tuple[dict[str, Paired], dict[str, float | None]]:
-        tests = {
-            task: test
-            for task in self.tasks
-            if (test := _paired(self.values(method, task), self.values(best, task)))
-        }
-        return tests, holm({task: test.p for task, test in tests.items()})
-
-    def train(self, method: str, task: str, metric: str) -> Mean | None:
-        """Return a number of tuning itself, such as ``seconds`` or ``calls``, over seeds."""
-        return _mean(self.values(method, task, metric, split="train"))
-
-
-def summaries(
-    rows: Sequence[Row],
-    *,
-    methods: Sequence[str],
-    tasks: Sequence[str],
-    seeds: Sequence[int],
-    calls: int,
-    mode: str = BOTH,
-) -> Iterator[Summary]:
-    """Yield a summary of every point of the grid, in the order of the rows."""
-    by_point: dict[CellPoint, dict[Key, BySeed]] = {}
-    for row in rows:
-        if row.site == OVERALL:
-            key = (row.method, row.task, row.split, row.metric, row.budget, row.mode)
-            by_point.setdefault(row.point, {}).setdefault(key, {})[row.seed] = row.value
-    for point, index in by_point.items():
-        yield Summary(index, tuple(methods), tuple(tasks), tuple(seeds), calls, point, mode)
-
-
-def _mean(values: BySeed) -> Mean | None:
-    return mean_of(list(values.values())) if values else None
-
-
-def _paired(ours: BySeed, theirs: BySeed) -> Paired | None:
-    seeds = sorted(set(ours) & set(theirs))
-    return paired([ours[s] for s in seeds], [theirs[s] for s in seeds]) if seeds else None
-
-
-_LEVEL = 0.975
+DIGITS = 9
+"""Means of the same accuracies may differ in a digit after this one."""
 _CONSTANT = 1e-12
 """Standard deviations up to this are rounding."""
 
@@ -236,11 +51,183 @@ class Mean:
 class Paired:
     """Differences of pairs: their mean with a 95 % interval, and a two-sided p-value.
 
-    Both are None where the differences do not vary.
+    The interval and the p-value are None where the differences do not vary.
     """
 
     difference: Mean
     p: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A method against a reference.
+
+    Parameters
+    ----------
+    overall : Paired
+        Means over the tasks, paired by seed: it holds for these tasks.
+    corrected : float or None
+        The p-value of `overall`, corrected for the number of methods.
+    by_task : dict of str to Paired
+        Paired by seed.
+    corrected_by_task : dict of str to float or None
+        Their p-values, corrected for the number of tasks.
+    """
+
+    overall: Paired
+    corrected: float | None
+    by_task: dict[str, Paired]
+    corrected_by_task: dict[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The results at one point of the grid.
+
+    Parameters
+    ----------
+    results : DataFrame
+        Those of all sites together.
+    methods, tasks : tuple of str
+        In the order of the study.
+    seeds : tuple of int
+        Of the main tables.
+    calls : int
+        The budget of the main tables.
+    point : Point
+    mode : str
+        What the methods of the main tables tune.
+    """
+
+    results: pd.DataFrame
+    methods: tuple[str, ...]
+    tasks: tuple[str, ...]
+    seeds: tuple[int, ...]
+    calls: int
+    point: Point = ()
+    mode: str = BOTH
+
+    @property
+    def ours(self) -> list[str]:
+        """The methods that are this project's."""
+        return [method for method in self.methods if not is_baseline(method)]
+
+    @property
+    def baselines(self) -> list[str]:
+        """The methods to compare with."""
+        return [method for method in self.methods if is_baseline(method)]
+
+    def values(
+        self,
+        metric: str = "accuracy",
+        *,
+        split: str = "test",
+        calls: int | None = None,
+        mode: str | None = None,
+    ) -> pd.DataFrame:
+        """Return a metric at a budget, by default that of the main tables.
+
+        A method that needs no calls has the same results at every budget.
+
+        Returns
+        -------
+        DataFrame, shape (seeds, methods x tasks)
+            NaN where there is no result.
+        """
+        found = self.results
+        budget = {
+            method: self.calls if calls is None or not needs_calls(method) else calls
+            for method in self.methods
+        }
+        found = found[
+            (found["metric"] == metric)
+            & (found["split"] == split)
+            & (found["mode"] == (mode or self.mode))
+            & (found["budget"] == found["method"].map(budget))
+        ]
+        # The one site of a method that pools them is named like all of them together.
+        table = found.pivot_table("value", "seed", ["method", "task"], aggfunc="last")
+        columns = pd.MultiIndex.from_product([self.methods, self.tasks])
+        return table.reindex(index=self.seeds_of(calls), columns=columns)
+
+    def seeds_of(self, calls: int | None = None) -> list[int]:
+        """Return the seeds that a budget has; the further ones may have fewer."""
+        if calls in (None, self.calls):
+            return list(self.seeds)
+        found = self.results
+        there = found[(found["budget"] == calls) & (found["mode"] == self.mode)]["seed"]
+        return [seed for seed in self.seeds if seed in set(there)]
+
+    def budgets(self) -> list[int]:
+        """Return the budgets that have results, least first."""
+        found: list[int] = self.results["budget"][self.results["mode"] == self.mode].tolist()
+        return sorted(set(found))
+
+    def complete(self, calls: int | None = None) -> list[str]:
+        """Return the methods that have a result for every seed of a budget, on every task."""
+        known = self.values(calls=calls).notna().all()
+        return [method for method in self.methods if known[method].all()]
+
+    def over_tasks(self, calls: int | None = None) -> pd.DataFrame:
+        """Return the mean accuracy over all tasks.
+
+        Returns
+        -------
+        DataFrame, shape (seeds, methods)
+            NaN where a task is missing.
+        """
+        values = self.values(calls=calls)
+        return pd.DataFrame({m: values[m].apply(fmean, axis=1) for m in self.methods})
+
+    def ranks(self) -> pd.Series:
+        """Return the average rank over tasks of every method that has all its results."""
+        return average_ranks(self.values().mean().unstack().loc[self.complete()])
+
+    def best_baseline(self) -> str | None:
+        """Return the baseline with the best mean accuracy over the tasks, of those with all."""
+        found = means(self.over_tasks())
+        complete = [method for method in self.complete() if is_baseline(method)]
+        return max(complete, key=lambda method: found[method].mean, default=None)
+
+    def comparisons(
+        self, reference: str, methods: Sequence[str] | None = None
+    ) -> dict[str, Comparison]:
+        """Compare methods that have all their results, by default every one, with another."""
+        values, over_tasks = self.values(), self.over_tasks()
+        others = methods or [method for method in self.complete() if method != reference]
+        overall = {m: paired(over_tasks[m], over_tasks[reference]) for m in others}
+        corrected = holm({method: test.p for method, test in overall.items()})
+        found = {}
+        for method in others:
+            by_task = {t: paired(values[method, t], values[reference, t]) for t in self.tasks}
+            by_task_corrected = holm({task: test.p for task, test in by_task.items()})
+            found[method] = Comparison(
+                overall[method], corrected[method], by_task, by_task_corrected
+            )
+        return found
+
+
+def summaries(
+    results: pd.DataFrame,
+    *,
+    methods: Sequence[str],
+    tasks: Sequence[str],
+    seeds: Sequence[int],
+    calls: int,
+    mode: str = BOTH,
+) -> Iterator[Summary]:
+    """Yield a summary of every point of the grid, in the order of the rows."""
+    together, keys = results[results["site"] == OVERALL], grid_keys(results)
+    points = [tuple(zip(keys, values, strict=True)) for values in together[keys].to_numpy()]
+    for point in dict.fromkeys(points):
+        part = together[[each == point for each in points]]
+        yield Summary(part, tuple(methods), tuple(tasks), tuple(seeds), calls, point, mode)
+
+
+def means(values: pd.DataFrame) -> dict[Any, Mean]:
+    """Return the mean over seeds of every column that has any value."""
+    found = {name: values[name].dropna().tolist() for name in values}
+    return {name: mean_of(some) for name, some in found.items() if some}
 
 
 def mean_of(values: Sequence[float]) -> Mean:
@@ -254,14 +241,12 @@ def mean_of(values: Sequence[float]) -> Mean:
     >>> found.mean, found.deviation, round(found.low, 4), round(found.high, 4)
     (2.0, 1.0, -0.4841, 4.4841)
     """
-    n, mean = len(values), math.fsum(values) / len(values)
-    if n == 1:
-        return Mean(mean, 1)
-    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
-    if deviation <= _CONSTANT:
+    n, mean = len(values), fmean(values)
+    deviation = stdev(values) if n > 1 else None
+    if deviation is None or deviation <= _CONSTANT:
         return Mean(mean, n, deviation)
-    half = float(_stats().t.ppf(_LEVEL, n - 1)) * deviation / math.sqrt(n)
-    return Mean(mean, n, deviation, mean - half, mean + half)
+    low, high = stats.ttest_1samp(values, 0.0).confidence_interval()
+    return Mean(mean, n, deviation, float(low), float(high))
 
 
 def paired(ours: Sequence[float], theirs: Sequence[float]) -> Paired:
@@ -280,16 +265,14 @@ def paired(ours: Sequence[float], theirs: Sequence[float]) -> Paired:
     >>> round(paired([2.0, 4.0, 6.0], [1.0, 2.0, 3.0]).p, 4)
     0.0742
     """
-    gaps = [one - other for one, other in zip(ours, theirs, strict=True)]
-    found = mean_of(gaps)
-    if found.deviation is None or found.low is None:
-        return Paired(found, None)
-    t = found.mean / (found.deviation / math.sqrt(found.n))
-    return Paired(found, float(2 * _stats().t.sf(abs(t), found.n - 1)))
+    difference = mean_of([float(one - other) for one, other in zip(ours, theirs, strict=True)])
+    if difference.low is None:
+        return Paired(difference, None)
+    return Paired(difference, float(stats.ttest_rel(ours, theirs).pvalue))
 
 
 def holm(p: Mapping[str, float | None]) -> dict[str, float | None]:
-    """Correct p-values for there being several (Holm, Scand. J. Statist. 6:65-70, 1979).
+    """Correct p-values for their number (Holm, Scand. J. Statist. 6:65-70, 1979).
 
     The i-th smallest of m is multiplied by m - i + 1, is never less than the ones before it, and
     at most 1.  What has no p-value is no test, and does not count.
@@ -308,35 +291,15 @@ def holm(p: Mapping[str, float | None]) -> dict[str, float | None]:
     return corrected
 
 
-def ranks(values: Mapping[str, float]) -> dict[str, float]:
-    """Rank values, the largest first; equal ones share the mean of their ranks.
+def average_ranks(values: pd.DataFrame) -> pd.Series:
+    """Return the mean over columns of the ranks within each; the largest value is the first.
+
+    Equal values share the mean of their ranks. A row with a missing value takes no part.
 
     Examples
     --------
-    >>> ranks({"a": 0.9, "b": 0.8, "c": 0.9, "d": 0.1})
-    {'a': 1.5, 'b': 3.0, 'c': 1.5, 'd': 4.0}
-    """
-    # Means of the same accuracies may differ in their last digit.
-    rounded = -np.round(np.array(list(values.values())), 9)
-    found = _stats().rankdata(rounded, method="average")
-    return dict(zip(values, found.tolist(), strict=True))
-
-
-def average_ranks(columns: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Return the mean over columns of the ranks within each; only names in all of them have one.
-
-    Examples
-    --------
-    >>> average_ranks([{"a": 2.0, "b": 1.0}, {"a": 2.0, "b": 2.0}])
+    >>> values = pd.DataFrame({"x": {"a": 2.0, "b": 1.0}, "y": {"a": 2.0, "b": 2.0}})
+    >>> average_ranks(values).to_dict()
     {'a': 1.25, 'b': 1.75}
     """
-    common = [name for name in columns[0] if all(name in c for c in columns)] if columns else []
-    each = [ranks({name: column[name] for name in common}) for column in columns]
-    return {name: math.fsum(rank[name] for rank in each) / len(each) for name in common}
-
-
-def _stats() -> Any:
-    try:
-        return import_module("scipy.stats")
-    except ImportError as error:
-        raise MissingExtraError("scipy", "study") from error
+    return values.dropna().round(DIGITS).rank(ascending=False).mean(axis=1)

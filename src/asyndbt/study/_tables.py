@@ -1,21 +1,21 @@
-"""The tables of a study: the paper's 3 and 4, and what the paper lacks.
+"""The tables of a study, as Markdown and as LaTeX: the paper's 3 and 4, and what the paper lacks.
 
 Accuracies are in per cent.  Table 3 and 4 have the form of the paper's tables of the same number
-(Ma et al., doi 10.1038/s41598-026-39582-5).
-
-A table of text, as Markdown and as LaTeX; the best of a group is bold, the second underlined.
+(Ma et al., doi 10.1038/s41598-026-39582-5).  The best of a group is bold, the second underlined.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from asyndbt.study._cells import BOTH, FREE_OF_CALLS, OURS
+import pandas as pd
+
+from asyndbt.study._cells import BOTH, HALVES, needs_calls
 from asyndbt.study._file import POCKET
-from asyndbt.study._summary import Mean, Summary, mean_of
+from asyndbt.study._summary import DIGITS, Mean, Summary, means, paired
 
 __all__ = [
     "TextCell",
@@ -28,231 +28,13 @@ __all__ = [
     "training_time",
 ]
 
+Mark = Literal["", "best", "second"]
+
 _NONE = "–"
 _FEWER = "(n = ...) where seeds are missing."
 _SIGNIFICANT = 0.05
-
-
-def tables_of(summary: Summary, ablation: Sequence[str]) -> Iterator[TextTable]:
-    """Yield every table for which there are numbers.
-
-    Parameters
-    ----------
-    summary : Summary
-    ablation : sequence of str
-        Methods that were also run with demonstrations alone and with the fragment alone.
-    """
-    yield _accuracy(summary)
-    yield from (_ablation(summary, method) for method in ablation)
-    yield _intervals(summary)
-    if summary.comparisons():
-        yield _tests(summary)
-    if len(summary.budgets()) > 1:
-        yield _by_budget(summary)
-    yield _spent(summary)
-    if _timed(summary):
-        yield _time(summary)
-
-
-def short(task: str) -> str:
-    """Return a task's name without where it comes from."""
-    return task.removeprefix(POCKET)
-
-
-def _accuracy(summary: Summary) -> TextTable:
-    columns = [[summary.cell(m, task) for m in summary.methods] for task in summary.tasks]
-    columns.append([summary.overall(m) for m in summary.methods])
-    found = summary.ranks()
-    ranks = [found.get(m) for m in summary.methods]
-    seeds = len(summary.seeds)
-    marked = [marks(_means(column, seeds)) for column in columns]
-    marked.append(marks(ranks, least=True))
-    texts = [[_spread(mean, seeds) for mean in column] for column in columns]
-    texts.append([_NONE if rank is None else f"{rank:.2f}" for rank in ranks])
-    return TextTable(
-        "table3",
-        "Table 3. Accuracy on the test split, per cent",
-        ["method", *map(short, summary.tasks), "mean", "average rank"],
-        _rows(summary.methods, texts, marked),
-        "Mean ± standard deviation over seeds. Best bold, second underlined. The rank is that of "
-        f"the mean, averaged over tasks; ties share it. {_FEWER}",
-    )
-
-
-def _ablation(summary: Summary, method: str) -> TextTable:
-    rows, seeds = [], len(summary.seeds)
-    for task in summary.tasks:
-        modes = [summary.cell(method, task, mode) for mode in (BOTH, "demonstrations", "fragment")]
-        plain = summary.values(method, task, "plain_accuracy")
-        cells = [*modes, mean_of(list(plain.values())) if plain else None]
-        marked, texts = marks(_means(cells, seeds)), [_spread(c, seeds) for c in cells]
-        rows.append([TextCell(short(task)), *map(TextCell, texts, marked)])
-    return TextTable(
-        f"table4-{method}",
-        f"Table 4. What the gain comes from: {method}, accuracy on the test split, per cent",
-        ["task", "both", "demonstrations only", "fragment only", "plain"],
-        rows,
-        "Mean ± standard deviation over seeds. Best bold, second underlined, in every row. "
-        f"{_FEWER}",
-    )
-
-
-def _intervals(summary: Summary) -> TextTable:
-    columns = [[summary.cell(m, task) for m in summary.methods] for task in summary.tasks]
-    columns.append([summary.overall(m) for m in summary.methods])
-    seeds = len(summary.seeds)
-    texts = [[_interval(mean) + _fewer(mean, seeds) for mean in column] for column in columns]
-    return TextTable(
-        "intervals",
-        "Accuracy with 95 % intervals, per cent",
-        ["method", *map(short, summary.tasks), "mean"],
-        _rows(summary.methods, texts, [[""] * len(summary.methods)] * len(texts)),
-        "Student's t over seeds: what another draw of data and prompts would change, on the same "
-        f"test rows. {_FEWER}",
-    )
-
-
-def _tests(summary: Summary) -> TextTable:
-    rows = []
-    for method, found in summary.comparisons().items():
-        cells = [
-            method,
-            _interval(found.overall.difference, sign="+"),
-            _p(found.overall.p),
-            _p(found.corrected),
-        ]
-        for task in summary.tasks:
-            test, p = found.by_task.get(task), found.corrected_by_task.get(task)
-            star = "*" if p is not None and p < _SIGNIFICANT else ""
-            cells.append(f"{100 * test.difference.mean:+.1f}{star}" if test else _NONE)
-        rows.append(list(map(TextCell, cells)))
-    return TextTable(
-        "tests",
-        f"Against the best baseline, {summary.best_baseline()}: difference of accuracies, points",
-        ["method", "mean over tasks", "p", "p (Holm)", *map(short, summary.tasks)],
-        rows,
-        "Paired t-tests, by seed; the first p is that of the mean over tasks, Holm's correction "
-        "there is for the number of methods. * for p < 0.05 after Holm's correction for the number "
-        "of tasks.",
-    )
-
-
-def _by_budget(summary: Summary) -> TextTable:
-    budgets = summary.budgets()
-    columns = [[summary.overall(m, calls) for m in summary.methods] for calls in budgets]
-    seeds = [len(summary.seeds_of(calls)) for calls in budgets]
-    texts = [[_spread(m, n) for m in column] for column, n in zip(columns, seeds, strict=True)]
-    marked = [marks(_means(column, n)) for column, n in zip(columns, seeds, strict=True)]
-    free = [method for method in summary.methods if method in FREE_OF_CALLS]
-    note = f" {', '.join(free)}: no calls for tuning, the same runs throughout." if free else ""
-    return TextTable(
-        "budgets",
-        "Accuracy by calls of a site for tuning and choosing, mean over tasks, per cent",
-        ["method", *(f"{calls:,}" for calls in budgets)],
-        _rows(summary.methods, texts, marked),
-        "Mean ± standard deviation over the seeds that a budget has: "
-        f"{', '.join(f'{n} at {calls:,}' for calls, n in zip(budgets, seeds, strict=True))}. – "
-        f"where the budget is too small for the method. {_FEWER}{note}",
-    )
-
-
-def _spent(summary: Summary) -> TextTable:
-    columns = [
-        [summary.train(method, task, "calls") for method in summary.methods]
-        for task in summary.tasks
-    ]
-    seeds = len(summary.seeds)
-    texts = [
-        [f"{mean.mean:,.0f}{_fewer(mean, seeds)}" if mean else _NONE for mean in column]
-        for column in columns
-    ]
-    return TextTable(
-        "calls",
-        f"Calls spent on tuning and choosing, all sites together, of {summary.calls:,} a site",
-        ["method", *map(short, summary.tasks)],
-        _rows(summary.methods, texts, [[""] * len(summary.methods)] * len(texts)),
-        "Mean over seeds. A method spends less than it may where a further step might not fit, or "
-        f"where it has nothing left to ask. {_FEWER}",
-    )
-
-
-def training_time(summary: Summary) -> list[tuple[str, Mean, Mean]]:
-    """Return by task the seconds that tuning took, asynchronous and centralised, same seeds."""
-    found = []
-    for task in summary.tasks:
-        ours, pooled = (summary.values(method, task, "seconds", split="train") for method in OURS)
-        if both := sorted(set(ours) & set(pooled)):
-            means = (mean_of([values[seed] for seed in both]) for values in (ours, pooled))
-            found.append((task, next(means), next(means)))
-    return found
-
-
-def _timed(summary: Summary) -> bool:
-    return any(pooled.mean for _, _, pooled in training_time(summary))
-
-
-def _time(summary: Summary) -> TextTable:
-    rows = []
-    for task, ours, pooled in training_time(summary):
-        saved = 1 - ours.mean / pooled.mean if pooled.mean else 0.0
-        cells = [short(task), f"{ours.mean:,.0f}", f"{pooled.mean:,.0f}", f"{100 * saved:.0f} %"]
-        rows.append(list(map(TextCell, cells)))
-    return TextTable(
-        "time",
-        "Training time of Figure 1, seconds on the virtual clock of the run",
-        ["task", "asyndbt", "cendbt", "saved"],
-        rows,
-        "Mean over the seeds that both have, until tuning ended, with the same calls in total. A "
-        "step takes as long where all data are as at a site; sites work side by side.",
-    )
-
-
-# ---------------------------------------------------------------------- cells
-def _rows(
-    names: Sequence[str], columns: Sequence[Sequence[str]], marked: Sequence[Sequence[Mark]]
-) -> list[list[TextCell]]:
-    return [
-        [TextCell(name), *(TextCell(c[i], m[i]) for c, m in zip(columns, marked, strict=True))]
-        for i, name in enumerate(names)
-    ]
-
-
-def _means(found: Sequence[Mean | None], seeds: int) -> list[float | None]:
-    """Return the means that may be compared: those over all seeds."""
-    return [mean.mean if mean and mean.n == seeds else None for mean in found]
-
-
-def _fewer(mean: Mean | None, seeds: int) -> str:
-    return f" (n = {mean.n})" if mean and mean.n < seeds else ""
-
-
-def _spread(mean: Mean | None, seeds: int) -> str:
-    if mean is None:
-        return _NONE
-    spread = "" if mean.deviation is None else f" ± {100 * mean.deviation:.1f}"
-    return f"{100 * mean.mean:.1f}{spread}{_fewer(mean, seeds)}"
-
-
-def _interval(mean: Mean | None, sign: str = "") -> str:
-    if mean is None:
-        return _NONE
-    text = f"{100 * mean.mean:{sign}.1f}"
-    if mean.low is None or mean.high is None:
-        return text
-    # An accuracy has ends; a difference, which has a sign, has others.
-    low, high = (mean.low, mean.high) if sign else (max(0.0, mean.low), min(1.0, mean.high))
-    return f"{text} [{100 * low:{sign}.1f}, {100 * high:{sign}.1f}]"
-
-
-def _p(p: float | None) -> str:
-    if p is None:
-        return _NONE
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-Mark = Literal["", "best", "second"]
-
-_TOLERANCE: Final = 1e-9
+_LOCAL, _POOLED = "asyndbt", "cendbt"
+"""The methods of Figure 1, with the data at their sites and at one place."""
 _SPECIAL: Final = {"\\": r"\textbackslash{}", "±": r"$\pm$", "–": "--", "<": "$<$", "−": "$-$"}
 
 
@@ -286,8 +68,308 @@ class TextTable:
     note: str = ""
 
 
+def tables_of(summary: Summary, ablation: Sequence[str]) -> Iterator[TextTable]:
+    """Yield every table for which there are numbers.
+
+    Parameters
+    ----------
+    summary : Summary
+    ablation : sequence of str
+        Methods that were also run with demonstrations alone and with the fragment alone.
+    """
+    yield _accuracy(summary)
+    yield from (_ablation(summary, method) for method in ablation)
+    yield _intervals(summary)
+    best = summary.best_baseline()
+    if best and len(summary.complete()) > 1:
+        title = f"Against the best baseline, {best}: difference of accuracies, points"
+        yield _tests(summary, "tests", title, best)
+    if {_LOCAL, _POOLED} <= set(summary.complete()):
+        title = f"{_LOCAL} against {_POOLED}, which has all data at one place: difference, points"
+        yield _tests(summary, "pooled", title, _POOLED, [_LOCAL])
+    if summary.ours and summary.baselines:
+        yield _wins(summary)
+        yield _losses(summary)
+    if len(summary.budgets()) > 1:
+        yield _by_budget(summary)
+    yield _spent(summary)
+    if any(pooled.mean for _, _, pooled in training_time(summary)):
+        yield _time(summary)
+
+
+def short(task: str) -> str:
+    """Return a task's name without where it comes from."""
+    return task.removeprefix(POCKET)
+
+
+def _accuracy(summary: Summary) -> TextTable:
+    columns, seeds = _by_task(summary), len(summary.seeds)
+    found = summary.ranks()
+    ranks = [found.get(method) for method in summary.methods]
+    marked = [marks(_comparable(column, seeds)) for column in columns]
+    texts = [[_spread(mean, seeds) for mean in column] for column in columns]
+    return TextTable(
+        "table3",
+        "Table 3. Accuracy on the test split, per cent",
+        ["method", *map(short, summary.tasks), "mean", "average rank"],
+        _rows(
+            summary.methods,
+            [*texts, [_NONE if rank is None else f"{rank:.2f}" for rank in ranks]],
+            [*marked, marks(ranks, least=True)],
+        ),
+        "Mean ± standard deviation over seeds. Best bold, second underlined. The rank is that of "
+        f"the mean, averaged over tasks; ties share it. {_FEWER}",
+    )
+
+
+def _ablation(summary: Summary, method: str) -> TextTable:
+    columns = [means(summary.values(mode=mode)) for mode in (BOTH, *HALVES)]
+    columns.append(means(summary.values("plain_accuracy")))
+    rows, seeds = [], len(summary.seeds)
+    for task in summary.tasks:
+        cells = [column.get((method, task)) for column in columns]
+        marked, texts = marks(_comparable(cells, seeds)), [_spread(c, seeds) for c in cells]
+        rows.append([TextCell(short(task)), *map(TextCell, texts, marked)])
+    return TextTable(
+        f"table4-{method}",
+        f"Table 4. What the gain comes from: {method}, accuracy on the test split, per cent",
+        ["task", "both", "demonstrations only", "fragment only", "plain"],
+        rows,
+        "Mean ± standard deviation over seeds. Best bold, second underlined, in every row. "
+        f"{_FEWER}",
+    )
+
+
+def _intervals(summary: Summary) -> TextTable:
+    seeds = len(summary.seeds)
+    texts = [
+        [_interval(mean) + _fewer(mean, seeds) for mean in column] for column in _by_task(summary)
+    ]
+    return TextTable(
+        "intervals",
+        "Accuracy with 95 % intervals, per cent",
+        ["method", *map(short, summary.tasks), "mean"],
+        _rows(summary.methods, texts),
+        "Student's t over seeds: what another draw of data and prompts would change, on the same "
+        f"test rows. {_FEWER}",
+    )
+
+
+def _tests(
+    summary: Summary, name: str, title: str, reference: str, methods: Sequence[str] | None = None
+) -> TextTable:
+    rows = []
+    for method, found in summary.comparisons(reference, methods).items():
+        cells = [
+            method,
+            _interval(found.overall.difference, sign="+"),
+            _p(found.overall.p),
+            _p(found.corrected),
+        ]
+        for task in summary.tasks:
+            p = found.corrected_by_task[task]
+            star = "*" if p is not None and p < _SIGNIFICANT else ""
+            cells.append(f"{100 * found.by_task[task].difference.mean:+.1f}{star}")
+        rows.append(list(map(TextCell, cells)))
+    return TextTable(
+        name,
+        title,
+        ["method", "mean over tasks", "p", "p (Holm)", *map(short, summary.tasks)],
+        rows,
+        "Paired t-tests, by seed; the first p is that of the mean over tasks, Holm's correction "
+        "there is for the number of methods. * for p < 0.05 after Holm's correction for the number "
+        "of tasks.",
+    )
+
+
+def _wins(summary: Summary) -> TextTable:
+    rows = [
+        [TextCell(other), *(TextCell(_score(summary, method, other)) for method in summary.ours)]
+        for other in summary.baselines
+    ]
+    return TextTable(
+        "wins",
+        "Tasks on which ours are ahead of a baseline, level with it, and behind it",
+        ["baseline", *summary.ours],
+        rows,
+        "By the mean over seeds. (n = ...) where not every task has all seeds of both.",
+    )
+
+
+def _score(summary: Summary, ours: str, other: str) -> str:
+    """Return the tasks won, level and lost, as text."""
+    values = summary.values()
+    gaps = (values[ours].mean() - values[other].mean()).round(DIGITS)
+    gaps = gaps[values[ours].notna().all() & values[other].notna().all()]
+    if gaps.empty:
+        return _NONE
+    counted = " / ".join(str(int(part.sum())) for part in (gaps > 0, gaps == 0, gaps < 0))
+    return counted + (f" (n = {len(gaps)})" if len(gaps) < len(summary.tasks) else "")
+
+
+def _losses(summary: Summary) -> TextTable:
+    places: dict[str, pd.DataFrame] = {}
+    values = summary.values()
+    for task in summary.tasks:
+        places[short(task)] = values.xs(task, axis=1, level=1)
+    for calls in summary.budgets():
+        places[f"mean over tasks, {calls:,} calls"] = summary.over_tasks(calls)
+    rows = []
+    for ours in summary.ours:
+        found = [
+            row for place, some in places.items() for row in _ahead(summary, ours, place, some)
+        ]
+        rows += found or [[ours, "nowhere", _NONE, _NONE, _NONE]]
+    return TextTable(
+        "losses",
+        "Where a baseline is ahead of ours, accuracy on the test split, points",
+        ["ours", "where", "baseline", "ahead by", "seeds"],
+        [list(map(TextCell, row)) for row in rows],
+        f"Every baseline whose mean over seeds is higher, with 95 % intervals paired by seed; "
+        f"not corrected for the number of comparisons. {_NONE} where ours lacks seeds.",
+    )
+
+
+def _ahead(summary: Summary, ours: str, place: str, values: pd.DataFrame) -> Iterator[list[str]]:
+    """Yield a row for every baseline that is ahead at a place, or one for missing seeds.
+
+    Parameters
+    ----------
+    values : DataFrame, shape (seeds, methods)
+    """
+    known = values[ours].notna()
+    if not known.all():
+        yield [ours, place, _NONE, _NONE, f"{known.sum()} of {len(known)}"]
+        return
+    for other in summary.baselines:
+        if values[other].notna().all():
+            gap = paired(values[other], values[ours]).difference
+            if round(gap.mean, DIGITS) > 0:
+                yield [ours, place, other, _interval(gap, sign="+"), str(gap.n)]
+
+
+def _by_budget(summary: Summary) -> TextTable:
+    budgets = summary.budgets()
+    found = [means(summary.over_tasks(calls)) for calls in budgets]
+    columns = [[column.get(method) for method in summary.methods] for column in found]
+    seeds = [len(summary.seeds_of(calls)) for calls in budgets]
+    texts = [[_spread(m, n) for m in column] for column, n in zip(columns, seeds, strict=True)]
+    marked = [marks(_comparable(column, n)) for column, n in zip(columns, seeds, strict=True)]
+    free = [method for method in summary.methods if not needs_calls(method)]
+    note = f" {', '.join(free)}: no calls for tuning, the same runs throughout." if free else ""
+    return TextTable(
+        "budgets",
+        "Accuracy by calls of a site for tuning and choosing, mean over tasks, per cent",
+        ["method", *(f"{calls:,}" for calls in budgets)],
+        _rows(summary.methods, texts, marked),
+        "Mean ± standard deviation over the seeds that a budget has: "
+        f"{', '.join(f'{n} at {calls:,}' for calls, n in zip(budgets, seeds, strict=True))}. – "
+        f"where the budget is too small for the method. {_FEWER}{note}",
+    )
+
+
+def _spent(summary: Summary) -> TextTable:
+    found, seeds = means(summary.values("calls", split="train")), len(summary.seeds)
+    texts = [
+        [
+            f"{mean.mean:,.0f}{_fewer(mean, seeds)}" if mean else _NONE
+            for mean in (found.get((method, task)) for method in summary.methods)
+        ]
+        for task in summary.tasks
+    ]
+    return TextTable(
+        "calls",
+        f"Calls spent on tuning and choosing, all sites together, of {summary.calls:,} a site",
+        ["method", *map(short, summary.tasks)],
+        _rows(summary.methods, texts),
+        "Mean over seeds. A method spends less than it may where a further step might not fit, or "
+        f"where it has nothing left to ask. {_FEWER}",
+    )
+
+
+def training_time(summary: Summary) -> list[tuple[str, Mean, Mean]]:
+    """Return by task the seconds that tuning took, asynchronous and centralised, same seeds."""
+    if not {_LOCAL, _POOLED} <= set(summary.methods):
+        return []
+    seconds = summary.values("seconds", split="train")
+    found = []
+    for task in summary.tasks:
+        both = seconds[[(_LOCAL, task), (_POOLED, task)]].dropna()
+        if len(both):
+            mean = means(both)
+            found.append((task, mean[_LOCAL, task], mean[_POOLED, task]))
+    return found
+
+
+def _time(summary: Summary) -> TextTable:
+    rows = []
+    for task, local, pooled in training_time(summary):
+        saved = 1 - local.mean / pooled.mean if pooled.mean else 0.0
+        cells = [short(task), f"{local.mean:,.0f}", f"{pooled.mean:,.0f}", f"{100 * saved:.0f} %"]
+        rows.append(list(map(TextCell, cells)))
+    return TextTable(
+        "time",
+        "Training time of Figure 1, seconds on the virtual clock of the run",
+        ["task", _LOCAL, _POOLED, "saved"],
+        rows,
+        "Mean over the seeds that both have, until tuning ended, with the same calls in total. A "
+        "step takes as long where all data are as at a site; sites work side by side.",
+    )
+
+
+# ---------------------------------------------------------------------- cells
+def _by_task(summary: Summary) -> list[list[Mean | None]]:
+    """Return the methods' accuracies on every task, and their means over the tasks."""
+    found, overall = means(summary.values()), means(summary.over_tasks())
+    columns = [[found.get((method, task)) for method in summary.methods] for task in summary.tasks]
+    return [*columns, [overall.get(method) for method in summary.methods]]
+
+
+def _rows(
+    names: Sequence[str],
+    columns: Sequence[Sequence[str]],
+    marked: Sequence[Sequence[Mark]] | None = None,
+) -> list[list[TextCell]]:
+    marked = marked or [[""] * len(names)] * len(columns)
+    cells = [list(map(TextCell, *column)) for column in zip(columns, marked, strict=True)]
+    return [[TextCell(name), *row] for name, *row in zip(names, *cells, strict=True)]
+
+
+def _comparable(found: Sequence[Mean | None], seeds: int) -> list[float | None]:
+    """Return the means over all seeds; others may not be compared."""
+    return [mean.mean if mean and mean.n == seeds else None for mean in found]
+
+
+def _fewer(mean: Mean | None, seeds: int) -> str:
+    return f" (n = {mean.n})" if mean and mean.n < seeds else ""
+
+
+def _spread(mean: Mean | None, seeds: int) -> str:
+    if mean is None:
+        return _NONE
+    spread = "" if mean.deviation is None else f" ± {100 * mean.deviation:.1f}"
+    return f"{100 * mean.mean:.1f}{spread}{_fewer(mean, seeds)}"
+
+
+def _interval(mean: Mean | None, sign: str = "") -> str:
+    if mean is None:
+        return _NONE
+    text = f"{100 * mean.mean:{sign}.1f}"
+    if mean.low is None or mean.high is None:
+        return text
+    # An accuracy is bounded; a difference, which has a sign, is not.
+    low, high = (mean.low, mean.high) if sign else (max(0.0, mean.low), min(1.0, mean.high))
+    return f"{text} [{100 * low:{sign}.1f}, {100 * high:{sign}.1f}]"
+
+
+def _p(p: float | None) -> str:
+    if p is None:
+        return _NONE
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def marks(values: Sequence[float | None], *, least: bool = False) -> list[Mark]:
-    """Say which values are best and second; equal ones share the mark.
+    """Return which values are best and second; equal ones share the mark.
 
     After two that are best together there is no second.
 
@@ -305,20 +387,9 @@ def marks(values: Sequence[float | None], *, least: bool = False) -> list[Mark]:
     >>> marks([1.0, 1.0, 2.0], least=True)
     ['best', 'best', '']
     """
-    sign = 1 if least else -1
-    known = [sign * value for value in values if value is not None]
-    found: list[Mark] = []
-    for value in values:
-        before = (
-            sum(other < sign * value - _TOLERANCE for other in known) if value is not None else 2
-        )
-        equal = (
-            sum(abs(other - sign * value) <= _TOLERANCE for other in known)
-            if value is not None
-            else 0
-        )
-        found.append("best" if before == 0 else "second" if before == 1 and equal else "")
-    return found
+    ranks = pd.Series(values, dtype=float).round(DIGITS).rank(method="min", ascending=least)
+    named: Mapping[float, Mark] = {1.0: "best", 2.0: "second"}
+    return [named.get(rank, "") for rank in ranks]
 
 
 def to_markdown(table: TextTable) -> str:

@@ -83,9 +83,8 @@ def _tokenizer(family: str) -> Any:
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         )
-        ends = {"gpt2": ("", ""), "llama": ("<s>", ""), "mistral": ("<s>", "")}.get(
-            family, ("<s>", "</s>")
-        )
+        both = ("roberta", "bart")
+        ends = ("<s>", "</s>") if family in both else ("" if family == "gpt2" else "<s>", "")
     made.train_from_iterator(TEXTS, trainer)
     if any(ends):
         made.post_processor = processors.TemplateProcessing(
@@ -105,6 +104,31 @@ def _network(family: str, size: int) -> Any:
     makers: dict[str, Callable[[], Any]] = {
         "llama": lambda: t.LlamaForCausalLM(t.LlamaConfig(**grouped)),
         "mistral": lambda: t.MistralForCausalLM(t.MistralConfig(**grouped, sliding_window=8)),
+        "gemma3": lambda: t.Gemma3ForCausalLM(
+            t.Gemma3TextConfig(
+                **grouped,
+                head_dim=8,
+                sliding_window=8,
+                layer_types=["sliding_attention", "full_attention"],
+            )
+        ),
+        "gptneo": lambda: t.GPTNeoForCausalLM(
+            t.GPTNeoConfig(
+                vocab_size=size,
+                hidden_size=32,
+                num_layers=2,
+                num_heads=4,
+                attention_types=[[["global", "local"], 1]],
+                window_size=40,
+                max_position_embeddings=322,
+            )
+        ),
+        "bloom": lambda: t.BloomForCausalLM(
+            t.BloomConfig(vocab_size=size, hidden_size=32, n_layer=2, n_head=4)
+        ),
+        "mamba": lambda: t.MambaForCausalLM(
+            t.MambaConfig(vocab_size=size, hidden_size=32, num_hidden_layers=2, state_size=4)
+        ),
         "gpt2": lambda: t.GPT2LMHeadModel(
             t.GPT2Config(vocab_size=size, n_embd=32, n_layer=2, n_head=4, n_positions=320)
         ),

@@ -19,7 +19,7 @@ from asyndbt.lm import (
 from asyndbt.lm.providers.huggingface import HuggingFaceLanguageModel
 from asyndbt.lm.providers.huggingface import _loading as loading_module
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 
@@ -283,3 +283,13 @@ def test_a_failing_device_stops_the_run_in_its_words(folder_of, prompts, labels,
     monkeypatch.setattr(model._loaded.network, "forward", fail)
     with pytest.raises(ModelError, match=r"stopped: out of memory; .*lm\.batch_tokens"):
         ask(model, prompts, labels)
+
+
+def test_left_out_the_device_is_a_gpu_or_else_the_processor(folder_of, prompts, labels) -> None:
+    model = load(folder_of("gpt2"), device=None)
+    device = asyncio.run(model.detect_capabilities(prompts, labels, nothing_is_sent))[
+        "device"
+    ].partition(":")[0]
+    gpus = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    gpus["xpu"] = torch.xpu.is_available()
+    assert device in ([name for name, there in gpus.items() if there] or ["cpu"])

@@ -5,14 +5,14 @@ import asyncio
 import numpy as np
 import pytest
 
-from asyndbt.lm import Prompt
 from asyndbt.lm.providers.huggingface import HuggingFaceLanguageModel
-from asyndbt.lm.providers.huggingface._stems import stems_of
+from asyndbt.lm.providers.huggingface._scorers import Seq2SeqScorer
+from asyndbt.lm.providers.huggingface._tokenization import forced_inputs
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-CAUSAL = ["llama", "gpt2", "mistral"]
+CAUSAL = ["llama", "gpt2", "mistral", "gemma3", "gptneo", "bloom", "mamba"]
 OTHERS = ["bert", "roberta", "t5", "bart"]
 
 
@@ -29,7 +29,8 @@ class Plain:
     """The definition of a score, as directly as it can be written."""
 
     def __init__(self, folder, family):
-        auto = {"t5": "Seq2SeqLM", "bart": "Seq2SeqLM", "bert": "MaskedLM", "roberta": "MaskedLM"}
+        auto = dict.fromkeys(["t5", "bart"], "Seq2SeqLM")
+        auto |= dict.fromkeys(["bert", "roberta"], "MaskedLM")
         maker = getattr(transformers, "AutoModelFor" + auto.get(family, "CausalLM"))
         self.network = maker.from_pretrained(folder)
         self.tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
@@ -92,73 +93,39 @@ def test_neither_batches_nor_order_matter(family, limit, folder_of, prompts, lab
     np.testing.assert_allclose(turned, expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("family", ["llama", "gpt2"])
+@pytest.mark.parametrize("family", ["llama", "gpt2", "mistral"])
 @pytest.mark.parametrize("chosen", [(0, 1), (0, 2), (3,), (3, 4)])
 def test_every_mixture_of_labels_is_scored_alike(family, chosen, folder_of, prompts, labels):
-    """One stem, several stems, and stems that continue each other take different ways."""
+    """One forced input, several, and labels that continue each other take different ways."""
     model = HuggingFaceLanguageModel(model=str(folder_of(family)), device="cpu")
     expected = scores(model, prompts, labels)[:, list(chosen)]
     found = scores(model, prompts, [labels[at] for at in chosen])
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("family", "said"),
-    [("llama", "read once"), ("gpt2", "read once"), ("mistral", "forgets"), ("bert", "both ways")],
-)
-def test_the_facts_say_how_beginnings_are_read(family, said, folder_of, prompts, labels) -> None:
-    model = HuggingFaceLanguageModel(model=str(folder_of(family)), device="cpu")
-    assert said in facts(model, prompts, labels)["shared_beginnings"]
-
-
-def test_shared_beginnings_are_read_once(folder_of, prompts, labels) -> None:
-    """Tokens that pass through the first layer: far fewer than those of the prompts."""
-    model = HuggingFaceLanguageModel(model=str(folder_of("llama")), device="cpu")
-    network = model._loaded.network
-    read = []
-    network.model.layers[0].register_forward_hook(
-        lambda module, given, out: read.append(out.shape[0] * out.shape[1])
+def test_an_encoder_decoder_makes_its_inputs_out_of_targets() -> None:
+    """Some have no method of their own that does it."""
+    config = transformers.M2M100Config(
+        vocab_size=90,
+        d_model=32,
+        encoder_layers=2,
+        decoder_layers=2,
+        encoder_attention_heads=4,
+        decoder_attention_heads=4,
+        encoder_ffn_dim=48,
+        decoder_ffn_dim=48,
+        max_position_embeddings=320,
     )
-    shared = [Prompt(prompts[0].shots, prompts[at].query) for at in (0, 1, 0, 1)]
-    one_token = ["great", "terrible"]
-    first = scores(model, shared, one_token)
-    whole = sum(model.max_usage(prompt).tokens_in for prompt in shared)
-    assert sum(read) < 0.6 * whole
-    read.clear()
-    again = scores(model, shared, one_token)
-    assert sum(read) < 0.4 * whole
-    np.testing.assert_allclose(again, first, atol=1e-5)
-    read.clear()
-    other = Prompt(shared[0].shots, prompts[0].query.replace("superb", "a superb waste"))
-    scores(model, [other], one_token)
-    assert sum(read) < 0.5 * model.max_usage(other).tokens_in
-
-
-def test_no_more_beginnings_are_kept_than_asked_for(folder_of, prompts, labels) -> None:
-    model = HuggingFaceLanguageModel(model=str(folder_of("llama")), device="cpu", batch_tokens=400)
-    store = model._scorer._prefixes
-    kept = []
-    for start in range(40):
-        word = f"superb {start}"
-        shots = ((f'Question: How does "{word}" feel? Answer:', "great"),) * 2
-        queries = [Prompt(shots, f"{word} {end}. Answer:") for end in ("it", "was")]
-        scores(model, queries, labels[:2])
-        kept.append(sum(map(len, store._store)))
-    assert 0 < max(kept) <= 100
-
-
-def test_a_model_that_reads_positions_wrongly_is_found_out(folder_of, prompts, labels) -> None:
-    """Whatever the structure promises, a trial decides."""
-    from asyndbt.lm.providers.huggingface._causal import CausalScorer
-
-    network = transformers.AutoModelForCausalLM.from_pretrained(folder_of("llama"))
-    inner = network.model.forward
-
-    def deaf(*args, position_ids=None, **kwargs):
-        return inner(*args, **kwargs)
-
-    network.model.forward = deaf
-    assert "trial" in CausalScorer(network, 1000).obstacle
+    torch.manual_seed(0)
+    network = transformers.M2M100ForConditionalGeneration(config).eval()
+    prompts, labels = [(5, 6, 7, 8, 2), (9, 10, 2)], [(11, 2), (12, 13, 14, 2)]
+    with torch.inference_mode():
+        found = Seq2SeqScorer(network, 1000).score(prompts, [0, 0], labels)
+        for row, prompt in zip(found, prompts, strict=True):
+            for score, label in zip(row, labels, strict=True):
+                inputs = {"input_ids": torch.tensor([prompt]), "labels": torch.tensor([label])}
+                expected = -network(**inputs).loss.item() * len(label)
+                assert score == pytest.approx(expected, abs=1e-4)
 
 
 def test_half_precision_is_near(folder_of, prompts, labels) -> None:
@@ -170,10 +137,10 @@ def test_half_precision_is_near(folder_of, prompts, labels) -> None:
     )
 
 
-def test_stems_cover_every_label() -> None:
-    spelled = [(1,), (2, 3), (2, 3, 4), (2, 5), (6, 7, 8, 9)]
-    stems = stems_of(spelled)
-    for label in spelled:
-        assert any(stem[: len(label) - 1] == label[:-1] for stem in stems)
-    for stem in stems:
-        assert not any(other != stem and other[: len(stem)] == stem for other in stems)
+def test_forced_inputs_cover_every_label() -> None:
+    labels = [(1,), (2, 3), (2, 3, 4), (2, 5), (6, 7, 8, 9)]
+    inputs = forced_inputs(labels)
+    for label in labels:
+        assert any(each[: len(label) - 1] == label[:-1] for each in inputs)
+    for each in inputs:
+        assert not any(other != each and other[: len(each)] == each for other in inputs)

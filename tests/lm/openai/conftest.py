@@ -32,12 +32,16 @@ class Reply:
 
 
 class Endpoint:
-    """A server in a thread; `asked` are the bodies received, `headers` those of the last."""
+    """A server in a thread; `asked` are the bodies received, `headers` those of the last.
+
+    It calls `held` when it has a request to which it will not reply.
+    """
 
     def __init__(self, script: Callable[[dict[str, Any]], Any]) -> None:
         self.script = script
         self.asked: list[dict[str, Any]] = []
         self.headers: dict[str, str] = {}
+        self.held: Callable[[], None] = lambda: None
         endpoint, self._stopping = self, threading.Event()
 
         class Handler(BaseHTTPRequestHandler):
@@ -53,7 +57,8 @@ class Endpoint:
 
             def send(self, reply: Reply) -> None:
                 if reply.fault == "slow":
-                    endpoint._stopping.wait(5)
+                    endpoint.held()
+                    endpoint._stopping.wait()
                 if reply.fault in ("reset", "slow"):
                     linger = struct.pack("ii", 1, 0)
                     self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
@@ -196,14 +201,21 @@ class Kit:
         given = {"model": "tiny", "base_url": endpoint.url, "api_key_env": "CANARY_KEY"}
         return OpenAILanguageModel(**(given | options))
 
-    def ask(self, model: OpenAILanguageModel, prompt: Prompt | None = None, labels=None) -> Any:
+    def ask(
+        self,
+        model: OpenAILanguageModel,
+        prompt: Prompt | None = None,
+        labels=None,
+        new_loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
+    ) -> Any:
         async def once() -> Any:
             try:
                 return await model.score([prompt or self.prompt], labels or self.labels)
             finally:
                 await model.close()
 
-        (answer,) = asyncio.run(once())
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            (answer,) = runner.run(once())
         return answer
 
     def probe(

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
+from tests.clocks import ToldLoop
 
 from asyndbt.errors import ExampleError, ModelError, RateLimitError, TransientError
 from asyndbt.lm import Usage
@@ -163,9 +164,11 @@ def test_a_reply_that_is_lost_may_have_to_be_paid(kit, reply, kind) -> None:
 
 
 def test_a_reply_that_does_not_come_in_time_may_have_to_be_paid(kit) -> None:
-    error = failure(kit, lambda _: kit.Reply({}, fault="slow"), timeout=0.2)
-    assert isinstance(error, TransientError)
-    assert (error.kind, error.charged) == ("timeout", True)
+    loop, endpoint = ToldLoop(), kit.serve(lambda _: kit.Reply({}, fault="slow"))
+    endpoint.held = lambda: loop.advance(30.0)
+    with pytest.raises(TransientError) as caught:
+        kit.ask(kit.model(endpoint, timeout=20.0), new_loop=lambda: loop)
+    assert (caught.value.kind, caught.value.charged) == ("timeout", True)
 
 
 def test_a_refused_connection_costs_nothing(kit) -> None:

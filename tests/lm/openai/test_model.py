@@ -3,6 +3,7 @@ import math
 import threading
 
 import pytest
+from tests.clocks import ToldLoop
 
 from asyndbt.errors import ConfigError, DataError, ModelError
 from asyndbt.lm import LanguageModel, Prompt
@@ -165,7 +166,7 @@ def test_256_requests_are_under_way_at_once(kit) -> None:
     together, server = threading.Barrier(256), kit.Server()
 
     def script(body):
-        together.wait(timeout=20)
+        together.wait(timeout=120)
         return server(body)
 
     model = kit.model(kit.serve(script))
@@ -178,5 +179,6 @@ def test_256_requests_are_under_way_at_once(kit) -> None:
         finally:
             await model.close()
 
-    answers = asyncio.run(all_at_once())
+    with asyncio.Runner(loop_factory=ToldLoop) as runner:
+        answers = runner.run(all_at_once())
     assert all(answer.text == "great" for (answer,) in answers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -21,7 +22,7 @@ from asyndbt.federation._messages import (
 from asyndbt.federation._plan import Plan
 from asyndbt.federation._worker import Worker
 
-__all__ = ["Channel", "Engine", "Inbox", "Site", "handle_assignment"]
+__all__ = ["Channel", "Engine", "Inbox", "Site", "handle_assignment", "stopwatch"]
 
 
 class Site(Protocol):
@@ -85,6 +86,21 @@ class Channel:
         count = kinds.setdefault(f"{direction} {type(message).__name__}", [0, 0])
         count[0] += 1
         count[1] += len(data)
+
+
+def stopwatch(elapsed: float) -> Callable[[], float]:
+    """Return what tells the seconds of a run, by the clock of the running event loop.
+
+    Whatever sleeps on that loop keeps the same time.
+
+    Parameters
+    ----------
+    elapsed : float
+        Seconds at which the run stands now.
+    """
+    clock = asyncio.get_running_loop().time
+    start = clock() - elapsed
+    return lambda: clock() - start
 
 
 async def handle_assignment(site: Site, work: Assignment) -> Report | Exception:
@@ -169,6 +185,10 @@ class Engine(Protocol):
 
     Implementations: `LocalEngine`, `VirtualEngine`, `FlowerEngine`.
     """
+
+    def now(self) -> float:
+        """Seconds since the start of the run."""
+        ...
 
     async def run(
         self,

@@ -12,7 +12,6 @@ was restarted.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -20,7 +19,7 @@ from asyndbt.errors import MessageError, SiteError
 from asyndbt.federation._coordinator import Coordinator
 from asyndbt.federation._messages import Assignment, Join
 from asyndbt.federation.engines import _envelope as frames
-from asyndbt.federation.engines._base import Channel, Inbox, Site
+from asyndbt.federation.engines._base import Channel, Inbox, Site, stopwatch
 from asyndbt.federation.engines._grid import Grid, GridReply
 
 __all__ = ["FlowerEngine"]
@@ -71,14 +70,14 @@ class FlowerEngine:
         self.wire = wire or Channel()
         self._grid, self._run, self._ttl = grid, run, ttl
         self._poll, self._look = poll, look
-        self._start = time.monotonic() - elapsed
+        self._seconds: Callable[[], float] = lambda: elapsed
         self._next_look = 0.0
         self._nodes: dict[int, _Node] = {}
         self._connected: set[int] = set()
 
     def now(self) -> float:
         """Seconds since the start of the run."""
-        return time.monotonic() - self._start
+        return self._seconds()
 
     async def run(
         self,
@@ -87,6 +86,7 @@ class FlowerEngine:
         changed: Callable[[float], None],
     ) -> None:
         """Run until the coordinator is done; all sites are elsewhere."""
+        self._seconds = stopwatch(self.now())
         desk = Inbox(self.wire, coordinator)
         hopeful = self.now()
         while True:

@@ -11,12 +11,11 @@ In one process a task that lives is a sign of life: a lease ends for sites alone
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
 
 from asyndbt.federation._coordinator import Coordinator
 from asyndbt.federation._messages import Assignment, Report
-from asyndbt.federation.engines._base import Channel, Inbox, Site, handle_assignment
+from asyndbt.federation.engines._base import Channel, Inbox, Site, handle_assignment, stopwatch
 
 __all__ = ["LocalEngine"]
 
@@ -35,11 +34,11 @@ class LocalEngine:
 
     def __init__(self, wire: Channel | None = None, elapsed: float = 0.0) -> None:
         self.wire = wire or Channel()
-        self._start = time.monotonic() - elapsed
+        self._seconds: Callable[[], float] = lambda: elapsed
 
     def now(self) -> float:
         """Seconds since the start of the run."""
-        return time.monotonic() - self._start
+        return self._seconds()
 
     async def run(
         self,
@@ -48,6 +47,7 @@ class LocalEngine:
         changed: Callable[[float], None],
     ) -> None:
         """Run until the coordinator is done."""
+        self._seconds = stopwatch(self.now())
         desk = Inbox(self.wire, coordinator)
         finished: asyncio.Queue[_Task] = asyncio.Queue()
         working: dict[str, _Task] = {}

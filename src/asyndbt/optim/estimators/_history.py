@@ -1,9 +1,9 @@
-"""All draws that an estimator remembers, and what they have in common."""
+"""The draws that an estimator remembers, and what they have in common."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +24,11 @@ class History:
     words, demonstrations : IntArray
         (n, M) and (n, U) indices drawn.
     queries : IntArray
-        (n, B) queries of every draw, filled up with -1.
+        (n, B) queries of every draw, padded with -1.
     losses : FloatArray
         (n, B) losses, NaN where a request failed or nothing was asked.
     born : IntArray
-        (n,) the update in which a draw came.
+        (n,) the update that brought the draw.
     """
 
     words: IntArray
@@ -61,13 +61,7 @@ class History:
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Return the fields by name."""
-        return {
-            "words": self.words,
-            "demonstrations": self.demonstrations,
-            "queries": self.queries,
-            "losses": self.losses,
-            "born": self.born,
-        }
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def __len__(self) -> int:
         return int(self.born.size)
@@ -128,7 +122,7 @@ def gather(drawn: IntArray, weights: FloatArray, shape: tuple[int, ...]) -> Floa
 
 
 def _stack(old: NDArray[np.generic], new: NDArray[np.generic], filler: float) -> FloatArray:
-    """Return `new` below `old`, the narrower one filled up with `filler`."""
+    """Return `new` below `old`, the narrower one padded with `filler`."""
     width = max(old.shape[1], new.shape[1])
     stacked = np.full((old.shape[0] + new.shape[0], width), filler)
     stacked[: old.shape[0], : old.shape[1]] = old

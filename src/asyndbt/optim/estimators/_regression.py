@@ -27,9 +27,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from asyndbt.optim._settings import Settings
+from asyndbt._section import key
 from asyndbt.optim._types import Evaluations, FloatArray, Gradient, IntArray, Shape
-from asyndbt.optim.estimators._base import EstimatorState
+from asyndbt.optim.estimators._base import Estimator, EstimatorState
 from asyndbt.optim.estimators._history import History, gather, matches, words_present
 
 __all__ = ["Regression"]
@@ -39,24 +39,43 @@ _OFFSET_VARIANCE = 1e3
 _OLDEST_WEIGHT = 1e-9
 
 
-class Regression:
+class Regression(Estimator):
     """Posterior mean of all main effects given all evaluations in the window.
 
     Its state holds the draws (see `History`), the shape, the number of updates, and the fit: dual
     `weights` (n,) and the loss `level` of an average query.
-
-    Parameters
-    ----------
-    settings : Settings
-        Reads `ridge`, `discount`, `shared_words`, `positional_words`, `window`.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._ridge = settings.ridge
-        self._discount = settings.discount
-        self._shared = settings.shared_words
-        self._positional = settings.positional_words
-        self._window = settings.window
+    name = "regression"
+
+    class Options(Estimator.Options):
+        """Keys of [method] that this estimator reads."""
+
+        ridge: float = key(20.0, "Ridge penalty of regression.", example=4.0, gt=0)
+        discount: float = key(
+            0.99,
+            "Weight of an evaluation one step older, of regression.",
+            example=1.0,
+            gt=0,
+            le=1,
+        )
+        shared_words: float = key(
+            0.1,
+            "Prior variance of a word's effect wherever it stands, relative to that of a "
+            "demonstration's effect (regression).",
+            example=1.0,
+            ge=0,
+        )
+        positional_words: float = key(
+            0.01,
+            "Prior variance of what a word does beyond that at one position, relative to that of "
+            "a demonstration's effect (regression).",
+            example=1.0,
+            ge=0,
+        )
+        window: int = key(1_000, "Latest draws that regression remembers.", example=1_500, ge=1)
+
+    options: Options
 
     def initial(self, shape: Shape) -> EstimatorState:
         """Return a state without evaluations."""
@@ -71,9 +90,9 @@ class Regression:
     def update(
         self, state: Mapping[str, NDArray[np.generic]], evaluations: Evaluations
     ) -> EstimatorState:
-        """Return a state with `evaluations` added, beyond the window forgotten, and fitted anew."""
+        """Return a state with `evaluations` added and those beyond the window dropped, fitted."""
         updates = _integer(state["updates"]) + 1
-        history = History.from_arrays(state).extended(evaluations, updates, self._window)
+        history = History.from_arrays(state).extended(evaluations, updates, self.options.window)
         weights: FloatArray = np.empty(0)
         level = 0.0
         if len(history):
@@ -102,9 +121,9 @@ class Regression:
         """
         history = History.from_arrays(state)
         weights = np.asarray(state["weights"], dtype=np.float64)
-        own = self._positional * gather(history.words, weights, p.shape)
+        own = self.options.positional_words * gather(history.words, weights, p.shape)
         present = weights @ words_present(history.words, p.shape[1])
-        effects = own + self._shared * present * _absent_elsewhere(p)
+        effects = own + self.options.shared_words * present * _absent_elsewhere(p)
         candidates = gather(history.demonstrations, weights, q.shape)
         return Gradient(
             effects - (p * effects).sum(axis=1, keepdims=True),
@@ -136,8 +155,8 @@ class Regression:
         covariance = self._kernel(history.words, history.demonstrations, history, shape)
         covariance += _OFFSET_VARIANCE * (shares @ shares.T)
         ages = updates - history.born
-        trust = history.answered() * np.maximum(self._discount**ages, _OLDEST_WEIGHT)
-        covariance[np.diag_indices_from(covariance)] += self._ridge / trust
+        trust = history.answered() * np.maximum(self.options.discount**ages, _OLDEST_WEIGHT)
+        covariance[np.diag_indices_from(covariance)] += self.options.ridge / trust
         losses = history.mean_losses()
         mean = float(losses.mean())
         return _System(covariance, losses - mean, mean, shares)
@@ -147,12 +166,12 @@ class Regression:
     ) -> FloatArray:
         """Return (C, n) prior covariances of given prompts' summed effects with the draws'."""
         kernel = matches(demonstrations, history.demonstrations)
-        if self._positional:
-            kernel += self._positional * matches(words, history.words)
-        if self._shared and shape.positions:
+        if self.options.positional_words:
+            kernel += self.options.positional_words * matches(words, history.words)
+        if self.options.shared_words and shape.positions:
             mine = words_present(words, shape.words)
             theirs = words_present(history.words, shape.words)
-            kernel += self._shared * (mine @ theirs.T)
+            kernel += self.options.shared_words * (mine @ theirs.T)
         return kernel
 
 

@@ -20,28 +20,33 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from asyndbt.optim._settings import Settings
+from asyndbt._section import key
 from asyndbt.optim._types import Evaluations, FloatArray, Gradient, IntArray, Shape
-from asyndbt.optim.estimators._base import EstimatorState
+from asyndbt.optim.estimators._base import Estimator, EstimatorState
 from asyndbt.optim.estimators._history import gather
 
 __all__ = ["Reinforce"]
 
 
-class Reinforce:
+class Reinforce(Estimator):
     """Score-function gradient of the latest evaluations.
 
     ``g_ij = 1/(I-1) sum_s (L_s - mean L) 1{j_s = j} / max(p_ij, floor)``, unbiased for
     ``E[L | J_i = j]`` up to one constant per row when the draws come from p and q themselves.
-
-    Parameters
-    ----------
-    settings : Settings
-        Reads `probability_floor`.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._floor = settings.probability_floor
+    name = "reinforce"
+    needs_fresh_draws = True
+    always_applies = True  # BDPL, FedOne and FedAvg-BDPL use it in every run.
+
+    class Options(Estimator.Options):
+        """Keys of [method] that this estimator reads."""
+
+        probability_floor: float = key(
+            1e-6, "Smallest denominator of reinforce.", example=1e-4, gt=0
+        )
+
+    options: Options
 
     def initial(self, shape: Shape) -> EstimatorState:
         """Return a state without evaluations."""
@@ -73,7 +78,8 @@ class Reinforce:
         )
 
     def _scores(self, drawn: IntArray, advantages: FloatArray, policy: FloatArray) -> FloatArray:
-        return gather(drawn, advantages, policy.shape) / np.maximum(policy, self._floor)
+        floor = self.options.probability_floor
+        return gather(drawn, advantages, policy.shape) / np.maximum(policy, floor)
 
 
 def _advantages(losses: FloatArray) -> FloatArray:

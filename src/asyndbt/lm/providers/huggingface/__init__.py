@@ -1,7 +1,6 @@
-"""Models of the `transformers` library on this machine as language models."""
+"""Local models of the `transformers` library as language models."""
 
-from asyndbt.lm.providers.huggingface._batching import batches, padded
-from asyndbt.lm.providers.huggingface._logits import logits_at, summed
+from asyndbt.lm.providers.huggingface._logits import batches, label_scores, logits_at, padded
 from asyndbt.lm.providers.huggingface._model import HuggingFaceLanguageModel
 
-__all__ = ["HuggingFaceLanguageModel", "batches", "logits_at", "padded", "summed"]
+__all__ = ["HuggingFaceLanguageModel", "batches", "label_scores", "logits_at", "padded"]

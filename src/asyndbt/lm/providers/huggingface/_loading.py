@@ -1,10 +1,10 @@
-"""From a folder or a name on the hub to a model in memory, or an error that says why not."""
+"""Loads a model and its tokenizer from a folder or from the Hugging Face hub."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,21 +12,26 @@ from typing import Any, Final, Literal, cast, get_args
 
 from asyndbt.errors import ConfigError, MissingExtraError, ModelError
 
-__all__ = ["PROVIDER", "Kind", "Loaded", "load"]
+__all__ = ["PROVIDER", "Kind", "LoadedModel", "load"]
 
 PROVIDER: Final = "huggingface"
 
 Kind = Literal["causal", "masked", "seq2seq"]
 
 _SUFFIXES: Final = frozenset({".json", ".safetensors", ".bin", ".model", ".txt", ".jinja"})
-"""Files that say what a model answers: configuration, weights, tokeniser."""
+"""Files that determine a model's answers: configuration, weights, tokenizer."""
 
-_EDGE: Final = 1 << 20
+_DIGEST_BYTES: Final = 1 << 20
 """Bytes read at either end of a file for its digest."""
+
+_GPUS: Final = ("cuda", "xpu", "mps")
+
+_NO_DEVICE: Final = (RuntimeError, AssertionError)
+"""What `torch` raises for a device that it was not built for, or that is not there."""
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedModel:
     """A model in memory.
 
     Parameters
@@ -35,11 +40,11 @@ class Loaded:
         Objects of the `transformers` library; the network is in evaluation mode on its device.
     kind : {"causal", "masked", "seq2seq"}
     label : str
-        How the model is called in records: the name on the hub, or the folder's own name.
+        Name of the model in records: that on the hub, or the folder's own.
     digest : str
-        Changes with the weights, the tokeniser and the configuration.
+        Digest of the weights, the tokenizer and the configuration.
     context : int or None
-        Most tokens that the model reads; None where its files do not say.
+        Maximum number of tokens; None if the files do not say.
     """
 
     network: Any
@@ -50,8 +55,8 @@ class Loaded:
     context: int | None
 
 
-def load(model: str, *, kind: str, dtype: str, device: str | None) -> Loaded:
-    """Load a model and its tokeniser; code that comes with a model is never run.
+def load(model: str, *, kind: str, dtype: str, device: str | None) -> LoadedModel:
+    """Load a model and its tokenizer; code that comes with a model is never run.
 
     Parameters
     ----------
@@ -60,16 +65,16 @@ def load(model: str, *, kind: str, dtype: str, device: str | None) -> Loaded:
     kind : {"auto", "causal", "masked", "seq2seq"}
     dtype : {"auto", "float32", "bfloat16", "float16"}
     device : str or None
-        None is a GPU if there is one, else the processor.
+        By default a GPU if there is one, else the CPU.
 
     Raises
     ------
     MissingExtraError
         If `torch` or `transformers` is not installed.
     ConfigError
-        If there is no such kind, dtype or device.
+        If the kind, the dtype or the device is unknown or not available.
     ModelError
-        If the model is not there or cannot be loaded, in the library's words.
+        If the model is not found or cannot be loaded, with the library's message.
     """
     for package in ("torch", "transformers"):
         if find_spec(package) is None:
@@ -78,13 +83,13 @@ def load(model: str, *, kind: str, dtype: str, device: str | None) -> Loaded:
         raise ConfigError(f"lm.kind = {kind!r}: the choices are auto, {', '.join(get_args(Kind))}")
     if dtype not in ("auto", "float32", "bfloat16", "float16"):
         raise ConfigError(f"lm.dtype = {dtype!r}: choose auto, float32, bfloat16 or float16")
-    place = _device(device)
+    chosen = _device(device)
     folder = _folder(model)
-    with _in_the_librarys_words(model), _quiet(folder is not None):
-        return _load(model if folder is None else str(folder), folder, kind, dtype, place)
+    with _load_errors(model), _quiet(folder is not None):
+        return _load(model if folder is None else str(folder), folder, kind, dtype, chosen)
 
 
-def _load(model: str, folder: Path | None, kind: str, dtype: str, device: Any) -> Loaded:
+def _load(model: str, folder: Path | None, kind: str, dtype: str, device: Any) -> LoadedModel:
     import transformers
 
     origin: dict[str, Any] = {"trust_remote_code": False}
@@ -114,18 +119,18 @@ def _load(model: str, folder: Path | None, kind: str, dtype: str, device: Any) -
         )
     network.to(device).eval()
     label = model if folder is None else folder.name
-    return Loaded(network, tokenizer, found, label, digest, _context(network, tokenizer))
+    return LoadedModel(network, tokenizer, found, label, digest, _context(network, tokenizer))
 
 
 def _device(device: str | None) -> Any:
     import torch
 
-    if device is None:
-        gpu = torch.accelerator.current_accelerator(check_available=True)
-        return gpu or torch.device("cpu")
+    for name in _GPUS if device is None else ():
+        with suppress(*_NO_DEVICE):
+            return torch.empty(0, device=name).device
     try:
         return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except _NO_DEVICE as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(
             f"lm.device = {device!r} cannot be used: {reason}; use 'cpu', 'cuda' or leave it out"
@@ -133,18 +138,15 @@ def _device(device: str | None) -> Any:
 
 
 def _folder(model: str) -> Path | None:
-    """Folder that a model's name means, or None for a name on the hub.
+    """Folder that a model's name refers to, or None for a name on the hub.
 
-    What looks like a path never goes to the hub: it would be told the names of folders here.
+    What looks like a path is never sent to the hub, which would learn the names of local folders.
     """
     path = Path(model).expanduser()
     if path.is_dir():
         return path.resolve()
-    parts = path.parts
-    beside = len(parts) == 2 and path.parent.is_dir()
-    if path.is_absolute() or model.startswith((".", "~")) or "\\" in model or len(parts) > 2:
-        beside = True
-    if beside:
+    is_path = path.is_absolute() or model.startswith((".", "~")) or "\\" in model
+    if is_path or len(path.parts) > 2 or (len(path.parts) == 2 and path.parent.is_dir()):
         raise ModelError(
             f"lm.model = {model!r}: there is no such folder; give the folder with the model's "
             "config.json, or a name on the hub such as 'owner/name'",
@@ -154,7 +156,7 @@ def _folder(model: str) -> Path | None:
 
 
 def _commit(model: str) -> str:
-    """Commit of a model on the hub, or of its copy here when the hub cannot be reached."""
+    """Commit of a model on the hub, or of its local copy if the hub cannot be reached."""
     from transformers.utils.hub import cached_file
 
     return Path(str(cached_file(model, "config.json"))).parent.name
@@ -169,24 +171,25 @@ def _digest(folder: Path) -> str:
         size = path.stat().st_size
         digest.update(f"{path.name}\0{size}\0".encode())
         with path.open("rb") as file:
-            digest.update(file.read(_EDGE))
-            file.seek(max(0, size - _EDGE))
-            digest.update(file.read(_EDGE))
+            digest.update(file.read(_DIGEST_BYTES))
+            file.seek(max(0, size - _DIGEST_BYTES))
+            digest.update(file.read(_DIGEST_BYTES))
     return digest.hexdigest()[:16]
 
 
 def _kind(config: Any, model: str) -> Kind:
-    """Kind of a model by its configuration: by its architecture, else by its family."""
-    from transformers.models.auto import modeling_auto as known
+    """Kind of a model by its architecture, else by its type of configuration."""
+    import transformers
 
     classes: dict[Kind, Any] = {
-        "seq2seq": known.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
-        "causal": known.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-        "masked": known.MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+        "seq2seq": transformers.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
+        "causal": transformers.MODEL_FOR_CAUSAL_LM_MAPPING,
+        "masked": transformers.MODEL_FOR_MASKED_LM_MAPPING,
     }
+    possible = [kind for kind, mapping in classes.items() if type(config) in mapping]
     for architecture in config.architectures or ():
-        for kind, names in classes.items():
-            if architecture == names.get(config.model_type):
+        for kind in possible:
+            if architecture == classes[kind][type(config)].__name__:
                 return kind
     order: list[Kind] = ["masked", "causal"]
     if getattr(config, "is_decoder", False):
@@ -194,7 +197,7 @@ def _kind(config: Any, model: str) -> Kind:
     if getattr(config, "is_encoder_decoder", False):
         order = ["seq2seq"]
     for kind in order:
-        if config.model_type in classes[kind]:
+        if kind in possible:
             return kind
     raise ModelError(
         f"lm.model = {model!r} is a {config.model_type!r} model, not one that writes or fills in "
@@ -204,7 +207,7 @@ def _kind(config: Any, model: str) -> Kind:
 
 
 def _context(network: Any, tokenizer: Any) -> int | None:
-    """Most tokens that a model reads, as far as its files and tables say."""
+    """Maximum number of tokens, as far as configuration, embeddings and tokenizer say."""
     config = network.config.get_text_config(decoder=True)
     limits = [getattr(config, "max_position_embeddings", None)]
     if config.model_type in ("t5", "mt5", "umt5", "longt5"):
@@ -218,7 +221,7 @@ def _context(network: Any, tokenizer: Any) -> int | None:
 
 
 @contextmanager
-def _in_the_librarys_words(model: str) -> Iterator[None]:
+def _load_errors(model: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
@@ -232,7 +235,7 @@ def _in_the_librarys_words(model: str) -> Iterator[None]:
 
 @contextmanager
 def _quiet(local: bool) -> Iterator[None]:
-    """Keep the library's reports off the screen; the progress of a download stays on it."""
+    """Silence the library's messages, but for the progress of a download."""
     from transformers.utils import logging
 
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

@@ -1,21 +1,102 @@
-"""Logits where they are needed, and log-probabilities of labels from them."""
+"""Batches of token sequences, logits at chosen positions, and log-probabilities from them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import logging
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any, Final
 
-from asyndbt.lm.providers.huggingface._tokens import Tokens
+from asyndbt.lm.providers.huggingface._tokenization import Tokens
 
-__all__ = ["logits_at", "summed"]
+__all__ = ["batches", "label_scores", "logits_at", "padded"]
+
+_log = logging.getLogger(__name__)
+
+_MIN_FILL: Final = 1 / 16
+"""Share of the limit below which a batch is not closed because of padding."""
+
+_MAX_WIDENING: Final = 1.25
+"""Ratio of the widest to the narrowest row of a batch above which padding costs too much."""
+
+
+def batches(
+    costs: Sequence[int], limit: int, widths: Sequence[int] | None = None
+) -> Iterator[range]:
+    """Cut rows into batches: rows times the costliest row stays within the limit, or one row.
+
+    A batch that is large enough also ends where rows become a quarter wider than its first one:
+    the padding would cost more than another pass.
+
+    Parameters
+    ----------
+    costs : sequence of int
+        Tokens that every row holds in memory, in the order of the rows.
+    limit : int
+        Tokens in one batch.
+    widths : sequence of int, optional
+        Tokens of every row that are computed, in ascending order; by default, the costs.
+
+    Yields
+    ------
+    range
+        Indices of the rows of one batch.
+
+    Examples
+    --------
+    >>> list(batches([5, 5, 5, 9], 15))
+    [range(0, 3), range(3, 4)]
+    """
+    widths = costs if widths is None else widths
+    start, highest = 0, 0
+    for index, (cost, width) in enumerate(zip(costs, widths, strict=True)):
+        count = index - start
+        full = (count + 1) * max(highest, cost) > limit
+        large = count * width >= limit * _MIN_FILL
+        if count and (full or (large and width > _MAX_WIDENING * widths[start])):
+            yield range(start, index)
+            start, highest = index, 0
+        highest = max(highest, cost)
+    if costs:
+        yield range(start, len(costs))
+
+
+def padded(rows: Sequence[Sequence[int]], device: Any, *, left: bool = False) -> tuple[Any, Any]:
+    """Return rows of unequal length as one tensor with its attention mask.
+
+    Parameters
+    ----------
+    rows : sequence of sequence of int
+        Token ids; the padding is token 0.
+    device : torch.device
+    left : bool
+        Whether to pad on the left.
+
+    Returns
+    -------
+    tokens, mask : torch.Tensor
+        Integers of shape (rows, longest); the mask is 1 at tokens and 0 at padding.
+    """
+    import torch
+
+    width = max(map(len, rows))
+    gaps = [[0] * (width - len(row)) for row in rows]
+    ones = [[1] * len(row) for row in rows]
+    if left:
+        tokens = [[*gap, *row] for gap, row in zip(gaps, rows, strict=True)]
+        mask = [[*gap, *one] for gap, one in zip(gaps, ones, strict=True)]
+    else:
+        tokens = [[*row, *gap] for gap, row in zip(gaps, rows, strict=True)]
+        mask = [[*one, *gap] for gap, one in zip(gaps, ones, strict=True)]
+    return torch.tensor(tokens, device=device), torch.tensor(mask, device=device)
 
 
 def logits_at(network: Any, positions: Any, **inputs: Any) -> Any:
-    """Logits of a model at some positions of every row.
+    """Return a model's logits at some positions of every row.
 
-    The head of a language model is as wide as the vocabulary, so what leaves the body is cut to
-    the positions first.  Where a model's forward does not call its body as one module, everything
-    is computed and cut afterwards.
+    The output layer of a language model is as wide as the vocabulary, so the hidden states are cut
+    to these positions before it.  If that cannot be done, the logits are cut instead, and a
+    warning is logged once for every architecture.
 
     Parameters
     ----------
@@ -24,7 +105,7 @@ def logits_at(network: Any, positions: Any, **inputs: Any) -> Any:
     positions : torch.Tensor
         Indices of shape (rows, positions).
     **inputs
-        Arguments of the model.
+        Arguments of the model's forward pass.
 
     Returns
     -------
@@ -36,32 +117,45 @@ def logits_at(network: Any, positions: Any, **inputs: Any) -> Any:
     def cut_states(module: Any, arguments: Any, output: Any) -> Any:
         nonlocal cut
         if hasattr(output, "last_hidden_state"):
-            output.last_hidden_state = _take(output.last_hidden_state, positions)
+            output.last_hidden_state = _gather(output.last_hidden_state, positions)
             cut = True
         return output
 
     if body is network:
-        return _take(network(**inputs).logits, positions).float()
-    hook = body.register_forward_hook(cut_states)
-    try:
         logits = network(**inputs).logits
-    finally:
-        hook.remove()
-    return (logits if cut else _take(logits, positions)).float()
+    else:
+        hook = body.register_forward_hook(cut_states)
+        try:
+            logits = network(**inputs).logits
+        finally:
+            hook.remove()
+    if not cut:
+        _warn_uncut(type(network).__name__)
+        logits = _gather(logits, positions)
+    return logits.float()
 
 
-def _take(states: Any, positions: Any) -> Any:
+@lru_cache
+def _warn_uncut(architecture: str) -> None:
+    _log.warning(
+        "%s gives no access to its last hidden states: logits are computed at all positions, which "
+        "takes more time and memory",
+        architecture,
+    )
+
+
+def _gather(states: Any, positions: Any) -> Any:
     """Entries of shape (rows, positions, width) out of (rows, length, width)."""
     return states.gather(1, positions[..., None].expand(-1, -1, states.shape[-1]))
 
 
-def summed(logits: Any, labels: Sequence[Tokens]) -> Any:
-    """Sum of the log-probabilities of every label's tokens.
+def label_scores(logits: Any, labels: Sequence[Tokens]) -> Any:
+    """Return the sum of the log-probabilities of every label's tokens.
 
     Parameters
     ----------
     logits : torch.Tensor
-        Shape (rows, positions, vocabulary); the j-th token of a label is read at position j.
+        Shape (rows, positions, vocabulary); position j predicts the j-th token of a label.
     labels : sequence of tuple of int
         Tokens of every label, not empty.
 

@@ -1,4 +1,4 @@
-"""A local model of the `transformers` library as a language model."""
+"""The language model that runs a model of the `transformers` library."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any, ClassVar, Literal
 from asyndbt._section import Section, key
 from asyndbt.errors import ConfigError, DataError, ModelError
 from asyndbt.lm._base import Answer, Feedback, LanguageModel, Prompt, Send, Usage
-from asyndbt.lm.providers.huggingface._loading import PROVIDER, Loaded, load
+from asyndbt.lm.providers.huggingface._loading import PROVIDER, LoadedModel, load
 from asyndbt.lm.providers.huggingface._scorers import make_scorer
-from asyndbt.lm.providers.huggingface._tokens import Reader, Reading, Tokens
+from asyndbt.lm.providers.huggingface._tokenization import PromptTokenizer, TokenizedPrompt, Tokens
 
 __all__ = ["HuggingFaceLanguageModel"]
 
@@ -59,12 +59,13 @@ class HuggingFaceOptions(Section):
 
 
 class HuggingFaceLanguageModel(LanguageModel):
-    """A model on this machine that gives the log-probability of every label.
+    """A local model that gives the log-probability of every label.
 
-    Three kinds of models are read: causal ones, where a label continues the prompt; masked ones,
-    where masks stand for it; and encoder-decoders, which write it as the whole answer.  What a
-    label's tokens are is said at `Reader`, how they are scored at the scorers.  A causal model
-    reads demonstrations that prompts have in common once, where it allows that.
+    There are three kinds of models: causal ones, where a label continues the prompt; masked ones,
+    where it takes the place of masks; and encoder-decoders, where it is the target.
+    `PromptTokenizer` defines a label's tokens, the scorers how they are scored.  A causal model
+    computes demonstrations that prompts share once, if a trial shows that its answers stay the
+    same; otherwise a warning is logged, and `detect_capabilities` tells the reason.
 
     `score` never suspends.  Code that comes with a model is never run.
 
@@ -81,10 +82,10 @@ class HuggingFaceLanguageModel(LanguageModel):
     MissingExtraError
         If `torch` or `transformers` is not installed.
     ModelError
-        If the model is not there or cannot be loaded.
+        If the model is not found or cannot be loaded.
     """
 
-    provider = "huggingface"
+    provider = PROVIDER
     Options = HuggingFaceOptions
     batch = 512
     options: HuggingFaceOptions
@@ -94,10 +95,10 @@ class HuggingFaceLanguageModel(LanguageModel):
         own = self.options
         loaded = load(own.model, kind=own.kind, dtype=own.dtype, device=own.device)
         self._loaded = loaded
-        self._chat = _chat(loaded, own.chat_template)
+        self._chat = _uses_chat(loaded, own.chat_template)
         if own.system and not self._chat:
             raise ConfigError("lm.system has no effect without a chat template: remove it")
-        self._reader = Reader(loaded.tokenizer, loaded.kind, self._chat, own.system)
+        self._tokenizer = PromptTokenizer(loaded.tokenizer, loaded.kind, self._chat, own.system)
         self._scorer = make_scorer(loaded, own.batch_tokens)
         self._labels: tuple[str, ...] = ()
         traits = (str(loaded.network.dtype), loaded.kind, str(self._chat), own.system or "")
@@ -106,19 +107,20 @@ class HuggingFaceLanguageModel(LanguageModel):
 
     @property
     def name(self) -> str:
-        """Identity: model, and a digest of weights, number format, kind, template and system."""
+        """Model, and a digest of weights, data type, kind, chat template and system message."""
         return self._name
 
     def max_usage(self, prompt: Prompt) -> Usage:
-        """Exactly what one request for `prompt` costs.
+        """Return the exact usage of one request for `prompt`.
 
-        Its tokens, those of the longest label, no money.  The labels are those that were passed to
-        `check`, `detect_capabilities` or `score` last; before that, a label counts as one token.
+        That is its tokens, those of the longest label, and no money.  The labels are those last
+        passed to `check`, `detect_capabilities` or `score`; before that, a label counts as one
+        token.
         """
-        return self._usage(self._reader.read(prompt, self._labels), self._labels)
+        return self._usage(self._tokenizer.prompt(prompt, self._labels), self._labels)
 
     def check(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> None:
-        """Find unusable labels and too long prompts without a request.
+        """Find unusable labels and prompts that are too long, without a request.
 
         Raises
         ------
@@ -127,11 +129,11 @@ class HuggingFaceLanguageModel(LanguageModel):
             longest label is longer than the model's context.
         """
         self._labels = tuple(labels)
-        readings = [self._reader.read(prompt, labels) for prompt in prompts]
-        samples = readings or [self._reader.read(Prompt((), "Answer:"), labels)]
-        for tail in {reading.tail: reading for reading in samples}.values():
-            self._check_labels(self._reader.label_tokens(tail, labels), labels)
-        longest = max((self._length(reading, labels) for reading in readings), default=0)
+        tokenized = [self._tokenizer.prompt(prompt, labels) for prompt in prompts]
+        samples = tokenized or [self._tokenizer.prompt(Prompt((), "Answer:"), labels)]
+        for tail in {sample.tail: None for sample in samples}:
+            self._check_labels(self._tokenizer.labels(tail, labels), labels)
+        longest = self._longest(tokenized, labels)
         context = self._loaded.context
         if context is not None and longest > context:
             raise DataError(
@@ -143,12 +145,15 @@ class HuggingFaceLanguageModel(LanguageModel):
     async def detect_capabilities(
         self, prompts: Sequence[Prompt], labels: Sequence[str], send: Send
     ) -> Mapping[str, Any]:
-        """Say what was loaded and how it is read; nothing is asked."""
+        """Report what was loaded and how it is computed; no prompt is scored."""
         import torch
         import transformers
 
         self._labels = tuple(labels)
         network = self._loaded.network
+        tokenized = [self._tokenizer.prompt(prompt, labels) for prompt in prompts]
+        with _device_errors():
+            sharing = self._scorer.describe_sharing(self._longest(tokenized, labels))
         return {
             "architecture": type(network).__name__,
             "kind": self._loaded.kind,
@@ -156,34 +161,34 @@ class HuggingFaceLanguageModel(LanguageModel):
             "dtype": str(network.dtype).removeprefix("torch."),
             "chat_template": self._chat,
             "context": self._loaded.context,
-            "shared_beginnings": self._scorer.obstacle or "read once",
+            "shared_beginnings": sharing,
             "torch": torch.__version__,
             "transformers": transformers.__version__,
         }
 
     async def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[Answer | None]:
-        """Answer every prompt; one that is too long for the model is refused alone.
+        """Answer every prompt; one that is too long for the model is refused.
 
         Raises
         ------
         ModelError
-            If the model cannot compute: for lack of memory, or numbers out of range.
+            If the forward pass fails, for lack of memory or by numbers out of range.
         """
         self._labels = tuple(labels)
         answers: list[Answer | None] = [None] * len(prompts)
-        alike: dict[tuple[Tokens, ...], list[tuple[int, Reading]]] = {}
+        by_labels: dict[tuple[Tokens, ...], list[tuple[int, TokenizedPrompt]]] = {}
         for index, prompt in enumerate(prompts):
-            reading = self._reader.read(prompt, labels)
-            if self._length(reading, labels) > (self._loaded.context or math.inf):
+            tokenized = self._tokenizer.prompt(prompt, labels)
+            if self._longest([tokenized], labels) > (self._loaded.context or math.inf):
                 answers[index] = Answer(None, None, Usage(calls=1), "too long")
             else:
-                tokens = self._reader.label_tokens(reading, labels)
-                alike.setdefault(tokens, []).append((index, reading))
-        for tokens, asked in alike.items():
-            read = [reading.tokens for _, reading in asked]
-            scores = self._scores(read, [prompts[index].shots for index, _ in asked], tokens)
-            for (index, reading), row in zip(asked, scores, strict=True):
-                answers[index] = Answer(tuple(row), None, self._usage(reading, labels))
+                tokens = self._tokenizer.labels(tokenized.tail, labels)
+                by_labels.setdefault(tokens, []).append((index, tokenized))
+        for tokens, members in by_labels.items():
+            groups = [prompts[index].shots for index, _ in members]
+            scores = self._scores([tokenized.tokens for _, tokenized in members], groups, tokens)
+            for (index, tokenized), row in zip(members, scores, strict=True):
+                answers[index] = Answer(tuple(row), None, self._usage(tokenized, labels))
         return answers
 
     def _scores(
@@ -191,7 +196,7 @@ class HuggingFaceLanguageModel(LanguageModel):
     ) -> list[list[float]]:
         import torch
 
-        with _explained(), torch.inference_mode():
+        with _device_errors(), torch.inference_mode():
             scores = self._scorer.score(prompts, groups, labels)
         if any(math.isnan(value) for row in scores for value in row):
             raise ModelError(
@@ -201,22 +206,22 @@ class HuggingFaceLanguageModel(LanguageModel):
             )
         return scores
 
-    def _usage(self, reading: Reading, labels: Sequence[str]) -> Usage:
-        return Usage(1, len(reading.tokens), self._longest_label(reading, labels))
+    def _usage(self, tokenized: TokenizedPrompt, labels: Sequence[str]) -> Usage:
+        return Usage(1, len(tokenized.tokens), self._longest_label(tokenized, labels))
 
-    def _length(self, reading: Reading, labels: Sequence[str]) -> int:
-        """Most tokens that are in the model's context at once for this prompt."""
-        written = self._longest_label(reading, labels)
+    def _longest(self, tokenized: Sequence[TokenizedPrompt], labels: Sequence[str]) -> int:
+        """Most tokens that the model's context has to hold for any of the prompts; 0 for none."""
+        pairs = [(len(each.tokens), self._longest_label(each, labels)) for each in tokenized]
         if self._loaded.kind == "seq2seq":
-            return max(len(reading.tokens), written)
-        return len(reading.tokens) + written - (self._loaded.kind == "masked")
+            return max((max(pair) for pair in pairs), default=0)
+        return max((sum(pair) - (self._loaded.kind == "masked") for pair in pairs), default=0)
 
-    def _longest_label(self, reading: Reading, labels: Sequence[str]) -> int:
-        return max(map(len, self._reader.label_tokens(reading, labels)), default=1)
+    def _longest_label(self, tokenized: TokenizedPrompt, labels: Sequence[str]) -> int:
+        return max(map(len, self._tokenizer.labels(tokenized.tail, labels)), default=1)
 
     def _check_labels(self, tokens: Sequence[Tokens], labels: Sequence[str]) -> None:
         for label, spelled in zip(labels, tokens, strict=True):
-            if self._reader.unknown(spelled):
+            if self._tokenizer.is_unknown(spelled):
                 raise DataError(
                     f"label {label!r}: the vocabulary of {self._loaded.label} lacks it; use "
                     "another word"
@@ -229,8 +234,7 @@ class HuggingFaceLanguageModel(LanguageModel):
                 )
 
 
-def _chat(loaded: Loaded, wanted: bool | None) -> bool:
-    """Whether prompts go through the chat template."""
+def _uses_chat(loaded: LoadedModel, wanted: bool | None) -> bool:
     possible = loaded.kind == "causal" and bool(loaded.tokenizer.chat_template)
     if wanted and not possible:
         raise ConfigError(
@@ -241,13 +245,13 @@ def _chat(loaded: Loaded, wanted: bool | None) -> bool:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
-    """Turn failures of the device into errors for the user."""
+def _device_errors() -> Iterator[None]:
+    """Turn failures of the device into a `ModelError`."""
     try:
         yield
     except RuntimeError as error:
-        said = str(error).strip().split("\n")[0]
+        reason = str(error).strip().split("\n")[0]
         raise ModelError(
-            f"the model stopped: {said}; if it is short of memory, lower lm.batch_tokens",
+            f"the model stopped: {reason}; if it is short of memory, lower lm.batch_tokens",
             provider=PROVIDER,
         ) from error

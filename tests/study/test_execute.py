@@ -1,4 +1,4 @@
-"""Cells are done once, resumed after a kill, and share what they ask."""
+"""Cells are run once, again after a kill, and share what they ask; progress is told."""
 
 from __future__ import annotations
 
@@ -12,22 +12,21 @@ import pytest
 
 from asyndbt.config import Config
 from asyndbt.errors import AsyndbtError, BudgetError, DataError, ModelError
-from asyndbt.study import StudyFile, cells_of
-from asyndbt.study import _execute as carrying_out
-from asyndbt.study._execute import CellResult, execute_cells, is_done
+from asyndbt.study import CellProgress, CellResult, StudyFile, _execute, cells_of
+from asyndbt.study._execute import execute_cells, is_done
 
 Make = Callable[..., StudyFile]
 
 
 def run(file: StudyFile) -> tuple[list[CellResult], list[tuple[str, int]]]:
-    """Carry a study out; return what is done, and what was told."""
+    """Run a study; return the results, and of every cell that ended how many were left."""
     told: list[tuple[str, int]] = []
-    done = execute_cells(
-        cells_of(file),
-        file.study.dir / "answers",
-        tell=lambda each, left: told.append((each.cell.title, left)),
-    )
-    return done, told
+
+    def observe(progress: CellProgress) -> None:
+        if progress.result is not None:
+            told.append((progress.cell.title, progress.total - progress.done))
+
+    return execute_cells(cells_of(file), file.study.dir / "answers", observe=observe), told
 
 
 def test_every_run_is_charged_and_the_model_is_asked_once(study: Make, pretended: object) -> None:
@@ -47,6 +46,47 @@ def test_what_is_finished_is_not_done_again(study: Make, pretended: object) -> N
     assert len(pretended.carried_out) == 12  # type: ignore[attr-defined]
 
 
+@pytest.mark.usefixtures("pretended")
+def test_a_cell_is_told_of_as_it_begins_while_it_asks_and_when_it_ends(study: Make) -> None:
+    first = study(seeds=[0], tasks=["pocket:paraphrase"])
+    execute_cells(cells_of(first), first.study.dir / "answers")
+    news: list[CellProgress] = []
+    done = execute_cells(cells_of(study()), first.study.dir / "answers", observe=news.append)
+    left = [each for each in done if each.cell.directory not in directories(first)]
+    assert len(left) == 9
+    found = [(each.cell.title, each.calls, each.result, each.done) for each in news]
+    assert found == [
+        part
+        for number, each in enumerate(left, start=3)
+        for part in (
+            (each.cell.title, 0, None, number),
+            (each.cell.title, 180, None, number),
+            (each.cell.title, 0, each, number + 1),
+        )
+    ]
+    assert {each.total for each in news} == {12}
+
+
+def directories(file: StudyFile) -> set[Path]:
+    return {cell.directory for cell in cells_of(file)}
+
+
+def test_several_processes_tell_of_their_cells_too(study: Make) -> None:
+    base = {"data": {"pool_per_class": 4, "validation_per_class": 2}}
+    file = study(
+        methods=["asyndbt", "manual"], tasks=["pocket:paraphrase"], seeds=[0], calls=400,
+        tables={"base": base},
+    )  # fmt: skip
+    news: list[CellProgress] = []
+    done = execute_cells(cells_of(file), file.study.dir / "answers", jobs=2, observe=news.append)
+    for each in done:
+        mine = [(one.calls, one.result) for one in news if one.cell == each.cell]
+        assert mine[0] == (0, None)
+        assert mine[-1] == (0, each)
+        assert all(result is None for _, result in mine[:-1])
+    assert [one.done for one in news if one.result] == [1, 2]
+
+
 def test_a_longer_study_does_what_is_new(study: Make, pretended: object) -> None:
     run(study())
     _, told = run(study(seeds=[0, 1, 2]))
@@ -64,7 +104,7 @@ def test_a_killed_cell_starts_anew_and_pays_for_nothing_twice(
 
     def killed(method: str, config: Config) -> None:
         config.run.dir.mkdir(parents=True)
-        (config.run.dir / "events.jsonl").write_text('{"half": ')
+        (config.run.dir / "checkpoint").write_text("half")
         raise Kill
 
     pretended.write = killed  # type: ignore[attr-defined]
@@ -74,7 +114,7 @@ def test_a_killed_cell_starts_anew_and_pays_for_nothing_twice(
     done, told = run(study())
     assert len(told) == 12
     assert sum(each.asked for each in done) == 2 * 2 + 12
-    assert not (done[0].cell.directory / "events.jsonl").exists()
+    assert not (done[0].cell.directory / "checkpoint").exists()
 
 
 def test_a_run_that_fails_is_noted_and_the_others_go_on(study: Make, pretended: object) -> None:
@@ -115,9 +155,9 @@ def test_the_files_of_answers_are_there_before_several_processes_want_them(
 
     found: set[str] = set()
     answers = study().study.dir / "answers"
-    monkeypatch.setattr(carrying_out, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(_execute, "ProcessPoolExecutor", Pool)
     with pytest.raises(KeyboardInterrupt):
-        execute_cells(cells_of(study()), answers, jobs=2, tell=lambda *_: None)
+        execute_cells(cells_of(study()), answers, jobs=2)
     assert found == {"pocket-sentiment-fans.sqlite", "pocket-paraphrase.sqlite"}
 
 
@@ -127,8 +167,10 @@ def test_a_model_that_cannot_be_asked_stops_the_study(study: Make, pretended: ob
             raise ModelError("no such key", provider="openai")
 
     pretended.before = fail  # type: ignore[attr-defined]
-    with pytest.raises(ModelError, match="no such key"):
+    title = "cendbt, pocket:sentiment-fans, seed 0, 300 calls"
+    with pytest.raises(ModelError, match=f"^{title}: no such key$") as error:
         run(study())
+    assert error.value.provider == "openai"
     finished = [cell for cell in cells_of(study()) if (cell.directory / "cell.json").exists()]
     assert {cell.method for cell in finished} == {"asyndbt"}
 
@@ -156,7 +198,7 @@ def test_several_processes_find_what_one_finds(study: Make, tmp_path: Path) -> N
             methods=["asyndbt", "manual"], tasks=["pocket:paraphrase"], seeds=[0], calls=150,
             dir=str(folder), tables={"base": base},
         )  # fmt: skip
-        done = execute_cells(cells_of(file), folder / "answers", jobs=jobs, tell=lambda *_: None)
+        done = execute_cells(cells_of(file), folder / "answers", jobs=jobs)
         assert [each.error for each in done] == ["", ""]
         results = {path.parent.name: path.read_text() for path in folder.glob("runs/*/result.json")}
         return {name: json.loads(text) for name, text in results.items()}
@@ -172,18 +214,21 @@ def test_several_processes_stop_where_no_run_can_succeed(
     base = {"lm": {"provider": "openai", "model": "m", "api_key_env": "NO_SUCH_KEY_HERE"}}
     monkeypatch.delenv("NO_SUCH_KEY_HERE", raising=False)
     file = study(methods=["manual"], seeds=[0], calls=1_000, tables={"base": base})
-    with pytest.raises(AsyndbtError, match="NO_SUCH_KEY_HERE"):
-        execute_cells(cells_of(file), file.study.dir / "answers", jobs=2, tell=lambda *_: None)
+    with pytest.raises(AsyndbtError, match=r"^manual, pocket:.*: .*NO_SUCH_KEY_HERE"):
+        execute_cells(cells_of(file), file.study.dir / "answers", jobs=2)
 
 
-def test_whoever_is_told_may_stop_all_processes(study: Make) -> None:
-    file, before = study(methods=["random-icl"], seeds=[0, 1, 2, 3]), set(active_children())
+@pytest.mark.parametrize("error", [KeyboardInterrupt, BrokenPipeError])
+def test_an_observer_may_stop_all_processes(study: Make, error: type[BaseException]) -> None:
+    # So many runs that they cannot all be done before it is stopped.
+    file, before = study(methods=["random-icl"], seeds=list(range(100))), set(active_children())
 
-    def stop(done: CellResult, left: int) -> None:
-        raise KeyboardInterrupt
+    def stop(progress: CellProgress) -> None:
+        if progress.result is not None:
+            raise error
 
-    with pytest.raises(KeyboardInterrupt):
-        execute_cells(cells_of(file), file.study.dir / "answers", jobs=2, tell=stop)
+    with pytest.raises(error):
+        execute_cells(cells_of(file), file.study.dir / "answers", jobs=2, observe=stop)
     for process in set(active_children()) - before:
         assert process.pid is not None
         with pytest.raises(ProcessLookupError):

@@ -1,0 +1,131 @@
+"""What a finished run found, as plain text."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from asyndbt._text import percent, percent_range
+from asyndbt.run import Result
+
+__all__ = ["accuracy_table", "border_text", "calls_text", "outcome_text", "prompts_text"]
+
+_COLUMNS = (("plain", "plain"), ("random_icl", "random demonstrations"), ("tuned", "tuned"))
+_SITES = 20
+"""Most sites that are listed; the rest is in the record."""
+
+
+def outcome_text(result: Result) -> str:
+    """Return the summary that ends every run: accuracy, calls, files, the next command."""
+    data, sites = result.data, result.sites
+    directory = shlex.quote(str(result.directory))
+    site = f" --site {shlex.quote(sites[0])}" if len(sites) > 1 else ""
+    lines = [
+        f"Done: {data['stop_reason']}, after {data['iterations']} steps.",
+        *(f"Warning: {text}" for text in data["warnings"]),
+        "",
+        accuracy_table(data),
+        "",
+        calls_text(data["ledger"]),
+        f"Record: {directory}",
+        f"Next: asyndbt predict {directory} --input FILE{site}"
+        if sites
+        else "The tuned prompts are at the sites, each in its state directory, below runs/",
+    ]
+    return "\n".join(lines)
+
+
+def accuracy_table(data: Mapping[str, Any]) -> str:
+    """Return accuracies on test data with 95 % intervals, per site and overall.
+
+    Parameters
+    ----------
+    data : mapping
+        The content of ``result.json``.
+    """
+    overall = data["metrics"]["test"]
+    if not any(overall.values()):
+        return "No accuracy was measured: there is no test data (data.test)."
+    sites = {name: site["metrics"]["test"] for name, site in data["sites"].items()}
+    rows = [["accuracy on test data", *(title for _, title in _COLUMNS), "n"]]
+    rows += [_row(name, sites[name]) for name in list(sites)[:_SITES]]
+    rows += [_row("all sites", overall)] if len(sites) != 1 else []
+    lines = [*_aligned(rows), "In brackets: 95 % intervals."]
+    if len(sites) > _SITES:
+        lines.insert(-2, f"... and {len(sites) - _SITES} more in result.json")
+    return "\n".join(lines)
+
+
+def _row(name: str, scores: Mapping[str, Any]) -> list[str]:
+    counts = [scores[key]["n"] for key, _ in _COLUMNS if scores.get(key)]
+    cells = [_score_text(scores.get(key)) for key, _ in _COLUMNS]
+    return [name, *cells, str(max(counts, default=0))]
+
+
+def _score_text(score: Mapping[str, Any] | None) -> str:
+    if not score:
+        return "-"
+    return f"{percent(score['accuracy'])} [{percent_range(score['interval'])}]"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for first, *rest in rows:
+        cells = (cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))
+        yield "   ".join([first.ljust(widths[0]), *cells])
+
+
+def calls_text(ledger: Mapping[str, Any], more: str = "") -> str:
+    """Return what the run requested of the language model, followed by the sentence `more`."""
+    money = f", {ledger['money']:,.4g} of money" if ledger["money"] else ""
+    failed = f"; {ledger['failed']:,} requests failed" if ledger.get("failed") else ""
+    return _wrapped(
+        f"Calls: {ledger['calls']:,} (and {ledger['cached']:,} answers from the cache), "
+        f"{ledger['tokens_in']:,} tokens sent, {ledger['tokens_out']:,} received{money}{failed}. "
+        f"That is all of it: tuning, choosing, and the final evaluation.{more}"
+    )
+
+
+def prompts_text(result: Result, fields: Sequence[str]) -> str:
+    """Return the tuned prompt of each site, with the names of `fields` where the query goes."""
+    query = {name: f"{{{name}}}" for name in fields}
+    parts = []
+    for site in result.sites[:_SITES]:
+        text = result.prompt(site).render(**query).text
+        parts.append(f"Prompt of {site}:\n\n{textwrap.indent(text, '    ')}")
+    return "\n\n".join(parts)
+
+
+def border_text(directory: Path, start: Mapping[str, Any]) -> str:
+    """Return what left each site.
+
+    Parameters
+    ----------
+    directory : Path
+        Of the run.
+    start : mapping
+        Data of the event "start".
+    """
+    size = f" ({start['positions']} x {start['words']} numbers)" if start else ""
+    text = (
+        f"What left each site: its probabilities of the shared words{size}, step by step, and mean "
+        "losses, accuracies and counts. No text, label, demonstration, prompt or answer."
+    )
+    return "\n".join([_wrapped(text), *_traffic(directory / "traffic.json")])
+
+
+def _traffic(file: Path) -> Iterator[str]:
+    if not file.exists():
+        return
+    for site, kinds in list(json.loads(file.read_text("utf-8")).items())[:_SITES]:
+        out = [totals for kind, totals in kinds.items() if kind.startswith("out ")]
+        messages, size = (sum(column) for column in zip(*out, strict=True)) if out else (0, 0)
+        yield f"    {site}: {messages:,} messages, {size:,} bytes"
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 96, break_on_hyphens=False, break_long_words=False)

@@ -1,0 +1,297 @@
+"""AsynDBT as a method: the coordinator, an engine, and a checkpoint before any work is sent.
+
+Source: Ma et al., Scientific Reports 16:9381 (2026); departures: ``docs/method.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from importlib.metadata import version
+from typing import Any, ClassVar
+
+import numpy as np
+
+from asyndbt.config import Config
+from asyndbt.errors import BudgetError, ConfigError
+from asyndbt.federation import Coordinator, restore, snapshot
+from asyndbt.federation.engines import Delays, Engine, LocalEngine, VirtualEngine
+from asyndbt.lm import LanguageModel
+from asyndbt.optim import FloatArray, row_entropies
+from asyndbt.prompt import TunedPrompt
+from asyndbt.run._directory import Observer, RunDirectory
+from asyndbt.run._inputs import make_task
+from asyndbt.run._outcome import DOUBTFUL_SHARE, Outcome, write_prompt
+from asyndbt.run._result import Result
+from asyndbt.run._session import Method, Session, run_session
+from asyndbt.run._setup import RunSetup
+
+__all__ = ["AsynDBT", "run_config"]
+
+_NEAR_UNIFORM = 0.9
+"""Share of the largest entropy above which a policy has hardly moved."""
+_NAMED = 8
+"""Most sites that one warning names."""
+
+
+def run_config(
+    config: Config, *, observers: Sequence[Observer] = (), model: LanguageModel | None = None
+) -> Result:
+    """Tune prompts as a configuration says.
+
+    Parameters
+    ----------
+    config : Config
+    observers : sequence of Observer
+        Are shown every event.
+    model : LanguageModel, optional
+        Takes the place of the one that the configuration names.
+
+    Raises
+    ------
+    AsyndbtError
+        With a text meant for the user; the directory can be resumed if it has a checkpoint.
+    """
+    directory = RunDirectory(config.run.dir)
+    directory.check_unused()
+    return run_session(AsynDBT(), config, directory, observers=observers, model=model)
+
+
+class AsynDBT(Method):
+    """The method of this package, with all sites in this process."""
+
+    name: ClassVar[str] = "asyndbt"
+    is_baseline: ClassVar[bool] = False
+
+    def configure(self, config: Config) -> Config:
+        """Return the configuration with the data at their sites."""
+        if not config.method.centralised:
+            return config
+        return config.override({"method.centralised": None})
+
+    def prepare(
+        self, config: Config, directory: RunDirectory, model: LanguageModel | None
+    ) -> RunSetup:
+        """Load, split, check and divide.
+
+        Raises
+        ------
+        ConfigError
+            If the sites are on other machines.
+        """
+        if config.federation.engine == "flower":
+            raise ConfigError(
+                'federation.engine = "flower" spans machines: use the commands asyndbt run and '
+                "asyndbt resume, after asyndbt coordinator start"
+            )
+        return super().prepare(config, directory, model)
+
+    async def run(self, session: Session) -> Outcome:
+        """Run the coordinator to its end."""
+        setup = session.setup
+        coordinator = Coordinator(setup.plan)
+        if session.checkpoint is not None:
+            coordinator, _ = restore(setup.plan, session.checkpoint)
+        log = _Log(session, coordinator)
+        if session.extend:
+            _reopen(coordinator, setup)
+            # On record before the old result goes: a crash in between must not end in neither.
+            log.changed(session.elapsed)
+            session.directory.result_file.unlink(missing_ok=True)
+        session.begin(**_about(session))
+        engine = self.engine(session)
+        session.clock = engine.now
+        try:
+            await engine.run(coordinator, setup.sites, log.changed)
+        finally:
+            session.directory.write_json("traffic.json", session.channel.traffic)
+        return _outcome(coordinator, setup)
+
+    def engine(self, session: Session) -> Engine:
+        """Return what carries the messages: `LocalEngine`, or `VirtualEngine` with delays."""
+        federation = session.config.federation
+        if federation.engine == "local" or federation.delays is None:
+            return LocalEngine(session.channel, session.elapsed)
+        delays = federation.delays.model_dump(exclude_none=True)
+        seed = session.config.run.seed
+        return VirtualEngine(Delays(**delays, seed=seed), session.channel, session.elapsed)
+
+
+def _reopen(coordinator: Coordinator, setup: RunSetup) -> None:
+    """Tune further where the budget was used up and has grown.
+
+    Raises
+    ------
+    BudgetError
+        If it has not grown enough for a step.
+    """
+    sites = setup.sites
+    if coordinator.phase != "tuning":
+        for site in sites.values():
+            site.worker.reopen()
+    able = [name for name, site in sites.items() if site.worker.learner.affords_step]
+    if not able:
+        needs = [site.needs for site in sites.values()]
+        least = max(need.step.calls + need.look.calls * need.looks for need in needs)
+        raise BudgetError(
+            "the new budget buys no further step, since the comparison at the end has to be paid "
+            f"again: {least:,} calls more for each site are surely enough"
+        )
+    coordinator.reopen(able)
+
+
+def _about(session: Session) -> dict[str, Any]:
+    """Return the data of the event ``start``."""
+    config, setup = session.config, session.setup
+    plan = setup.plan
+    return dict(
+        sites=setup.example_counts() or {name: {} for name in plan.sites},
+        quorum=plan.quorum,
+        positions=plan.positions,
+        words=plan.words,
+        **_demonstrations(config, setup),
+        limits={name: getattr(config.budget, name) for name in ("calls", "tokens", "money")},
+        preset=config.method.preset,
+        mode=config.method.mode,
+        model=config.lm.title if setup.sites else "each site's own model",
+        seed=config.run.seed,
+    )
+
+
+def _demonstrations(config: Config, setup: RunSetup) -> dict[str, int]:
+    """Slots, and candidates of each; candidates of sites elsewhere are known to them alone."""
+    for site in setup.sites.values():
+        shape = site.prompts.shape
+        return {"slots": shape.slots, "candidates": shape.candidates}
+    method = config.method
+    if method.mode == "fragment":
+        return {"slots": 0, "candidates": 0}
+    labels = len(make_task(config).labels)
+    per_class = method.demonstrations_per_class or 0
+    return {"slots": method.demonstrations_total or per_class * labels, "candidates": 0}
+
+
+class _Log:
+    """Logs what the coordinator decided, and writes checkpoints."""
+
+    def __init__(self, session: Session, coordinator: Coordinator) -> None:
+        self._session, self._coordinator = session, coordinator
+        self._handed_out = -1
+        self._begun: tuple[float, float] | None = None
+
+    def changed(self, now: float) -> None:
+        """Log what the coordinator decided; write a checkpoint before its work is sent."""
+        session, coordinator = self._session, self._coordinator
+        for notice in coordinator.notices():
+            data = {key: value for key, value in notice.items() if key != "kind"}
+            if notice["kind"] == "step":
+                data |= self._progress(data, now)
+            session.tell(notice["kind"], now, **data)
+        if coordinator.next_id == self._handed_out and coordinator.phase != "done":
+            return
+        self._handed_out = coordinator.next_id
+        session.directory.write_checkpoint(
+            snapshot(
+                coordinator,
+                elapsed=now,
+                events=session.directory.events_length(),
+                traffic=session.channel.traffic,
+                settings=session.config.fingerprint(),
+                version=version("asyndbt"),
+            )
+        )
+
+    def _progress(self, step: Mapping[str, Any], now: float) -> dict[str, Any]:
+        """Calls so far, and seconds left until the first of the limits of tuning."""
+        share = self._share()
+        if self._begun is None:
+            self._begun = (now, share)
+        start, first = self._begun
+        done = (share - first) / max(1e-9, 1 - first)
+        left = (now - start) * (1 / done - 1) if done > 0 else None
+        return {
+            "phase": "tuning",
+            "calls_total": sum(step["calls"].values()),
+            "calls_limit": self._session.setup.tuning_limit("calls"),
+            "seconds_left": None if left is None else round(max(0.0, left), 1),
+        }
+
+    def _share(self) -> float:
+        """Used share of the nearest limit: of calls, tokens, money or iterations."""
+        setup, method = self._session.setup, self._session.config.method
+        spent = [member.spent for member in self._coordinator.roster]
+        used = {
+            "calls": sum(s.calls for s in spent),
+            "tokens": sum(s.tokens_in + s.tokens_out for s in spent),
+            "money": sum(s.money for s in spent),
+        }
+        limits = {field: setup.tuning_limit(field) for field in used}
+        shares = [used[field] / limit for field, limit in limits.items() if limit]
+        if method.iterations is not None:
+            shares.append(self._coordinator.server.iteration / method.iterations)
+        return max(shares, default=0.0)
+
+
+def _outcome(coordinator: Coordinator, setup: RunSetup) -> Outcome:
+    roster = coordinator.roster
+    fragment = coordinator.fragment if setup.plan.positions else ()
+    words = tuple(setup.vocabulary[index] for index in fragment)
+    return Outcome(
+        evaluations={
+            member.name: None if member.banned else coordinator.evaluations.get(member.name)
+            for member in roster
+        },
+        stop_reason=coordinator.stop_reason,
+        iterations=coordinator.server.iteration,
+        fragment=words,
+        prompts={
+            name: partial(write_prompt, prompt=TunedPrompt(site.prompts.task, words, shown))
+            for name, site in setup.sites.items()
+            for shown in [site.prompts.chosen(site.worker.demonstrations)]
+        },
+        spent={member.name: member.spent for member in roster},
+        conduct={member.name: (member.gone, member.strikes) for member in roster},
+        warnings=(*_undecided(coordinator, setup), *_absences(coordinator)),
+    )
+
+
+def _undecided(coordinator: Coordinator, setup: RunSetup) -> Iterator[str]:
+    """Say which policies have hardly moved: what is read out of them is chance."""
+    plan = setup.plan
+    if plan.positions and _is_uniform(coordinator.server.z):
+        yield (
+            "the fragment policy is still close to uniform (entropy "
+            f"{row_entropies(coordinator.server.z).mean():.2f} of {np.log(plan.words):.2f} nats): "
+            "the fragment is little better than chance; give the run more calls or larger steps"
+        )
+    names = [name for name, site in setup.sites.items() if _is_uniform(site.worker.learner.q)]
+    if names:
+        shown = ", ".join(names[:_NAMED])
+        if len(names) > _NAMED:
+            shown = f"{shown} and {len(names) - _NAMED} more sites"
+        yield (
+            f"the demonstration policy is still close to uniform at {shown}: the "
+            "demonstrations there are little better than chance; give the run more calls or "
+            "larger steps"
+        )
+
+
+def _is_uniform(policy: FloatArray) -> bool:
+    if not policy.size:
+        return False
+    return bool(row_entropies(policy).mean() > _NEAR_UNIFORM * np.log(policy.shape[1]))
+
+
+def _absences(coordinator: Coordinator) -> Iterator[str]:
+    for member in coordinator.roster:
+        found, expected = coordinator.evaluations.get(member.name), member.counts[2]
+        if found is not None and found.tuned.n < (1 - DOUBTFUL_SHARE) * expected:
+            yield (
+                f"site {member.name}: {found.tuned.n} of {expected} test examples were scored: the "
+                "others brought no answer, or lost requests had used up what was kept back"
+            )
+        if member.gone:
+            yield f"site {member.name} was gone at the end"
+        if member.strikes:
+            out = ": the site was left out of everything" if member.banned else ""
+            yield f"site {member.name}: {member.strikes} reports were refused{out}"
