@@ -273,11 +273,11 @@ def measure(args: argparse.Namespace, folder: str) -> tuple[list[Turn], dict[str
             first = first or scores
             apart = float(np.abs(np.array(scores) - np.array(first)).max())
             turns.append(Turn(name, seconds, used, apart))
-    lengths = [model.estimate(prompt).tokens_in for prompt in step(0, args.draws)]
+    lengths = [model.max_usage(prompt).tokens_in for prompt in step(0, args.draws)]
     about = {
         "harness_batch": best,
         "tokens_per_prompt": statistics.mean(lengths),
-        "label_tokens": model.estimate(step(0, 1)[0]).tokens_out,
+        "label_tokens": model.max_usage(step(0, 1)[0]).tokens_out,
         "parameters": sum(weights.numel() for weights in network.parameters()),
         "versions_of": {
             name: version(name) for name in ("torch", "transformers", "lm_eval", "accelerate")

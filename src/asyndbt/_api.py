@@ -30,8 +30,7 @@ def tune(
     observers : sequence of Observer
         Are shown what happens.
     model : LanguageModel, optional
-        Any object with the methods of `asyndbt.lm.LanguageModel`; takes the place of the one that
-        the configuration names.
+        Takes the place of the one that the configuration names.
     **tables
         Instead of `config`: ``task=...``, ``data=...``, ``lm=...``, ``method=...``, ... as in the
         file.  Here ``train``, ``validation`` and ``test`` of ``data`` may also be lists of rows,

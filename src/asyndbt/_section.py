@@ -43,6 +43,15 @@ class Section(BaseModel):
         return cls.model_fields
 
     @classmethod
+    def variants(cls) -> Mapping[tuple[str, str], type[Section]]:
+        """Return tables whose keys are written among those of this one, by what chooses each.
+
+        What chooses a table is a key of this one and its value, such as
+        ``("provider", "openai")``.
+        """
+        return {}
+
+    @classmethod
     def derived(cls, given: Mapping[str, Any], info: ValidationInfo) -> Mapping[str, Any]:
         """Return the defaults that depend on other keys or on where the file is.
 

@@ -11,6 +11,7 @@ from asyndbt.config._schema import SITE, reference_tables
 from asyndbt.errors import ConfigError
 
 Complaint = Callable[[dict[str, Any]], str]
+OPENAI = {"provider": "openai", "model": "m"}
 VIRTUAL = {"federation.engine": "virtual"}
 
 
@@ -40,6 +41,13 @@ VIRTUAL = {"federation.engine": "virtual"}
         ({"task.template": None}, "task.instruction is missing: write the question"),
         ({"task.labels": {"0": "no"}}, "task.labels is set by task.template already"),
         ({"lm.base_url": "http://x"}, 'lm.base_url has no effect with provider "pocket"'),
+        ({"lm.provider": "opnai", "lm.model": "m"}, 'or "openai"; did you mean "openai"?'),
+        ({"lm.provider": "openai"}, 'lm.model is missing: provider "openai" needs it'),
+        ({"lm.feedback": "votes"}, 'lm.feedback is one of "logprobs", "text" with provider "poc'),
+        ({"lm": OPENAI | {"votes": 3}}, 'lm.votes has no effect with feedback "logprobs"'),
+        ({"lm": OPENAI | {"timeout": 0}}, "lm.timeout = 0: use more than 0"),
+        ({"lm": OPENAI | {"price_in": 1}}, "lm.price_out is missing: prices come in pairs"),
+        ({"lm": OPENAI | {"base_url": "x"}}, "lm.base_url is an address such as http://"),
         ({"budget.calls": None}, "budget has no limit that ends this run: set budget.calls"),
         ({"method.regularisation": "scheduled", "method.eta_theta": 0}, "method.eta_theta = 0 le"),
         (
@@ -107,7 +115,8 @@ def test_an_instruction_needs_a_field(complaint: Complaint) -> None:
 
 
 def test_a_key_given_in_place_of_its_variables_name_is_not_repeated(complaint: Complaint) -> None:
-    message = complaint({"lm.api_key_env": "sk-secret"})
+    lm = {"provider": "openai", "model": "m", "api_key_env": "sk-secret"}
+    message = complaint({"lm": lm})
     assert "lm.api_key_env holds the name of an environment variable" in message
     assert "secret" not in message
 

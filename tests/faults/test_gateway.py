@@ -29,8 +29,7 @@ from asyndbt.lm import (
     Prompt,
     RetryPolicy,
     Usage,
-    correct,
-    losses,
+    read_answers,
 )
 from asyndbt.lm.providers.openai import OpenAILanguageModel
 
@@ -57,8 +56,8 @@ def gateway(
     model = OpenAILanguageModel(
         model="m", base_url=server.url, price_in=250_000.0, price_out=500_000.0, **options
     )
-    pace = RetryPolicy(limiter or Limiter(most), max_retries, first_delay=0.001, sleep=sleep)
-    return Gateway(model, AnswerCache(":memory:"), Budget(limits or Limits()), pace)
+    policy = RetryPolicy(limiter or Limiter(most), max_retries, first_delay=0.001, sleep=sleep)
+    return Gateway(model, AnswerCache(":memory:"), Budget(limits or Limits()), policy)
 
 
 def ask(
@@ -145,7 +144,7 @@ def test_a_fault_is_sent_again_and_charged_only_if_it_may_be_billed(
     with FaultServer(script) as server:
         gate = script.gateway(server)
         assert None not in script.ask(gate, 2)
-        bound = gate.model.estimate(prompts(2)[1])
+        bound = gate.model.max_usage(prompts(2)[1])
         assert script.ask(gate, 2) == script.ask(gate, 2)
     assert gate.cache.attempts.reasons() == {why: 1}
     assert gate.ledger().failed == 0
@@ -365,12 +364,12 @@ def test_answers_in_text_are_read_or_counted_as_unparsed(gold: int) -> None:
         assert ask(gate, count + 1) == answers
     expected = [*TEXTS.values(), None]
     unnamed = expected.count(None)
-    values, unparsed = losses(answers, [gold] * len(answers), LABELS, "text", smoothing=0.2)
+    found = read_answers(answers, LABELS, "text", smoothing=0.2)
+    judged = found.judge([gold] * len(answers))
     cost = {None: math.log(2), gold: -math.log(0.8), 1 - gold: -math.log(0.2)}
-    np.testing.assert_allclose(values, [cost[label] for label in expected])
-    right = correct(answers, [gold] * len(answers), LABELS, "text")
-    assert right.tolist() == [float(label == gold) for label in expected]
-    assert unparsed == unnamed
+    np.testing.assert_allclose(judged.loss, [cost[label] for label in expected])
+    assert judged.correct.tolist() == [float(label == gold) for label in expected]
+    assert found.unparsed == unnamed
     assert gate.ledger().unparsed == 2 * unnamed
     assert gate.ledger().failed == gate.ledger().refused == 0
     assert_the_ledger_is_the_servers_count(gate, server, paid=count + 1)
@@ -379,6 +378,5 @@ def test_answers_in_text_are_read_or_counted_as_unparsed(gold: int) -> None:
 def test_labels_of_another_script_are_read_in_a_sentence() -> None:
     with FaultServer([completion("答案是正面。"), completion("negatif değil")]) as server:
         answers = ask(gateway(server, feedback="text"), 2, ("负面", "正面"))
-    assert losses(answers, [1, 1], ("负面", "正面"), "text")[0] == pytest.approx(
-        [-math.log(0.9), math.log(2)]
-    )
+    judged = read_answers(answers, ("负面", "正面"), "text").judge([1, 1])
+    assert judged.loss == pytest.approx([-math.log(0.9), math.log(2)])

@@ -142,7 +142,8 @@ def test_killed_before_it_knows_the_endpoint_a_run_starts_anew(kit: Any) -> None
         killed_at(kit.written(config), server, 1)
         fate.end = math.inf
         ledger = run_config(config).data["ledger"]
-    assert 1 <= server.count - ledger["sent"] <= PROBE
+    # The last request may have been written down and not yet sent.
+    assert 0 <= ledger["sent"] - server.count <= 1
 
 
 def test_ctrl_c_under_load_says_how_to_go_on(kit: Any) -> None:

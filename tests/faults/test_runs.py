@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,8 @@ BILLED = [faults.reset(), faults.reset_midway(), faults.broken_json(), faults.no
 
 @pytest.fixture(autouse=True)
 def _no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "asyndbt.run._model_handle.RetryPolicy", partial(RetryPolicy, first_delay=0.001)
-    )
+    of = RetryPolicy.of
+    monkeypatch.setattr(RetryPolicy, "of", lambda options: replace(of(options), first_delay=0.001))
 
 
 def by_chance(share: float, replies: list[Reply], seed: int = 0) -> Callable[[int], Reply | None]:
@@ -102,6 +101,24 @@ def test_a_run_bears_faults_and_counts_them(kit: Any, retries: int, share: float
     assert 2 * kit.test < data["metrics"]["test"]["tuned"]["n"] <= 3 * kit.test
 
 
+def test_a_probe_that_fails_is_paid_and_counted_when_the_run_starts_again(kit: Any) -> None:
+    """Two requests are billed and lost, the third is turned down for good."""
+    fates = {0: faults.reset(), 1: faults.broken_json(), 2: failure(401, "no such key")}
+    changes = {"method": {"iterations": 2}, "lm": {"price_in": 1.0, "price_out": 1.0}}
+    with kit.endpoint(fates.get) as server:
+        config = kit.over(server.url, **changes)
+        with pytest.raises(ModelError, match="no such key"):
+            run_config(config)
+        assert not (config.run.dir / "model.json").exists()
+        result = run_config(config).data
+        assert result["ledger"]["sent"] == server.count
+    probe = result["model"]["probe"]
+    assert (probe["sent"], probe["calls"]) == (3 + PROBE, 2 + PROBE)
+    assert result["ledger"]["calls"] == server.count - 1
+    sites = [kit.rows(kit.folder / "run", table) for table in ("answers", "attempts")]
+    assert sum(sites) + probe["sent"] == server.count
+
+
 @pytest.mark.parametrize("status", [401, 402, 404])
 def test_a_run_that_cannot_succeed_is_one_request(kit: Any, capsys: Any, status: int) -> None:
     with kit.endpoint(lambda number: failure(status, "what the endpoint says of it")) as server:
@@ -110,7 +127,7 @@ def test_a_run_that_cannot_succeed_is_one_request(kit: Any, capsys: Any, status:
     out, err = capsys.readouterr()
     assert (server.count, out) == (1, "")
     assert f"asyndbt: error: HTTP {status}: what the endpoint says of it; check " in err
-    assert not config.run.dir.exists()
+    assert [file.name for file in config.run.dir.iterdir()] == ["probe.sqlite"]
 
 
 def test_a_key_that_ends_on_the_way_stops_and_the_run_goes_on_with_another(kit: Any) -> None:

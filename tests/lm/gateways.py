@@ -59,7 +59,7 @@ class Ticking(ScriptedLanguageModel):
         self.most_money = 0.0
 
     async def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[Answer | None]:
-        bound = sum(map(self.estimate, prompts), Usage())
+        bound = sum(map(self.max_usage, prompts), Usage())
         self.worst += bound
         self.flying += bound.money
         self.most_money = max(self.most_money, self.charged.money + self.flying)

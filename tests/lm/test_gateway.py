@@ -71,7 +71,7 @@ def test_a_model_that_does_not_suspend_makes_ask_not_suspend() -> None:
     for _ in range(2):
         answers = at_once(gate.ask([praise, blame, praise], LABELS))
         assert answers[0] == answers[2] != answers[1]
-    assert gate.ledger().paid == pocket.estimate(praise) + pocket.estimate(blame)
+    assert gate.ledger().paid == pocket.max_usage(praise) + pocket.max_usage(blame)
 
 
 # ------------------------------------------------------------------ in flight

@@ -84,7 +84,7 @@ def test_killed_and_resumed_equals_uninterrupted(
     cache, saved = AnswerCache(":memory:"), min(saved, killed)
     first = gateway(ScriptedLanguageModel(by_number, price=0.1), cache=cache)
     walk(first, steps[:saved])
-    checkpoint = first.tally
+    checkpoint = first.counts
     walk(first, steps[saved:killed])
 
     resumed = gateway(ScriptedLanguageModel(by_number, price=0.1), cache=cache)
@@ -93,7 +93,7 @@ def test_killed_and_resumed_equals_uninterrupted(
     walk(resumed, steps[saved:])
     assert resumed.ledger() == whole.ledger()
     assert resumed.budget.spent == whole.budget.spent
-    assert resumed.tally == whole.tally
+    assert resumed.counts == whole.counts
 
 
 class InterruptionError(Exception):
@@ -126,7 +126,7 @@ def tuned(gate: Gateway, state: dict[str, Any], last_ask: int | None = None) -> 
         if gate.budget.affords(gate.estimate(prompts(*look), LABELS)):
             ask(look)
         done = not gate.budget.affords(worst) or len(log) > 20
-        tally = asdict(gate.tally)
+        tally = asdict(gate.counts)
         state.update(log=log, looks=looks, tally=tally, done=done)
     gate.budget.release("looks")
     return {**state, "left": gate.budget.remaining(), "ledger": gate.ledger()}
@@ -178,7 +178,7 @@ def test_a_resumed_run_that_asks_other_things_stays_within_its_budget(
         for numbers in batches:
             with suppress(BudgetExhausted):
                 at_once(gate.ask(prompts(*numbers), LABELS))
-            tallies.append(gate.tally)
+            tallies.append(gate.counts)
         charged += model.charged.calls
     assert charged == cache.total().calls <= calls
 
@@ -186,7 +186,7 @@ def test_a_resumed_run_that_asks_other_things_stays_within_its_budget(
 def test_a_restored_tally_counts_its_failures_as_spent() -> None:
     gate = gateway(ScriptedLanguageModel(by_number), Limits(calls=5))
     gate.restore(RequestCounts(requests=9, failed=4, unparsed=1))
-    assert gate.tally == RequestCounts(9, 4, 1)
+    assert gate.counts == RequestCounts(9, 4, 1)
     assert gate.budget.remaining() == Limits(calls=1)
 
 

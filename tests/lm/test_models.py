@@ -33,7 +33,7 @@ def test_pocket_answers_are_the_pocket_models(feedback) -> None:
         expected = pocket.label_log_probabilities([PROMPT.text], ["great", "terrible"])[0]
         np.testing.assert_array_equal(answer.label_log_probabilities, expected)
         assert answer.text is None
-    assert answer.usage == model.estimate(PROMPT) == Usage(1, pocket.count_tokens(PROMPT.text), 1)
+    assert answer.usage == model.max_usage(PROMPT) == Usage(1, pocket.count_tokens(PROMPT.text), 1)
 
 
 def test_the_pocket_name_tells_weights_and_feedback() -> None:
@@ -61,7 +61,7 @@ def test_what_cannot_work_is_found_before_the_first_request(labels, prompts, tex
 
 def test_what_the_check_lets_through_works() -> None:
     model = PocketLanguageModel()
-    room = model.estimate(Prompt((), "")).tokens_in
+    room = model.max_usage(Prompt((), "")).tokens_in
     longest = Prompt((), "movie " * (PocketModel.load().context - room))
     check_requests(model, ["great", "terrible"], [PROMPT, longest])
     assert len(asyncio.run(model.score([longest], ["great", "terrible"]))) == 1
@@ -83,6 +83,10 @@ def test_pocket_errors_name_the_provider(labels, prompt) -> None:
         ("scripted", {}, "there are: huggingface, openai, pocket"),
         ("pocket", {"feedbak": "text"}, "no option 'feedbak'; did you mean 'feedback'"),
         ("pocket", {"feedback": "both"}, "'logprobs' and 'text'"),
+        ("pocket", {"model": "m"}, "no option 'model'; there are: feedback"),
+        ("openai", {}, "model is missing: provider 'openai' needs it"),
+        ("openai", {"model": "m", "timeout": 0.0}, "timeout should be greater than 0"),
+        ("openai", {"model": "m", "price_in": 1.0}, "price_out is missing: prices come in pairs"),
     ],
 )
 def test_make_model_explains_what_it_cannot_make(provider, options, text) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from asyndbt.errors import TransientError
-from asyndbt.lm import AnswerCache, Budget, Gateway, Limits, Probe, Prompt, Usage
+from asyndbt.errors import ExampleError, TransientError
+from asyndbt.lm import AnswerCache, Budget, Gateway, Limits, Prompt, Request, Send, Usage
 from asyndbt.lm._replay import ReplayedModel
 from asyndbt.testing import ScriptedLanguageModel
 
@@ -76,7 +76,7 @@ def test_another_sample_is_another_answer_and_replayed_as_such() -> None:
 
 
 def test_equal_prompts_under_way_are_one_request() -> None:
-    real = scripted(delay=0.01, metered=True)
+    real = scripted(delay=0.01, is_remote=True)
     model = ReplayedModel(real, AnswerCache(":memory:"))
 
     async def both() -> list[Any]:
@@ -107,32 +107,53 @@ def test_an_error_of_the_model_is_passed_on() -> None:
 
 
 class Probed(ScriptedLanguageModel):
-    """Finds something out, and counts how often."""
+    """Finds something out by two requests, the first of which is turned down."""
 
     probes = 0
-    adopted: Any = None
+    restored: Any = None
 
-    async def probe(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Probe:
+    async def detect_capabilities(
+        self, prompts: Sequence[Prompt], labels: Sequence[str], send: Send
+    ) -> Mapping[str, Any]:
         self.probes += 1
-        return Probe({"seed": True}, Usage(4, 40, 4, 0.1))
 
-    def adopt(self, facts: Any) -> None:
-        self.adopted = dict(facts)
+        async def refuse() -> tuple[str, Usage]:
+            raise ExampleError("no such field", provider="scripted")
+
+        async def answer() -> tuple[str, Usage]:
+            return "fine", Usage(1, 40, 4, 0.1)
+
+        with pytest.raises(ExampleError):
+            await send(Request(refuse, Usage(1, 50, 5, 0.2), 45))
+        assert await send(Request(answer, Usage(1, 50, 5, 0.2), 45)) == "fine"
+        return {"seed": True}
+
+    def restore_capabilities(self, facts: Any) -> None:
+        self.restored = dict(facts)
 
 
 def test_what_a_model_can_do_is_found_out_once_and_charged_to_all(tmp_path: Path) -> None:
-    real = Probed({"": "great"})
-    found = []
+    real = Probed({"": "great"}, is_remote=True)
+    found, ledgers = [], []
     for payer in ("one", "two"):
         with AnswerCache(tmp_path / "shared.sqlite", payer) as shared:
-            found.append(asyncio.run(ReplayedModel(real, shared).probe(PROMPTS, LABELS)))
-    assert found[0] == found[1] == Probe({"seed": True}, Usage(4, 40, 4, 0.1))
+            model = ReplayedModel(real, shared)
+            gateway = Gateway(model, AnswerCache(":memory:"), Budget(Limits(calls=1)))
+            found.append(asyncio.run(gateway.detect_capabilities(PROMPTS, LABELS)))
+            ledgers.append(gateway.ledger())
+    assert found == [{"seed": True}, {"seed": True}]
+    assert ledgers[0] == ledgers[1]
+    assert (ledgers[0].spent, ledgers[0].sent) == (Usage(1, 40, 4, 0.1), 2)
     assert real.probes == 1
-    assert real.adopted == {"seed": True}
+    assert real.restored == {"seed": True}
 
 
 def test_it_passes_for_the_model_it_stands_for() -> None:
-    real = scripted(metered=True, name="real")
+    real = scripted(is_remote=True, name="real")
     model = ReplayedModel(real, AnswerCache(":memory:"))
-    assert (model.name, model.batch, model.metered) == ("real", 1, True)
-    assert model.estimate(PROMPTS[0]) == model.expect(PROMPTS[0]) == real.estimate(PROMPTS[0])
+    assert (model.name, model.batch, model.is_remote) == ("real", 1, True)
+    assert (
+        model.max_usage(PROMPTS[0])
+        == model.expected_usage(PROMPTS[0])
+        == real.max_usage(PROMPTS[0])
+    )

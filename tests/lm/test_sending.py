@@ -37,7 +37,7 @@ class Endpoint(ScriptedLanguageModel):
     """Does to its n-th request what a script says: an error is raised, the rest answered."""
 
     def __init__(self, script: Script, price: float = 0.0) -> None:
-        super().__init__({"": (-0.1, -2.3)}, metered=True, price=price)
+        super().__init__({"": (-0.1, -2.3)}, is_remote=True, price=price)
         self._does = script
         self.received = 0
         self.answered = 0
@@ -81,8 +81,8 @@ def gateway(
     naps: Naps | None = None,
 ) -> Gateway:
     sleep = Naps() if naps is None else naps
-    pace = RetryPolicy(Limiter(most, sleep=sleep), max_retries, sleep=sleep)
-    return Gateway(model, AnswerCache(cache), Budget(limits or Limits()), pace)
+    policy = RetryPolicy(Limiter(most, sleep=sleep), max_retries, sleep=sleep)
+    return Gateway(model, AnswerCache(cache), Budget(limits or Limits()), policy)
 
 
 def ask(gate: Gateway, count: int) -> list[Answer | None]:
@@ -139,7 +139,7 @@ def test_what_may_have_been_billed_is_charged_at_the_most_it_may_cost() -> None:
     model = Endpoint(lambda n, _: fault() if n == 0 else None, price=0.5)
     gate = gateway(model)
     ask(gate, 1)
-    assert gate.ledger().lost == model.estimate(prompts(1)[0])
+    assert gate.ledger().lost == model.max_usage(prompts(1)[0])
     assert gate.ledger().spent.money == 1.0
     assert gate.cache.attempts.reasons() == {"timeout": 1}
     assert_the_ledger_is_the_endpoints_count(gate, model)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from types import FrameType
 from typing import Any
 
 import pytest
 
 from asyndbt.baselines import resume_run
 from asyndbt.errors import AsyndbtError, ConfigError, RunDirectoryError
-from asyndbt.lm import Answer, Prompt
+from asyndbt.lm import Answer, Prompt, parse_label
 from asyndbt.lm.providers._pocket import PocketLanguageModel
 from asyndbt.run import Event, run_config
 from asyndbt.run._directory import RunDirectory
 from asyndbt.run._setup import prepare_run
+from asyndbt.testing import ScriptedLanguageModel
 
 CONSTANT = {"engine": "virtual", "lease": 3.0}
 
@@ -59,6 +62,25 @@ def test_delays_of_a_site_that_the_data_does_not_have(small: Any) -> None:
 
 
 # ------------------------------------------------------------------ figures
+def test_every_answer_is_parsed_once(small: Any) -> None:
+    parsed = []
+
+    def watch(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code is parse_label.__code__:
+            parsed.append(frame.f_locals["text"])
+
+    model = ScriptedLanguageModel(lambda prompt, labels: f"It is {labels[len(prompt.text) % 2]}.")
+    config = small.config(lm={"feedback": "text"}, method={"iterations": 3})
+    sys.setprofile(watch)
+    try:
+        ledger = run_config(config, model=model).data["ledger"]
+    finally:
+        sys.setprofile(None)
+    # Besides, the label words themselves are parsed once before the run.
+    answers = [text for text in parsed if text.startswith("It is")]
+    assert len(answers) == ledger["calls"] + ledger["cached"] > 0
+
+
 @pytest.mark.parametrize("every", [2, 50])
 def test_failed_requests_are_told_when_they_are_many(
     small: Any, monkeypatch: pytest.MonkeyPatch, every: int

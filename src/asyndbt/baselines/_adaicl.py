@@ -41,8 +41,7 @@ from asyndbt.baselines._embeddings import TFIDF, Vectors, central, cover, reach
 from asyndbt.baselines._kate import Order, check_fits, retriever
 from asyndbt.baselines._predictors import Predictor, RetrievedPrompts
 from asyndbt.errors import BudgetError, ConfigError
-from asyndbt.lm import Answer, label_distribution, parse_label
-from asyndbt.optim import FloatArray
+from asyndbt.optim import FloatArray, IntArray
 from asyndbt.prompt import render
 from asyndbt.task import Example
 
@@ -154,14 +153,16 @@ class AdaICL(PerSiteBaseline):
         words = site.task.label_words
         if not objective.gateway.budget.affords(objective.gateway.estimate(batch, words)):
             raise BudgetError("the budget for tuning does not cover another scoring")
-        answers = await objective.gateway.ask(batch, words)
-        by_order = [answers[k : k + len(queries)] for k in range(0, len(batch), len(queries))]
-        return np.array(
-            [
-                _vote_entropy(each, words) if votes > 1 else _own_loss(each[0], site)
-                for each in zip(*by_order, strict=True)
-            ]
+        found = await objective.gateway.predict(
+            batch, words, objective.feedback, objective.smoothing
         )
+        if votes > 1:
+            by_query = found.labels.reshape(votes, len(queries)).T
+            return np.array([_vote_entropy(named) for named in by_query])
+        # The loss of the label that an answer predicts; the most there is without an answer.
+        losses: FloatArray = -found.log_probabilities.max(axis=1)
+        losses[~found.answered] = np.log(len(words))
+        return losses
 
 
 def _order(count: int, vote: int) -> list[int]:
@@ -170,16 +171,7 @@ def _order(count: int, vote: int) -> list[int]:
     return turned[::-1] if vote // count % 2 else turned
 
 
-def _own_loss(answer: Answer | None, site: BaselineSite) -> float:
-    """Loss of the label that an answer itself predicts; the most there is without an answer."""
-    words, objective = site.task.label_words, site.objective
-    if answer is None:
-        return float(np.log(len(words)))
-    return -float(label_distribution(answer, words, objective.feedback, objective.smoothing).max())
-
-
-def _vote_entropy(answers: Sequence[Answer | None], words: Sequence[str]) -> float:
-    """Entropy of the labels named; an answer that names none is a vote of its own."""
-    named = [-1 if (k := parse_label(a.text if a else None, words)) is None else k for a in answers]
+def _vote_entropy(named: IntArray) -> float:
+    """Entropy of the labels named; an answer that names none is a vote of its own, -1."""
     shares = np.unique(named, return_counts=True)[1] / len(named)
     return -float((shares * np.log(shares)).sum())

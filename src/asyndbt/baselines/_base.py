@@ -90,7 +90,7 @@ class Baseline(Method):
         session.begin(
             method=self.name,
             sites=session.setup.example_counts(),
-            model=config.lm.model or config.lm.provider,
+            model=config.lm.title,
             seed=config.run.seed,
         )
         sites = sites_of(session)

@@ -98,7 +98,7 @@ def check_fits(site: BaselineSite, count: int) -> None:
     model, task = site.objective.gateway.model, site.task
 
     def size(example: Example) -> int:
-        return model.estimate(Prompt((), render(task, (), (), example.fields).query)).tokens
+        return model.max_usage(Prompt((), render(task, (), (), example.fields).query)).tokens
 
     shown = sorted(site.candidates, key=size)[-count:]
     query = max(site.prompts.data.queries, key=size)

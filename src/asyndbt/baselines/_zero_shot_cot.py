@@ -36,7 +36,7 @@ from asyndbt.baselines._base import BaselineSite, PerSiteBaseline
 from asyndbt.baselines._predictors import Predictor
 from asyndbt.errors import BudgetError, ConfigError
 from asyndbt.federation import PromptObjective, Score, TestScores
-from asyndbt.lm import Answer, Prompt, parse_label
+from asyndbt.lm import Answer, Prompt, parse_label, read_answers
 from asyndbt.prompt import TunedPrompt, fold, render
 from asyndbt.run import write_prompt
 from asyndbt.task import Example, Task
@@ -125,9 +125,8 @@ class Reasoned:
                 answers = await objective.gateway.ask(self._second(first, answers), words)
         except BudgetError:
             return Score()
-        if objective.feedback == "text":
-            answers = [self._read(answer) for answer in answers]
-        return objective.score_of(answers, queries)
+        found = read_answers(answers, words, objective.feedback, objective.smoothing, final_label)
+        return objective.score_of(found, queries)
 
     def _second(self, first: Sequence[Prompt], thoughts: Sequence[Answer | None]) -> list[Prompt]:
         """Return the prompts that ask for the answer; no thought where that request failed."""
@@ -140,14 +139,6 @@ class Reasoned:
             )
             for prompt, thought in zip(first, thoughts, strict=True)
         ]
-
-    def _read(self, answer: Answer | None) -> Answer | None:
-        """Reduce an answer to the label that it ends with."""
-        if answer is None:
-            return None
-        words = self.task.label_words
-        label = final_label(answer.text or "", words)
-        return replace(answer, text="" if label is None else words[label])
 
 
 def final_label(text: str, label_words: Sequence[str]) -> int | None:

@@ -157,9 +157,8 @@ class Config(Section):
     def to_dict(self) -> dict[str, Any]:
         """Return the resolved configuration as nested dictionaries, without idle and unset keys."""
         values = self.model_dump(mode="json", exclude_none=True)
-        for table in ("lm", "method"):
-            for name in getattr(self, table).idle():
-                values[table].pop(name, None)
+        for name in self.method.idle():
+            values["method"].pop(name, None)
         if self.federation.engine == "flower":
             values = {table: keys for table, keys in values.items() if table not in _OF_A_SITE}
         return values
@@ -208,7 +207,7 @@ class Config(Section):
 
     def _endless(self) -> Iterator[SettingError]:
         limits = (self.budget, self.budget.per_site)
-        free = self.lm.provider in ("pocket", "huggingface") and self.federation.engine != "flower"
+        free = not self.lm.is_remote and self.federation.engine != "flower"
         if self.method.iterations is None and not any(
             (cap.calls or cap.tokens or (cap.money and not free)) for cap in limits
         ):

@@ -134,7 +134,7 @@ def _unknown(path: list[str], model: type[Section]) -> str:
     if meant := nearest(path[-1], siblings):
         return f"{said}: did you mean {_join([*path[:-1], meant])}?"
     place = f"[{_join(path[:-1])}] knows" if path[:-1] else "the tables are"
-    return f"{said}: {place} {', '.join(siblings)}"
+    return f"{said}: {place} {', '.join(dict.fromkeys(siblings))}"
 
 
 def _known(model: type[Section]) -> Iterator[tuple[str, ...]]:

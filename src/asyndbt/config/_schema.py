@@ -51,11 +51,15 @@ class ReferenceKey:
 
 @dataclass(frozen=True, slots=True)
 class ReferenceTable:
-    """One table: its path, such as ``("data", "sites", "NAME")``, its title and its keys."""
+    """One table: its path, such as ``("data", "sites", "NAME")``, its title and its keys.
+
+    `choice` is the key and the value that give a variant of a table these keys, if it is one.
+    """
 
     path: tuple[str, ...]
     title: str
     keys: tuple[ReferenceKey, ...]
+    choice: tuple[str, str] | None = None
 
 
 def reference_tables(model: type[Section], path: tuple[str, ...] = ()) -> Iterator[ReferenceTable]:
@@ -76,9 +80,11 @@ def reference_tables(model: type[Section], path: tuple[str, ...] = ()) -> Iterat
             is_mapping, section = inner
             below.append((section, (*path, name, SITE) if is_mapping else (*path, name)))
     if path:
-        # A docstring begins with "[table]: what the table is for".
-        title = (model.__doc__ or "").split("\n")[0].partition(": ")[2].rstrip(".")
-        yield ReferenceTable(path, title, tuple(keys))
+        yield ReferenceTable(path, _title(model), tuple(keys))
+    for choice, variant in model.variants().items():
+        options = tuple(_key(name, field) for name, field in variant.all_keys().items())
+        if options:
+            yield ReferenceTable(path, _title(variant), options, choice)
     for section, where in below:
         yield from reference_tables(section, where)
 
@@ -87,7 +93,10 @@ def reference_markdown(model: type[Section]) -> str:
     """Return the reference of every key below a model as Markdown tables."""
     parts = []
     for table in reference_tables(model):
-        rows = [f"### `[{'.'.join(table.path)}]`", "", f"{_capital(table.title)}.", ""]
+        name = f"[{'.'.join(table.path)}]"
+        if table.choice:
+            name += f" {table.choice[0]} = {format_value(table.choice[1])}"
+        rows = [f"### `{name}`", "", f"{_capital(table.title)}.", ""]
         rows += ["| key | value | default | what it does |", "|---|---|---|---|"]
         rows += [
             f"| `{key.name}` | {_escape(key.kind)} | {_default(key)} | {_escape(key.description)} |"
@@ -117,14 +126,17 @@ def starter_toml(model: type[Section], values: Mapping[str, Any]) -> str:
 
 def _block(table: ReferenceTable, values: Mapping[str, Any]) -> str:
     given = _look_up(values, table.path)
-    is_set = len(table.path) == 1 or bool(given)
-    header = f"[{'.'.join('north' if part == SITE else part for part in table.path)}]"
-    lines = [
-        f"# ---- {_capital(table.title)}.",
-        header if is_set else f"# {header}",
-    ]
+    if table.choice is None:
+        chosen = True
+        is_set = len(table.path) == 1 or bool(given)
+        header = f"[{'.'.join('north' if part == SITE else part for part in table.path)}]"
+        lines = [f"# ---- {_capital(table.title)}.", header if is_set else f"# {header}"]
+    else:
+        name, value = table.choice
+        chosen = given.get(name) == value
+        lines = [f"# ---- With {name} = {format_value(value)}: {table.title}."]
     for key in table.keys:
-        lines += _entry(key, given.get(key.name, _UNSET))
+        lines += _entry(key, given.get(key.name, _UNSET) if chosen else _UNSET)
     return "\n".join(lines) + "\n"
 
 
@@ -145,7 +157,8 @@ def _entry(key: ReferenceKey, value: object) -> Iterator[str]:
         yield f"{key.name} = {format_value(value)}{default}"
         default = ""
     if value != key.example:
-        yield f"# {key.name} = {format_value(key.example)}{default}"
+        example = "..." if key.example is None else format_value(key.example)
+        yield f"# {key.name} = {example}{default}"
 
 
 def _key(name: str, field: FieldInfo) -> ReferenceKey:
@@ -162,6 +175,11 @@ def _key(name: str, field: FieldInfo) -> ReferenceKey:
         description=field.description or "",
         example=field.examples[0] if field.examples else None,
     )
+
+
+def _title(model: type[Section]) -> str:
+    """Return the rest of a docstring that begins with "[table]: what the table is for"."""
+    return (model.__doc__ or "").split("\n")[0].partition(": ")[2].rstrip(".")
 
 
 def _plain(annotation: Any) -> Any:

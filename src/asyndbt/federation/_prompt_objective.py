@@ -15,7 +15,7 @@ import numpy as np
 from asyndbt.federation._messages import Score, Spent
 from asyndbt.federation._objective import TestScores
 from asyndbt.federation._site_prompts import Needs, SitePrompts, times
-from asyndbt.lm import Answer, Feedback, Gateway, Loss, Prompt, RequestCounts, correct, losses
+from asyndbt.lm import Feedback, Gateway, Judgements, Loss, Predictions, Prompt, RequestCounts
 from asyndbt.optim import FloatArray, IntArray, Shape
 from asyndbt.prompt import render
 from asyndbt.task import Example
@@ -76,19 +76,7 @@ class PromptObjective:
 
     def spent(self) -> Spent:
         """Figures of the ledger."""
-        ledger = self.gateway.ledger()
-        return Spent(
-            calls=ledger.spent.calls,
-            requests=ledger.requests,
-            cached=ledger.cached,
-            sent=ledger.sent,
-            failed=ledger.failed,
-            refused=ledger.refused,
-            unparsed=ledger.unparsed,
-            tokens_in=ledger.spent.tokens_in,
-            tokens_out=ledger.spent.tokens_out,
-            money=ledger.spent.money,
-        )
+        return Spent(**self.gateway.ledger().totals())
 
     async def losses(
         self, words: IntArray, demonstrations: IntArray, queries: IntArray
@@ -100,8 +88,8 @@ class PromptObjective:
             for w, d in zip(words, demonstrations, strict=True)
             for prompt in self.prompts.prompts(w, d, examples)
         ]
-        values, _ = await self._losses(batch, examples * len(words), self._loss)
-        return values.reshape(len(words), len(queries))
+        judged = self._judge(await self._predict(batch), examples * len(words), self._loss)
+        return judged.loss.reshape(len(words), len(queries))
 
     def without_demonstrations(self) -> PromptObjective:
         """Return the same site with prompts that show none; budget and ledger are shared."""
@@ -167,7 +155,7 @@ class PromptObjective:
 
     def state(self) -> dict[str, int]:
         """Counts that belong into the worker's checkpoint."""
-        return {"looks_left": self._looks_left, **asdict(self.gateway.tally)}
+        return {"looks_left": self._looks_left, **asdict(self.gateway.counts)}
 
     def restore(self, state: Mapping[str, int]) -> None:
         """Take over what `state` wrote."""
@@ -198,42 +186,35 @@ class PromptObjective:
             return len(groups)
         return bisect(range(1, len(groups)), False, key=lambda count: not covered(count))
 
-    async def _losses(
-        self, batch: Sequence[Prompt], examples: Sequence[Example], loss: Loss = "cross_entropy"
-    ) -> tuple[FloatArray, FloatArray]:
-        """Losses and right answers of prompts about these examples; NaN where one failed."""
-        answers = await self.gateway.ask(batch, self.prompts.task.label_words)
-        return self._judged(answers, examples, loss)
+    async def _predict(self, batch: Sequence[Prompt]) -> Predictions:
+        words = self.prompts.task.label_words
+        return await self.gateway.predict(batch, words, self.feedback, self.smoothing)
 
-    def _judged(
+    def _judge(
         self,
-        answers: Sequence[Answer | None],
+        predictions: Predictions,
         examples: Sequence[Example],
         loss: Loss = "cross_entropy",
-    ) -> tuple[FloatArray, FloatArray]:
-        task = self.prompts.task
-        gold = [task.class_of(example.label) for example in examples]
-        values, _ = losses(answers, gold, task.label_words, self.feedback, self.smoothing, loss)
-        return values, correct(answers, gold, task.label_words, self.feedback)
+    ) -> Judgements:
+        class_of = self.prompts.task.class_of
+        return predictions.judge([class_of(example.label) for example in examples], loss)
 
     async def _score(self, batch: Sequence[Prompt], examples: Sequence[Example]) -> Score:
         """Score the prompts that can be paid, from the first on."""
         count = self._affordable([(prompt,) for prompt in batch])
         if not count:
             return Score()
-        return _summed(*await self._losses(batch[:count], examples[:count]))
+        return self.score_of(await self._predict(batch[:count]), examples[:count])
 
-    def score_of(self, answers: Sequence[Answer | None], examples: Sequence[Example]) -> Score:
-        """Score answers about these examples, in the feedback that the site works with."""
-        return _summed(*self._judged(answers, examples))
-
-
-def _summed(values: FloatArray, right: FloatArray) -> Score:
-    """Score of what was answered."""
-    answered = np.isfinite(values)
-    if not answered.any():
-        return Score()
-    return Score(float(right[answered].sum()), int(answered.sum()), float(values[answered].mean()))
+    def score_of(self, predictions: Predictions, examples: Sequence[Example]) -> Score:
+        """Score what was predicted for these examples, as far as there are answers."""
+        judged, answered = self._judge(predictions, examples), predictions.answered
+        if not answered.any():
+            return Score()
+        losses = judged.loss[answered]
+        return Score(
+            float(judged.correct[answered].sum()), int(answered.sum()), float(losses.mean())
+        )
 
 
 def _average(scores: Sequence[Score]) -> Score:

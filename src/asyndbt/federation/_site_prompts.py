@@ -72,7 +72,7 @@ class SitePrompts:
         """One prompt per example, with the words and demonstrations that cost the model most."""
 
         def size(text: str) -> int:
-            return model.estimate(Prompt((), text)).tokens
+            return model.max_usage(Prompt((), text)).tokens
 
         def shown_size(example: Example) -> int:
             prompt = render(self.task, (example,), (), example.fields)
@@ -131,7 +131,7 @@ class Needs:
             Draws of random demonstrations evaluated on the test split.
         """
         data = prompts.data
-        train = [model.estimate(prompt) for prompt in prompts.longest(data.train, model)]
+        train = [model.max_usage(prompt) for prompt in prompts.longest(data.train, model)]
         worst = Usage(
             1,
             max(usage.tokens_in for usage in train),
@@ -165,7 +165,7 @@ class Needs:
 
 
 def _total(model: LanguageModel, prompts: Iterable[Prompt]) -> Usage:
-    return sum((model.estimate(prompt) for prompt in prompts), Usage())
+    return sum((model.max_usage(prompt) for prompt in prompts), Usage())
 
 
 def times(usage: Usage, count: int) -> Usage:

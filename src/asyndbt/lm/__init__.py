@@ -1,31 +1,27 @@
 """Language models behind one gateway: cache, budget, ledger, feedback."""
 
-from asyndbt.lm._base import Answer, LanguageModel, Probe, Prompt, Usage
+from asyndbt._section import Section, key
+from asyndbt.lm._base import Answer, Feedback, LanguageModel, Prompt, Request, Send, Usage
 from asyndbt.lm._budget import Budget, BudgetExhausted, Limits, split_limits
 from asyndbt.lm._cache import AnswerCache, request_key
-from asyndbt.lm._dispatch import RetryPolicy
+from asyndbt.lm._dispatch import RemoteOptions, RetryPolicy
 from asyndbt.lm._feedback import (
-    Feedback,
+    Judgements,
     Loss,
+    Predictions,
     check_requests,
-    correct,
-    cross_entropy,
-    is_unparsed,
-    label_distribution,
-    losses,
     parse_label,
-    prediction,
+    read_answers,
 )
 from asyndbt.lm._gateway import Gateway, Ledger, RequestCounts
 from asyndbt.lm._limiter import Limiter
-from asyndbt.lm._registry import PROVIDERS, make_model
+from asyndbt.lm._registry import find_providers, make_model
 from asyndbt.lm._replay import ReplayedModel
 from asyndbt.lm.providers._pocket import PocketLanguageModel
 from asyndbt.lm.providers.huggingface._model import HuggingFaceLanguageModel
 from asyndbt.lm.providers.openai._model import OpenAILanguageModel
 
 __all__ = [
-    "PROVIDERS",
     "Answer",
     "AnswerCache",
     "Budget",
@@ -33,6 +29,7 @@ __all__ = [
     "Feedback",
     "Gateway",
     "HuggingFaceLanguageModel",
+    "Judgements",
     "LanguageModel",
     "Ledger",
     "Limiter",
@@ -40,21 +37,22 @@ __all__ = [
     "Loss",
     "OpenAILanguageModel",
     "PocketLanguageModel",
-    "Probe",
+    "Predictions",
     "Prompt",
+    "RemoteOptions",
     "ReplayedModel",
+    "Request",
     "RequestCounts",
     "RetryPolicy",
+    "Section",
+    "Send",
     "Usage",
     "check_requests",
-    "correct",
-    "cross_entropy",
-    "is_unparsed",
-    "label_distribution",
-    "losses",
+    "find_providers",
+    "key",
     "make_model",
     "parse_label",
-    "prediction",
+    "read_answers",
     "request_key",
     "split_limits",
 ]

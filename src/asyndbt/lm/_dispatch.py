@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, Generic, Protocol, Self, TypeVar
 
+from asyndbt._section import Section, key
 from asyndbt.errors import ExampleError, ModelError, RateLimitError, TransientError
-from asyndbt.lm._base import Answer, LanguageModel, Prompt, Usage
+from asyndbt.lm._base import Answer, LanguageModel, Prompt, Request, Usage
 from asyndbt.lm._budget import Budget
 from asyndbt.lm._cache import Attempts
 from asyndbt.lm._limiter import Limiter
 
-__all__ = ["Answers", "BatchDispatcher", "ConcurrentDispatcher", "Dispatcher", "RetryPolicy"]
+__all__ = [
+    "Answers",
+    "BatchDispatcher",
+    "ConcurrentDispatcher",
+    "Dispatcher",
+    "RemoteOptions",
+    "RetryPolicy",
+]
 
+T = TypeVar("T")
 Answers = dict[bytes, Answer | None]
 Prompts = Mapping[bytes, Prompt]
 Bounds = Mapping[bytes, Usage]
@@ -28,6 +37,27 @@ _LONGEST_PAUSE: Final = 600.0
 """Seconds that an endpoint may ask to wait before a run had better stop and be resumed."""
 _FAILED_IN_A_ROW: Final = 20
 """Requests given up without an answer in between before the endpoint is taken to be down."""
+
+
+class RemoteOptions(Section):
+    """Options: how an endpoint is asked."""
+
+    max_retries: int = key(
+        5,
+        "Times that a request is sent again after a rate limit, and as many after a fault.",
+        example=0,
+        ge=0,
+    )
+    max_concurrency: int = key(
+        32,
+        "Most requests under way at once; how many really are adapts to the endpoint.",
+        example=8,
+        ge=1,
+    )
+    requests_per_minute: int | None = key(None, "Most requests a minute.", example=500, ge=1)
+    tokens_per_minute: int | None = key(
+        None, "Most tokens a minute, sent and received.", example=200_000, ge=1
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +82,16 @@ class RetryPolicy:
     max_retries: int = 5
     first_delay: float = 0.5
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    @classmethod
+    def of(cls, options: Section) -> Self:
+        """Return the policy that a provider's options ask for."""
+        if not isinstance(options, RemoteOptions):
+            return cls()
+        limiter = Limiter(
+            options.max_concurrency, options.requests_per_minute, options.tokens_per_minute
+        )
+        return cls(limiter, options.max_retries)
 
 
 class Dispatcher(Protocol):
@@ -81,6 +121,18 @@ class Dispatcher(Protocol):
         """
         ...
 
+    async def send_one(self, key: bytes, request: Request[T]) -> tuple[T, Usage]:
+        """Send a request that is not a prompt; return the reply and what it cost.
+
+        Raises
+        ------
+        ExampleError
+            If it is turned down as it is.
+        ModelError
+            If there is no reply.
+        """
+        ...
+
 
 class BatchDispatcher:
     """For a model that reads many prompts together: batch after batch.
@@ -101,26 +153,26 @@ class BatchDispatcher:
             answers = await self._model.score([prompts[key] for key in batch], labels)
             keep(dict(zip(batch, answers, strict=True)))
 
+    async def send_one(self, key: bytes, request: Request[T]) -> tuple[T, Usage]:
+        """Send a request."""
+        return await request.call()
+
+
+class _GivenUp(Exception):  # noqa: N818 - the end of a request, perhaps not of the run
+    """A request was sent as often as it may be."""
+
+    def __init__(self, error: RateLimitError | TransientError, times: int) -> None:
+        super().__init__(str(error))
+        self.error, self.times = error, times
+
 
 @dataclass(frozen=True, slots=True)
-class _Request:
-    """A prompt on its way: who takes care of it, and who of all have nothing under way."""
+class _Delivery(Generic[T]):
+    """A request on its way; `idling` marks when nothing of it is under way."""
 
     key: bytes
-    prompt: Prompt
-    labels: Sequence[str]
-    bound: Usage
-    task: asyncio.Task[None]
-    idle: set[asyncio.Task[None]]
-
-    @contextmanager
-    def idling(self) -> Iterator[None]:
-        """Have nothing under way for a while."""
-        self.idle.add(self.task)
-        try:
-            yield
-        finally:
-            self.idle.discard(self.task)
+    request: Request[T]
+    idling: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 class ConcurrentDispatcher:
@@ -133,13 +185,13 @@ class ConcurrentDispatcher:
         Where a request is written down before it is sent.
     budget : Budget
         Is charged for what is lost; the requests themselves are held by the caller.
-    pace : Pace
+    policy : RetryPolicy
     """
 
     def __init__(
-        self, model: LanguageModel, attempts: Attempts, budget: Budget, pace: RetryPolicy
+        self, model: LanguageModel, attempts: Attempts, budget: Budget, policy: RetryPolicy
     ) -> None:
-        self._model, self._attempts, self._budget, self._pace = model, attempts, budget, pace
+        self._model, self._attempts, self._budget, self._policy = model, attempts, budget, policy
         self._random = random.Random()
         self._failed_in_a_row = 0
 
@@ -151,14 +203,22 @@ class ConcurrentDispatcher:
         idle: set[asyncio.Task[None]] = set()
         failures: list[BaseException] = []
 
-        async def work() -> None:
+        @contextmanager
+        def idling() -> Iterator[None]:
             task = asyncio.current_task()
             assert task is not None
+            idle.add(task)
+            try:
+                yield
+            finally:
+                idle.discard(task)
+
+        async def work() -> None:
             while waiting:
                 key = waiting.popleft()
-                request = _Request(key, prompts[key], labels, bounds[key], task, idle)
+                request = self._request(prompts[key], labels, bounds[key])
                 try:
-                    keep({key: await self._ask(request)})
+                    keep({key: await self._answer(_Delivery(key, request, idling))})
                 except BaseException as error:
                     failures.append(error)
                     # Nothing more is sent; what is under way may still bring its answer.
@@ -167,7 +227,7 @@ class ConcurrentDispatcher:
                         other.cancel()
                     raise
 
-        workers = min(len(waiting), self._pace.limiter.most)
+        workers = min(len(waiting), self._policy.limiter.most)
         tasks = [asyncio.create_task(work()) for _ in range(workers)]
         try:
             await asyncio.wait(tasks)
@@ -178,55 +238,79 @@ class ConcurrentDispatcher:
         if failures:
             raise failures[0]
 
-    async def _ask(self, request: _Request) -> Answer | None:
+    async def send_one(self, key: bytes, request: Request[T]) -> tuple[T, Usage]:
+        """Send a request until there is a reply."""
+        try:
+            return await self._persist(_Delivery(key, request))
+        except _GivenUp as end:
+            times = f", {end.times} times in a row" if end.times > 1 else ""
+            raise ModelError(
+                f"{end.error}{times}", provider=end.error.provider, status=end.error.status
+            ) from None
+
+    def _request(
+        self, prompt: Prompt, labels: Sequence[str], bound: Usage
+    ) -> Request[Answer | None]:
+        async def score() -> tuple[Answer | None, Usage]:
+            (answer,) = await self._model.score([prompt], labels)
+            return answer, Usage() if answer is None else answer.usage
+
+        return Request(score, bound, self._model.expected_usage(prompt).tokens)
+
+    async def _answer(self, delivery: _Delivery[Answer | None]) -> Answer | None:
         """Send one prompt until there is an answer or it is given up."""
-        faults: dict[type[ModelError], int] = {RateLimitError: 0, TransientError: 0}
+        try:
+            answer, _ = await self._persist(delivery)
+        except ExampleError as error:
+            self._count_failure(error)
+            return None
+        except _GivenUp as end:
+            self._count_failure(end.error)
+            return None
+        if answer is None:
+            self._lose(delivery.key, "no answer", delivery.request.bound)
+        self._failed_in_a_row = 0
+        return answer
+
+    async def _persist(self, delivery: _Delivery[T]) -> tuple[T, Usage]:
+        """Send a request, and again after a fault as the policy says."""
+        faults: Counter[type[ModelError]] = Counter()
         while True:
             try:
-                answer = await self._attempt(request)
-            except ExampleError as error:
-                self._count_failure(error)
-                return None
+                return await self._attempt(delivery)
             except (RateLimitError, TransientError) as error:
-                kind = type(error)
+                kind = RateLimitError if isinstance(error, RateLimitError) else TransientError
                 faults[kind] += 1
-                if faults[kind] > self._pace.max_retries or self._budget.overdrawn:
-                    self._count_failure(error)
-                    return None
+                if faults[kind] > self._policy.max_retries or self._budget.overdrawn:
+                    raise _GivenUp(error, faults.total()) from None
                 delay = self._delay(faults[kind], self._bearable(error))
-                with request.idling():
-                    await self._pace.sleep(delay)
-            else:
-                self._failed_in_a_row = 0
-                return answer
+                with delivery.idling():
+                    await self._policy.sleep(delay)
 
-    async def _attempt(self, request: _Request) -> Answer | None:
-        """Send one request; whatever becomes of it is written down."""
-        key, bound, limiter = request.key, request.bound, self._pace.limiter
+    async def _attempt(self, delivery: _Delivery[T]) -> tuple[T, Usage]:
+        """Send a request once; whatever becomes of it is written down."""
+        key, request, limiter = delivery.key, delivery.request, self._policy.limiter
         async with AsyncExitStack() as place:
-            with request.idling():
-                slot = limiter.slot(self._model.expect(request.prompt).tokens)
-                sent_at = await place.enter_async_context(slot)
-            self._attempts.begin(key, bound)
+            with delivery.idling():
+                sent_at = await place.enter_async_context(limiter.slot(request.tokens))
+            self._attempts.begin(key, request.bound)
             try:
-                (answer,) = await self._model.score([request.prompt], request.labels)
+                reply, cost = await request.call()
             except RateLimitError as error:
                 self._lose(key, "rate limit", Usage())
                 limiter.turned_away(sent_at, self._bearable(error))
                 raise
             except TransientError as error:
-                self._lose(key, error.kind, bound if error.charged else Usage())
+                self._lose(key, error.kind, request.bound if error.charged else Usage())
                 raise
             except ModelError:
                 self._lose(key, "rejected", Usage())
                 raise
             except BaseException:
-                self._lose(key, "interrupted", bound)
+                self._lose(key, "interrupted", request.bound)
                 raise
-            if answer is None:
-                self._lose(key, "no answer", bound)
             limiter.answered()
-            return answer
+            return reply, cost
 
     def _lose(self, key: bytes, why: str, cost: Usage) -> None:
         self._attempts.end(key, why, cost)
@@ -243,7 +327,7 @@ class ConcurrentDispatcher:
         return error.retry_after
 
     def _delay(self, times: int, retry_after: float | None) -> float:
-        longest = min(_LONGEST_DELAY, self._pace.first_delay * 2.0 ** (times - 1))
+        longest = min(_LONGEST_DELAY, self._policy.first_delay * 2.0 ** (times - 1))
         return (retry_after or 0.0) + longest * self._random.uniform(0.5, 1.0)
 
     def _count_failure(self, error: ModelError) -> None:

@@ -1,11 +1,7 @@
-"""From a language model's answers to losses: with log-probabilities, votes, or text alone.
+"""From a language model's answers to label distributions, losses and right or wrong.
 
-The modes are never mixed: a setting says which one holds, and an answer without what it needs
-is an error.
-
-Finding unusable labels and too long prompts before the first request.
-
-Which label word an answer in text names.
+Every answer is read once, by the feedback that the settings name. The kinds of feedback are never
+mixed: an answer without what its kind needs is an error.
 """
 
 from __future__ import annotations
@@ -13,7 +9,8 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal
 
@@ -21,33 +18,168 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asyndbt.errors import ConfigError, DataError
-from asyndbt.lm._base import Answer, LanguageModel, Prompt
+from asyndbt.lm._base import Answer, Feedback, LanguageModel, Prompt
 
 __all__ = [
-    "Feedback",
+    "Judgements",
+    "Loss",
+    "Predictions",
     "check_requests",
-    "correct",
-    "cross_entropy",
     "is_unparsed",
-    "label_distribution",
-    "losses",
     "parse_label",
-    "prediction",
+    "read_answers",
 ]
 
-Feedback = Literal["logprobs", "votes", "text"]
 Loss = Literal["cross_entropy", "error"]
 FloatArray = NDArray[np.float64]
 
 LOG_FLOOR: Final = math.log(1e-12)
 """Least log-probability of a label, so that a label that the model rules out costs 27.6 nats."""
 
-_ANY_SMOOTHING: Final = 0.1
-"""For predictions, which do not depend on it."""
+
+@dataclass(frozen=True, slots=True)
+class Judgements:
+    """What answers are worth, given the right labels.
+
+    Parameters
+    ----------
+    loss : FloatArray
+        (B,) in nats; NaN where the request failed.
+    correct : FloatArray
+        (B,) 1.0 where right, 0.0 where wrong or unparsed, NaN where the request failed.
+    """
+
+    loss: FloatArray
+    correct: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """What B answers say about U labels.
+
+    Parameters
+    ----------
+    log_probabilities : FloatArray
+        (B, U) natural logarithms, the exponentials of a row summing to 1; uniform where no label
+        is favoured, NaN where the request failed.
+    parsed : NDArray of bool
+        (B,) whether an answer favours a label.
+    smoothing : float
+        e of `read_answers`.
+    """
+
+    log_probabilities: FloatArray
+    parsed: NDArray[np.bool_]
+    smoothing: float
+
+    @property
+    def answered(self) -> NDArray[np.bool_]:
+        """Where the request did not fail (B,)."""
+        return ~np.isnan(self.log_probabilities[:, 0])
+
+    @property
+    def unparsed(self) -> int:
+        """How many answers favour no label."""
+        return int((self.answered & ~self.parsed).sum())
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Index of the most probable label (B,), of equal ones the lowest; -1 where unparsed."""
+        # Without a label the uniform distribution must not vote for the first.
+        return np.where(self.parsed, np.argmax(self.log_probabilities, axis=1), -1)
+
+    def judge(self, gold: Sequence[int], loss: Loss = "cross_entropy") -> Judgements:
+        """Compare with the right labels.
+
+        Parameters
+        ----------
+        gold : sequence of int
+            B indices of the right labels.
+        loss : {"cross_entropy", "error"}
+            Minus the log-probability of the right label; or that which feedback ``text`` would
+            give for an answer with the most probable label: it tells right from wrong and no more.
+
+        Raises
+        ------
+        ConfigError
+            If the loss is ``error`` and the smoothing out of range.
+
+        Examples
+        --------
+        >>> from asyndbt.lm import Usage
+        >>> answers = [Answer((-0.1, -2.3), None, Usage(calls=1)), None]
+        >>> judged = read_answers(answers, ["yes", "no"], "logprobs").judge([0, 0])
+        >>> judged.loss.round(3).tolist(), judged.correct.tolist()
+        ([0.105, nan], [1.0, nan])
+        """
+        rows, labels = self.log_probabilities.copy(), self.labels
+        if loss == "error":
+            for index in np.flatnonzero(self.parsed):
+                rows[index] = _smoothed(labels[index], rows.shape[1], self.smoothing)
+        losses = [-row[label] for row, label in zip(rows, gold, strict=True)]
+        correct = np.where(self.answered, labels == np.asarray(gold, np.int64), np.nan)
+        return Judgements(np.array(losses, np.float64), correct)
+
+
+def read_answers(
+    answers: Sequence[Answer | None],
+    label_words: Sequence[str],
+    feedback: Feedback,
+    smoothing: float = 0.1,
+    parse: Callable[[str, Sequence[str]], int | None] | None = None,
+) -> Predictions:
+    """Read the log-probabilities of the labels out of answers.
+
+    ``logprobs``: the scores s renormalised over the labels, s - log sum_u exp s_u, no less than
+    `LOG_FLOOR`.
+    ``votes``: log((1 - e) v + e / U) with v the share of the votes for a label, which the scores
+    are the logarithms of.
+    ``text``: log(1 - e) for the label that the text names and log(e / (U - 1)) for the others.
+
+    Parameters
+    ----------
+    answers : sequence of Answer or None
+        B answers; None where the request failed.
+    label_words : sequence of str
+        U >= 2 label words, in class order.
+    feedback : {"logprobs", "votes", "text"}
+    smoothing : float
+        e, above 0 and below 1 - 1/U; only for ``votes`` and ``text``.
+    parse : callable, optional
+        Index of the label that a text names, or None; `parse_label` unless it is given.
+
+    Raises
+    ------
+    ConfigError
+        If an answer lacks what the feedback needs, or the smoothing is out of range.
+
+    Examples
+    --------
+    >>> from asyndbt.lm import Usage
+    >>> scored = Answer((-2.0, -2.0 - np.log(3)), None, Usage(calls=1))
+    >>> np.exp(read_answers([scored], ["yes", "no"], "logprobs").log_probabilities).round(3)
+    array([[0.75, 0.25]])
+    >>> said = [Answer(None, text, Usage(calls=1)) for text in ("No.", "It depends.")]
+    >>> found = read_answers(said, ["yes", "no"], "text")
+    >>> np.exp(found.log_probabilities).round(3).tolist(), found.labels.tolist()
+    ([[0.1, 0.9], [0.5, 0.5]], [1, -1])
+    """
+    rows = np.full((len(answers), len(label_words)), np.nan)
+    parsed = np.zeros(len(answers), np.bool_)
+    for index, answer in enumerate(answers):
+        if answer is None:
+            continue
+        if feedback == "text":
+            row = _named(answer, label_words, smoothing, parse or parse_label)
+        else:
+            row = _scored(answer, len(label_words), feedback, smoothing)
+        parsed[index] = row is not None
+        rows[index] = -math.log(len(label_words)) if row is None else row
+    return Predictions(rows, parsed, smoothing)
 
 
 def is_unparsed(answer: Answer, label_words: Sequence[str]) -> bool:
-    """Whether an answer favours no label.
+    """Whether an answer favours no label, whatever the feedback.
 
     That is a text that names none or several or, where there are scores, all of them minus
     infinity, or one not a number.
@@ -64,73 +196,10 @@ def is_unparsed(answer: Answer, label_words: Sequence[str]) -> bool:
     return not np.max(scores) > -np.inf
 
 
-def label_distribution(
-    answer: Answer, label_words: Sequence[str], mode: Feedback, smoothing: float = 0.1
-) -> FloatArray:
-    """Log-probabilities of the labels given one answer.
-
-    ``logprobs``: the scores s renormalised over the labels, s - log sum_u exp s_u, no less than
-    `LOG_FLOOR`; uniform where `is_unparsed`.
-    ``votes``: log((1 - e) v + e / U) with v the share of the votes for a label, which the scores
-    are the logarithms of; uniform where `is_unparsed`.
-    ``text``: log(1 - e) for the label that the text names and log(e / (U - 1)) for the others;
-    uniform where it names none.
-
-    Parameters
-    ----------
-    answer : Answer
-    label_words : sequence of str
-        U >= 2 label words, in class order.
-    mode : {"logprobs", "votes", "text"}
-    smoothing : float
-        e, above 0 and below 1 - 1/U; only for ``votes`` and ``text``.
-
-    Returns
-    -------
-    FloatArray
-        (U,) natural logarithms; their exponentials sum to 1.
-
-    Raises
-    ------
-    ConfigError
-        If the answer lacks what the mode needs, or the smoothing is out of range.
-
-    Examples
-    --------
-    >>> from asyndbt.lm import Usage
-    >>> scored = Answer((-2.0, -2.0 - np.log(3)), None, Usage(calls=1))
-    >>> np.exp(label_distribution(scored, ["yes", "no"], "logprobs")).round(3)
-    array([0.75, 0.25])
-    >>> said = Answer(None, "No.", Usage(calls=1))
-    >>> np.exp(label_distribution(said, ["yes", "no"], "text")).round(3)
-    array([0.1, 0.9])
-    """
-    return _read(answer, label_words, mode, smoothing)[0]
-
-
-def _read(
-    answer: Answer, label_words: Sequence[str], mode: Feedback, smoothing: float
-) -> tuple[FloatArray, bool]:
-    """Log-probabilities of the labels, and whether the answer favours any."""
-    labels = len(label_words)
-    if mode != "text":
-        result = _renormalised(answer, labels, mode)
-        if mode == "votes" and result is not None:
-            result = np.log((1 - smoothing) * np.exp(result) + smoothing / labels)
-    elif answer.text is None:
-        raise ConfigError(
-            "feedback = 'text', but the language model gave scores and no text; "
-            "set feedback = 'logprobs'"
-        )
-    else:
-        result = _smoothed(parse_label(answer.text, label_words), labels, smoothing)
-    return (np.full(labels, -math.log(labels)), False) if result is None else (result, True)
-
-
-def _renormalised(answer: Answer, labels: int, mode: Feedback) -> FloatArray | None:
+def _scored(answer: Answer, labels: int, feedback: Feedback, smoothing: float) -> FloatArray | None:
     if answer.label_log_probabilities is None:
         raise ConfigError(
-            f"feedback = {mode!r}, but the language model gave text only; set feedback = 'text'"
+            f"feedback = {feedback!r}, but the language model gave text only; set feedback = 'text'"
         )
     scores = np.array(answer.label_log_probabilities, np.float64)
     if scores.shape != (labels,):
@@ -140,112 +209,35 @@ def _renormalised(answer: Answer, labels: int, mode: Feedback) -> FloatArray | N
         return None
     shifted = scores - top
     result: FloatArray = np.maximum(shifted - np.log(np.exp(shifted).sum()), LOG_FLOOR)
+    if feedback == "votes":
+        result = np.log((1 - smoothing) * np.exp(result) + smoothing / labels)
     return result
 
 
-def _smoothed(label: int | None, labels: int, smoothing: float) -> FloatArray | None:
+def _named(
+    answer: Answer,
+    label_words: Sequence[str],
+    smoothing: float,
+    parse: Callable[[str, Sequence[str]], int | None],
+) -> FloatArray | None:
+    if answer.text is None:
+        raise ConfigError(
+            "feedback = 'text', but the language model gave scores and no text; "
+            "set feedback = 'logprobs'"
+        )
+    label = parse(answer.text, label_words)
+    row = _smoothed(0 if label is None else label, len(label_words), smoothing)
+    return None if label is None else row
+
+
+def _smoothed(label: int, labels: int, smoothing: float) -> FloatArray:
     if not 0.0 < smoothing < 1.0 - 1.0 / labels:
         raise ConfigError(
             f"smoothing = {smoothing} with {labels} labels does not favour the label that was "
             f"answered; give more than 0 and less than {1.0 - 1.0 / labels:.3g}"
         )
-    if label is None:
-        return None
     result = np.full(labels, math.log(smoothing / (labels - 1)))
     result[label] = math.log1p(-smoothing)
-    return result
-
-
-def cross_entropy(log_probabilities: FloatArray, gold: int) -> float:
-    """Loss of one answer in nats: minus the log-probability of the right label.
-
-    Examples
-    --------
-    >>> round(cross_entropy(np.log([0.25, 0.75]), 0), 3)
-    1.386
-    """
-    return -float(log_probabilities[gold])
-
-
-def prediction(log_probabilities: FloatArray) -> int:
-    """Index of the most probable label; of equal ones the lowest.
-
-    Examples
-    --------
-    >>> prediction(np.log([0.2, 0.4, 0.4]))
-    1
-    """
-    return int(np.argmax(log_probabilities))
-
-
-def losses(
-    answers: Sequence[Answer | None],
-    gold: Sequence[int],
-    label_words: Sequence[str],
-    mode: Feedback,
-    smoothing: float = 0.1,
-    loss: Loss = "cross_entropy",
-) -> tuple[FloatArray, int]:
-    """Losses of a batch.
-
-    Parameters
-    ----------
-    answers : sequence of Answer or None
-        B answers; None where the request failed.
-    gold : sequence of int
-        B indices of the right labels.
-    label_words, mode, smoothing
-        As for `label_distribution`.
-    loss : {"cross_entropy", "error"}
-        Minus the log-probability of the right label, or that which feedback ``text`` would give
-        for an answer with the most probable label: it tells right from wrong and no more.
-
-    Returns
-    -------
-    losses : FloatArray
-        (B,) in nats; NaN where the request failed.
-    unparsed : int
-        How many answers favour no label (see `is_unparsed`); each costs log U.
-    """
-    result = np.full(len(answers), np.nan)
-    unparsed = 0
-    for index, (answer, label) in enumerate(zip(answers, gold, strict=True)):
-        if answer is None:
-            continue
-        distribution, named = _read(answer, label_words, mode, smoothing)
-        if loss == "error" and named:
-            read = _smoothed(prediction(distribution), len(label_words), smoothing)
-            distribution = distribution if read is None else read
-        result[index] = cross_entropy(distribution, label)
-        unparsed += not named
-    return result, unparsed
-
-
-def correct(
-    answers: Sequence[Answer | None],
-    gold: Sequence[int],
-    label_words: Sequence[str],
-    mode: Feedback,
-) -> FloatArray:
-    """Whether each answer of a batch is right.
-
-    Parameters
-    ----------
-    answers, gold, label_words, mode
-        As for `losses`.
-
-    Returns
-    -------
-    FloatArray
-        (B,) 1.0 where right, 0.0 where wrong or unparsed, NaN where the request failed.
-    """
-    result = np.full(len(answers), np.nan)
-    for index, (answer, label) in enumerate(zip(answers, gold, strict=True)):
-        if answer is None:
-            continue
-        distribution, named = _read(answer, label_words, mode, smoothing=_ANY_SMOOTHING)
-        # An unparsed answer is wrong: its uniform distribution must not vote for the first label.
-        result[index] = float(named and prediction(distribution) == label)
     return result
 
 

@@ -9,8 +9,10 @@ import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from uuid import uuid4
 
-from asyndbt.lm._base import Answer, LanguageModel, Prompt, Usage
+from asyndbt.lm._base import Answer, Feedback, LanguageModel, Prompt, Request, Usage
 from asyndbt.lm._budget import Budget
 from asyndbt.lm._cache import AnswerCache, request_key
 from asyndbt.lm._dispatch import (
@@ -20,9 +22,11 @@ from asyndbt.lm._dispatch import (
     Dispatcher,
     RetryPolicy,
 )
-from asyndbt.lm._feedback import is_unparsed
+from asyndbt.lm._feedback import Predictions, is_unparsed, read_answers
 
 __all__ = ["Gateway", "Ledger", "RequestCounts"]
+
+T = TypeVar("T")
 
 
 class Gateway:
@@ -32,10 +36,10 @@ class Gateway:
     never suspends either, so that such a run is one deterministic sequence.
 
     A resumed run repeats what it did since its checkpoint.  So what was paid for after the
-    checkpoint lies *ahead*: its answers come from the cache, but to `estimate` and to the budget
+    checkpoint is *replayable*: its answers come from the cache, but to `estimate` and to the budget
     they are not paid for before they are asked for again.  Decisions about the budget then fall as
     they fell the first time.  The first request that really has to be sent ends this: whatever is
-    still ahead is charged before it, for the caps are hard.
+    still replayable is charged before it, for the caps are hard.
 
     Parameters
     ----------
@@ -44,8 +48,8 @@ class Gateway:
         Its payer is this run at this site; what that payer paid is the ledger's `paid`.
     budget : Budget
         This gateway's own; what it has spent is set here and in `restore`.
-    pace : Pace, optional
-        How a metered model is asked; its limiter is shared by all gateways of one provider key.
+    policy : RetryPolicy, optional
+        How a remote model is asked; its limiter is shared by all gateways of one provider key.
 
     Examples
     --------
@@ -65,42 +69,42 @@ class Gateway:
         model: LanguageModel,
         cache: AnswerCache,
         budget: Budget,
-        pace: RetryPolicy | None = None,
+        policy: RetryPolicy | None = None,
     ) -> None:
         self.model = model
         self.cache = cache
         self.budget = budget
-        self._sender: Dispatcher = BatchDispatcher(model)
-        if model.metered:
-            self._sender = ConcurrentDispatcher(
-                model, cache.attempts, budget, pace or RetryPolicy()
+        self._dispatcher: Dispatcher = BatchDispatcher(model)
+        if model.is_remote:
+            self._dispatcher = ConcurrentDispatcher(
+                model, cache.attempts, budget, policy or RetryPolicy()
             )
         self._in_flight: dict[bytes, asyncio.Future[Answers]] = {}
         self.restore(RequestCounts())
 
     @property
-    def tally(self) -> RequestCounts:
+    def counts(self) -> RequestCounts:
         """How far this has come: goes whole into a checkpoint."""
-        return self._tally
+        return self._counts
 
-    def restore(self, tally: RequestCounts) -> None:
-        """Go on from a checkpoint; an empty tally starts from the beginning."""
-        self._tally = tally
-        self._ahead = self.cache.paid_after(tally.paid)
-        spent = self.cache.total_of_first(tally.paid) + self.cache.attempts.lost()
-        self.budget.restate(spent + self._failed(tally.failed))
+    def restore(self, counts: RequestCounts) -> None:
+        """Go on from a checkpoint; empty counts start from the beginning."""
+        self._counts = counts
+        self._replayable = self.cache.paid_after(counts.paid)
+        spent = self.cache.total_of_first(counts.paid) + self.cache.attempts.lost()
+        self.budget.restate(spent + self._failed(counts.failed))
 
     def ledger(self) -> Ledger:
         """Say what was asked and paid so far, by this run at this site."""
         attempts = self.cache.attempts
         refused = sum(self.cache.refused().values())
-        return Ledger(self._tally, self.cache.total(), attempts.lost(), len(attempts), refused)
+        return Ledger(self._counts, self.cache.total(), attempts.lost(), len(attempts), refused)
 
     def estimate(self, prompts: Sequence[Prompt], labels: Sequence[str], sample: int = 0) -> Usage:
         """Upper bound of what `ask` would cost now: repeats and cached answers are free."""
         wanted = dict(zip(self._keys(prompts, labels, sample), prompts, strict=True))
         cached = self.cache.get_many(wanted)
-        unpaid = (key for key in wanted if key not in cached or key in self._ahead)
+        unpaid = (key for key in wanted if key not in cached or key in self._replayable)
         return self._bound(wanted[key] for key in unpaid)
 
     async def ask(
@@ -133,17 +137,82 @@ class Gateway:
         ModelError
             If no request can succeed.
         """
+        answers = await self._answers(prompts, labels, sample)
+        unparsed = sum(answer is not None and is_unparsed(answer, labels) for answer in answers)
+        self._counts += RequestCounts(requests=len(answers), unparsed=unparsed)
+        return answers
+
+    async def predict(
+        self,
+        prompts: Sequence[Prompt],
+        labels: Sequence[str],
+        feedback: Feedback,
+        smoothing: float = 0.1,
+    ) -> Predictions:
+        """Answer every prompt as `ask` does, and read the answers.
+
+        Parameters
+        ----------
+        prompts, labels
+            As for `ask`.
+        feedback, smoothing
+            As for `asyndbt.lm.read_answers`.
+
+        Raises
+        ------
+        BudgetExhausted, ModelError
+            As for `ask`.
+        ConfigError
+            As for `asyndbt.lm.read_answers`.
+        """
+        answers = await self._answers(prompts, labels)
+        found = read_answers(answers, labels, feedback, smoothing)
+        self._counts += RequestCounts(requests=len(answers), unparsed=found.unparsed)
+        return found
+
+    async def detect_capabilities(
+        self, prompts: Sequence[Prompt], labels: Sequence[str]
+    ) -> Mapping[str, Any]:
+        """Let the model find out what it can do; its requests pass here like all others.
+
+        Parameters
+        ----------
+        prompts, labels
+            As for `LanguageModel.detect_capabilities`.
+
+        Returns
+        -------
+        mapping
+            What was found, by name.
+
+        Raises
+        ------
+        BudgetExhausted, ConfigError, ModelError
+            As for `LanguageModel.detect_capabilities`; what was sent is in the ledger.
+        """
+        return await self.model.detect_capabilities(prompts, labels, self.send)
+
+    async def send(self, request: Request[T]) -> T:
+        """Send a request that answers no prompt; see `asyndbt.lm.Send`."""
+        self._charge_replayable()
+        # It is never found again under this key: the reply belongs to whoever asked for it.
+        key = uuid4().bytes
+        with self.budget.hold(request.bound):
+            reply, usage = await self._dispatcher.send_one(key, request)
+            self._store({key: Answer(None, None, usage)})
+        return reply
+
+    async def _answers(
+        self, prompts: Sequence[Prompt], labels: Sequence[str], sample: int = 0
+    ) -> list[Answer | None]:
         keys = self._keys(prompts, labels, sample)
         found = await self._resolve(dict(zip(keys, prompts, strict=True)), labels)
-        answers = [_usable(found[key]) for key in keys]
-        unparsed = sum(answer is not None and is_unparsed(answer, labels) for answer in answers)
-        self._tally += RequestCounts(requests=len(answers), unparsed=unparsed)
-        return answers
+        return [_usable(found[key]) for key in keys]
 
     async def _resolve(self, wanted: Mapping[bytes, Prompt], labels: Sequence[str]) -> Answers:
         """Answers from the cache, from requests under way, and from the model."""
         found: Answers = {**self.cache.get_many(wanted)}
-        self._charge({key: self._ahead.pop(key) for key in wanted if key in self._ahead})
+        self._charge({key: self._replayable.pop(key) for key in wanted if key in self._replayable})
         missing = {key: prompt for key, prompt in wanted.items() if key not in found}
         joined = {key: self._in_flight[key] for key in missing if key in self._in_flight}
         own = {key: prompt for key, prompt in missing.items() if key not in joined}
@@ -158,11 +227,10 @@ class Gateway:
 
     async def _send(self, prompts: Mapping[bytes, Prompt], labels: Sequence[str]) -> Answers:
         """Send requests, charge and store their answers."""
-        self._charge(self._ahead)
-        self._ahead = {}
+        self._charge_replayable()
         answers: Answers = {}
         # Bounds may move as a model learns from replies: what was held is given back as it was.
-        bounds = {key: self.model.estimate(prompt) for key, prompt in prompts.items()}
+        bounds = {key: self.model.max_usage(prompt) for key, prompt in prompts.items()}
         held = sum(bounds.values(), Usage())
         with self.budget.hold(held) as narrow, self._announced(prompts) as pending:
 
@@ -173,7 +241,7 @@ class Gateway:
                     held -= bounds[key]
                 narrow(held)
 
-            await self._sender.send(prompts, labels, bounds, keep)
+            await self._dispatcher.send(prompts, labels, bounds, keep)
             pending.set_result(answers)
         return answers
 
@@ -181,7 +249,7 @@ class Gateway:
         """Charge and keep what came back."""
         paid = {key: answer for key, answer in answers.items() if answer is not None}
         failed = len(answers) - len(paid)
-        self._tally += RequestCounts(failed=failed)
+        self._counts += RequestCounts(failed=failed)
         self.budget.charge(self._failed(failed))
         self._charge({key: answer.usage for key, answer in paid.items()})
         self.cache.put_many(paid)
@@ -201,22 +269,26 @@ class Gateway:
                 # Cancelled or broken off: those who waited find nothing and ask themselves.
                 pending.set_result({})
 
+    def _charge_replayable(self) -> None:
+        self._charge(self._replayable)
+        self._replayable = {}
+
     def _charge(self, paid: Mapping[bytes, Usage]) -> None:
-        self._tally += RequestCounts(paid=len(paid))
+        self._counts += RequestCounts(paid=len(paid))
         # One by one, as the cache adds them up: money is the same float after a resume.
         for usage in paid.values():
             self.budget.charge(usage)
 
     def _failed(self, count: int) -> Usage:
         """What failures cost beyond the attempts on record: nothing to an endpoint's account."""
-        return Usage() if self.model.metered else Usage(calls=count)
+        return Usage() if self.model.is_remote else Usage(calls=count)
 
     def _keys(self, prompts: Sequence[Prompt], labels: Sequence[str], sample: int) -> list[bytes]:
         name = self.model.name
         return [request_key(name, prompt, labels, sample) for prompt in prompts]
 
     def _bound(self, prompts: Iterable[Prompt]) -> Usage:
-        return sum((self.model.estimate(prompt) for prompt in prompts), Usage())
+        return sum((self.model.max_usage(prompt) for prompt in prompts), Usage())
 
 
 def _usable(answer: Answer | None) -> Answer | None:
@@ -266,7 +338,7 @@ class Ledger:
 
     Parameters
     ----------
-    tally : RequestCounts
+    counts : RequestCounts
         What was asked.
     paid : Usage
         What was paid for, one call a stored answer.
@@ -285,8 +357,8 @@ class Ledger:
     3
     """
 
-    tally: RequestCounts
-    paid: Usage
+    counts: RequestCounts = field(default_factory=RequestCounts)
+    paid: Usage = field(default_factory=Usage)
     lost: Usage = field(default_factory=Usage)
     attempts: int = 0
     refused: int = 0
@@ -304,17 +376,17 @@ class Ledger:
     @property
     def requests(self) -> int:
         """Prompts asked for, repeats included."""
-        return self.tally.requests
+        return self.counts.requests
 
     @property
     def failed(self) -> int:
         """Prompts given up without an answer."""
-        return self.tally.failed
+        return self.counts.failed
 
     @property
     def unparsed(self) -> int:
         """Requests whose answer favours no label, repeats included."""
-        return self.tally.unparsed
+        return self.counts.unparsed
 
     @property
     def cached(self) -> int:
@@ -324,9 +396,25 @@ class Ledger:
         """
         return max(0, self.requests - self.paid.calls - self.failed)
 
+    def totals(self) -> dict[str, Any]:
+        """Return the figures that go into the record of a run, by name."""
+        spent = self.spent
+        return {
+            "calls": spent.calls,
+            "requests": self.requests,
+            "cached": self.cached,
+            "sent": self.sent,
+            "failed": self.failed,
+            "refused": self.refused,
+            "unparsed": self.unparsed,
+            "tokens_in": spent.tokens_in,
+            "tokens_out": spent.tokens_out,
+            "money": spent.money,
+        }
+
     def __add__(self, other: Ledger) -> Ledger:
         return Ledger(
-            self.tally + other.tally,
+            self.counts + other.counts,
             self.paid + other.paid,
             self.lost + other.lost,
             self.attempts + other.attempts,

@@ -2,36 +2,45 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
-from importlib import import_module
-from types import MappingProxyType
-from typing import Any, Final
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
 
+from asyndbt._plugins import find_plugins
+from asyndbt._text import did_you_mean
 from asyndbt.errors import ConfigError
-from asyndbt.lm._base import LanguageModel
+from asyndbt.lm._base import Feedback, LanguageModel
 
-__all__ = ["PROVIDERS", "make_model"]
-
-PROVIDERS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "pocket": "asyndbt.lm.providers._pocket.PocketLanguageModel",
-        "openai": "asyndbt.lm.providers.openai.OpenAILanguageModel",
-        "huggingface": "asyndbt.lm.providers.huggingface.HuggingFaceLanguageModel",
-    }
-)
-"""What `make_model` can make: the class by the provider's name, imported when it is asked for."""
+__all__ = ["find_providers", "make_model"]
 
 
-def make_model(provider: str, **options: Any) -> LanguageModel:
+@cache
+def find_providers() -> Mapping[str, type[LanguageModel]]:
+    """Return the providers of this package and of installed ones, by name.
+
+    Raises
+    ------
+    ConfigError
+        If an installed one cannot be loaded, or has a name that is in use.
+    """
+    return find_plugins(
+        "asyndbt.providers",
+        "asyndbt.lm.providers",
+        LanguageModel,
+        "provider",
+    )
+
+
+def make_model(provider: str, feedback: Feedback | None = None, **options: Any) -> LanguageModel:
     """Return the language model of a provider.
 
     Parameters
     ----------
-    provider : {"pocket", "openai", "huggingface"}
+    provider : str
+        One of `find_providers`.
+    feedback : {"logprobs", "votes", "text"}, optional
     **options
-        Parameters of the provider's class.
+        Keys of the provider's `LanguageModel.Options`.
 
     Raises
     ------
@@ -48,20 +57,8 @@ def make_model(provider: str, **options: Any) -> LanguageModel:
     Traceback (most recent call last):
     asyndbt.errors.ConfigError: provider = 'poket' is unknown; did you mean 'pocket'?
     """
-    if provider not in PROVIDERS:
-        raise ConfigError(f"provider = {provider!r} is unknown{_hint(provider, PROVIDERS)}")
-    module, _, name = PROVIDERS[provider].rpartition(".")
-    make: Callable[..., LanguageModel] = getattr(import_module(module), name)
-    known = inspect.signature(make).parameters
-    for option in options:
-        if option not in known:
-            raise ConfigError(
-                f"provider {provider!r} has no option {option!r}{_hint(option, known)}"
-            )
-    return make(**options)
-
-
-def _hint(given: str, known: Iterable[str]) -> str:
-    names = sorted(known)
-    near = get_close_matches(given.lower(), names, n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(names)}"
+    known = find_providers()
+    if provider not in known:
+        hint = did_you_mean(provider, known) or f"; there are: {', '.join(sorted(known))}"
+        raise ConfigError(f"provider = {provider!r} is unknown{hint}")
+    return known[provider](feedback, **options)

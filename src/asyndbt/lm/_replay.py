@@ -12,18 +12,22 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from asyndbt.lm._base import Answer, LanguageModel, Probe, Prompt, Usage
+from asyndbt.errors import ExampleError, TransientError
+from asyndbt.lm._base import Answer, LanguageModel, Prompt, Request, Send, Usage
 from asyndbt.lm._cache import AnswerCache, request_key
 
 __all__ = ["ReplayedModel"]
 
+T = TypeVar("T")
 
-class ReplayedModel:
+
+class ReplayedModel(LanguageModel):
     """Answers out of a shared cache what was answered before, and asks a model for the rest.
 
     To its user it is that model, with its name, its prices and its limits.  A prompt that the same
@@ -56,6 +60,8 @@ class ReplayedModel:
         self._given: Counter[bytes] = Counter()
         self._under_way: dict[bytes, asyncio.Future[Answer | None]] = {}
         self._asked_as = model.name
+        self.feedback, self.options = model.feedback, model.options
+        self.batch, self.is_remote = model.batch, model.is_remote
 
     @property
     def name(self) -> str:
@@ -63,45 +69,42 @@ class ReplayedModel:
         return self._model.name
 
     @property
-    def batch(self) -> int:
+    def has_prices(self) -> bool:
         """As of the model that answers."""
-        return self._model.batch
+        return self._model.has_prices
 
-    @property
-    def metered(self) -> bool:
-        """As of the model that answers."""
-        return self._model.metered
-
-    @property
-    def priced(self) -> bool:
-        """That of the model."""
-        return self._model.priced
-
-    def estimate(self, prompt: Prompt) -> Usage:
+    def max_usage(self, prompt: Prompt) -> Usage:
         """Upper bound of what one request costs, whether or not it will be sent."""
-        return self._model.estimate(prompt)
+        return self._model.max_usage(prompt)
 
-    def expect(self, prompt: Prompt) -> Usage:
+    def expected_usage(self, prompt: Prompt) -> Usage:
         """What one request will probably cost, whether or not it will be sent."""
-        return self._model.expect(prompt)
+        return self._model.expected_usage(prompt)
 
     def check(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> None:
         """As of the model that answers."""
         self._model.check(prompts, labels)
 
-    async def probe(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Probe:
+    def warnings(self, texts: Sequence[Sequence[str]]) -> Sequence[str]:
+        """As of the model that answers."""
+        return self._model.warnings(texts)
+
+    async def detect_capabilities(
+        self, prompts: Sequence[Prompt], labels: Sequence[str], send: Send
+    ) -> Mapping[str, Any]:
         """Find out once what can be asked; later runs are told, and charged, the same."""
         file = self._probe_file(labels)
         if file is not None and file.exists():
             known = json.loads(file.read_text("utf-8"))
-            found = Probe(known["facts"], Usage(**known["usage"]), known["sent"])
-            self._model.adopt(found.facts)
-            return found
-        found = await self._model.probe(prompts, labels)
+            await _send_again(Usage(**known["usage"]), known["sent"], send)
+            self._model.restore_capabilities(known["facts"])
+            return dict(known["facts"])
+        account = _Account(send)
+        facts = await self._model.detect_capabilities(prompts, labels, account.send)
         if file is not None:
-            record = asdict(found) | {"facts": dict(found.facts)}
+            record = {"facts": dict(facts), "usage": asdict(account.usage), "sent": account.sent}
             file.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
-        return found
+        return facts
 
     def _probe_file(self, labels: Sequence[str]) -> Path | None:
         if self._cache.path == ":memory:":
@@ -110,9 +113,9 @@ class ReplayedModel:
         identity = json.dumps([self._asked_as, *labels]).encode()
         return Path(f"{self._cache.path}.probe-{sha256(identity).hexdigest()[:12]}.json")
 
-    def adopt(self, facts: Mapping[str, Any]) -> None:
-        """Go by what an earlier `probe` found."""
-        self._model.adopt(facts)
+    def restore_capabilities(self, facts: Mapping[str, Any]) -> None:
+        """Go by what an earlier `detect_capabilities` found."""
+        self._model.restore_capabilities(facts)
 
     async def close(self) -> None:
         """Close the model; the cache stays open."""
@@ -162,3 +165,39 @@ class ReplayedModel:
                 del self._under_way[key]
                 future.set_result(answers.get(key))
         return answers
+
+
+class _Account:
+    """Sends requests, and adds up what they cost."""
+
+    def __init__(self, send: Send) -> None:
+        self._send, self.usage, self.sent = send, Usage(), 0
+
+    async def send(self, request: Request[T]) -> T:
+        async def call() -> tuple[T, Usage]:
+            self.sent += 1
+            try:
+                reply, cost = await request.call()
+            except TransientError as error:
+                self.usage += request.bound if error.charged else Usage()
+                raise
+            self.usage += cost
+            return reply, cost
+
+        return await self._send(replace(request, call=call))
+
+
+async def _send_again(usage: Usage, sent: int, send: Send) -> None:
+    """Charge for requests that an earlier run has sent, as it was charged."""
+
+    async def answered() -> tuple[bool, Usage]:
+        return True, usage
+
+    async def refused() -> tuple[bool, Usage]:
+        raise ExampleError("turned down before", provider="replay")
+
+    if usage.calls:
+        await send(Request(answered, usage, 0))
+    for _ in range(sent - usage.calls):
+        with suppress(ExampleError):
+            await send(Request(refused, Usage(), 0))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from asyndbt._text import counted
+from asyndbt.lm import find_providers
 from asyndbt.report._chart import interval_chart
 from asyndbt.report._html import (
     Html,
@@ -84,11 +85,9 @@ def _summary(record: Record) -> Iterator[str]:
     reason = record.result.get("stop_reason")
     if reason in _STOP_REASONS:
         yield f"Tuning ended because {_STOP_REASONS[reason]}. "
-    if record.config.get("lm", {}).get("provider", "pocket") == "pocket":
-        yield (
-            "The language model is the pocket model, a tiny one made for demos: the figures say "
-            "nothing about real ones."
-        )
+    provider = find_providers().get(record.config.get("lm", {}).get("provider", ""))
+    if provider is not None:
+        yield provider.caveat
 
 
 def _facts(record: Record) -> Iterator[Html]:

@@ -152,7 +152,7 @@ def _about(session: Session) -> dict[str, Any]:
         limits={name: getattr(config.budget, name) for name in ("calls", "tokens", "money")},
         preset=config.method.preset,
         mode=config.method.mode,
-        model=(config.lm.model or config.lm.provider) if setup.sites else "each site's own model",
+        model=config.lm.title if setup.sites else "each site's own model",
         seed=config.run.seed,
     )
 

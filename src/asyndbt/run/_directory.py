@@ -4,6 +4,7 @@ config.toml       the configuration, every default written out
 events.jsonl      what happened, one JSON object a line
 checkpoint        the coordinator after its latest decision
 model.json        the language model: what a probe found that it can do, and what that cost
+probe.sqlite      the requests of that probe, without a text
 lock              held while a process works here
 identity          the run's name in a cache that it shares with others
 traffic.json      messages and bytes that crossed each site's border
@@ -26,6 +27,7 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 from asyndbt.errors import RunDirectoryError
+from asyndbt.lm import AnswerCache
 
 __all__ = ["Event", "Observer", "RunDirectory", "to_json", "write_atomically"]
 
@@ -116,6 +118,11 @@ class RunDirectory:
         part = self.path / "sites" / name
         part.mkdir(parents=True, exist_ok=True)
         return part
+
+    def probe_cache(self) -> AnswerCache:
+        """Open the account of the requests that find out what the language model can do."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        return AnswerCache(self.path / "probe.sqlite", "probe")
 
     def read_checkpoint(self) -> bytes | None:
         """Return the latest checkpoint, or None if the run never got that far."""

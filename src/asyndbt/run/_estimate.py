@@ -32,7 +32,7 @@ from asyndbt.config import Config
 from asyndbt.errors import BudgetError
 from asyndbt.federation import Coordinator, PromptObjective, Spent, Worker
 from asyndbt.federation.engines import Delays, Engine, LocalEngine, VirtualEngine
-from asyndbt.lm import Answer, LanguageModel, Probe, Prompt, Usage
+from asyndbt.lm import Answer, LanguageModel, Prompt, RemoteOptions, Usage
 from asyndbt.optim import FloatArray, IntArray
 from asyndbt.run._directory import RunDirectory
 from asyndbt.run._inputs import RunInputs, load_inputs
@@ -104,34 +104,34 @@ def estimate_run(
     model = connection.model
     examples = gathered.check(model)
     if probe:
-        connection.probe(examples, gathered.task.label_words)
-    each = seconds_per_request or connection.found.facts.get("seconds_per_request")
+        connection.detect_capabilities(examples, gathered.task.label_words)
+    each = seconds_per_request or connection.facts.get("seconds_per_request")
     if each is None:
-        each = _ASSUMED_SECONDS if model.metered else _timed(model, gathered, examples)
-    together = connection.pace.limiter.most if model.metered else model.batch
+        each = _ASSUMED_SECONDS if model.is_remote else _timed(model, gathered, examples)
+    together = connection.policy.limiter.most if model.is_remote else model.batch
     stand_in = SimulatedModel(model, together)
     with TemporaryDirectory(prefix="asyndbt-estimate-") as folder:
         assembly = build_setup(
             config.override({"lm.cache": None}) if config.lm.cache else config,
             gathered,
-            ModelHandle(stand_in, connection.pace, Probe()),
+            ModelHandle(stand_in, connection.policy),
             RunDirectory(Path(folder)),
             objective=SimulatedObjective,
         )
         try:
-            coordinator = run_sync(_play(assembly, config, model.metered))
+            coordinator = run_sync(_play(assembly, config, model.is_remote))
         finally:
             for site in assembly.sites.values():
                 site.close()
     return Estimate(
-        usage=stand_in.spent + connection.found.usage,
+        usage=stand_in.spent + connection.ledger.spent,
         evaluation=_evaluation(config, gathered),
         seconds=_seconds(config, model, stand_in, len(assembly.sites), each),
         seconds_per_request=each,
         steps=min(site.worker.learner.steps for site in assembly.sites.values()),
         stop_reason=coordinator.stop_reason,
-        priced=model.priced,
-        free=not model.metered,
+        priced=model.has_prices,
+        free=not model.is_remote,
     )
 
 
@@ -142,7 +142,7 @@ def can_begin(config: Config) -> bool:
     gathered.check(found.model)
     stand_in = SimulatedModel(found.model, 1)
     try:
-        check_budget(config, gathered, ModelHandle(stand_in, found.pace, Probe()))
+        check_budget(config, gathered, ModelHandle(stand_in, found.policy))
     except BudgetError:
         return False
     return True
@@ -158,17 +158,17 @@ class _Unsaved:
         """Keep nothing."""
 
 
-async def _play(assembly: RunSetup, config: Config, metered: bool) -> Coordinator:
+async def _play(assembly: RunSetup, config: Config, is_remote: bool) -> Coordinator:
     coordinator = Coordinator(assembly.plan)
     sites = {name: _Unsaved(site.worker) for name, site in assembly.sites.items()}
-    await _engine(config, metered).run(coordinator, sites, lambda now: None)
+    await _engine(config, is_remote).run(coordinator, sites, lambda now: None)
     return coordinator
 
 
-def _engine(config: Config, metered: bool) -> Engine:
+def _engine(config: Config, is_remote: bool) -> Engine:
     """Waiting for an endpoint takes some time or other; a local model keeps its sites in turn."""
     delays = config.federation.delays
-    if delays is None and not metered:
+    if delays is None and not is_remote:
         return LocalEngine()
     given: dict[str, Any] = delays.model_dump(exclude_none=True) if delays else {}
     return VirtualEngine(Delays(**given, seed=config.run.seed))
@@ -194,18 +194,18 @@ def _seconds(
     config: Config, model: LanguageModel, stand_in: SimulatedModel, sites: int, each: float
 ) -> float:
     """Time of the requests: in rounds of those that go together, and under the caps a minute."""
-    spent, lm = stand_in.spent, config.lm
-    if not model.metered:
+    spent, options = stand_in.spent, config.lm.options
+    if not isinstance(options, RemoteOptions):
         return spent.calls * each
     times = [
-        each * spent.calls / lm.max_concurrency,
+        each * spent.calls / options.max_concurrency,
         # Sites go side by side, the rounds of a site one after another.
         each * stand_in.rounds / sites,
     ]
-    if lm.requests_per_minute:
-        times.append(60 * spent.calls / lm.requests_per_minute)
-    if lm.tokens_per_minute:
-        times.append(60 * spent.tokens / lm.tokens_per_minute)
+    if options.requests_per_minute:
+        times.append(60 * spent.calls / options.requests_per_minute)
+    if options.tokens_per_minute:
+        times.append(60 * spent.tokens / options.tokens_per_minute)
     return max(times)
 
 
@@ -223,7 +223,7 @@ _Drawn = tuple[IntArray, IntArray, int]
 """Words, demonstrations and query of a prompt."""
 
 
-class SimulatedModel:
+class SimulatedModel(LanguageModel):
     """Answers for nothing, and costs what a real model would.
 
     Parameters
@@ -242,20 +242,35 @@ class SimulatedModel:
 
     def __init__(self, model: LanguageModel, batch: int) -> None:
         self._model = model
+        self.feedback, self.options = model.feedback, model.options
         self.batch = batch
-        self.name = f"stand-in for {model.name}"
-        self.metered = False
-        self.priced = model.priced
-        self.expect = model.expect
-        self.check, self.adopt, self.close = model.check, model.adopt, model.close
         self.rounds = 0
         self.spent = Usage()
 
-    def estimate(self, prompt: Prompt) -> Usage:
+    @property
+    def name(self) -> str:
+        """Of a model that is nobody's: its answers are kept nowhere."""
+        return f"stand-in for {self._model.name}"
+
+    @property
+    def has_prices(self) -> bool:
+        """As of the real model."""
+        return self._model.has_prices
+
+    def expected_usage(self, prompt: Prompt) -> Usage:
+        """As of the real model."""
+        return self._model.expected_usage(prompt)
+
+    def check(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> None:
+        """As the real model does."""
+        self._model.check(prompts, labels)
+
+    def max_usage(self, prompt: Prompt) -> Usage:
         """Bound what a request costs as the real one will when it has been probed."""
-        if not self._model.metered:
-            return self._model.estimate(prompt)
-        bound, likely = self._model.estimate(prompt), self.expect(prompt)
+        bound = self._model.max_usage(prompt)
+        if not self._model.is_remote:
+            return bound
+        likely = self.expected_usage(prompt)
         return Usage(
             1,
             min(bound.tokens_in, round(_MARGIN * likely.tokens_in)),
@@ -263,14 +278,10 @@ class SimulatedModel:
             min(bound.money, _MARGIN * likely.money),
         )
 
-    async def probe(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Probe:
-        """Ask nothing."""
-        return Probe()
-
     async def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[Answer | None]:
         """Answer every prompt alike."""
         scores = tuple(float(-index) for index in range(len(labels)))
-        answers = [Answer(scores, labels[0], self.expect(prompt)) for prompt in prompts]
+        answers = [Answer(scores, labels[0], self.expected_usage(prompt)) for prompt in prompts]
         self.count(sum((answer.usage for answer in answers), Usage()))
         return list(answers)
 
@@ -332,7 +343,7 @@ class SimulatedObjective(PromptObjective):
         model, train = self.gateway.model, self.prompts.data.train
         assert isinstance(model, SimulatedModel)
         sample = [
-            model.expect(prompt)
+            model.expected_usage(prompt)
             for w, d, query in new[:: math.ceil(len(new) / _SAMPLE)]
             for prompt in self.prompts.prompts(w, d, [train[query]])
         ]

@@ -182,7 +182,7 @@ class RunInputs:
             for prompt in site.longest(site.data.queries, model)
         ]
         check_requests(model, self.task.label_words, prompts)
-        prompts.sort(key=lambda prompt: model.estimate(prompt).tokens)
+        prompts.sort(key=lambda prompt: model.max_usage(prompt).tokens)
         return [prompts[-1], prompts[0]]
 
 

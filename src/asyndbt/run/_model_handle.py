@@ -1,36 +1,66 @@
-"""From the table [lm] to a language model, how it is asked, and what it was found to be able to.
-
-What the language model of a configuration can do: a few requests, and nothing is tuned.
-"""
+"""The language model of a run: how it is asked, and what it was found to be able to do."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from asyndbt._async import run_sync
 from asyndbt.config import Config, LMConfig
-from asyndbt.lm import LanguageModel, Limiter, Probe, Prompt, RetryPolicy, Usage, make_model
+from asyndbt.lm import (
+    AnswerCache,
+    Budget,
+    Gateway,
+    LanguageModel,
+    Ledger,
+    Limits,
+    Prompt,
+    RetryPolicy,
+    Usage,
+)
 from asyndbt.run._inputs import load_inputs
 
-__all__ = ["ModelCheck", "ModelHandle", "check_model"]
+__all__ = ["ModelCheck", "ModelHandle", "Probe", "check_model"]
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a language model was found to be able to do.
+
+    Parameters
+    ----------
+    facts : mapping
+        By name; nothing secret.
+    usage : Usage
+        What finding out cost, and at most may have cost where a reply was lost.
+    sent : int
+        Requests that were sent for it.
+    """
+
+    facts: Mapping[str, Any]
+    usage: Usage
+    sent: int
 
 
 @dataclass(slots=True)
 class ModelHandle:
-    """A language model, the pace at which its provider is asked, and what a probe found.
+    """A language model, how its provider is asked, and what was found that it can do.
 
     Parameters
     ----------
     model : LanguageModel
-    pace : Pace
-    found : Probe
+    policy : RetryPolicy
+    facts : mapping
+        What was found, by name.
+    ledger : Ledger
+        What finding out has cost.
     """
 
     model: LanguageModel
-    pace: RetryPolicy
-    found: Probe
+    policy: RetryPolicy
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    ledger: Ledger = field(default_factory=Ledger)
 
     @classmethod
     def of(cls, lm: LMConfig, model: LanguageModel | None = None) -> Self:
@@ -48,34 +78,63 @@ class ModelHandle:
         ConfigError, MissingExtraError, ModelError
             If it cannot be made: an unknown name, a missing package.
         """
-        limiter = Limiter(lm.max_concurrency, lm.requests_per_minute, lm.tokens_per_minute)
-        made = make_model(lm.provider, **lm.options) if model is None else model
-        return cls(made, RetryPolicy(limiter, lm.max_retries), Probe())
+        return cls(model or lm.make_model(), RetryPolicy.of(lm.options))
 
-    def probe(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> None:
-        """Find out by a few requests what can be asked."""
+    @property
+    def probe(self) -> Probe:
+        """What was found, and what that has cost."""
+        return Probe(dict(self.facts), self.ledger.spent, self.ledger.sent)
 
-        async def ask() -> Probe:
+    def detect_capabilities(
+        self,
+        prompts: Sequence[Prompt],
+        labels: Sequence[str],
+        cache: AnswerCache | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        """Find out by a few requests what can be asked.
+
+        Parameters
+        ----------
+        prompts : sequence of Prompt
+            Examples of what will be sent, the longest among them.
+        labels : sequence of str
+        cache : AnswerCache, optional
+            Where the requests are written down, with those of earlier tries.
+        limits : Limits, optional
+            What they may cost.
+
+        Raises
+        ------
+        BudgetError, ConfigError, ModelError
+            With the remedy; what was sent is written down.
+        """
+        cache = AnswerCache(":memory:") if cache is None else cache
+        gateway = Gateway(self.model, cache, Budget(limits or Limits()), self.policy)
+
+        async def ask() -> Mapping[str, Any]:
             try:
-                return await self.model.probe(prompts, labels)
+                return await gateway.detect_capabilities(prompts, labels)
             finally:
                 await self.model.close()
 
-        self.found = run_sync(ask())
+        self.facts = run_sync(ask())
+        self.ledger = gateway.ledger()
 
-    def adopt(self, record: Mapping[str, Any]) -> None:
-        """Go by what an earlier probe found, as `record` wrote it."""
+    def restore_capabilities(self, record: Mapping[str, Any]) -> None:
+        """Go by what was found earlier, as `record` wrote it."""
         cost = dict(record["probe"])
-        sent = cost.pop("sent")
-        self.found = Probe(record["facts"], Usage(**cost), sent)
-        self.model.adopt(self.found.facts)
+        sent, usage = cost.pop("sent"), Usage(**cost)
+        self.facts = record["facts"]
+        self.ledger = Ledger(paid=usage, attempts=sent - usage.calls)
+        self.model.restore_capabilities(self.facts)
 
     def record(self) -> dict[str, Any]:
         """Return what belongs into the record of a run; nothing secret."""
         return {
             "model": self.model.name,
-            "facts": dict(self.found.facts),
-            "probe": {**asdict(self.found.usage), "sent": self.found.sent},
+            "facts": dict(self.facts),
+            "probe": {**asdict(self.ledger.spent), "sent": self.ledger.sent},
         }
 
 
@@ -109,8 +168,8 @@ def check_model(config: Config) -> ModelCheck:
         Whatever would keep a run from starting, in the provider's own words where it is the
         provider that objects.
     """
-    gathered = load_inputs(config)
-    connection = ModelHandle.of(config.lm)
-    connection.probe(gathered.check(connection.model), gathered.task.label_words)
-    count = sum(len(site.data.queries) for site in gathered.sites.values())
-    return ModelCheck(connection.model.name, connection.found, count, tuple(gathered.sites))
+    inputs = load_inputs(config)
+    handle = ModelHandle.of(config.lm)
+    handle.detect_capabilities(inputs.check(handle.model), inputs.task.label_words)
+    count = sum(len(site.data.queries) for site in inputs.sites.values())
+    return ModelCheck(handle.model.name, handle.probe, count, tuple(inputs.sites))

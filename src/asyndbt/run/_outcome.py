@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -124,14 +124,11 @@ def _ledger(setup: RunSetup, elsewhere: Mapping[str, Spent]) -> tuple[dict[str, 
     """Sum the ledgers of all sites, those that are elsewhere too, and the probe; requests apart."""
     spent = dict(elsewhere)
     spent |= {name: site.worker.objective.spent() for name, site in setup.sites.items()}
-    ledger = {field: sum(getattr(s, field) for s in spent.values()) for field in Spent.__slots__}
-    requests = ledger.pop("requests")
-    if setup.connection is None:
-        return ledger, requests
-    probe = setup.connection.found
-    ledger |= {field: ledger[field] + cost for field, cost in asdict(probe.usage).items()}
-    ledger["sent"] += probe.sent
-    return ledger, requests
+    parts = [*spent.values()]
+    if setup.connection is not None:
+        parts.append(Spent(**setup.connection.ledger.totals()))
+    ledger = {field: sum(getattr(s, field) for s in parts) for field in Spent.__slots__}
+    return ledger, ledger.pop("requests")
 
 
 def write_prompt(folder: Path, prompt: TunedPrompt) -> None:

@@ -10,19 +10,18 @@ from typing import Any
 import numpy as np
 
 from asyndbt._async import run_sync
-from asyndbt.config import Config, load_config, toml_keys
+from asyndbt.config import Config, LMConfig, load_config, toml_keys
 from asyndbt.errors import ConfigError, DataError, ModelError
 from asyndbt.lm import (
-    Answer,
     AnswerCache,
     Budget,
     Gateway,
     Limits,
+    Predictions,
     Prompt,
     check_requests,
-    is_unparsed,
-    label_distribution,
 )
+from asyndbt.optim import FloatArray
 from asyndbt.prompt import TunedPrompt
 from asyndbt.run._directory import RunDirectory
 from asyndbt.run._model_handle import ModelHandle
@@ -141,26 +140,26 @@ class Result:
         words, lm = prompt.task.label_words, config.lm
         batch = [_query(prompt, config, number, row) for number, row in enumerate(rows, start=1)]
         connection = ModelHandle.of(lm)
-        connection.adopt(self.data["model"])
+        connection.restore_capabilities(self.data["model"])
         check_requests(connection.model, words, batch)
         with AnswerCache(self._part(site) / "predictions.sqlite") as cache:
-            gateway = Gateway(connection.model, cache, Budget(Limits()), connection.pace)
-            answers = run_sync(_asked(gateway, batch, words))
+            gateway = Gateway(connection.model, cache, Budget(Limits()), connection.policy)
+            found = run_sync(_predictions(gateway, batch, words, lm))
             reasons = cache.attempts.reasons() | cache.refused()
-        if batch and not any(answers):
+        if batch and not found.answered.any():
             why = ", ".join(reasons) or "no reason given"
             raise ModelError(f"no row was answered: {why}", provider=lm.provider)
         return [
-            {**row, **_outcome(prompt, config, answer)}
-            for row, answer in zip(rows, answers, strict=True)
+            {**row, **_outcome(prompt.task.labels, label, logs)}
+            for row, label, logs in zip(rows, found.labels, found.log_probabilities, strict=True)
         ]
 
 
-async def _asked(
-    gateway: Gateway, batch: Sequence[Prompt], words: Sequence[str]
-) -> list[Answer | None]:
+async def _predictions(
+    gateway: Gateway, batch: Sequence[Prompt], words: Sequence[str], lm: LMConfig
+) -> Predictions:
     try:
-        return await gateway.ask(batch, words)
+        return await gateway.predict(batch, words, lm.feedback, lm.smoothing)
     finally:
         await gateway.model.close()
 
@@ -189,14 +188,11 @@ def _query(prompt: TunedPrompt, config: Config, number: int, row: Mapping[str, A
     return prompt.render(**fields)
 
 
-def _outcome(prompt: TunedPrompt, config: Config, answer: Answer | None) -> dict[str, Any]:
-    """Read one answer."""
-    if answer is None:
+def _outcome(labels: Sequence[str], label: int, logs: FloatArray) -> dict[str, Any]:
+    """Prediction and scores (U,) of one row."""
+    if np.isnan(logs).any():
         return {"prediction": None, "scores": None}
-    task, lm = prompt.task, config.lm
-    logs = label_distribution(answer, task.label_words, lm.feedback, lm.smoothing)
-    named = not is_unparsed(answer, task.label_words)
     return {
-        "prediction": task.labels[int(np.argmax(logs))] if named else None,
-        "scores": dict(zip(task.labels, np.exp(logs).round(6).tolist(), strict=True)),
+        "prediction": labels[label] if label >= 0 else None,
+        "scores": dict(zip(labels, np.exp(logs).round(6).tolist(), strict=True)),
     }

@@ -17,7 +17,6 @@ from asyndbt.config import BudgetConfig, Config, LimitsConfig, toml_keys
 from asyndbt.errors import ConfigError, RunDirectoryError
 from asyndbt.federation import Needs, Plan, PromptObjective, SitePrompts, Worker, vocabulary_digest
 from asyndbt.lm import AnswerCache, Budget, Gateway, LanguageModel, Limits, Usage, split_limits
-from asyndbt.lm.providers import PocketLanguageModel
 from asyndbt.run._directory import RunDirectory
 from asyndbt.run._inputs import RunInputs, load_inputs, make_task, resolve_vocabulary
 from asyndbt.run._model_handle import ModelHandle
@@ -38,7 +37,6 @@ __all__ = [
     "shared_plan",
     "shared_vocabulary",
     "warn_few_steps",
-    "warn_unknown_words",
 ]
 
 TUNING_VALIDATIONS: Final = 3
@@ -119,7 +117,11 @@ def prepare_run(
         connection = ModelHandle.of(config.lm, model)
         examples = inputs.check(connection.model)
         _check_calls(config, inputs, connection)
-        connection.probe(examples, inputs.task.label_words)
+        remote = connection.model.is_remote
+        with directory.probe_cache() if remote else AnswerCache(":memory:") as cache:
+            connection.detect_capabilities(
+                examples, inputs.task.label_words, cache, _limits(config.budget)
+            )
         directory.write_json("model.json", connection.record())
     return build_setup(config, inputs, connection, directory, shared=shared)
 
@@ -139,7 +141,7 @@ def _known(
         return None
     connection = ModelHandle.of(config.lm, model)
     inputs.check(connection.model)
-    connection.adopt(record)
+    connection.restore_capabilities(record)
     if connection.model.name == record["model"]:
         return connection
     if not directory.config_file.exists():
@@ -179,7 +181,7 @@ def build_setup(
     warnings = (
         *inputs.duplicates.splitlines(),
         *warn_few_steps(plan, needs, limits),
-        *warn_unknown_words(model, inputs.sites),
+        *model.warnings([_texts(site) for site in inputs.sites.values()]),
     )
     return RunSetup(plan, sites, inputs.vocabulary, connection, warnings)
 
@@ -229,7 +231,7 @@ def _shares(
         If the budget does not cover the needs.
     """
     return split_limits(
-        _limits(budget).after(connection.found.usage),
+        _limits(budget).after(connection.ledger.spent),
         _limits(budget.per_site),
         {name: need.least for name, need in needs.items()},
     )
@@ -317,7 +319,7 @@ def _site(
         cache = AnswerCache(lm.cache, f"{directory.identity()}/{name}")
     asked = objective(
         prompts,
-        Gateway(connection.model, cache, Budget(limits), connection.pace),
+        Gateway(connection.model, cache, Budget(limits), connection.policy),
         needs,
         feedback=lm.feedback,
         loss=plan.settings.loss,
@@ -330,13 +332,12 @@ def _site(
 
 USEFUL_STEPS: Final = 30
 """Steps of a site below which hardly anything is tuned."""
-_UNKNOWN_WORDS: Final = 0.1
 
 
 def check_prices(config: Config, model: LanguageModel) -> None:
     """A cap on money is none where nobody knows what a request costs."""
     capped = config.budget.money is not None or config.budget.per_site.money is not None
-    if capped and not model.priced:
+    if capped and not model.has_prices:
         raise ConfigError(
             "budget.money cannot be kept to: the price of the model is not known; set lm.price_in "
             "and lm.price_out, or cap calls or tokens instead"
@@ -358,19 +359,6 @@ def warn_few_steps(
         yield (
             f"the budget surely buys {steps} steps of a site, and fewer than {USEFUL_STEPS} tune "
             "hardly anything: give more, or lower data.validation_per_class"
-        )
-
-
-def warn_unknown_words(model: LanguageModel, sites: Mapping[str, SitePrompts]) -> Iterator[str]:
-    """Say that the pocket model cannot read the texts; which words, stays at the sites."""
-    if not isinstance(model, PocketLanguageModel):
-        return
-    share = max(model.unknown_share(_texts(site)) for site in sites.values())
-    if share > _UNKNOWN_WORDS:
-        of = "the words in the texts" if len(sites) == 1 else "the words in a site's texts"
-        yield (
-            f"pocket model: {'' if len(sites) == 1 else 'up to '}{100 * share:.0f} % of {of} are "
-            "unknown to it; its answers mean little for them"
         )
 
 

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from asyndbt.baselines import run_method
 from asyndbt.errors import AsyndbtError, BudgetError, MissingExtraError, ModelError
-from asyndbt.lm import AnswerCache, ReplayedModel, make_model
+from asyndbt.lm import AnswerCache, RemoteOptions, ReplayedModel
 from asyndbt.run import Event, RunDirectory, write_atomically
 from asyndbt.study._cells import Cell, cells_of, naming
 from asyndbt.study._file import StudyFile
@@ -226,7 +226,7 @@ def execute_cell(cell: Cell, answers: Path, jobs: int, report: Callable[[int], N
 
     with naming(cell.title), AnswerCache(_file(cell, answers), cell.directory.name) as cache:
         config = cell.config.override(_rate_limits(cell, jobs))
-        model = ReplayedModel(make_model(config.lm.provider, **config.lm.options), cache)
+        model = ReplayedModel(config.lm.make_model(), cache)
         try:
             run_method(cell.method, config, observers=[observe], model=model, options=cell.options)
         except ModelError:
@@ -252,11 +252,11 @@ def _file(cell: Cell, answers: Path) -> Path:
 
 def _rate_limits(cell: Cell, jobs: int) -> dict[str, Any]:
     """Divide the rate limits of an endpoint among the processes, which do not coordinate."""
-    lm = cell.config.lm
-    if lm.provider != "openai" or jobs == 1:
+    options = cell.config.lm.options
+    if not isinstance(options, RemoteOptions) or jobs == 1:
         return {}
     names = ("max_concurrency", "requests_per_minute", "tokens_per_minute")
-    caps = {name: getattr(lm, name) for name in names}
+    caps = {name: getattr(options, name) for name in names}
     return {f"lm.{name}": max(1, cap // jobs) for name, cap in caps.items() if cap is not None}
 
 

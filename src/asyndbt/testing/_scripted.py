@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
 
 from asyndbt.errors import ModelError
-from asyndbt.lm import Answer, Probe, Prompt, Usage
+from asyndbt.lm import Answer, LanguageModel, Prompt, Usage
 
 __all__ = ["Script", "ScriptedLanguageModel"]
 
@@ -18,7 +17,7 @@ Script = Callable[[Prompt, Sequence[str]], ScriptedReply] | Mapping[str, Scripte
 """A function of prompt and labels, or replies by what the prompt's text contains."""
 
 
-class ScriptedLanguageModel:
+class ScriptedLanguageModel(LanguageModel):
     """Answers from a function or a table, and remembers what it was asked.
 
     A request costs one call, its words as tokens, and one token for the answer.
@@ -37,8 +36,8 @@ class ScriptedLanguageModel:
         Money per request.
     name : str
         Identity for the cache.
-    metered : bool
-        Whether it is asked as an endpoint is: one prompt at a time, paced, tried again.
+    is_remote : bool
+        Whether it is asked as an endpoint is: one prompt at a time, paced, sent again.
 
     Attributes
     ----------
@@ -64,14 +63,16 @@ class ScriptedLanguageModel:
         failing: Collection[int] = (),
         price: float = 0.0,
         name: str = "scripted",
-        metered: bool = False,
+        is_remote: bool = False,
     ) -> None:
+        super().__init__()
         self._script = script
         self._delay = delay
         self._failing = failing
         self._price = price
         self._name = name
-        self._metered = metered
+        self.is_remote = is_remote
+        self.batch = 1 if is_remote else 64
         self.asked: list[Prompt] = []
         self.charged = Usage()
 
@@ -80,39 +81,9 @@ class ScriptedLanguageModel:
         """Identity for the cache."""
         return self._name
 
-    @property
-    def batch(self) -> int:
-        """One prompt if `metered`, else 64."""
-        return 1 if self._metered else 64
-
-    @property
-    def metered(self) -> bool:
-        """As it was made."""
-        return self._metered
-
-    @property
-    def priced(self) -> bool:
-        """True: it says what it costs."""
-        return True
-
-    def estimate(self, prompt: Prompt) -> Usage:
+    def max_usage(self, prompt: Prompt) -> Usage:
         """Exactly what one request for `prompt` costs."""
         return Usage(1, len(prompt.text.split()), 1, self._price)
-
-    expect = estimate
-
-    def check(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> None:
-        """Accept everything."""
-
-    async def probe(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Probe:
-        """Ask nothing."""
-        return Probe()
-
-    def adopt(self, facts: Mapping[str, Any]) -> None:
-        """Nothing to go by."""
-
-    async def close(self) -> None:
-        """Nothing to close."""
 
     async def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[Answer | None]:
         """Answer every prompt by the script.
@@ -141,8 +112,8 @@ class ScriptedLanguageModel:
         if reply is None:
             return None
         if isinstance(reply, str):
-            return Answer(None, reply, self.estimate(prompt))
-        return Answer(tuple(map(float, reply)), None, self.estimate(prompt))
+            return Answer(None, reply, self.max_usage(prompt))
+        return Answer(tuple(map(float, reply)), None, self.max_usage(prompt))
 
     def _look_up(self, prompt: Prompt, table: Mapping[str, ScriptedReply]) -> ScriptedReply:
         for key, reply in table.items():

@@ -14,7 +14,6 @@ from asyndbt.lm import (
     LanguageModel,
     Limits,
     Prompt,
-    Usage,
     check_requests,
 )
 from asyndbt.lm.providers.huggingface import HuggingFaceLanguageModel
@@ -22,6 +21,10 @@ from asyndbt.lm.providers.huggingface import _loading as loading_module
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
+
+
+async def nothing_is_sent(request):
+    raise AssertionError("a local model sends no request")
 
 
 def load(folder, **options):
@@ -42,13 +45,12 @@ def ask(model, prompts, labels):
 )
 def test_the_kind_is_read_from_the_files(family, kind, architecture, folder_of, prompts, labels):
     model: LanguageModel = load(folder_of(family))
-    probe = asyncio.run(model.probe(prompts, labels))
-    assert probe.usage == Usage()
-    assert (probe.facts["kind"], probe.facts["architecture"]) == (kind, architecture)
-    assert (probe.facts["device"], probe.facts["dtype"]) == ("cpu", "float32")
-    json.dumps(probe.facts)
+    facts = asyncio.run(model.detect_capabilities(prompts, labels, nothing_is_sent))
+    assert (facts["kind"], facts["architecture"]) == (kind, architecture)
+    assert (facts["device"], facts["dtype"]) == ("cpu", "float32")
+    json.dumps(facts)
     before = model.name
-    model.adopt(probe.facts)
+    model.restore_capabilities(facts)
     asyncio.run(model.close())
     assert model.name == before
     assert len(ask(model, prompts, labels)) == len(prompts)
@@ -58,8 +60,8 @@ def test_the_kind_is_read_from_the_files(family, kind, architecture, folder_of, 
 def test_the_estimate_is_what_an_answer_costs(family, folder_of, prompts, labels) -> None:
     model = load(folder_of(family))
     check_requests(model, labels, prompts)
-    estimates = [model.estimate(prompt) for prompt in prompts]
-    assert estimates == [model.expect(prompt) for prompt in prompts]
+    estimates = [model.max_usage(prompt) for prompt in prompts]
+    assert estimates == [model.expected_usage(prompt) for prompt in prompts]
     assert [answer.usage for answer in ask(model, prompts, labels)] == estimates
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder_of(family))
     for prompt, usage in zip(prompts, estimates, strict=True):
@@ -114,7 +116,7 @@ def test_the_system_message_comes_first_and_names_the_labels(folder_of, prompts)
     assert found == ask(spelled, prompts, ["great", "terrible"])
     assert found != ask(without, prompts, ["great", "terrible"])
     assert found[0].usage.tokens_in > ask(without, prompts, ["great"])[0].usage.tokens_in
-    assert model.estimate(prompts[0]) == found[0].usage
+    assert model.max_usage(prompts[0]) == found[0].usage
 
 
 def test_a_template_that_refuses_says_so(save_model, tmp_path, prompts) -> None:
@@ -147,8 +149,8 @@ def test_what_fits_is_answered_and_what_does_not_is_refused(family, folder_of, l
     model = load(folder_of(family))
     model.check([Prompt((), "Answer:")], labels)
     context = 320
-    used = model.estimate(Prompt((), "it it it Answer:"))
-    each = model.estimate(Prompt((), "it it it it Answer:")).tokens_in - used.tokens_in
+    used = model.max_usage(Prompt((), "it it it Answer:"))
+    each = model.max_usage(Prompt((), "it it it it Answer:")).tokens_in - used.tokens_in
     written = 0 if family in ("t5", "bart") else used.tokens_out - (family == "bert")
     written -= family == "roberta"
     room = (context - used.tokens_in - written) // each
@@ -167,11 +169,11 @@ def test_what_fits_is_answered_and_what_does_not_is_refused(family, folder_of, l
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"feedback": "text"}, "'logprobs' alone"),
-        ({"kind": "casual"}, "'casual'.*causal, masked, seq2seq"),
-        ({"dtype": "int8"}, "'int8'.*bfloat16"),
+        ({"feedback": "text"}, "feedback = 'text': the choices are 'logprobs'"),
+        ({"kind": "casual"}, "kind should be 'auto', 'causal', 'masked' or 'seq2seq'"),
+        ({"dtype": "int8"}, "dtype should be .*'bfloat16'"),
         ({"device": "warp"}, r"lm\.device = 'warp'.*'cpu'"),
-        ({"batch_tokens": 0}, "batch_tokens = 0"),
+        ({"batch_tokens": 0}, "batch_tokens should be greater than or equal to 1"),
         ({"chat_template": True}, "without a template"),
         ({"system": "Be brief."}, "without a chat template"),
     ],
@@ -285,7 +287,9 @@ def test_a_failing_device_stops_the_run_in_its_words(folder_of, prompts, labels,
 
 def test_left_out_the_device_is_a_gpu_or_else_the_processor(folder_of, prompts, labels) -> None:
     model = load(folder_of("gpt2"), device=None)
-    device = asyncio.run(model.probe(prompts, labels)).facts["device"].partition(":")[0]
+    device = asyncio.run(model.detect_capabilities(prompts, labels, nothing_is_sent))[
+        "device"
+    ].partition(":")[0]
     gpus = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     gpus["xpu"] = torch.xpu.is_available()
     assert device in ([name for name, there in gpus.items() if there] or ["cpu"])

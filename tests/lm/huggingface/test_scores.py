@@ -22,7 +22,7 @@ def scores(model, prompts, labels):
 
 
 def facts(model, prompts, labels):
-    return asyncio.run(model.probe(prompts, labels)).facts
+    return asyncio.run(model.detect_capabilities(prompts, labels, send=None))
 
 
 class Plain:

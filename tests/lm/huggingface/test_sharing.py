@@ -33,7 +33,7 @@ def scores(model, prompts, labels):
 
 
 def sharing(model, prompts, labels):
-    return asyncio.run(model.probe(prompts, labels)).facts["shared_beginnings"]
+    return asyncio.run(model.detect_capabilities(prompts, labels, send=None))["shared_beginnings"]
 
 
 def warnings_of(caplog):
@@ -186,7 +186,7 @@ def test_either_name_of_the_cache_is_found(spelling, folder_of, prompts, labels,
     np.testing.assert_allclose(scores(model, prompts, labels), expected, atol=1e-4)
     read = count_tokens(network)
     scores(model, prompts, labels[:2])
-    assert sum(read) < 0.7 * sum(model.estimate(prompt).tokens_in for prompt in prompts)
+    assert sum(read) < 0.7 * sum(model.max_usage(prompt).tokens_in for prompt in prompts)
     assert not warnings_of(caplog)
 
 
@@ -312,7 +312,7 @@ def test_shared_beginnings_are_read_once(family, folder_of, prompts, labels) -> 
     assert "read once" in sharing(model, shared, one_token)
     read = count_tokens(model._loaded.network)
     first = scores(model, shared, one_token)
-    whole = sum(model.estimate(prompt).tokens_in for prompt in shared)
+    whole = sum(model.max_usage(prompt).tokens_in for prompt in shared)
     assert sum(read) < 0.6 * whole
     read.clear()
     again = scores(model, shared, one_token)
@@ -321,7 +321,7 @@ def test_shared_beginnings_are_read_once(family, folder_of, prompts, labels) -> 
     read.clear()
     other = Prompt(shared[0].shots, prompts[0].query.replace("superb", "a superb waste"))
     scores(model, [other], one_token)
-    assert sum(read) < 0.5 * model.estimate(other).tokens_in
+    assert sum(read) < 0.5 * model.max_usage(other).tokens_in
 
 
 def test_no_more_beginnings_are_kept_than_asked_for(folder_of, labels) -> None:

@@ -10,11 +10,12 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from asyndbt.lm import Prompt
+from asyndbt.lm import AnswerCache, Budget, Gateway, Limits, Prompt, RetryPolicy
 from asyndbt.lm.providers.openai import OpenAILanguageModel
 
 KEY = "sk-proj-Zq3vX8canary0017Lw5TbYh2"
@@ -178,6 +179,8 @@ class Kit:
     """What tests of this provider share."""
 
     endpoints: list[Endpoint] = field(default_factory=list)
+    naps: list[float] = field(default_factory=list)
+    gateway: Gateway | None = None
     key = KEY
     Reply = Reply
     Server = Server
@@ -215,8 +218,27 @@ class Kit:
             (answer,) = runner.run(once())
         return answer
 
-    def probe(self, model: OpenAILanguageModel, labels=None) -> Any:
-        return asyncio.run(model.probe([self.prompt, self.other], labels or self.labels))
+    def probe(
+        self, model: OpenAILanguageModel, labels=None, prompts=None, limits=None, **policy: Any
+    ) -> Any:
+        """What was found, and what the gateway's ledger says of it."""
+
+        async def nap(seconds: float) -> None:
+            self.naps.append(seconds)
+
+        cache, rules = AnswerCache(":memory:"), RetryPolicy(sleep=nap, **policy)
+        self.gateway = Gateway(model, cache, Budget(limits or Limits()), rules)
+
+        async def once() -> Any:
+            try:
+                return await self.gateway.detect_capabilities(
+                    prompts or [self.prompt, self.other], labels or self.labels
+                )
+            finally:
+                await model.close()
+
+        facts, ledger = asyncio.run(once()), self.gateway.ledger()
+        return SimpleNamespace(facts=facts, usage=ledger.spent, sent=ledger.sent)
 
 
 @pytest.fixture

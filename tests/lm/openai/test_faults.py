@@ -176,7 +176,7 @@ def test_a_refused_connection_costs_nothing(kit) -> None:
         free.bind(("127.0.0.1", 0))
         host = f"127.0.0.1:{free.getsockname()[1]}"
         endpoint = kit.serve(kit.Server())
-        model = kit.model(endpoint, base_url=f"http://user:hidden@{host}/v1/?api-key=hidden")
+        model = kit.model(endpoint, base_url=f"http://{host}/v1/?version=hidden")
         with pytest.raises(TransientError) as caught:
             kit.ask(model)
     assert (caught.value.kind, caught.value.charged) == ("connection", False)
@@ -254,7 +254,7 @@ def test_a_rejection_after_an_answer_is_about_that_prompt(kit, status) -> None:
 def test_a_rejection_after_an_earlier_probe_is_about_that_prompt(kit) -> None:
     facts = kit.probe(kit.model(kit.serve(kit.Server()))).facts
     model = kit.model(kit.serve(lambda _: kit.error(400, "cannot parse this")))
-    model.adopt(facts)
+    model.restore_capabilities(facts)
     with pytest.raises(ExampleError, match="cannot parse this"):
         kit.ask(model)
 

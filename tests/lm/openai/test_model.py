@@ -11,7 +11,7 @@ from asyndbt.lm import LanguageModel, Prompt
 
 def test_it_is_a_language_model(kit) -> None:
     model: LanguageModel = kit.model(kit.serve(kit.Server()))
-    assert (model.batch, model.metered) == (1, True)
+    assert (model.batch, model.is_remote) == (1, True)
 
 
 def test_a_scored_answer_is_one_request_with_all_that_the_protocol_has(kit) -> None:
@@ -80,7 +80,7 @@ def test_votes(kit) -> None:
     )
     (body,) = endpoint.asked
     assert (body["n"], body["temperature"]) == (4, 1.0)
-    assert answer.usage.tokens_out <= model.estimate(kit.prompt).tokens_out == 64
+    assert answer.usage.tokens_out <= model.max_usage(kit.prompt).tokens_out == 64
 
 
 def test_feedbacks_are_never_mixed(kit) -> None:
@@ -94,7 +94,7 @@ def test_a_fragile_text_is_sent(kit) -> None:
     prompt = Prompt((), "broken \ud800 file, naïve 好? Answer:")
     assert kit.ask(model, prompt).text == "great"
     assert endpoint.asked[-1]["messages"][-1]["content"] == "broken ? file, naïve 好? Answer:"
-    assert model.estimate(prompt).tokens_in > 0
+    assert model.max_usage(prompt).tokens_in > 0
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_labels_that_read_the_same_are_found_without_a_request(kit, labels) -> N
     ("options", "text"),
     [
         ({"feedback": "both"}, "the choices are"),
-        ({"extra_body": {"n": 3, "max_tokens": 9}}, "max_tokens, n cannot be set there"),
+        ({"extra_body": {"n": 3, "max_tokens": 9}}, "extra_body sets max_tokens, n: use the keys"),
     ],
 )
 def test_settings_that_are_none_are_refused(kit, options, text) -> None:

@@ -6,25 +6,13 @@ import socket
 import pytest
 
 from asyndbt.errors import ConfigError, ModelError
-from asyndbt.lm import Usage
+from asyndbt.lm import BudgetExhausted, Limiter, Limits, Usage
 
 SAID = {"system_role", "seed", "temperature", "logprobs_asked", "max_tokens_field"}
 
 
 def found(probe):
     return {name: probe.facts[name] for name in SAID & set(probe.facts)}
-
-
-@pytest.fixture
-def at_once(monkeypatch):
-    """Nothing is waited for; the seconds that would have been."""
-    waits = []
-
-    async def sleep(seconds):
-        waits.append(seconds)
-
-    monkeypatch.setattr("asyndbt.lm.providers.openai._probe.asyncio.sleep", sleep)
-    return waits
 
 
 FULL = {
@@ -80,11 +68,11 @@ def test_adopted_facts_make_the_same_name_and_the_same_requests(kit, server, dif
     first, second = kit.model(endpoint), kit.model(endpoint)
     unknown = first.name
     facts = json.loads(json.dumps(kit.probe(first).facts))
-    second.adopt(facts)
+    second.restore_capabilities(facts)
     second.check([], kit.labels)
     assert second.name == first.name
-    assert first.estimate(kit.prompt) == second.estimate(kit.prompt)
-    assert first.expect(kit.prompt) == second.expect(kit.prompt)
+    assert first.max_usage(kit.prompt) == second.max_usage(kit.prompt)
+    assert first.expected_usage(kit.prompt) == second.expected_usage(kit.prompt)
     kit.ask(first)
     kit.ask(second)
     assert endpoint.asked[-1] == endpoint.asked[-2]
@@ -127,7 +115,7 @@ def test_other_feedbacks_need_no_log_probabilities(kit, feedback) -> None:
 def test_every_feedback_is_adopted(kit, feedback) -> None:
     endpoint = kit.serve(kit.Server(lacks=("seed",)))
     first, second = (kit.model(endpoint, feedback=feedback) for _ in range(2))
-    second.adopt(json.loads(json.dumps(kit.probe(first).facts)))
+    second.restore_capabilities(json.loads(json.dumps(kit.probe(first).facts)))
     assert second.name == first.name
     kit.ask(first)
     kit.ask(second)
@@ -173,18 +161,20 @@ def test_what_it_cost_is_what_was_answered(kit) -> None:
         ({"body": {}, "status": 429}, False),
     ],
 )
-def test_a_reply_that_was_lost_is_paid_at_its_bound(kit, at_once, lost, paid) -> None:
+def test_a_reply_that_was_lost_is_paid_at_its_bound(kit, lost, paid) -> None:
     replies, server = [kit.Reply(**lost)], kit.Server()
     endpoint = kit.serve(lambda body: replies.pop() if replies else server(body))
     model = kit.model(endpoint)
+    model.check([], kit.labels)
+    bound = model.max_usage(kit.prompt)
     probe = kit.probe(model)
     plain = kit.probe(kit.model(kit.serve(kit.Server())))
     more = probe.usage - plain.usage
     assert probe.sent == len(endpoint.asked) == plain.sent + 1
     assert more.calls == paid
-    # The lost answer might have been as long as was allowed then, not as is now.
+    # What was lost might have cost as much as was known then, not as is now.
     assert more.tokens_out == paid * endpoint.asked[0]["max_tokens"]
-    assert more.tokens_in == paid * model.estimate(kit.prompt).tokens_in
+    assert more.tokens_in == paid * bound.tokens_in
 
 
 @pytest.mark.parametrize(
@@ -234,10 +224,10 @@ def test_a_limit_that_is_always_overrun_goes_into_the_bound(kit) -> None:
     endpoint = kit.serve(kit.Server(answer="great " * 50, silent=fields))
     model = kit.model(endpoint, feedback="text")
     facts = kit.probe(model).facts
-    assert model.estimate(kit.prompt).tokens_out == 75
+    assert model.max_usage(kit.prompt).tokens_out == 75
     again = kit.model(endpoint, feedback="text")
-    again.adopt(facts)
-    assert again.estimate(kit.prompt).tokens_out == 75
+    again.restore_capabilities(facts)
+    assert again.max_usage(kit.prompt).tokens_out == 75
 
 
 @pytest.mark.parametrize("feedback", ["text", "votes", "logprobs"])
@@ -262,26 +252,50 @@ def test_a_limit_that_leaves_no_room_to_think_is_told_with_the_mend(kit) -> None
 
 def test_the_probe_waits_for_a_busy_endpoint(kit) -> None:
     replies = [
-        kit.error(429, "busy", {"Retry-After": "0"}),
-        kit.error(503, "starting", {"Retry-After": "0"}),
+        kit.error(429, "busy", {"Retry-After": "7"}),
+        kit.error(503, "starting", {"Retry-After": "8"}),
     ]
     server = kit.Server()
     endpoint = kit.serve(lambda body: replies.pop() if replies else server(body))
-    probe = kit.probe(kit.model(endpoint))
+    limiter = Limiter(sleep=asyncio.sleep, clock=iter(range(0, 10**6, 60)).__next__)
+    probe = kit.probe(kit.model(endpoint), limiter=limiter)
     assert probe.usage.calls == 2
-    assert len(endpoint.asked) == 4
+    assert len(endpoint.asked) == probe.sent == 4
+    assert [seconds >= least for seconds, least in zip(kit.naps, (8, 7), strict=True)] == [True] * 2
 
 
-def test_the_probe_does_not_wait_forever(kit, at_once) -> None:
+@pytest.mark.parametrize("retries", [0, 1, 5])
+def test_the_probe_is_sent_again_as_often_as_any_request(kit, retries) -> None:
     endpoint = kit.serve(lambda _: kit.Reply("not here", 200))
-    with pytest.raises(ModelError, match=r"check lm\.base_url, 6 times in a row") as caught:
-        kit.probe(kit.model(endpoint))
+    times = f", {retries + 1} times in a row" if retries else ""
+    with pytest.raises(ModelError, match=rf"check lm\.base_url{times}$") as caught:
+        kit.probe(kit.model(endpoint), max_retries=retries)
     assert type(caught.value) is ModelError
-    assert len(endpoint.asked) == 6
-    assert at_once == [1.0, 2.0, 4.0, 4.0, 4.0]
+    assert len(endpoint.asked) == retries + 1
+    assert len(kit.naps) == retries
 
 
-def test_a_wrong_address_is_told_soon(kit, at_once) -> None:
+def test_a_probe_that_fails_leaves_its_requests_in_the_ledger(kit) -> None:
+    endpoint = kit.serve(kit.Server(lacks=("seed",), silent=("logprobs",)))
+    with pytest.raises(ConfigError, match=r'set lm\.feedback = "text"'):
+        kit.probe(kit.model(endpoint, price_in=1.0, price_out=2.0))
+    ledger = kit.gateway.ledger()
+    assert (ledger.sent, ledger.attempts, ledger.paid.calls) == (len(endpoint.asked), 1, 1)
+    assert ledger.spent.money == pytest.approx(
+        (ledger.paid.tokens_in + 2 * ledger.paid.tokens_out) / 1e6
+    )
+    assert kit.gateway.cache.attempts.reasons() == {"rejected": 1}
+    assert kit.gateway.budget.spent == ledger.spent
+
+
+def test_a_probe_keeps_to_the_budget(kit) -> None:
+    endpoint = kit.serve(kit.Server())
+    with pytest.raises(BudgetExhausted):
+        kit.probe(kit.model(endpoint), limits=Limits(calls=1))
+    assert len(endpoint.asked) == kit.gateway.ledger().sent == 1
+
+
+def test_a_wrong_address_is_told_soon(kit) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
@@ -289,7 +303,8 @@ def test_a_wrong_address_is_told_soon(kit, at_once) -> None:
             kit.probe(kit.model(kit.serve(kit.Server()), base_url=url))
     assert type(caught.value) is ModelError
     assert str(caught.value).startswith(f"no connection to {url} (lm.base_url): ")
-    assert at_once == [1.0]
+    assert kit.gateway.ledger().sent == 2
+    assert kit.gateway.ledger().spent == Usage()
 
 
 @pytest.mark.parametrize("status", [401, 404])
@@ -317,10 +332,10 @@ def test_one_refused_prompt_does_not_spoil_the_probe(kit) -> None:
         return server(body)
 
     model = kit.model(kit.serve(script))
-    probe = asyncio.run(model.probe([kit.other, kit.prompt], kit.labels))
+    probe = kit.probe(model, prompts=[kit.other, kit.prompt])
     assert probe.usage.calls == 1
     with pytest.raises(ModelError, match="flagged"):
-        asyncio.run(model.probe([kit.other], kit.labels))
+        kit.probe(model, prompts=[kit.other])
 
 
 @pytest.mark.parametrize("at", [0, 1])
@@ -342,8 +357,8 @@ def test_a_reply_without_counts_is_paid_at_its_bound(kit) -> None:
 
     model = kit.model(kit.serve(script), max_tokens=4)
     probe = kit.probe(model)
-    bound = model.estimate(kit.prompt) + model.estimate(kit.other)
+    bound = model.max_usage(kit.prompt) + model.max_usage(kit.other)
     assert probe.usage == bound
     assert probe.facts["tokens_per_byte"] is None
-    assert kit.ask(model).usage == model.estimate(kit.prompt)
+    assert kit.ask(model).usage == model.max_usage(kit.prompt)
     assert isinstance(bound, Usage)

@@ -52,30 +52,30 @@ def test_a_models_bounds_hold_before_and_after_it_learned(kit) -> None:
     endpoint = kit.serve(kit.Server())
     model = kit.model(endpoint, price_in=1.0, price_out=4.0)
     for prompt in (kit.prompt, kit.other, Prompt((), "好吗? " * 30 + "Answer:"), kit.prompt):
-        bound, expected = model.estimate(prompt), model.expect(prompt)
+        bound, expected = model.max_usage(prompt), model.expected_usage(prompt)
         paid = kit.ask(model, prompt).usage
         for usage in (paid, expected):
             assert usage.calls == bound.calls == 1
             assert usage.tokens_in <= bound.tokens_in
             assert usage.tokens_out <= bound.tokens_out
             assert usage.money <= bound.money
-    assert abs(model.expect(kit.prompt).tokens_in - paid.tokens_in) <= 0.2 * paid.tokens_in
+    assert abs(model.expected_usage(kit.prompt).tokens_in - paid.tokens_in) <= 0.2 * paid.tokens_in
 
 
 def test_given_prices() -> None:
     model = OpenAILanguageModel(
         model="m", base_url="http://127.0.0.1:9/v1", price_in=2.0, price_out=10.0
     )
-    usage = model.estimate(Prompt((), "x"))
-    assert model.priced
+    usage = model.max_usage(Prompt((), "x"))
+    assert model.has_prices
     assert usage.money == pytest.approx((2 * usage.tokens_in + 10 * usage.tokens_out) / 1e6)
 
 
 def test_no_prices() -> None:
     model = OpenAILanguageModel(model="m", base_url="http://127.0.0.1:9/v1")
-    assert not model.priced
-    assert model.estimate(Prompt((), "x")).money == 0.0
-    assert isinstance(model.expect(Prompt((), "x")), Usage)
+    assert not model.has_prices
+    assert model.max_usage(Prompt((), "x")).money == 0.0
+    assert isinstance(model.expected_usage(Prompt((), "x")), Usage)
 
 
 def test_prices_that_are_looked_up() -> None:

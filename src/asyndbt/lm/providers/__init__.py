@@ -1,5 +1,3 @@
-"""Language models: one module per provider."""
+"""Language models: one module or sub-package per provider."""
 
-from asyndbt.lm.providers._pocket import PocketLanguageModel
-
-__all__ = ["PocketLanguageModel"]
+__all__: list[str] = []

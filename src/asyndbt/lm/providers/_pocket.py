@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, Final
 
-from asyndbt.errors import ConfigError, DataError, ModelError
-from asyndbt.lm._base import Answer, Probe, Prompt, Usage
-from asyndbt.lm._feedback import Feedback
+from asyndbt.errors import DataError, ModelError
+from asyndbt.lm._base import Answer, Feedback, LanguageModel, Prompt, Usage
 from asyndbt.pocket import PocketModel
 
 __all__ = ["PocketLanguageModel"]
 
+_UNKNOWN_WORDS: Final = 0.1
+"""Share of the words in a text above which the user is warned."""
 
-class PocketLanguageModel:
+
+class PocketLanguageModel(LanguageModel):
     """The tiny model that ships with the package, reading prompts as text.
 
     Its `score` never suspends: a run with it is a deterministic sequence.
@@ -42,41 +44,37 @@ class PocketLanguageModel:
     True
     """
 
-    def __init__(self, feedback: Feedback = "logprobs") -> None:
-        if feedback not in ("logprobs", "text"):
-            raise ConfigError(f"feedback = {feedback!r}: the choices are 'logprobs' and 'text'")
+    provider = "pocket"
+    feedbacks = ("logprobs", "text")
+    caveat = (
+        "The language model is the pocket model, a tiny one made for demos: the figures say "
+        "nothing about real ones."
+    )
+    batch = 64  # more are hardly faster, and a killed process loses no more than these
+
+    def __init__(self, feedback: Feedback | None = None, **options: Any) -> None:
+        super().__init__(feedback, **options)
         self._model = PocketModel.load()
-        self._feedback = feedback
 
     @property
     def name(self) -> str:
         """Identity: digest of the weights, and the feedback."""
-        return f"pocket/{_digest()}/{self._feedback}"
+        return f"pocket/{_digest()}/{self.feedback}"
 
-    @property
-    def batch(self) -> int:
-        """64: more are hardly faster, and a killed process loses no more than these."""
-        return 64
-
-    @property
-    def metered(self) -> bool:
-        """False: it computes here."""
-        return False
-
-    @property
-    def priced(self) -> bool:
-        """True: it says what it costs."""
-        return True
-
-    def estimate(self, prompt: Prompt) -> Usage:
+    def max_usage(self, prompt: Prompt) -> Usage:
         """Exactly what one request for `prompt` costs: its tokens and one answered, no money."""
         return Usage(1, self._model.count_tokens(prompt.text), 1)
 
-    expect = estimate
-
-    def unknown_share(self, texts: Iterable[str]) -> float:
-        """Share of the words in some texts that the model does not know, punctuation aside."""
-        return self._model.unknown_share(texts)
+    def warnings(self, texts: Sequence[Sequence[str]]) -> Sequence[str]:
+        """Say that the model cannot read the texts; which words, stays at the sites."""
+        share = max(map(self._model.unknown_share, texts))
+        if share <= _UNKNOWN_WORDS:
+            return ()
+        of = "the words in the texts" if len(texts) == 1 else "the words in a site's texts"
+        return (
+            f"pocket model: {'' if len(texts) == 1 else 'up to '}{100 * share:.0f} % of {of} are "
+            "unknown to it; its answers mean little for them",
+        )
 
     def check(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> None:
         """Find unusable labels and too long prompts without a request.
@@ -99,16 +97,6 @@ class PocketLanguageModel:
                 "texts"
             )
 
-    async def probe(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Probe:
-        """Nothing to find out."""
-        return Probe()
-
-    def adopt(self, facts: Mapping[str, Any]) -> None:
-        """Nothing to go by."""
-
-    async def close(self) -> None:
-        """Nothing to close."""
-
     async def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[Answer | None]:
         """Answer every prompt; none fails alone.
 
@@ -118,9 +106,9 @@ class PocketLanguageModel:
             If a label is unusable or a prompt too long.
         """
         texts = [prompt.text for prompt in prompts]
-        usages = [self.estimate(prompt) for prompt in prompts]
+        usages = [self.max_usage(prompt) for prompt in prompts]
         with _explained():
-            if self._feedback == "text":
+            if self.feedback == "text":
                 said = self._model.complete(texts)
                 return [Answer(None, text, use) for text, use in zip(said, usages, strict=True)]
             scores = self._model.label_log_probabilities(texts, labels).tolist()

@@ -7,49 +7,73 @@ import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import combinations
-from typing import Any
+from typing import Any, ClassVar, Literal
 
+from asyndbt._section import Section, key
 from asyndbt.errors import ConfigError, DataError, ModelError
-from asyndbt.lm._base import Answer, Probe, Prompt, Usage
+from asyndbt.lm._base import Answer, Feedback, LanguageModel, Prompt, Send, Usage
 from asyndbt.lm.providers.huggingface._loading import PROVIDER, LoadedModel, load
 from asyndbt.lm.providers.huggingface._scorers import make_scorer
 from asyndbt.lm.providers.huggingface._tokenization import PromptTokenizer, TokenizedPrompt, Tokens
 
 __all__ = ["HuggingFaceLanguageModel"]
 
-_BATCH = 512
+
+class HuggingFaceOptions(Section):
+    """Options: a model on this machine."""
+
+    leading: ClassVar[tuple[str, ...]] = ("model",)
+
+    model: str = key(
+        ...,
+        "A folder, or a name on the Hugging Face hub.",
+        example="Qwen/Qwen2.5-0.5B-Instruct",
+        min_length=1,
+    )
+    system: str | None = key(
+        None,
+        "First message, where there is a chat template; {labels} stands for the label words. Left "
+        "out, none is sent.",
+        example="Answer with one of: {labels}.",
+        kind="text",
+    )
+    device: str | None = key(
+        None, "Where the model computes; left out, a GPU if there is one.", example="cuda:0"
+    )
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = key(
+        "auto", "Number format of the weights; auto is that of the files.", example="bfloat16"
+    )
+    kind: Literal["auto", "causal", "masked", "seq2seq"] = key(
+        "auto", "Architecture; auto reads it from the files.", example="causal"
+    )
+    chat_template: bool | None = key(
+        None,
+        "Whether the model reads the prompt as chat turns; left out, if its files have a template "
+        "for them.",
+        example=False,
+        kind="true or false",
+    )
+    batch_tokens: int = key(
+        16_384, "Tokens that are read at once; fewer need less memory.", example=4096, ge=1
+    )
 
 
-class HuggingFaceLanguageModel:
+class HuggingFaceLanguageModel(LanguageModel):
     """A local model that gives the log-probability of every label.
 
     There are three kinds of models: causal ones, where a label continues the prompt; masked ones,
     where it takes the place of masks; and encoder-decoders, where it is the target.
     `PromptTokenizer` defines a label's tokens, the scorers how they are scored.  A causal model
     computes demonstrations that prompts share once, if a trial shows that its answers stay the
-    same; otherwise a warning is logged, and `probe` tells the reason.
+    same; otherwise a warning is logged, and `detect_capabilities` tells the reason.
 
     `score` never suspends.  Code that comes with a model is never run.
 
     Parameters
     ----------
-    model : str
-        A folder, or a name on the Hugging Face hub.
     feedback : {"logprobs"}
-    system : str or None
-        System message of causal models with a chat template; ``{labels}`` in it stands for the
-        label words.  None or an empty text for none.
-    device : str or None
-        By default a GPU if there is one, else the CPU.
-    dtype : {"auto", "float32", "bfloat16", "float16"}
-        Data type of the weights; auto is that of the files.
-    kind : {"auto", "causal", "masked", "seq2seq"}
-        auto takes it from the files.
-    chat_template : bool or None
-        Whether prompts are chat turns; by default if the tokenizer of a causal model has a
-        template.
-    batch_tokens : int
-        Tokens in one batch; fewer need less memory.
+    **options
+        Keys of `HuggingFaceOptions`; ``model`` is required.
 
     Raises
     ------
@@ -61,34 +85,23 @@ class HuggingFaceLanguageModel:
         If the model is not found or cannot be loaded.
     """
 
-    batch = _BATCH
-    metered = False
+    provider = PROVIDER
+    Options = HuggingFaceOptions
+    batch = 512
+    options: HuggingFaceOptions
 
-    def __init__(
-        self,
-        *,
-        model: str,
-        feedback: str = "logprobs",
-        system: str | None = None,
-        device: str | None = None,
-        dtype: str = "auto",
-        kind: str = "auto",
-        chat_template: bool | None = None,
-        batch_tokens: int = 16_384,
-    ) -> None:
-        if feedback != "logprobs":
-            raise ConfigError(f"lm.feedback = {feedback!r}: a local model gives 'logprobs' alone")
-        if batch_tokens < 1:
-            raise ConfigError(f"lm.batch_tokens = {batch_tokens}: give a number >= 1")
-        loaded = load(model, kind=kind, dtype=dtype, device=device)
+    def __init__(self, feedback: Feedback | None = None, **options: Any) -> None:
+        super().__init__(feedback, **options)
+        own = self.options
+        loaded = load(own.model, kind=own.kind, dtype=own.dtype, device=own.device)
         self._loaded = loaded
-        self._chat = _uses_chat(loaded, chat_template)
-        if system and not self._chat:
+        self._chat = _uses_chat(loaded, own.chat_template)
+        if own.system and not self._chat:
             raise ConfigError("lm.system has no effect without a chat template: remove it")
-        self._tokenizer = PromptTokenizer(loaded.tokenizer, loaded.kind, self._chat, system)
-        self._scorer = make_scorer(loaded, batch_tokens)
+        self._tokenizer = PromptTokenizer(loaded.tokenizer, loaded.kind, self._chat, own.system)
+        self._scorer = make_scorer(loaded, own.batch_tokens)
         self._labels: tuple[str, ...] = ()
-        traits = (str(loaded.network.dtype), loaded.kind, str(self._chat), system or "")
+        traits = (str(loaded.network.dtype), loaded.kind, str(self._chat), own.system or "")
         identity = "\0".join((loaded.digest, *traits)).encode()
         self._name = f"{PROVIDER}/{loaded.label}/{hashlib.sha256(identity).hexdigest()[:16]}"
 
@@ -97,22 +110,14 @@ class HuggingFaceLanguageModel:
         """Model, and a digest of weights, data type, kind, chat template and system message."""
         return self._name
 
-    @property
-    def priced(self) -> bool:
-        """True: a local model costs nothing."""
-        return True
-
-    def estimate(self, prompt: Prompt) -> Usage:
+    def max_usage(self, prompt: Prompt) -> Usage:
         """Return the exact usage of one request for `prompt`.
 
         That is its tokens, those of the longest label, and no money.  The labels are those last
-        passed to `check`, `probe` or `score`; before that, a label counts as one token.
+        passed to `check`, `detect_capabilities` or `score`; before that, a label counts as one
+        token.
         """
         return self._usage(self._tokenizer.prompt(prompt, self._labels), self._labels)
-
-    def expect(self, prompt: Prompt) -> Usage:
-        """Return the same as `estimate`."""
-        return self.estimate(prompt)
 
     def check(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> None:
         """Find unusable labels and prompts that are too long, without a request.
@@ -137,7 +142,9 @@ class HuggingFaceLanguageModel:
                 "texts"
             )
 
-    async def probe(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Probe:
+    async def detect_capabilities(
+        self, prompts: Sequence[Prompt], labels: Sequence[str], send: Send
+    ) -> Mapping[str, Any]:
         """Report what was loaded and how it is computed; no prompt is scored."""
         import torch
         import transformers
@@ -147,22 +154,17 @@ class HuggingFaceLanguageModel:
         tokenized = [self._tokenizer.prompt(prompt, labels) for prompt in prompts]
         with _device_errors():
             sharing = self._scorer.describe_sharing(self._longest(tokenized, labels))
-        return Probe(
-            {
-                "architecture": type(network).__name__,
-                "kind": self._loaded.kind,
-                "device": str(network.device),
-                "dtype": str(network.dtype).removeprefix("torch."),
-                "chat_template": self._chat,
-                "context": self._loaded.context,
-                "shared_beginnings": sharing,
-                "torch": torch.__version__,
-                "transformers": transformers.__version__,
-            }
-        )
-
-    def adopt(self, facts: Mapping[str, Any]) -> None:
-        """Do nothing: a local model is inspected directly."""
+        return {
+            "architecture": type(network).__name__,
+            "kind": self._loaded.kind,
+            "device": str(network.device),
+            "dtype": str(network.dtype).removeprefix("torch."),
+            "chat_template": self._chat,
+            "context": self._loaded.context,
+            "shared_beginnings": sharing,
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+        }
 
     async def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[Answer | None]:
         """Answer every prompt; one that is too long for the model is refused.
@@ -188,9 +190,6 @@ class HuggingFaceLanguageModel:
             for (index, tokenized), row in zip(members, scores, strict=True):
                 answers[index] = Answer(tuple(row), None, self._usage(tokenized, labels))
         return answers
-
-    async def close(self) -> None:
-        """Nothing to close."""
 
     def _scores(
         self, prompts: Sequence[Tokens], groups: Sequence[Hashable], labels: Sequence[Tokens]

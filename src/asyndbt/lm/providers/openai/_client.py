@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from asyndbt.errors import MissingExtraError, ModelError, TransientError
-from asyndbt.lm.providers.openai._errors import Rejected, error_of_failure, error_of_status
+from asyndbt.lm.providers.openai._errors import PROVIDER, error_of_failure, error_of_status
 from asyndbt.lm.providers.openai._key import ApiKey
 from asyndbt.lm.providers.openai._schema import Completion, read_reply
 
@@ -66,7 +66,7 @@ class Client:
 
         Raises
         ------
-        Rejected
+        RejectedError
             If the endpoint does not take it as it is.
         RateLimitError, TransientError
             If it may be sent again.
@@ -102,7 +102,7 @@ class Client:
             )
         return self._clients[loop]
 
-    def _fault(self, error: Exception) -> ModelError | Rejected:
+    def _fault(self, error: Exception) -> ModelError:
         if isinstance(error, self._openai.APIStatusError):
             headers = error.response.headers
             return error_of_status(error.status_code, error.body, headers, self.address, self._key)
@@ -121,4 +121,4 @@ class Client:
             if reply.choices:
                 return reply
             kind, message = "no choices", "a reply without an answer"
-        raise TransientError(message, provider="openai", status=200, kind=kind, charged=True)
+        raise TransientError(message, provider=PROVIDER, status=200, kind=kind, charged=True)

@@ -13,9 +13,9 @@ from typing import Any, Final
 from asyndbt.errors import ExampleError, ModelError, RateLimitError, TransientError
 from asyndbt.lm.providers.openai._key import ApiKey
 
-__all__ = ["Rejected", "error_of_failure", "error_of_status"]
+__all__ = ["PROVIDER", "RejectedError", "error_of_failure", "error_of_status"]
 
-_PROVIDER: Final = "openai"
+PROVIDER: Final = "openai"
 _LONGEST: Final = 400
 """Characters of the provider's words that go into a message."""
 _READ: Final = 10_000
@@ -52,8 +52,8 @@ _MENDS: Final = {
 }
 
 
-class Rejected(Exception):  # noqa: N818 - what a reply says, not yet a mistake
-    """The endpoint will not take this request as it is.
+class RejectedError(ExampleError):
+    """The endpoint does not take a request as it is; another form of it may do.
 
     Parameters
     ----------
@@ -67,19 +67,18 @@ class Rejected(Exception):  # noqa: N818 - what a reply says, not yet a mistake
     """
 
     def __init__(self, words: str, status: int, parameter: str, refusal: str | None) -> None:
-        super().__init__(words)
+        super().__init__(words, provider=PROVIDER, status=status)
         self.words = words
-        self.status = status
         self.parameter = parameter
         self.refusal = refusal
 
-    def as_error(self, others_answered: bool = False) -> ModelError:
-        """Return the error for a request that no other form can help.
+    def final(self, others_answered: bool = False) -> ModelError:
+        """Return the error of a request that has no other form.
 
         Once others like it were answered, the fault is this one's.
         """
         kind = ExampleError if others_answered else ModelError
-        return kind(self.words, provider=_PROVIDER, status=self.status)
+        return kind(self.words, provider=PROVIDER, status=self.status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +94,7 @@ class _Complaint:
 
 def error_of_status(
     status: int, body: Any, headers: Mapping[str, str], address: str, key: ApiKey
-) -> ModelError | Rejected:
+) -> ModelError:
     """Error for a reply with a status that is not 200.
 
     Parameters
@@ -120,27 +119,27 @@ def error_of_status(
     complaint = _complaint(body, key)
     words = f"HTTP {status}: {complaint.words or 'no explanation'}"
     if status in (400, 403, 413, 422, 501) and (refusal := _refusal(status, complaint)):
-        return Rejected(words, status, complaint.parameter, refusal)
+        return RejectedError(words, status, complaint.parameter, refusal)
     wait = _retry_after(headers, complaint.words)
     if _no_money(status, complaint, wait):
-        return ModelError(f"{words}; check the account", provider=_PROVIDER, status=status)
+        return ModelError(f"{words}; check the account", provider=PROVIDER, status=status)
     if status == 429:
-        return RateLimitError(words, provider=_PROVIDER, status=status, retry_after=wait)
+        return RateLimitError(words, provider=PROVIDER, status=status, retry_after=wait)
     if status in (408, 409) or (status >= 500 and status != 501):
         return TransientError(
             words,
-            provider=_PROVIDER,
+            provider=PROVIDER,
             status=status,
             kind=f"http {status}",
             charged=False,
             retry_after=_retry_after(headers, ""),
         )
     if status in (400, 413, 422, 501) and not _BAD_KEY.search(complaint.words):
-        return Rejected(words, status, complaint.parameter, None)
+        return RejectedError(words, status, complaint.parameter, None)
     mend = f"; {_MENDS[status]}" if status in _MENDS else ""
     if status == 404 and not address.endswith("/v1"):
         mend += ", which usually ends in /v1"
-    return ModelError(f"{words}{mend}", provider=_PROVIDER, status=status)
+    return ModelError(f"{words}{mend}", provider=PROVIDER, status=status)
 
 
 def _refusal(status: int, complaint: _Complaint) -> str | None:
@@ -180,7 +179,7 @@ def error_of_failure(error: Exception, address: str, key: ApiKey) -> TransientEr
         kind = what = "connection lost"
     message = _line(f"{what}: {type(cause).__name__}: {cause}", key)
     charged = kind != "connection"
-    return TransientError(message, provider=_PROVIDER, kind=kind, charged=charged)
+    return TransientError(message, provider=PROVIDER, kind=kind, charged=charged)
 
 
 def _complaint(body: Any, key: ApiKey) -> _Complaint:

@@ -6,13 +6,11 @@ import os
 import re
 from typing import Final, Self
 
-from asyndbt.errors import ConfigError, ModelError
+from asyndbt.errors import ModelError
 
 __all__ = ["ApiKey"]
 
 _MASK: Final = "[key]"
-_NAME: Final = re.compile(r"[A-Z_][A-Z0-9_]{0,39}")
-"""What is surely the name of a variable, and no key in its place."""
 _TELLING: Final = 8
 """So many characters of a key in a row are a secret of their own."""
 
@@ -44,26 +42,16 @@ class ApiKey:
         """Read a key from an environment variable.
 
         One that is not set, is empty, or holds what no header can carry is no error before the
-        key is needed: what a run will cost can be told without.
-
-        Raises
-        ------
-        ConfigError
-            If the key itself is given in place of the variable's name.
+        key is needed: what a run will cost can be estimated without.
         """
         value = os.environ.get(variable, "").strip()
         if value and value.isascii() and value.isprintable():
             return cls(value)
-        if not _NAME.fullmatch(variable):
-            raise ConfigError(
-                "lm.api_key_env holds the name of an environment variable, not the key itself: "
-                "use OPENAI_API_KEY"
-            )
         if not value:
             return cls(None, f"the environment variable {variable} is not set: export the key")
         return cls(
             None,
-            f"the environment variable {variable} holds characters that no key has: set it anew",
+            f"the environment variable {variable} holds characters that no key has: set it again",
         )
 
     def check(self) -> None:

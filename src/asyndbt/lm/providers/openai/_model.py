@@ -6,25 +6,23 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import cached_property
 from typing import Any, Final
 
 from asyndbt.errors import DataError
-from asyndbt.lm._base import Answer, Probe, Prompt, Usage
+from asyndbt.lm._base import Answer, Feedback, LanguageModel, Prompt, Send, Usage
 from asyndbt.lm.providers.openai._client import Client
-from asyndbt.lm.providers.openai._errors import Rejected
+from asyndbt.lm.providers.openai._errors import RejectedError
 from asyndbt.lm.providers.openai._key import ApiKey
-from asyndbt.lm.providers.openai._probe import CapabilityProbe, ProbeTransport
+from asyndbt.lm.providers.openai._options import OpenAIOptions
+from asyndbt.lm.providers.openai._probe import CapabilityProbe
 from asyndbt.lm.providers.openai._schema import (
     Capabilities,
-    Completion,
-    Feedback,
     RequestOptions,
     body_of,
     messages_of,
 )
 from asyndbt.lm.providers.openai._scoring import answer_of, same_labels
-from asyndbt.lm.providers.openai._usage import Prices, Size, TokenCounter, find_prices
+from asyndbt.lm.providers.openai._usage import Meter, Prices, Size, TokenCounter, find_prices
 
 __all__ = ["OpenAILanguageModel"]
 
@@ -32,78 +30,52 @@ _UNKNOWN_LABELS: Final = ("?" * 256,)
 """Stands for the label words in bounds that are asked for before any were seen."""
 
 
-class OpenAILanguageModel:
+class OpenAILanguageModel(LanguageModel):
     """A chat model behind an endpoint that speaks OpenAI's protocol.
 
     Hosted models, gateways to them, and servers such as vLLM, llama.cpp, Ollama and LM Studio.
-    What an endpoint takes of the protocol is found out by `probe`, or taken over by `adopt`; before
-    either, everything is assumed.  Every prompt is one request; nothing is sent again here.
+    What an endpoint takes of the protocol is found out by `detect_capabilities`, or taken over by
+    `restore_capabilities`; before either, everything is assumed. Every prompt is one request;
+    nothing is sent again here.
 
     Parameters
     ----------
-    model : str
-        Its name at the endpoint.
-    base_url : str or None
-        Address up to and without ``/chat/completions``; None is that of OpenAI.
-    api_key_env : str or None
-        Environment variable that holds the key; None is ``OPENAI_API_KEY`` for OpenAI and no key
-        for any other address.
     feedback : {"logprobs", "votes", "text"}
         Scores from the answer's first tokens, scores from several sampled answers, or a text.
-    system : str or None
-        System message, ``{labels}`` standing for the label words; "" sends none, and None asks for
-        one of the label words.
-    votes : int or None
-        Answers sampled per prompt, feedback "votes"; 5 if None.
-    temperature : float or None
-        1 for votes and 0 otherwise if None.
-    max_tokens : int or None
-        Most tokens of an answer; what the label words need if None.
-    extra_body : mapping or None
-        Further fields of every request.
-    timeout : float
-        Seconds that a request may take.
-    price_in, price_out : float or None
-        Prices of a million tokens; looked up in the package genai-prices if None.
+    **options
+        Keys of `OpenAIOptions`; ``model`` is required.
 
     Raises
     ------
     MissingExtraError
         If the package openai is not installed.
     ConfigError
-        If a setting is none.
+        If an option is unknown, missing or out of range.
     """
 
-    batch = 1
-    metered = True
+    provider = "openai"
+    feedbacks = ("logprobs", "votes", "text")
+    Options = OpenAIOptions
+    is_remote = True
+    options: OpenAIOptions
 
-    def __init__(
-        self,
-        *,
-        model: str,
-        base_url: str | None = None,
-        api_key_env: str | None = None,
-        feedback: Feedback = "logprobs",
-        system: str | None = None,
-        votes: int | None = None,
-        temperature: float | None = None,
-        max_tokens: int | None = None,
-        extra_body: Mapping[str, Any] | None = None,
-        timeout: float = 60.0,
-        price_in: float | None = None,
-        price_out: float | None = None,
-    ) -> None:
-        self._settings = RequestOptions(
-            model, feedback, system, votes, temperature, max_tokens, dict(extra_body or {})
+    def __init__(self, feedback: Feedback | None = None, **options: Any) -> None:
+        super().__init__(feedback, **options)
+        own = self.options
+        self._request = RequestOptions(
+            own.model,
+            self.feedback,
+            own.system,
+            own.votes,
+            own.temperature,
+            own.max_tokens,
+            own.extra_body,
         )
-        if api_key_env is None and base_url is None:
-            api_key_env = "OPENAI_API_KEY"
-        self._key = ApiKey() if api_key_env is None else ApiKey.from_environment(api_key_env)
-        self._connection = Client(base_url, self._key, timeout)
-        self._base_url = base_url
-        self._given_prices = (price_in, price_out)
-        self._abilities = Capabilities.assumed(self._settings, base_url)
-        self._counter = TokenCounter()
+        variable = own.api_key_env or (None if own.base_url else "OPENAI_API_KEY")
+        self._key = ApiKey() if variable is None else ApiKey.from_environment(variable)
+        self._client = Client(own.base_url, self._key, own.timeout)
+        self._capabilities = Capabilities.assumed(self._request, own.base_url)
+        self._meter = Meter(self._prices)
         self._labels: Sequence[str] = _UNKNOWN_LABELS
         self._answered = False
 
@@ -114,33 +86,31 @@ class OpenAILanguageModel:
     def name(self) -> str:
         """Identity: host, model, and a digest of all that shapes its requests."""
         shape = {
-            "address": self._connection.address,
-            "settings": asdict(self._settings),
-            "abilities": asdict(self._abilities),
+            "address": self._client.address,
+            "settings": asdict(self._request),
+            "abilities": asdict(self._capabilities),
         }
         canonical = json.dumps(shape, sort_keys=True, default=str)
         digest = hashlib.sha256(canonical.encode()).hexdigest()[:12]
-        return f"openai/{self._connection.host}/{self._settings.model}/{digest}"
+        return f"openai/{self._client.host}/{self._request.model}/{digest}"
 
     @property
-    def priced(self) -> bool:
+    def has_prices(self) -> bool:
         """Whether the money in its usages comes from prices, and is not 0 for lack of any."""
-        return self._prices.known
+        return self._meter.prices.known
 
-    @cached_property
     def _prices(self) -> Prices:
-        return find_prices(self._settings.model, self._base_url, *self._given_prices)
+        return find_prices(
+            self.options.model, self.options.base_url, self.options.price_in, self.options.price_out
+        )
 
-    def estimate(self, prompt: Prompt) -> Usage:
+    def max_usage(self, prompt: Prompt) -> Usage:
         """Upper bound of what one request for `prompt` costs; tighter once replies were seen."""
-        size = Size.of(self._messages(prompt, self._labels))
-        return self._usage(self._counter.bound(size), self._most_out)
+        return self._meter.bound(Size.of(self._messages(prompt, self._labels)), self._most_out)
 
-    def expect(self, prompt: Prompt) -> Usage:
+    def expected_usage(self, prompt: Prompt) -> Usage:
         """What one request for `prompt` will probably cost."""
-        size = Size.of(self._messages(prompt, self._labels))
-        answer = self._counter.expect_answer(self._most_out)
-        return self._usage(self._counter.expect(size), answer)
+        return self._meter.expect(Size.of(self._messages(prompt, self._labels)), self._most_out)
 
     def check(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> None:
         """Find labels that no answer can tell apart.
@@ -155,7 +125,9 @@ class OpenAILanguageModel:
             raise DataError(f"labels {same[0]!r} and {same[1]!r} read the same; use other words")
         self._labels = tuple(labels)
 
-    async def probe(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> Probe:
+    async def detect_capabilities(
+        self, prompts: Sequence[Prompt], labels: Sequence[str], send: Send
+    ) -> Mapping[str, Any]:
         """Find out by a few requests what the endpoint takes, and go by it from now on.
 
         Raises
@@ -164,33 +136,20 @@ class OpenAILanguageModel:
             If no request can succeed: there is no key, for instance.
         ConfigError
             If the endpoint cannot give the feedback, or a prompt is too long; the text names the
-            mend.
+            remedy.
         """
         self.check(prompts, labels)
         self._key.check()
-        asking = ProbeTransport(self._connection.post)
-        probing = CapabilityProbe(asking, self._settings, self._abilities)
-        try:
-            await probing.run(prompts, labels)
-        finally:
-            # A probe often has an event loop of its own, whose end would leave connections open.
-            await self.close()
-        self._abilities, self._answered = probing.abilities, True
-        for each in asking.answered:
-            self._learn(each.size, each.reply)
-        seen = {
-            "seconds_per_request": round(asking.seconds, 3),
-            "model": self._key.redact(asking.answered[-1].reply.model),
-        }
-        spent = (
-            self._paid(each.size, each.reply, max(each.most_out, self._counter.most_out))
-            for each in asking.answered + asking.lost
+        probe = CapabilityProbe(
+            self._client.post, send, self._meter, self._request, self._capabilities
         )
-        facts = probing.facts | self._counter.facts | seen
-        return Probe(facts, sum(spent, Usage()), asking.sent)
+        await probe.run(prompts, labels)
+        self._capabilities, self._answered = probe.capabilities, True
+        model = self._key.redact(probe.replies[-1].model)
+        return {**probe.facts, **self._meter.counter.facts, "model": model}
 
-    def adopt(self, facts: Mapping[str, Any]) -> None:
-        """Go by what an earlier `probe` found.
+    def restore_capabilities(self, facts: Mapping[str, Any]) -> None:
+        """Go by what an earlier `detect_capabilities` found.
 
         Raises
         ------
@@ -198,9 +157,9 @@ class OpenAILanguageModel:
             If there is no key.
         """
         self._key.check()
-        self._abilities = Capabilities.from_facts(facts, self._abilities)
+        self._capabilities = Capabilities.from_facts(facts, self._capabilities)
         self._answered = bool(facts)
-        self._counter = TokenCounter.from_facts(facts)
+        self._meter.counter = TokenCounter.from_facts(facts)
 
     async def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[Answer | None]:
         """Answer every prompt by one request.
@@ -219,45 +178,27 @@ class OpenAILanguageModel:
 
     async def close(self) -> None:
         """Close the connections of the running event loop."""
-        await self._connection.close()
+        await self._client.close()
 
     async def _answer(self, prompt: Prompt, labels: Sequence[str]) -> Answer:
         messages, rejected = self._messages(prompt, labels), None
         try:
-            reply = await self._connection.post(body_of(self._settings, self._abilities, messages))
-        except Rejected as error:
+            reply = await self._client.post(body_of(self._request, self._capabilities, messages))
+        except RejectedError as error:
             rejected = error
         if rejected is not None:
             if rejected.refusal is None:
-                raise rejected.as_error(self._answered)
+                raise rejected.final(self._answered)
             return Answer(None, None, Usage(calls=1), refusal=rejected.refusal)
         self._answered = True
-        size = Size.of(messages)
-        usage = self._paid(size, reply, self._most_out)
-        self._learn(size, reply)
-        return answer_of(reply, usage, self._settings.feedback, labels)
+        usage = self._meter.book(
+            Size.of(messages), self._most_out, reply.tokens_in, reply.tokens_out
+        )
+        return answer_of(reply, usage, self._request.feedback, labels)
 
     def _messages(self, prompt: Prompt, labels: Sequence[str]) -> list[dict[str, str]]:
-        return messages_of(self._settings, self._abilities, prompt, labels)
+        return messages_of(self._request, self._capabilities, prompt, labels)
 
     @property
     def _most_out(self) -> int:
-        """Most tokens of all answers to one request; some endpoints do not keep to a limit."""
-        return max(self._abilities.most_out(self._settings), self._counter.most_out)
-
-    def _usage(self, tokens_in: int, tokens_out: int) -> Usage:
-        return Usage(1, tokens_in, tokens_out, self._prices.money(tokens_in, tokens_out))
-
-    def _paid(self, size: Size, reply: Completion, most_out: int) -> Usage:
-        """What a reply cost: as it says, or else at most."""
-        told_in, told_out = reply.tokens_in, reply.tokens_out
-        return self._usage(
-            self._counter.bound(size) if told_in is None else told_in,
-            most_out if told_out is None else told_out,
-        )
-
-    def _learn(self, size: Size, reply: Completion) -> None:
-        if reply.tokens_in:
-            self._counter.learn(size.octets, size.messages, reply.tokens_in)
-        if reply.tokens_out is not None:
-            self._counter.learn_answer(reply.tokens_out)
+        return self._capabilities.most_out(self._request)

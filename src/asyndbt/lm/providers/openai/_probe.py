@@ -1,20 +1,17 @@
-"""Finding out by a few requests what an endpoint takes.
-
-Sending the few requests of a probe, patiently, with an account of each.
-"""
+"""Finding out by a few requests what an endpoint takes."""
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
+from statistics import fmean
 from typing import Any, Final
 
-from asyndbt.errors import ConfigError, ModelError, RateLimitError, Setting, TransientError
-from asyndbt.lm._base import Prompt
-from asyndbt.lm.providers.openai._errors import Rejected
+from asyndbt.errors import ConfigError, ModelError, Setting, TransientError
+from asyndbt.lm._base import Prompt, Request, Send, Usage
+from asyndbt.lm.providers.openai._errors import PROVIDER, RejectedError
 from asyndbt.lm.providers.openai._schema import (
     FIELDS_OF_LENGTH,
     Capabilities,
@@ -25,17 +22,19 @@ from asyndbt.lm.providers.openai._schema import (
     messages_of,
 )
 from asyndbt.lm.providers.openai._scoring import shared_bytes, tokens_to_tell
-from asyndbt.lm.providers.openai._usage import Size
+from asyndbt.lm.providers.openai._usage import Meter, Size
 
-__all__ = ["CapabilityProbe", "Exchange", "ProbeTransport"]
+__all__ = ["CapabilityProbe"]
 
 _REAL_PROMPTS: Final = 2
 _MOST_REPEATED: Final = 8
 _MOST_LABEL_TOKENS: Final = 16
+_TRIES_TO_CONNECT: Final = 2
+"""An address at which nothing listens is most often a wrong one."""
 _FEWER: Final = {20: 10, 10: 5, 5: 0}
 
 _NO_LOGPROBS: Final = (
-    'the endpoint gives no log-probabilities: set lm.feedback = "text" (or "votes")'
+    'the endpoint gives no log-probcapabilities: set lm.feedback = "text" (or "votes")'
 )
 _NO_VOTES: Final = 'the endpoint gives one answer per request: set lm.feedback = "text"'
 _CUT: Final = "the answer was cut off before it began, the model thinks first: raise lm.max_tokens"
@@ -49,21 +48,40 @@ PROMPT_TOO_LONG: Final = (
 )
 
 
-@dataclass
 class CapabilityProbe:
     """A search for what an endpoint takes.
 
     Parameters
     ----------
-    asking : Asking
-    settings : Settings
-    abilities : Abilities
-        What to try first; after `run`, what was found.
+    post : callable
+        Sends a body, as `Client.post` does.
+    send : Send
+        Sees to it that requests are sent as all others are: limited, sent again, counted.
+    meter : Meter
+    request : RequestOptions
+    capabilities : Capabilities
+        What to try first.
+
+    Attributes
+    ----------
+    capabilities : Capabilities
+        After `run`, what was found.
+    replies : list of Completion
     """
 
-    asking: ProbeTransport
-    settings: RequestOptions
-    abilities: Capabilities
+    def __init__(
+        self,
+        post: Callable[[Mapping[str, Any]], Awaitable[Completion]],
+        send: Send,
+        meter: Meter,
+        request: RequestOptions,
+        capabilities: Capabilities,
+    ) -> None:
+        self._post, self._send, self._meter = post, send, meter
+        self.request, self.capabilities = request, capabilities
+        self.replies: list[Completion] = []
+        self._seconds: list[float] = []
+        self._unreached = 0
 
     async def run(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> None:
         """Send a few requests, one after the other.
@@ -75,67 +93,67 @@ class CapabilityProbe:
         ModelError
             If no request can succeed.
         """
-        refused: list[Rejected] = []
+        refused: list[RejectedError] = []
         for prompt in prompts[:_REAL_PROMPTS]:
             try:
                 reply = await self._settle(prompt, labels)
-            except Rejected as rejected:
+            except RejectedError as rejected:
                 if rejected.refusal == "too long":
                     raise ConfigError(*PROMPT_TOO_LONG, f" ({rejected.words})") from None
                 refused.append(rejected)
             else:
                 self._require(reply)
-        if not self.asking.answered:
-            raise refused[0].as_error()
+        if not self.replies:
+            raise refused[0].final()
         await self._choose_length(labels)
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What was found, as `Abilities.from_facts` reads it."""
-        facts = asdict(self.abilities)
+        """What was found, as `Capabilities.from_facts` reads it."""
+        facts = asdict(self.capabilities)
         asked = facts.pop("logprobs")
-        if self.settings.feedback == "logprobs":
+        if self.request.feedback == "logprobs":
             tokens = [token for answer in self._answers() for token in answer]
             seen = max((len(token.alternatives) for token in tokens), default=0)
             facts |= {"logprobs": min(seen, asked), "logprobs_asked": asked}
-        return facts
+        return {**facts, "seconds_per_request": round(fmean(self._seconds), 3)}
 
     async def _settle(self, prompt: Prompt, labels: Sequence[str]) -> Completion:
         """Ask for one prompt, giving up one ability after the other until that is answered.
 
         Raises
         ------
-        Rejected
+        RejectedError
             If this prompt is refused, and not the form of the request.
         """
-        tried, guesses = {self.abilities}, _guesses(self.abilities)
-        first: Rejected | None = None
+        tried, guesses = {self.capabilities}, _guesses(self.capabilities)
+        first: RejectedError | None = None
         while True:
             try:
                 return await self._within_length(prompt, labels)
-            except Rejected as rejected:
-                if rejected.refusal or self.asking.answered:
+            except RejectedError as rejected:
+                if rejected.refusal or self.replies:
                     raise
                 last = rejected
             first = first or last
             told = self._told(last)
             if told is not None and told not in tried:
-                self.abilities, guesses = told, _guesses(told)
+                self.capabilities, guesses = told, _guesses(told)
             else:
                 guesses = [guess for guess in guesses if guess not in tried]
                 if not guesses:
-                    raise first.as_error()
-                self.abilities = guesses[0]
-            tried.add(self.abilities)
+                    raise first.final()
+                self.capabilities = guesses[0]
+            tried.add(self.capabilities)
 
-    def _told(self, rejected: Rejected) -> Capabilities | None:
+    def _told(self, rejected: RejectedError) -> Capabilities | None:
         """What to ask instead, by the words of a rejection."""
-        now, words = self.abilities, f"{rejected.parameter} {rejected.words}".lower()
+        now, words = self.capabilities, f"{rejected.parameter} {rejected.words}".lower()
         if "higher max_tokens" in words or "output limit was reached" in words:
             raise ConfigError(_CUT)
         if now.max_tokens_field in re.findall(r"\w+", words):
             return _other_length(now)
-        if self.settings.feedback == "votes" and re.search(r"(?<![\w\\])n(?!\w)", words):
+        if self.request.feedback == "votes" and re.search(r"(?<![\w\\])n(?!\w)", words):
             raise ConfigError(f"{_NO_VOTES} ({rejected.words})")
         if now.logprobs and "logprob" in words:
             return self._fewer_logprobs()
@@ -148,34 +166,57 @@ class CapabilityProbe:
         return None
 
     def _fewer_logprobs(self) -> Capabilities:
-        fewer = _FEWER[self.abilities.logprobs]
+        fewer = _FEWER[self.capabilities.logprobs]
         if not fewer:
             raise ConfigError(_NO_LOGPROBS)
-        return replace(self.abilities, logprobs=fewer)
+        return replace(self.capabilities, logprobs=fewer)
 
     async def _within_length(self, prompt: Prompt, labels: Sequence[str]) -> Completion:
         """Ask, and ask again under the other name if the most tokens were overrun."""
-        reply = await self._ask(messages_of(self.settings, self.abilities, prompt, labels))
+        reply = await self._ask(messages_of(self.request, self.capabilities, prompt, labels))
         if not self._overrun(reply):
             return reply
-        before, self.abilities = self.abilities, _other_length(self.abilities)
+        before, self.capabilities = self.capabilities, _other_length(self.capabilities)
         try:
-            again = await self._ask(messages_of(self.settings, self.abilities, prompt, labels))
-        except Rejected:
-            self.abilities = before
+            again = await self._ask(messages_of(self.request, self.capabilities, prompt, labels))
+        except RejectedError:
+            self.capabilities = before
             return reply
         if self._overrun(again):
-            self.abilities = before
+            self.capabilities = before
         return again
 
     def _overrun(self, reply: Completion) -> bool:
         # Some count the end of an answer as a token.
-        most = self.abilities.most_out(self.settings) + self.settings.answers
+        most = self.capabilities.most_out(self.request) + self.request.answers
         return (reply.tokens_out or 0) > most
 
     async def _ask(self, messages: Iterable[Mapping[str, str]]) -> Completion:
-        body = body_of(self.settings, self.abilities, messages)
-        return await self.asking.ask(body, self.abilities.most_out(self.settings))
+        body = body_of(self.request, self.capabilities, messages)
+        size, most = Size.of(body["messages"]), self.capabilities.most_out(self.request)
+
+        async def call() -> tuple[Completion, Usage]:
+            reply = await self._timed(body)
+            return reply, self._meter.book(size, most, reply.tokens_in, reply.tokens_out)
+
+        expected = self._meter.expect(size, most).tokens
+        reply = await self._send(Request(call, self._meter.bound(size, most), expected))
+        self.replies.append(reply)
+        return reply
+
+    async def _timed(self, body: Mapping[str, Any]) -> Completion:
+        start = time.monotonic()
+        try:
+            reply = await self._post(body)
+        except TransientError as error:
+            self._unreached += error.kind == "connection"
+            if self._unreached < _TRIES_TO_CONNECT:
+                raise
+            fault = ModelError(f"{error}, {self._unreached} times", provider=PROVIDER)
+        else:
+            self._seconds.append(time.monotonic() - start)
+            return reply
+        raise fault
 
     def _require(self, reply: Completion) -> None:
         """Check that a reply has what the feedback needs."""
@@ -183,35 +224,35 @@ class CapabilityProbe:
         if not answers:
             return
         if all(choice.thinking for choice in answers):
-            raise ConfigError(_THINKS if self.settings.feedback == "logprobs" else _CUT)
-        if self.settings.feedback == "logprobs":
+            raise ConfigError(_THINKS if self.request.feedback == "logprobs" else _CUT)
+        if self.request.feedback == "logprobs":
             tokens = [token for choice in answers for token in choice.tokens or ()]
-            told = any(token.alternatives for token in tokens) and self.abilities.logprobs
+            told = any(token.alternatives for token in tokens) and self.capabilities.logprobs
             if answers[0].text.strip() and not told:
                 raise ConfigError(_NO_LOGPROBS)
-        if len(reply.choices) < self.settings.answers:
+        if len(reply.choices) < self.request.answers:
             raise ConfigError(_NO_VOTES)
 
     async def _choose_length(self, labels: Sequence[str]) -> None:
         """Set how many tokens tell the labels apart."""
-        if self.settings.max_tokens is not None:
-            self.abilities = replace(self.abilities, answer_tokens=self.settings.max_tokens)
-        elif self.settings.feedback == "logprobs":
+        if self.request.max_tokens is not None:
+            self.capabilities = replace(self.capabilities, answer_tokens=self.request.max_tokens)
+        elif self.request.feedback == "logprobs":
             before = [tokens_to_tell(tokens, labels)[0] for tokens in self._answers()]
             label = await self._label_tokens(labels)
             # One mark before the label is always allowed for.
-            self.abilities = replace(self.abilities, answer_tokens=max(1, *before) + label)
+            self.capabilities = replace(self.capabilities, answer_tokens=max(1, *before) + label)
 
     def _answers(self) -> Iterator[Sequence[Token]]:
-        for exchange in self.asking.answered:
-            yield exchange.reply.choices[0].tokens or ()
+        for reply in self.replies:
+            yield reply.choices[0].tokens or ()
 
     async def _label_tokens(self, labels: Sequence[str]) -> int:
         """Tokens from the beginning of a label until no other one is meant."""
         shared = dict(zip(labels, shared_bytes(labels), strict=True))
         alike = [label for label, common in shared.items() if common]
         needed = [1]
-        self.abilities = replace(self.abilities, answer_tokens=_MOST_LABEL_TOKENS)
+        self.capabilities = replace(self.capabilities, answer_tokens=_MOST_LABEL_TOKENS)
         for label in alike:
             told = await self._repeated(label, labels) if len(alike) <= _MOST_REPEATED else None
             needed.append(told or min(shared[label] + 1, _MOST_LABEL_TOKENS))
@@ -222,7 +263,7 @@ class CapabilityProbe:
         text = f"Repeat this and nothing else: {label}"
         try:
             reply = await self._ask([{"role": "user", "content": text}])
-        except Rejected:
+        except RejectedError:
             return None
         return tokens_to_tell(reply.choices[0].tokens or (), labels)[1]
 
@@ -241,84 +282,3 @@ def _guesses(now: Capabilities) -> list[Capabilities]:
         replace(now, system_role=False),
         *(replace(now, logprobs=fewer) for fewer in _FEWER.values() if fewer < now.logprobs),
     ]
-
-
-_WAITS: Final = (1.0, 2.0, 4.0, 4.0, 4.0)
-_WAITS_TO_CONNECT: Final = _WAITS[:1]
-"""An address at which nothing listens is most often a wrong one."""
-_LONGEST_WAIT: Final = 60.0
-_LOST: Final = Completion((), None, None, "")
-
-Send = Callable[[Mapping[str, Any]], Awaitable[Completion]]
-
-
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """A request that has to be paid: its size, its most tokens out, its reply, and its seconds."""
-
-    size: Size
-    most_out: int
-    reply: Completion
-    seconds: float
-
-
-@dataclass
-class ProbeTransport:
-    """Requests, one after the other.
-
-    Parameters
-    ----------
-    send : callable
-        Sends a body, as `Connection.post` does.
-    answered, lost : list of Exchange
-        Requests with a reply, and those that may have to be paid although their reply, without
-        content here, did not arrive.
-    sent : int
-        All requests, those that were turned down and those that never arrived included.
-    """
-
-    send: Send
-    answered: list[Exchange] = field(default_factory=list)
-    lost: list[Exchange] = field(default_factory=list)
-    sent: int = 0
-
-    @property
-    def seconds(self) -> float:
-        """Mean seconds until a reply."""
-        return sum(each.seconds for each in self.answered) / len(self.answered)
-
-    async def ask(self, body: Mapping[str, Any], most_out: int) -> Completion:
-        """Send a request, and again after a while where that may help.
-
-        Raises
-        ------
-        Rejected
-            If the endpoint does not take it as it is.
-        ModelError
-            If there is no reply after all.
-        """
-        size, failed = Size.of(body["messages"]), 0
-        while True:
-            self.sent += 1
-            start = time.monotonic()
-            try:
-                reply = await self.send(body)
-            except (RateLimitError, TransientError) as error:
-                if isinstance(error, TransientError) and error.charged:
-                    self.lost.append(Exchange(size, most_out, _LOST, time.monotonic() - start))
-                await asyncio.sleep(_wait(error, failed))
-                failed += 1
-            else:
-                self.answered.append(Exchange(size, most_out, reply, time.monotonic() - start))
-                return reply
-
-
-def _wait(error: RateLimitError | TransientError, failed: int) -> float:
-    """Seconds before a request is sent again that had failed so many times before."""
-    unreached = isinstance(error, TransientError) and error.kind == "connection"
-    waits = _WAITS_TO_CONNECT if unreached else _WAITS
-    if failed >= len(waits):
-        message = f"{error}, {failed + 1} times in a row"
-        raise ModelError(message, provider=error.provider, status=error.status) from None
-    given = error.retry_after
-    return waits[failed] if given is None else min(given, _LONGEST_WAIT)

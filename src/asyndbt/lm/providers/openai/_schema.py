@@ -9,17 +9,16 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from asyndbt.errors import ConfigError
-from asyndbt.lm._base import Prompt
+from asyndbt.lm._base import Feedback, Prompt
 
 __all__ = [
     "FIELDS_OF_LENGTH",
+    "OWN_FIELDS",
     "Capabilities",
     "Choice",
     "Completion",
-    "Feedback",
     "RequestOptions",
     "Token",
     "body_of",
@@ -27,29 +26,22 @@ __all__ = [
     "read_reply",
 ]
 
-Feedback = Literal["logprobs", "votes", "text"]
-
 FIELDS_OF_LENGTH: Final = ("max_tokens", "max_completion_tokens")
 """Names under which endpoints want the most tokens of an answer."""
 
 _SYSTEM: Final = "Answer with one of these words and nothing else: {labels}."
 _SEED: Final = 1
 _VOTES: Final = 5
-_OWN_FIELDS: Final = frozenset(
+OWN_FIELDS: Final = frozenset(
     {"model", "messages", "n", "temperature", "logprobs", "top_logprobs", "stream"}
     | set(FIELDS_OF_LENGTH)
 )
+"""Fields of a request that have settings of their own."""
 
 
 @dataclass(frozen=True)
 class RequestOptions:
-    """What the user decided; parameters as for `OpenAILanguageModel`.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such feedback, or a field of `extra_body` has a setting of its own.
-    """
+    """What the user decided; parameters as the keys of `OpenAIOptions`."""
 
     model: str
     feedback: Feedback = "logprobs"
@@ -58,15 +50,6 @@ class RequestOptions:
     temperature: float | None = None
     max_tokens: int | None = None
     extra_body: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.feedback not in ("logprobs", "votes", "text"):
-            raise ConfigError(
-                f"feedback = {self.feedback!r}: the choices are 'logprobs', 'votes' and 'text'"
-            )
-        taken = sorted(_OWN_FIELDS & set(self.extra_body))
-        if taken:
-            raise ConfigError(f"extra_body: {', '.join(taken)} cannot be set there; remove it")
 
     @property
     def answers(self) -> int:

@@ -16,9 +16,9 @@ from itertools import combinations
 from typing import Final
 
 from asyndbt.errors import ModelError
-from asyndbt.lm._base import Answer, Usage
+from asyndbt.lm._base import Answer, Feedback, Usage
 from asyndbt.lm._feedback import parse_label
-from asyndbt.lm.providers.openai._schema import Completion, Feedback, Token
+from asyndbt.lm.providers.openai._schema import Completion, Token
 
 __all__ = [
     "Fit",

@@ -1,16 +1,16 @@
-"""How many tokens a request will have, without the model's tokenizer.
-
-What requests cost: prices that were given, or those of the package genai-prices.
-"""
+"""What requests cost: tokens, counted without the model's tokenizer, and money."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, Self
 
-__all__ = ["Prices", "Size", "TokenCounter", "find_prices"]
+from asyndbt.lm._base import Usage
+
+__all__ = ["Meter", "Prices", "Size", "TokenCounter", "find_prices"]
 
 _PER_MESSAGE: Final = 4
 _PER_REQUEST: Final = 3
@@ -194,12 +194,13 @@ def find_prices(
     if price_in is not None and price_out is not None:
         return Prices(0.0, price_in / 1e6, price_out / 1e6, known=True)
     try:
-        from genai_prices import Usage, calc_price
+        from genai_prices import Usage as Tokens
+        from genai_prices import calc_price
     except ImportError:
         return Prices()
 
     def total(tokens_in: int, tokens_out: int) -> float:
-        usage = Usage(input_tokens=tokens_in, output_tokens=tokens_out)
+        usage = Tokens(input_tokens=tokens_in, output_tokens=tokens_out)
         if base_url is None:
             found = calc_price(usage, model, provider_id="openai")
         else:
@@ -212,3 +213,49 @@ def find_prices(
     except (LookupError, ValueError):
         return Prices()
     return Prices(call, sent / _SAMPLE, received / _SAMPLE, known=True)
+
+
+class Meter:
+    """Tells what requests will cost, at most and probably, and what they have cost.
+
+    Parameters
+    ----------
+    prices : callable
+        Returns the prices; they are looked up when they are needed.
+    counter : TokenCounter
+    """
+
+    def __init__(self, prices: Callable[[], Prices], counter: TokenCounter | None = None) -> None:
+        self._find, self.counter = prices, counter or TokenCounter()
+
+    @cached_property
+    def prices(self) -> Prices:
+        """Prices of tokens."""
+        return self._find()
+
+    def bound(self, size: Size, most_out: int) -> Usage:
+        """Upper bound of what a request costs that allows answers of `most_out` tokens."""
+        # Some endpoints do not keep to a limit.
+        return self._usage(self.counter.bound(size), max(most_out, self.counter.most_out))
+
+    def expect(self, size: Size, most_out: int) -> Usage:
+        """What such a request will probably cost."""
+        answer = self.counter.expect_answer(max(most_out, self.counter.most_out))
+        return self._usage(self.counter.expect(size), answer)
+
+    def book(
+        self, size: Size, most_out: int, tokens_in: int | None, tokens_out: int | None
+    ) -> Usage:
+        """Learn from a reply, and return what it cost: as it says, or else at most."""
+        bound = self.bound(size, most_out)
+        if tokens_in:
+            self.counter.learn(size.octets, size.messages, tokens_in)
+        if tokens_out is not None:
+            self.counter.learn_answer(tokens_out)
+        return self._usage(
+            bound.tokens_in if tokens_in is None else tokens_in,
+            bound.tokens_out if tokens_out is None else tokens_out,
+        )
+
+    def _usage(self, tokens_in: int, tokens_out: int) -> Usage:
+        return Usage(1, tokens_in, tokens_out, self.prices.money(tokens_in, tokens_out))
