@@ -1,17 +1,30 @@
 """What AsynDBT is compared with, on the same data, at the same cost, counted by the same ledger."""
 
 from asyndbt.baselines._asyndbt import CenDBT
-from asyndbt.baselines._base import objective_of
+from asyndbt.baselines._base import (
+    Baseline,
+    BaselineSite,
+    PerSiteBaseline,
+    TuningOutcome,
+    objective_of,
+)
+from asyndbt.baselines._predictors import FixedPrompt, Predictor
 from asyndbt.baselines._registry import methods, resume_run, run_method
 from asyndbt.baselines._search import Pair, RandomProposer, Search
 from asyndbt.baselines._tpe import TpeProposer
 
 __all__ = [
+    "Baseline",
+    "BaselineSite",
     "CenDBT",
+    "FixedPrompt",
     "Pair",
+    "PerSiteBaseline",
+    "Predictor",
     "RandomProposer",
     "Search",
     "TpeProposer",
+    "TuningOutcome",
     "methods",
     "objective_of",
     "resume_run",
