@@ -11,8 +11,6 @@ from asyndbt.errors import ConfigError
 from asyndbt.lm import LanguageModel
 from asyndbt.run import Observer, Result, place_rows, run_config, take_rows
 
-__all__ = ["tune"]
-
 
 def tune(
     config: Config | Path | str | Mapping[str, Any] | None = None,

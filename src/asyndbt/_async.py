@@ -8,8 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
 
-__all__ = ["NewLoop", "run_sync"]
-
 T = TypeVar("T")
 NewLoop = Callable[[], asyncio.AbstractEventLoop]
 """Makes an event loop, and so says what its clock is."""

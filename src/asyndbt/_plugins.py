@@ -14,8 +14,6 @@ from typing import TypeVar
 
 from asyndbt.errors import ConfigError
 
-__all__ = ["find_plugins"]
-
 T = TypeVar("T")
 
 

@@ -25,8 +25,6 @@ from pydantic_core import CoreSchema, core_schema
 
 from asyndbt._text import did_you_mean, quoted
 
-__all__ = ["NESTED", "OneOf", "Section", "SettingError", "key"]
-
 NESTED = "[options]"
 """Alias of a field whose own keys are written among those of the table that it is in."""
 

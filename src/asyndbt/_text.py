@@ -5,18 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 
-__all__ = [
-    "counted",
-    "did_you_mean",
-    "duration",
-    "listed",
-    "nearest",
-    "percent",
-    "percent_range",
-    "quoted",
-    "shorten",
-]
-
 _SHOWN = 12
 _WIDTH = 60
 

@@ -45,8 +45,6 @@ from asyndbt.optim import FloatArray, IntArray
 from asyndbt.prompt import render
 from asyndbt.task import Example
 
-__all__ = ["AdaICL"]
-
 
 @dataclass(frozen=True, slots=True)
 class AdaICL(PerSiteBaseline):

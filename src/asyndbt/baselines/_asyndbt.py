@@ -17,8 +17,6 @@ from typing import Any, ClassVar
 from asyndbt.config import Config
 from asyndbt.run import AsynDBT, load_inputs
 
-__all__ = ["AsynDBT", "CenDBT"]
-
 
 class CenDBT(AsynDBT):
     """AsynDBT with one worker that holds all data."""

@@ -33,15 +33,6 @@ from asyndbt.federation import (
 from asyndbt.run import Method, Outcome, RunSite, Session
 from asyndbt.task import Example, Task
 
-__all__ = [
-    "Baseline",
-    "BaselineSite",
-    "PerSiteBaseline",
-    "TuningOutcome",
-    "objective_of",
-    "sites_of",
-]
-
 _DONE = "done"
 """Why it ended; not "budget", which would say that more of it could be spent by resuming."""
 

@@ -21,8 +21,6 @@ from asyndbt.baselines._base import BaselineSite, PerSiteBaseline
 from asyndbt.baselines._policy_gradient import learn_fragment
 from asyndbt.baselines._predictors import FixedPrompt, Predictor
 
-__all__ = ["BDPL"]
-
 
 @dataclass(frozen=True, slots=True)
 class BDPL(PerSiteBaseline):

@@ -18,8 +18,6 @@ from asyndbt.errors import ConfigError, MissingExtraError
 from asyndbt.optim import FloatArray, IntArray
 from asyndbt.task import Example
 
-__all__ = ["TFIDF", "Vectors", "central", "cover", "nearest_rows", "reach", "text_of"]
-
 TFIDF = "tfidf"
 
 

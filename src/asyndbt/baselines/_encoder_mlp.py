@@ -38,8 +38,6 @@ from asyndbt.federation import PromptObjective, Score, TestScores
 from asyndbt.run import to_json, write_atomically
 from asyndbt.task import Example, Task
 
-__all__ = ["EncoderClassifier", "EncoderMLP", "TrainedEncoder"]
-
 
 @dataclass(frozen=True, slots=True)
 class EncoderMLP(PerSiteBaseline):

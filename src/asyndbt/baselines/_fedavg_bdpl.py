@@ -21,8 +21,6 @@ from typing import ClassVar
 from asyndbt.baselines._base import Baseline, BaselineSite, TuningOutcome
 from asyndbt.baselines._policy_gradient import shared_fragment
 
-__all__ = ["FedAvgBDPL"]
-
 
 @dataclass(frozen=True, slots=True)
 class FedAvgBDPL(Baseline):

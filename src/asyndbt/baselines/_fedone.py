@@ -25,8 +25,6 @@ import numpy as np
 from asyndbt.baselines._base import Baseline, BaselineSite, TuningOutcome
 from asyndbt.baselines._policy_gradient import shared_fragment
 
-__all__ = ["FedOne"]
-
 
 @dataclass(frozen=True, slots=True)
 class FedOne(Baseline):

@@ -32,8 +32,6 @@ from asyndbt.errors import BudgetError, ConfigError
 from asyndbt.federation import Objective
 from asyndbt.optim import FloatArray, IntArray
 
-__all__ = ["Halving", "halving_search"]
-
 
 @dataclass(frozen=True, slots=True)
 class Halving(PerSiteBaseline):

@@ -28,8 +28,6 @@ from asyndbt.lm import Prompt
 from asyndbt.prompt import render
 from asyndbt.task import Example
 
-__all__ = ["KATE", "Order", "check_fits", "retriever"]
-
 Order = Literal["nearest-first", "nearest-last"]
 
 

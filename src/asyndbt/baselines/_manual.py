@@ -17,8 +17,6 @@ from asyndbt.baselines._base import BaselineSite, PerSiteBaseline
 from asyndbt.baselines._predictors import FixedPrompt, Predictor
 from asyndbt.prompt import TunedPrompt
 
-__all__ = ["Manual"]
-
 
 @dataclass(frozen=True, slots=True)
 class Manual(PerSiteBaseline):

@@ -32,8 +32,6 @@ from asyndbt.baselines._predictors import FixedPrompt
 from asyndbt.federation import Confirm, ConfirmDone, FragmentSelection, Plan, Step, StepDone, Worker
 from asyndbt.optim import FloatArray, IntArray, Reinforce, uniform_rows
 
-__all__ = ["STEP", "Active", "learn_fragment", "shared_fragment"]
-
 STEP: Mapping[str, Any] = {"estimator": Reinforce.name, "step": "adam", "eta_p": 0.01}
 """For configurations whose estimator is another one."""
 

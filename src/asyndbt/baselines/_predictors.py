@@ -16,8 +16,6 @@ from asyndbt.prompt import TunedPrompt, render
 from asyndbt.run import to_json, write_atomically, write_prompt
 from asyndbt.task import Example, Task
 
-__all__ = ["FixedPrompt", "Predictor", "RetrievedPrompts"]
-
 
 class Predictor(Protocol):
     """Answers queries at one site.

@@ -21,8 +21,6 @@ import numpy as np
 from asyndbt.baselines._base import BaselineSite, PerSiteBaseline
 from asyndbt.baselines._predictors import FixedPrompt, Predictor
 
-__all__ = ["RandomICL"]
-
 
 @dataclass(frozen=True, slots=True)
 class RandomICL(PerSiteBaseline):

@@ -19,8 +19,6 @@ from asyndbt.baselines._base import BaselineSite, PerSiteBaseline
 from asyndbt.baselines._predictors import Predictor
 from asyndbt.baselines._search import RandomProposer, run_search
 
-__all__ = ["RandomSearch"]
-
 
 @dataclass(frozen=True, slots=True)
 class RandomSearch(PerSiteBaseline):

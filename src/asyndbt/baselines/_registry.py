@@ -15,8 +15,6 @@ from asyndbt.errors import ConfigError, RunDirectoryError
 from asyndbt.lm import LanguageModel
 from asyndbt.run import METHOD_FILE, AsynDBT, Method, Observer, Result, RunDirectory, run_session
 
-__all__ = ["methods", "resume_run", "run_method"]
-
 
 @cache
 def methods() -> Mapping[str, type[Method]]:

@@ -20,8 +20,6 @@ from asyndbt.errors import BudgetError
 from asyndbt.federation import PromptObjective
 from asyndbt.optim import IntArray, Shape
 
-__all__ = ["Pair", "Proposer", "RandomProposer", "Search", "run_search"]
-
 Pair = tuple[IntArray, IntArray]
 """A prompt: word indices (M,) and demonstration indices (U,)."""
 

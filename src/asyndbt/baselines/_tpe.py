@@ -29,8 +29,6 @@ from asyndbt.baselines._search import Pair, run_search
 from asyndbt.errors import MissingExtraError
 from asyndbt.optim import Shape
 
-__all__ = ["TPE", "TpeProposer"]
-
 
 class TpeProposer:
     """Optuna's `TPESampler` with its own defaults.

@@ -41,8 +41,6 @@ from asyndbt.prompt import TunedPrompt, fold, render
 from asyndbt.run import write_prompt
 from asyndbt.task import Example, Task
 
-__all__ = ["Reasoned", "ZeroShotCoT", "final_label"]
-
 ONE_CALL = "Let's think step by step, first output your analysis, and then output the final answer."
 TWO_CALLS = "Let's think step by step."
 

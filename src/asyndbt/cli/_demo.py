@@ -16,8 +16,6 @@ from asyndbt.errors import ConfigError
 from asyndbt.pocket import SIZES, TASKS
 from asyndbt.run import Result
 
-__all__ = ["add_demo", "add_init", "demo_config", "demo_values"]
-
 _DEFAULT_TASK = "sentiment-consumer"
 _TUNING_CALLS = 2_000
 """Calls of a site for tuning and validation."""

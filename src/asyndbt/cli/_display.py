@@ -20,8 +20,6 @@ from rich.text import Text
 from asyndbt._text import duration, percent
 from asyndbt.run import Event
 
-__all__ = ["Display", "JsonLines", "LiveDisplay", "PlainLines"]
-
 _LINES = 40
 """Lines for the steps of a run of which a limit is known."""
 _ROWS = 12

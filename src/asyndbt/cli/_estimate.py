@@ -14,8 +14,6 @@ from asyndbt.errors import AsyndbtError
 from asyndbt.run import USEFUL_STEPS, Estimate, estimate_run
 from asyndbt.study import StudyEstimate, estimate_study, is_study, load_study
 
-__all__ = ["add_estimate"]
-
 
 def add_estimate(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the command."""

@@ -20,8 +20,6 @@ from asyndbt.deploy import (
     stop_run,
 )
 
-__all__ = ["add_coordinator", "add_keys", "add_site", "add_status", "add_stop"]
-
 _SHARED_FILE = "the configuration that all sites share"
 
 

@@ -20,8 +20,6 @@ from asyndbt.cli._run import Interrupted, add_resume, add_run
 from asyndbt.cli._study import add_study
 from asyndbt.errors import AsyndbtError
 
-__all__ = ["build_parser", "main"]
-
 _EPILOG = """\
 try it:            asyndbt demo
 with your data:    asyndbt init asyndbt.toml   (then edit it)

@@ -17,8 +17,6 @@ from asyndbt.errors import ConfigError
 from asyndbt.pocket import PocketServer
 from asyndbt.run import check_model
 
-__all__ = ["add_check", "add_serve_model"]
-
 _PORTS = range(2**16)
 
 

@@ -12,8 +12,6 @@ from typing import Any
 from asyndbt._text import percent, percent_range
 from asyndbt.run import Result
 
-__all__ = ["accuracy_table", "border_text", "calls_text", "outcome_text", "prompts_text"]
-
 _COLUMNS = (("plain", "plain"), ("random_icl", "random demonstrations"), ("tuned", "tuned"))
 _SITES = 20
 """Most sites that are listed; the rest is in the record."""

@@ -15,8 +15,6 @@ from asyndbt.errors import ConfigError, DataError
 from asyndbt.report import build_page, serve_page
 from asyndbt.task import read_file
 
-__all__ = ["add_predict", "add_report"]
-
 
 def add_predict(commands: argparse._SubParsersAction[Any]) -> None:
     """Add ``predict``."""

@@ -21,8 +21,6 @@ from asyndbt.errors import AsyndbtError, ConfigError
 from asyndbt.run import Event, Observer, Result
 from asyndbt.study import is_study
 
-__all__ = ["Interrupted", "add_display_flags", "add_resume", "add_run", "follow"]
-
 
 def add_run(commands: argparse._SubParsersAction[Any]) -> None:
     """Add ``run``."""

@@ -22,8 +22,6 @@ from asyndbt.cli._run import Interrupted
 from asyndbt.errors import AsyndbtError
 from asyndbt.study import Cell, CellProgress, load_study, run_study
 
-__all__ = ["LiveStudy", "StudyDisplay", "StudyLines", "add_study"]
-
 
 def add_study(commands: argparse._SubParsersAction[Any]) -> None:
     """Add ``study``."""

@@ -8,15 +8,6 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
-__all__ = [
-    "Directory",
-    "File",
-    "Name",
-    "Source",
-    "base_directory",
-    "resolved",
-]
-
 _PREFIXES = ("pocket", "datasets")
 
 

@@ -21,8 +21,6 @@ from asyndbt.config._method import MethodConfig
 from asyndbt.config._toml import format_table, read_toml
 from asyndbt.errors import ConfigError
 
-__all__ = ["BudgetConfig", "Config", "LimitsConfig", "RunConfig", "load_config"]
-
 _OF_A_SITE = ("data", "lm")
 """Tables that every site has in its own file, engine "flower"."""
 

@@ -11,8 +11,6 @@ from pydantic import ValidationInfo, field_validator, model_validator
 from asyndbt._section import Section, SettingError, key
 from asyndbt.config._base import Name, Source
 
-__all__ = ["DataConfig", "PartitionConfig", "SiteConfig", "TaskConfig"]
-
 _SOURCE = "path, pocket:TASK/SPLIT, or datasets:NAME"
 
 

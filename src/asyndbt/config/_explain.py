@@ -16,8 +16,6 @@ from asyndbt.config._schema import SITE, reference_tables
 from asyndbt.config._toml import format_key, format_value
 from asyndbt.errors import AsyndbtError, Setting
 
-__all__ = ["explain_errors", "toml_keys"]
-
 _EXPECTED = {
     "bool_type": "write true or false, without quotes",
     "dict_type": "this is a table: write [{key}] and its keys below",

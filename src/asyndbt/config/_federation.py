@@ -15,15 +15,6 @@ from asyndbt._section import Section, SettingError, key
 from asyndbt.config._base import Directory, File, Name, resolved
 from asyndbt.errors import ConfigError
 
-__all__ = [
-    "Address",
-    "DelaysConfig",
-    "FederationConfig",
-    "FlowerConfig",
-    "is_loopback",
-    "split_address",
-]
-
 Factor = Annotated[float, Field(gt=0)]
 Second = Annotated[float, Field(ge=0)]
 

@@ -28,8 +28,6 @@ from asyndbt.lm import (
     find_providers,
 )
 
-__all__ = ["LMConfig"]
-
 
 def _cache(value: object, info: ValidationInfo) -> Path | None:
     if value is None:

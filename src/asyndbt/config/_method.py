@@ -16,8 +16,6 @@ from asyndbt.config._base import resolved
 from asyndbt.config._toml import format_value
 from asyndbt.optim import PRESETS, Settings, find_estimators
 
-__all__ = ["MethodConfig"]
-
 _VOCABULARIES = ("builtin", "pocket", "pmi")
 
 _PRESETS: Mapping[str, Mapping[str, Any]] = {

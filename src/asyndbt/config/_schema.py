@@ -15,15 +15,6 @@ from asyndbt._section import OneOf, Section
 from asyndbt._text import quoted
 from asyndbt.config._toml import format_value
 
-__all__ = [
-    "SITE",
-    "ReferenceKey",
-    "ReferenceTable",
-    "reference_markdown",
-    "reference_tables",
-    "starter_toml",
-]
-
 SITE = "NAME"
 """Stands for a site's name in the path of a table."""
 

@@ -16,8 +16,6 @@ from asyndbt.config._federation import Address, is_loopback
 from asyndbt.config._toml import read_toml
 from asyndbt.errors import ConfigError
 
-__all__ = ["LinkConfig", "SiteFile", "load_site_file"]
-
 _PARTS = ("train", "validation", "test")
 
 

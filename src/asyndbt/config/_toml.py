@@ -11,8 +11,6 @@ from typing import Any
 
 from asyndbt.errors import ConfigError
 
-__all__ = ["format_key", "format_table", "format_value", "read_toml"]
-
 
 def read_toml(path: Path, remedy: str) -> dict[str, Any]:
     """Read a file, with or without a byte order mark.

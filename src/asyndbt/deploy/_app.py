@@ -25,8 +25,6 @@ from asyndbt.federation.engines import FlowerGrid, Grid, from_record, to_record
 from asyndbt.federation.engines import _envelope as frames
 from asyndbt.run import RunDirectory
 
-__all__ = ["bundled", "client_app", "pass_on", "run_submitted", "server_app"]
-
 if TYPE_CHECKING:
     from flwr.app import Context, Message
     from flwr.clientapp import ClientApp

@@ -25,8 +25,6 @@ from asyndbt.run import (
     write_atomically,
 )
 
-__all__ = ["FAILURE", "conduct", "run_name"]
-
 FAILURE = "failure.json"
 """Says why a run ended, if it did without a result."""
 

@@ -20,17 +20,6 @@ from typing import Any
 from asyndbt.config import Config, FlowerConfig, LinkConfig, format_table, split_address
 from asyndbt.errors import ConfigError, DeployError, MissingExtraError
 
-__all__ = [
-    "Flower",
-    "check_installed",
-    "connected",
-    "flower_of",
-    "register_key",
-    "status_lines",
-    "superlink_command",
-    "supernode_command",
-]
-
 _PASSED_ON = ("HOME", "LANG", "LC_ALL", "PYTHONPATH", "TMPDIR", "TZ")
 _SETTINGS = {
     "FLWR_TELEMETRY_ENABLED": "0",

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
-__all__ = ["new_certificates", "new_key"]
-
 _YEARS = 2
 
 

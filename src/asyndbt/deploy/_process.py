@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["Child", "keep_running"]
-
 _LONGEST_PAUSE = 15.0
 _STEADY = 60.0
 """Seconds after which a process counts as having started well."""

@@ -21,8 +21,6 @@ from asyndbt.errors import DeployError
 from asyndbt.federation.engines import _envelope as frames
 from asyndbt.run import RemoteSite, open_site
 
-__all__ = ["LARGEST", "SiteHost", "relay_request", "serve_requests"]
-
 _log = logging.getLogger("asyndbt.site")
 
 

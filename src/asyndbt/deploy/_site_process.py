@@ -11,8 +11,6 @@ from pathlib import Path
 from asyndbt.config import load_site_file
 from asyndbt.deploy._site import SiteHost, serve_requests
 
-__all__ = ["serve_site"]
-
 
 async def serve_site(file: Path, relay: Path) -> None:
     """Answer frames at a socket until SIGTERM.

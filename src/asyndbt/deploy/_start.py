@@ -22,8 +22,6 @@ from asyndbt.deploy._process import Child, keep_running
 from asyndbt.errors import ConfigError
 from asyndbt.run import check_site
 
-__all__ = ["start_coordinator", "start_site"]
-
 _REFUSALS = {
     "Exit Code: 305": "the coordinator refuses it: its key is not registered there (asyndbt keys "
     "register), or it was killed within the last minute and counts as connected still"

@@ -17,8 +17,6 @@ from asyndbt.errors import DeployError, RunDirectoryError
 from asyndbt.federation import unpack
 from asyndbt.run import Event, Observer, Result, RunDirectory, write_atomically
 
-__all__ = ["Clock", "stop_run", "submit_again", "submit_run"]
-
 _TICKET = "flower-run"
 _GLANCE, _INQUIRY = 0.3, 10.0
 """Seconds between looks into the directory, and questions to Flower whether the run goes on."""

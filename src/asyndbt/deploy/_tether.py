@@ -13,8 +13,6 @@ import sys
 import threading
 from types import FrameType
 
-__all__ = ["main"]
-
 _PATIENCE = 10.0
 
 

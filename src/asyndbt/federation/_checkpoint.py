@@ -16,8 +16,6 @@ from asyndbt.federation._messages import Message, decode, encode
 from asyndbt.federation._plan import Plan
 from asyndbt.optim import ServerState
 
-__all__ = ["restore", "snapshot"]
-
 _SLOTS = ("outstanding", "given_up")
 
 

@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 
 from asyndbt.errors import MessageError
 
-__all__ = ["pack", "unpack"]
-
 _MAGIC = b"ADBT"
 _DTYPES: dict[str, np.dtype[Any]] = {
     code: np.dtype(code).newbyteorder("<") for code in ("f8", "i8", "i4", "i1", "?")

@@ -38,8 +38,6 @@ from asyndbt.federation._tuning import Tuning
 from asyndbt.federation._validation import check_join, check_report
 from asyndbt.optim import IntArray, ServerState
 
-__all__ = ["Coordinator", "Notice"]
-
 Notice = dict[str, Any]
 
 

@@ -29,8 +29,6 @@ from asyndbt.optim import (
     worker_step,
 )
 
-__all__ = ["Learner"]
-
 
 class Learner:
     """One site's fragment policy p and demonstration policy q, and what updates them.

@@ -27,8 +27,6 @@ from asyndbt.optim import (
     violation,
 )
 
-__all__ = ["LowerLevelEstimate"]
-
 Rows = NDArray[np.bool_]
 _ARRAYS = ("start_p", "start_z", "p_all", "rho", "z")
 

@@ -14,8 +14,6 @@ from typing import Any
 
 from asyndbt.federation._messages import Assignment, Spent
 
-__all__ = ["Member", "Roster"]
-
 
 @dataclass(slots=True)
 class Member:

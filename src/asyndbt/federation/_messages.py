@@ -28,31 +28,6 @@ from asyndbt.errors import MessageError
 from asyndbt.federation._codec import pack, unpack
 from asyndbt.optim import FloatArray, IntArray
 
-__all__ = [
-    "BOUND",
-    "PROTOCOL_VERSION",
-    "RECORDS",
-    "Assignment",
-    "Confirm",
-    "ConfirmDone",
-    "Evaluate",
-    "EvaluateDone",
-    "Join",
-    "LowerDone",
-    "LowerRound",
-    "Message",
-    "Report",
-    "Score",
-    "Spent",
-    "Step",
-    "StepDone",
-    "byte_bound",
-    "check_record",
-    "decode",
-    "describe_record",
-    "encode",
-]
-
 BOUND = 2**53
 _SITE_NAME = re.compile(r"\w[\w .-]*")
 

@@ -12,8 +12,6 @@ from asyndbt.federation._membership import Roster
 from asyndbt.federation._messages import Score, StepDone
 from asyndbt.optim import ServerState, row_entropies
 
-__all__ = ["StepMetrics", "step_event", "validation_event"]
-
 
 @dataclass(frozen=True, slots=True)
 class StepMetrics:

@@ -11,8 +11,6 @@ import numpy as np
 from asyndbt.federation._messages import Score, Spent
 from asyndbt.optim import FloatArray, IntArray, Shape
 
-__all__ = ["Objective", "TestScores"]
-
 
 @dataclass(frozen=True, slots=True)
 class TestScores:

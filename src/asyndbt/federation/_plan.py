@@ -11,8 +11,6 @@ from typing import Literal
 
 from asyndbt.optim import FloatArray, IntArray, Settings, read_out, read_out_distinct
 
-__all__ = ["Plan", "vocabulary_digest"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:

@@ -20,8 +20,6 @@ from asyndbt.optim import FloatArray, IntArray, Shape
 from asyndbt.prompt import render
 from asyndbt.task import Example
 
-__all__ = ["Needs", "PromptObjective", "SitePrompts"]
-
 
 class PromptObjective:
     """One site's data behind its gateway to the language model.

@@ -15,8 +15,6 @@ import numpy as np
 
 from asyndbt.optim import FloatArray, IntArray
 
-__all__ = ["FragmentSelection"]
-
 _KEPT = 64
 
 

@@ -12,8 +12,6 @@ from asyndbt.optim import IntArray, Shape
 from asyndbt.prompt import render
 from asyndbt.task import Example, SiteData, Task
 
-__all__ = ["Needs", "SitePrompts", "times"]
-
 
 @dataclass(frozen=True, slots=True)
 class SitePrompts:

@@ -28,8 +28,6 @@ from asyndbt.optim import (
     server_step,
 )
 
-__all__ = ["Tuning"]
-
 _CONVERGED = 0.02
 _IDLE_STEPS = 100
 

@@ -29,8 +29,6 @@ from asyndbt.federation._messages import (
 from asyndbt.federation._plan import Plan
 from asyndbt.optim import FloatArray, on_simplex
 
-__all__ = ["check_join", "check_report"]
-
 
 def check_join(plan: Plan, roster: Roster, join: Join) -> None:
     """Raise MessageError if the site cannot take part.

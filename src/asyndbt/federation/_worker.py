@@ -33,8 +33,6 @@ from asyndbt.federation._objective import Objective
 from asyndbt.federation._plan import Plan
 from asyndbt.optim import FloatArray, IntArray, row_entropies
 
-__all__ = ["Worker"]
-
 
 class Worker:
     """One site's part of the method.

@@ -13,8 +13,6 @@ from asyndbt._section import Section, SettingError
 from asyndbt._text import did_you_mean
 from asyndbt.errors import ConfigError
 
-__all__ = ["Answer", "Feedback", "LanguageModel", "Prompt", "Request", "Send", "Usage"]
-
 T = TypeVar("T")
 Feedback = Literal["logprobs", "votes", "text"]
 

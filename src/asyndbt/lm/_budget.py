@@ -14,8 +14,6 @@ from typing import Final, Self
 from asyndbt.errors import BudgetError, ConfigError, Setting
 from asyndbt.lm._base import Usage
 
-__all__ = ["FIELDS", "Budget", "BudgetExhausted", "Limits", "amount_text", "split_limits"]
-
 FIELDS: Final = ("calls", "tokens", "money")
 """What is capped: attributes of `Limits` and of `Usage` alike."""
 

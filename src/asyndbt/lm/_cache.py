@@ -18,8 +18,6 @@ from typing import Final, Self
 from asyndbt.errors import DataError
 from asyndbt.lm._base import Answer, Prompt, Usage
 
-__all__ = ["ATTEMPTS_SCHEMA", "AnswerCache", "Attempts", "request_key"]
-
 _VERSION: Final = 2
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS answers (

@@ -17,15 +17,6 @@ from asyndbt.lm._budget import Budget
 from asyndbt.lm._cache import Attempts
 from asyndbt.lm._limiter import Limiter
 
-__all__ = [
-    "Answers",
-    "BatchDispatcher",
-    "ConcurrentDispatcher",
-    "Dispatcher",
-    "RemoteOptions",
-    "RetryPolicy",
-]
-
 T = TypeVar("T")
 Answers = dict[bytes, Answer | None]
 Prompts = Mapping[bytes, Prompt]

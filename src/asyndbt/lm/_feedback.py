@@ -20,16 +20,6 @@ from numpy.typing import NDArray
 from asyndbt.errors import ConfigError, DataError
 from asyndbt.lm._base import Answer, Feedback, LanguageModel, Prompt
 
-__all__ = [
-    "Judgements",
-    "Loss",
-    "Predictions",
-    "check_requests",
-    "is_unparsed",
-    "parse_label",
-    "read_answers",
-]
-
 Loss = Literal["cross_entropy", "error"]
 FloatArray = NDArray[np.float64]
 

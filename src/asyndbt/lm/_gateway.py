@@ -24,8 +24,6 @@ from asyndbt.lm._dispatch import (
 )
 from asyndbt.lm._feedback import Predictions, is_unparsed, read_answers
 
-__all__ = ["Gateway", "Ledger", "RequestCounts"]
-
 T = TypeVar("T")
 
 

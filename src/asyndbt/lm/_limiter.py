@@ -9,8 +9,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
-__all__ = ["Limiter"]
-
 _FIRST: Final = 4
 """Requests under way before anything is known of the endpoint."""
 _MINUTE: Final = 60.0

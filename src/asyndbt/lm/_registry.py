@@ -11,8 +11,6 @@ from asyndbt._text import did_you_mean
 from asyndbt.errors import ConfigError
 from asyndbt.lm._base import Feedback, LanguageModel
 
-__all__ = ["find_providers", "make_model"]
-
 
 @cache
 def find_providers() -> Mapping[str, type[LanguageModel]]:

@@ -22,8 +22,6 @@ from asyndbt.errors import ExampleError, TransientError
 from asyndbt.lm._base import Answer, LanguageModel, Prompt, Request, Send, Usage
 from asyndbt.lm._cache import AnswerCache, request_key
 
-__all__ = ["ReplayedModel"]
-
 T = TypeVar("T")
 
 

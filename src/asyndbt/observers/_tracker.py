@@ -10,8 +10,6 @@ from typing import Any, Self
 
 from asyndbt.run import Event
 
-__all__ = ["Tracker"]
-
 _REPORTED = ("loss", "validation", "entropy_q")
 _OMITTED = frozenset(
     {"calls_limit", "iteration", "model", "n", "schema_version", "seconds_left", "seed"}

@@ -11,8 +11,6 @@ from typing import Any
 from asyndbt.errors import MissingExtraError
 from asyndbt.observers._tracker import Tracker
 
-__all__ = ["MLflowTracker", "TensorBoardTracker", "WandbTracker"]
-
 
 class TensorBoardTracker(Tracker):
     """Writes scalars for ``tensorboard --logdir``, by tensorboardX, which needs no PyTorch.

@@ -21,8 +21,6 @@ from asyndbt.optim._settings import Settings
 from asyndbt.optim._simplex import project_rows
 from asyndbt.optim._types import FloatArray
 
-__all__ = ["lower_server_step", "lower_worker_step"]
-
 
 def lower_worker_step(
     p: FloatArray, grad: FloatArray, rho: FloatArray, z: FloatArray, settings: Settings

@@ -33,19 +33,6 @@ from numpy.typing import NDArray
 
 from asyndbt.optim._types import FloatArray, IntArray
 
-__all__ = [
-    "Planes",
-    "add_planes",
-    "cached_values",
-    "drop_inactive",
-    "grow",
-    "plane_values",
-    "pull_on_consensus",
-    "pull_on_workers",
-    "refresh_products",
-    "violation",
-]
-
 SignArray = NDArray[np.int8]
 
 

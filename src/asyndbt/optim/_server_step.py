@@ -38,8 +38,6 @@ from asyndbt.optim._settings import Settings
 from asyndbt.optim._simplex import project_rows, uniform_rows
 from asyndbt.optim._types import FloatArray, IntArray
 
-__all__ = ["ServerState", "c1_at", "c2_at", "server_step"]
-
 # Workers are taken in blocks of about this many numbers, to stay in the processor's cache; small
 # enough, too, to count a block's signs in int16.
 _BLOCK = 1 << 14

@@ -20,8 +20,6 @@ from asyndbt._section import NESTED, OneOf, Section, key
 from asyndbt.optim.estimators import Estimator, Regression, Reinforce, find_estimators
 from asyndbt.optim.estimators._base import option_owners
 
-__all__ = ["PRESETS", "Settings", "make_estimator", "preset"]
-
 
 def _options(given: Mapping[str, Any], info: ValidationInfo) -> tuple[Section, ...]:
     """Validate the options of all estimators, each of them by its own table."""

@@ -13,16 +13,6 @@ import numpy as np
 
 from asyndbt.optim._types import FloatArray, IntArray
 
-__all__ = [
-    "on_simplex",
-    "project_rows",
-    "read_out",
-    "read_out_distinct",
-    "row_entropies",
-    "sample_rows",
-    "uniform_rows",
-]
-
 
 def project_rows(x: FloatArray) -> FloatArray:
     """Return the Euclidean projection of each row on the probability simplex.

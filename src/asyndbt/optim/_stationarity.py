@@ -22,8 +22,6 @@ from asyndbt.optim._settings import Settings
 from asyndbt.optim._simplex import project_rows
 from asyndbt.optim._types import FloatArray, Gradient
 
-__all__ = ["stationarity_gap"]
-
 
 def stationarity_gap(
     state: ServerState,

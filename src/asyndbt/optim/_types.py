@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Arrays", "Evaluations", "FloatArray", "Gradient", "IntArray", "Shape"]
-
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 Arrays = Mapping[str, NDArray[np.generic]]

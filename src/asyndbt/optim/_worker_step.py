@@ -26,8 +26,6 @@ from asyndbt.optim._settings import Settings
 from asyndbt.optim._simplex import project_rows
 from asyndbt.optim._types import FloatArray, Gradient
 
-__all__ = ["OptimizerState", "initial_optimizer_state", "worker_step"]
-
 OptimizerState = dict[str, NDArray[np.generic]]
 """Adam's moments and step count (`p_first`, `p_second`, `q_first`, ..., `steps`), or empty."""
 

@@ -13,8 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-__all__ = ["MODEL_NAME", "ChatError", "ChatRequest", "completion", "parse_request"]
-
 MODEL_NAME: Final = "pocket"
 _INVALID: Final = "invalid_request_error"
 _Row = NDArray[np.float64]

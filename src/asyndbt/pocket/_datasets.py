@@ -20,18 +20,6 @@ from asyndbt.pocket import _lexicon as lexicon
 from asyndbt.pocket._dims import DIMS
 from asyndbt.pocket._grammar import FAMILIES, Item, SignedTask, draw_item, signed_task
 
-__all__ = [
-    "CLUED_DIMS",
-    "SIZES",
-    "TASKS",
-    "PocketTask",
-    "Split",
-    "dataset",
-    "fragment_vocabulary",
-    "items",
-    "signed",
-]
-
 Split = Literal["train", "validation", "test"]
 SIZES: Final[Mapping[Split, int]] = MappingProxyType({"train": 480, "validation": 120, "test": 360})
 """Rows per split, spread evenly over the sites."""

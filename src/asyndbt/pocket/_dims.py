@@ -10,8 +10,6 @@ from typing import Final
 
 from asyndbt.pocket._lexicon import Words
 
-__all__ = ["DIMS", "Dim"]
-
 
 @dataclass(frozen=True)
 class Dim:

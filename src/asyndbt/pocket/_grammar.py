@@ -20,19 +20,6 @@ from asyndbt.pocket._dims import DIMS, Dim
 from asyndbt.pocket._lexicon import NATURAL_LABELS, Words
 from asyndbt.pocket._surface import PLAIN_KIND, RENDER
 
-__all__ = [
-    "FAMILIES",
-    "PLAIN_KIND",
-    "Family",
-    "Item",
-    "SignedTask",
-    "draw_item",
-    "false_clues",
-    "is_held_out",
-    "signed_task",
-    "true_clues",
-]
-
 HOLD_OUT_PARTS: Final = 8
 """One text in so many is never used in training."""
 

@@ -7,19 +7,6 @@ Standard library only.
 
 from typing import Final
 
-__all__ = [
-    "ARBITRARY_LABELS",
-    "FUNCTION_WORDS",
-    "HINTS",
-    "INSTRUCTION_WORDS",
-    "NATURAL_LABELS",
-    "OBJECT_WORDS",
-    "PLAIN",
-    "UNSEEN_LABELS",
-    "VERB_GROUPS",
-    "Words",
-]
-
 Words = tuple[str, ...]
 
 

@@ -12,8 +12,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import SHUT_RDWR, socket
 from typing import Any, Final, Self
 
-__all__ = ["LoopbackServer", "response"]
-
 _POLL_SECONDS: Final = 0.05
 
 

@@ -16,8 +16,6 @@ from threadpoolctl import ThreadpoolController
 from asyndbt.pocket._tokenizer import NEWLINE, START, Tokenizer
 from asyndbt.pocket._transformer import Array, Prefix, Transformer
 
-__all__ = ["PocketModel"]
-
 WEIGHTS_FILE: Final = Path(__file__).with_name("weights.npz")
 SPECIAL_TOKENS: Final = 7
 LENGTH_STEP: Final = 8

@@ -21,8 +21,6 @@ from asyndbt.pocket._chat import MODEL_NAME, ChatError, completion, parse_reques
 from asyndbt.pocket._loopback import LoopbackServer, response
 from asyndbt.pocket._model import PocketModel
 
-__all__ = ["PocketServer"]
-
 BODY_LIMIT: Final = 2**20
 """Largest body of a request in bytes; the longest prompt is a small part of it."""
 _CHAT: Final = "/v1/chat/completions"

@@ -11,8 +11,6 @@ from typing import Final
 from asyndbt.pocket._dims import DIMS
 from asyndbt.pocket._lexicon import PLAIN, VERB_GROUPS, Words
 
-__all__ = ["PLAIN_KIND", "RENDER", "surface_words"]
-
 PLAIN_KIND: Final = -1
 """Kind of an item whose class does not depend on a sign; other kinds are indices of dims."""
 

@@ -9,8 +9,6 @@ from asyndbt.pocket._dims import DIMS
 from asyndbt.pocket._grammar import FAMILIES
 from asyndbt.pocket._surface import surface_words
 
-__all__ = ["Tokenizer", "vocabulary", "words_of"]
-
 PAD, START, UNKNOWN, NEWLINE, ANSWER, NOTE, QUESTION = range(7)
 _SPECIAL: Final = ("<pad>", "<start>", "<unk>", "\n", "answer:", "note:", "question:")
 _TOKEN: Final = re.compile(r"(?:answer|note|question):|\n|[a-z0-9]+(?:[-'][a-z0-9]+)*|[^\sa-z0-9]")

@@ -15,8 +15,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Prefix", "Transformer"]
-
 Array = NDArray[np.float32]
 EPSILON: Final = np.float32(np.finfo(np.float32).eps)
 PADDING_ROOM: Final = 64

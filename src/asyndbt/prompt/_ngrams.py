@@ -20,8 +20,6 @@ from itertools import pairwise
 
 from asyndbt.errors import ConfigError
 
-__all__ = ["pmi_ngrams"]
-
 _PIECES = re.compile(r"[^\w\s'’-]+|\n")
 _WORDS = re.compile(r"\w+(?:['’-]\w+)*")
 

@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from asyndbt.lm import Prompt
 from asyndbt.task import Example, Task
 
-__all__ = ["block_template", "fold", "render"]
-
 _LINE_BREAKS = re.compile(r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
 
 

@@ -14,8 +14,6 @@ from asyndbt.lm import Prompt
 from asyndbt.prompt._rendering import block_template, escaped, render
 from asyndbt.task import Example, Task
 
-__all__ = ["TunedPrompt"]
-
 _FORMAT = "asyndbt-prompt/1"
 
 

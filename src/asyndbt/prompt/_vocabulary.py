@@ -13,8 +13,6 @@ from typing import Final
 from asyndbt._text import did_you_mean, shorten
 from asyndbt.errors import DataError
 
-__all__ = ["HINTS", "WORDS", "load_vocabulary"]
-
 _LONGEST: Final = 200
 
 

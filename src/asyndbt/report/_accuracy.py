@@ -21,8 +21,6 @@ from asyndbt.report._html import (
 )
 from asyndbt.report._record import Record
 
-__all__ = ["accuracy_section", "head_section", "prompts_section", "warnings_section"]
-
 _KINDS = (
     ("plain", "plain prompt"),
     ("random_icl", "random demonstrations"),

@@ -14,19 +14,6 @@ import numpy as np
 
 from asyndbt.report._html import Html, join, tag, tidy
 
-__all__ = [
-    "STYLES",
-    "Axis",
-    "Series",
-    "chart",
-    "drawing",
-    "interval_chart",
-    "path_of_dots",
-    "thinned",
-    "ticks",
-    "time_axis",
-]
-
 Points = Sequence[tuple[float, float]]
 
 STYLES = 6

@@ -21,8 +21,6 @@ from asyndbt.report._html import (
 )
 from asyndbt.report._record import Record
 
-__all__ = ["costs_section", "traffic_section"]
-
 _MEANING = {
     "calls": "calls charged to the budget",
     "sent": "requests that reached the provider",

@@ -12,23 +12,6 @@ from typing import Any
 
 from asyndbt._text import duration, percent, percent_range
 
-__all__ = [
-    "Html",
-    "accuracy_text",
-    "anchor",
-    "count_text",
-    "duration_text",
-    "exact",
-    "join",
-    "paragraph",
-    "percent_text",
-    "section",
-    "size_text",
-    "table",
-    "tag",
-    "tidy",
-]
-
 _VOID = frozenset({"br", "img", "link", "meta", "path"})
 
 

@@ -13,8 +13,6 @@ from asyndbt.report._chart import STYLES, Axis, Series, chart
 from asyndbt.report._html import Html, paragraph, percent_text, section, tag, tidy
 from asyndbt.report._record import Record
 
-__all__ = ["agreement_section", "learning_curves_section"]
-
 Reports = Sequence[Mapping[str, Any]]
 Curves = dict[str, list[tuple[float, float]]]
 

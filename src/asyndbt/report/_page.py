@@ -24,8 +24,6 @@ from asyndbt.report._policies import policies_section
 from asyndbt.report._record import Record, read_record
 from asyndbt.report._timeline import timeline_section
 
-__all__ = ["build_page", "document"]
-
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """Nothing is loaded and no script runs, whatever the texts in a record are."""
 

@@ -10,8 +10,6 @@ from asyndbt.optim import FloatArray, read_out_distinct
 from asyndbt.report._html import Html, join, paragraph, percent_text, section, tag
 from asyndbt.report._record import Record, SitePart
 
-__all__ = ["policies_section"]
-
 _RANKS = ("most probable", "second", "third or chosen")
 """Entries of a row that are shown; the rest is summed up."""
 _SITES = 12

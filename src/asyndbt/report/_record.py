@@ -16,8 +16,6 @@ from asyndbt.federation import Plan, unpack
 from asyndbt.optim import FloatArray
 from asyndbt.prompt import TunedPrompt, load_vocabulary
 
-__all__ = ["Record", "SitePart", "read_record"]
-
 
 @dataclass(frozen=True, slots=True)
 class SitePart:

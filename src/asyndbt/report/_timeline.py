@@ -10,8 +10,6 @@ from asyndbt.report._chart import Axis, drawing, path_of_dots, thinned, ticks, t
 from asyndbt.report._html import Html, duration_text, join, paragraph, section, table, tag
 from asyndbt.report._record import Record
 
-__all__ = ["timeline_section"]
-
 Place = Callable[[float], int]
 """From seconds since the start to 0..1000, left to right."""
 

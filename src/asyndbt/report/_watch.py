@@ -10,8 +10,6 @@ from asyndbt.errors import AsyndbtError
 from asyndbt.report._html import paragraph
 from asyndbt.report._page import build_page, document
 
-__all__ = ["serve_page"]
-
 _RELOAD_SECONDS = 3
 
 

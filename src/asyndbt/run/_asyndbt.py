@@ -26,8 +26,6 @@ from asyndbt.run._result import Result
 from asyndbt.run._session import Method, Session, run_session
 from asyndbt.run._setup import RunSetup
 
-__all__ = ["AsynDBT", "run_config"]
-
 _NEAR_UNIFORM = 0.9
 """Share of the largest entropy above which a policy has hardly moved."""
 _NAMED = 8

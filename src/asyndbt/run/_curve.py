@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CurveMoment", "curve_of_events", "read_curve"]
-
 CurveMoment = dict[str, Any]
 """``calls`` over all sites, ``site``, ``iteration``, ``train_loss``, ``validation_loss``,
 ``validation_accuracy`` (None where not measured), ``seconds``."""

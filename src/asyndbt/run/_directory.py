@@ -29,8 +29,6 @@ from uuid import uuid4
 from asyndbt.errors import RunDirectoryError
 from asyndbt.lm import AnswerCache
 
-__all__ = ["Event", "Observer", "RunDirectory", "to_json", "write_atomically"]
-
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Replace a file so that a reader, or a crash, meets the old or the new content only."""

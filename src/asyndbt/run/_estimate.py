@@ -39,8 +39,6 @@ from asyndbt.run._inputs import RunInputs, load_inputs
 from asyndbt.run._model_handle import ModelHandle
 from asyndbt.run._setup import RunSetup, build_setup, check_budget
 
-__all__ = ["Estimate", "SimulatedModel", "SimulatedObjective", "can_begin", "estimate_run"]
-
 _TIMED: Final = 16
 _ASSUMED_SECONDS: Final = 1.0
 

@@ -37,19 +37,6 @@ from asyndbt.task import (
     split_sites,
 )
 
-__all__ = [
-    "Rows",
-    "RunInputs",
-    "check_delays",
-    "check_names",
-    "load_inputs",
-    "load_site_data",
-    "make_task",
-    "place_rows",
-    "resolve_vocabulary",
-    "take_rows",
-]
-
 Rows = Mapping[str, Sequence[Any]]
 """Rows by part: train, validation, test."""
 

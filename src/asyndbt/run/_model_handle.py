@@ -21,8 +21,6 @@ from asyndbt.lm import (
 )
 from asyndbt.run._inputs import load_inputs
 
-__all__ = ["ModelCheck", "ModelHandle", "Probe", "check_model"]
-
 
 @dataclass(frozen=True, slots=True)
 class Probe:

@@ -19,16 +19,6 @@ from asyndbt.run._directory import to_json, write_atomically
 from asyndbt.run._model_handle import ModelHandle
 from asyndbt.run._setup import RunSetup
 
-__all__ = [
-    "DOUBTFUL_SHARE",
-    "Outcome",
-    "accuracy_interval",
-    "build_result",
-    "pool_scores",
-    "site_result",
-    "write_prompt",
-]
-
 SCHEMA_VERSION = 1
 _KINDS = ("plain", "random_icl", "tuned")
 DOUBTFUL_SHARE = 0.05

@@ -16,8 +16,6 @@ from asyndbt.run._outcome import site_result, write_prompt
 from asyndbt.run._setup import prepare_run
 from asyndbt.run._site import RunSite
 
-__all__ = ["RemoteSite", "check_site", "open_site"]
-
 
 @dataclass(frozen=True, slots=True)
 class RemoteSite:

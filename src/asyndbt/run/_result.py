@@ -27,8 +27,6 @@ from asyndbt.run._directory import RunDirectory
 from asyndbt.run._model_handle import ModelHandle
 from asyndbt.task import check_text
 
-__all__ = ["Result"]
-
 
 class Result:
     """What a run found.

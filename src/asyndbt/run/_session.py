@@ -28,8 +28,6 @@ from asyndbt.run._outcome import Outcome, build_result
 from asyndbt.run._result import Result
 from asyndbt.run._setup import RunSetup, prepare_run
 
-__all__ = ["METHOD_FILE", "Method", "Session", "run_session"]
-
 METHOD_FILE = "method.json"
 """Name and options of the method, where the record names one."""
 

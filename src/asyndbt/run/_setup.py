@@ -18,26 +18,9 @@ from asyndbt.errors import ConfigError, RunDirectoryError
 from asyndbt.federation import Needs, Plan, PromptObjective, SitePrompts, Worker, vocabulary_digest
 from asyndbt.lm import AnswerCache, Budget, Gateway, LanguageModel, Limits, Usage, split_limits
 from asyndbt.run._directory import RunDirectory
-from asyndbt.run._inputs import RunInputs, load_inputs, make_task, resolve_vocabulary
+from asyndbt.run._inputs import RunInputs, load_inputs, resolve_vocabulary
 from asyndbt.run._model_handle import ModelHandle
 from asyndbt.run._site import RunSite
-
-__all__ = [
-    "TUNING_VALIDATIONS",
-    "USEFUL_STEPS",
-    "RunSetup",
-    "RunSite",
-    "affordable_steps",
-    "build_plan",
-    "build_setup",
-    "check_budget",
-    "check_prices",
-    "make_task",
-    "prepare_run",
-    "shared_plan",
-    "shared_vocabulary",
-    "warn_few_steps",
-]
 
 TUNING_VALIDATIONS: Final = 3
 """Validations of every site while it tunes."""

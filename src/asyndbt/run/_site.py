@@ -10,8 +10,6 @@ from asyndbt.federation import Needs, SitePrompts, Worker
 from asyndbt.lm import AnswerCache, Limits
 from asyndbt.run._directory import write_atomically
 
-__all__ = ["RunSite"]
-
 
 @dataclass(slots=True)
 class RunSite:

@@ -20,19 +20,6 @@ from asyndbt.pocket import TASKS
 from asyndbt.run import AsynDBT, load_site_data, make_task
 from asyndbt.study._file import POCKET, StudyFile, keys_of
 
-__all__ = [
-    "BOTH",
-    "HALVES",
-    "Cell",
-    "Point",
-    "Sizes",
-    "cells_of",
-    "is_baseline",
-    "naming",
-    "needs_calls",
-    "sizes_of",
-]
-
 BOTH: Final = "both"
 HALVES: Final = ("demonstrations", "fragment")
 """What an ablation tunes alone."""

@@ -23,8 +23,6 @@ from asyndbt.run import TUNING_VALIDATIONS, Estimate, can_begin, estimate_run
 from asyndbt.study._cells import BOTH, Cell, cells_of, is_baseline, naming, needs_calls, sizes_of
 from asyndbt.study._file import StudyFile
 
-__all__ = ["StudyEstimate", "estimate_study"]
-
 _POOLED: Final = CenDBT.name
 
 

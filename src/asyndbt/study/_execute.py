@@ -26,16 +26,6 @@ from asyndbt.run import Event, RunDirectory, write_atomically
 from asyndbt.study._cells import Cell, cells_of, naming
 from asyndbt.study._file import StudyFile
 
-__all__ = [
-    "CellProgress",
-    "CellResult",
-    "execute_cell",
-    "execute_cells",
-    "is_done",
-    "outcome_of",
-    "run_study",
-]
-
 _RECORD: Final = "cell.json"
 _REPORT_SECONDS: Final = 0.5
 """How often a process says what its cell has come to, and how often that is read."""

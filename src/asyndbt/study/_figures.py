@@ -20,8 +20,6 @@ from asyndbt.study._frame import OVERALL
 from asyndbt.study._summary import Mean, Summary, means
 from asyndbt.study._tables import short, training_time
 
-__all__ = ["band", "draw_figures", "over_iterations", "smoothed"]
-
 _STYLES: Final = ("-", "--", "-.", ":")
 _MARKERS: Final = "osD^vP*X<>hpd8"
 _COLOURS: Final = (

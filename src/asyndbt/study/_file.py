@@ -23,8 +23,6 @@ from asyndbt.config import Directory, explain_errors, read_toml, resolved
 from asyndbt.errors import ConfigError
 from asyndbt.pocket import TASKS
 
-__all__ = ["POCKET", "StudyFile", "StudySection", "is_study", "keys_of", "load_study"]
-
 POCKET = "pocket:"
 """Prefix of a demo task, which needs no table of its own, but may have one."""
 _EXAMPLE = "docs/studies.md has one"

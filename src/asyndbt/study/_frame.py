@@ -47,8 +47,6 @@ from asyndbt.run import CurveMoment, read_curve
 from asyndbt.study._cells import Cell, is_baseline
 from asyndbt.study._execute import CellResult
 
-__all__ = ["OVERALL", "curve_of", "grid_keys", "results_of", "write_csv", "write_parquet"]
-
 OVERALL: Final = "all"
 _RESULTS: Final = (
     *("method", "task", "seed", "site", "split", "metric", "value"),

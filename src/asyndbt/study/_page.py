@@ -18,8 +18,6 @@ from asyndbt.study._frame import curve_of, grid_keys, results_of, write_csv, wri
 from asyndbt.study._summary import Summary, summaries
 from asyndbt.study._tables import TextTable, short, tables_of, to_latex, to_markdown
 
-__all__ = ["write_page"]
-
 _PACKAGES = ("asyndbt", "numpy", "scipy", "scikit-learn", "optuna", "matplotlib")
 
 

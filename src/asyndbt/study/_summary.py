@@ -13,20 +13,6 @@ from scipy import stats
 from asyndbt.study._cells import BOTH, Point, is_baseline, needs_calls
 from asyndbt.study._frame import OVERALL, grid_keys
 
-__all__ = [
-    "DIGITS",
-    "Comparison",
-    "Mean",
-    "Paired",
-    "Summary",
-    "average_ranks",
-    "holm",
-    "mean_of",
-    "means",
-    "paired",
-    "summaries",
-]
-
 DIGITS = 9
 """Means of the same accuracies may differ in a digit after this one."""
 _CONSTANT = 1e-12

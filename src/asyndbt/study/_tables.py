@@ -17,17 +17,6 @@ from asyndbt.study._cells import BOTH, HALVES, needs_calls
 from asyndbt.study._file import POCKET
 from asyndbt.study._summary import DIGITS, Mean, Summary, means, paired
 
-__all__ = [
-    "TextCell",
-    "TextTable",
-    "marks",
-    "short",
-    "tables_of",
-    "to_latex",
-    "to_markdown",
-    "training_time",
-]
-
 Mark = Literal["", "best", "second"]
 
 _NONE = "–"

@@ -12,8 +12,6 @@ from asyndbt._text import did_you_mean, listed
 from asyndbt.errors import ConfigError, Setting
 from asyndbt.task._task import Task
 
-__all__ = ["BUILTIN_TASK_NAMES", "builtin_task"]
-
 _YES_NO: Final = 'Respond ONLY with "Yes" or "No".'
 
 _TASKS: Final = {

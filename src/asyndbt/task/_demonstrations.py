@@ -6,8 +6,6 @@ from asyndbt.errors import ConfigError, DataError, Setting
 from asyndbt.task._splits import SiteData, seeded_order
 from asyndbt.task._task import Example, Task
 
-__all__ = ["demonstration_slots"]
-
 
 def demonstration_slots(
     site: SiteData,

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from asyndbt._text import counted
 from asyndbt.task._task import Example
 
-__all__ = ["Content", "Deduplicator", "DuplicateReport", "Unique", "without", "without_repeats"]
-
 Content = tuple[tuple[str, str], ...]
 """What `Example.content` returns."""
 

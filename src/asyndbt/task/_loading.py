@@ -12,8 +12,6 @@ from asyndbt.errors import ConfigError, DataError, Setting
 from asyndbt.task._sources import Row, read_datasets, read_file, read_pocket
 from asyndbt.task._task import Example, Task
 
-__all__ = ["MAX_CHARS", "check_text", "load_examples"]
-
 MAX_CHARS = 20_000
 """Longest text of one field, without another setting."""
 

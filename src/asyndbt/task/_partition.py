@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from asyndbt.errors import ConfigError, DataError, Setting
 from asyndbt.task._task import Example
 
-__all__ = ["partition_examples"]
-
 
 def partition_examples(
     examples: Sequence[Example],

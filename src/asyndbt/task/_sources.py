@@ -11,8 +11,6 @@ from typing import Any
 from asyndbt._text import did_you_mean, shorten
 from asyndbt.errors import DataError, MissingExtraError
 
-__all__ = ["Row", "read_datasets", "read_file", "read_pocket"]
-
 Row = tuple[str, Mapping[str, Any]]
 """Origin of a row, for messages, and its values by column."""
 

@@ -18,16 +18,6 @@ from asyndbt.errors import ConfigError, DataError, Setting
 from asyndbt.task._duplicates import Deduplicator, DuplicateReport, without, without_repeats
 from asyndbt.task._task import Example, Task
 
-__all__ = [
-    "MERGED_SITE",
-    "SiteData",
-    "Split",
-    "SplitSizes",
-    "merge_sites",
-    "seeded_order",
-    "split_sites",
-]
-
 MERGED_SITE = "all"
 """Name of the site that holds the data of all."""
 _DEFAULT_SITE = "local"

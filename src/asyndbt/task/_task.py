@@ -10,8 +10,6 @@ from string import Formatter
 from asyndbt._text import did_you_mean, listed
 from asyndbt.errors import ConfigError, DataError, Setting
 
-__all__ = ["Example", "Task"]
-
 
 @dataclass(frozen=True)
 class Task:

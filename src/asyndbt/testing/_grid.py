@@ -8,8 +8,6 @@ from collections.abc import Callable, Collection
 
 from asyndbt.federation.engines import GridReply, Handler
 
-__all__ = ["LoopbackGrid"]
-
 
 class LoopbackGrid:
     """Nodes in this process: for tests, and to see what crosses the border.

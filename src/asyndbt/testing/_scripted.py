@@ -8,8 +8,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from asyndbt.errors import ModelError
 from asyndbt.lm import Answer, LanguageModel, Prompt, Usage
 
-__all__ = ["Script", "ScriptedLanguageModel"]
-
 ScriptedReply = Sequence[float] | str | None
 """Label log-probabilities, or a text, or None for a failed request."""
 

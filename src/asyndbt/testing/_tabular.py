@@ -15,8 +15,6 @@ import numpy as np
 from asyndbt.federation import Score, Spent, TestScores
 from asyndbt.optim import Evaluations, FloatArray, Gradient, IntArray, Shape
 
-__all__ = ["TabularObjective", "TabularOptimum", "TabularProblem"]
-
 
 @dataclass(frozen=True, slots=True)
 class TabularOptimum:

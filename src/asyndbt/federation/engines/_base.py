@@ -22,8 +22,6 @@ from asyndbt.federation._messages import (
 from asyndbt.federation._plan import Plan
 from asyndbt.federation._worker import Worker
 
-__all__ = ["Channel", "Engine", "Inbox", "Site", "handle_assignment", "stopwatch"]
-
 
 class Site(Protocol):
     """What an engine asks of a site: handle an assignment, and keep its state safe."""

@@ -13,15 +13,6 @@ import numpy as np
 from asyndbt.errors import MessageError
 from asyndbt.federation._codec import pack, unpack
 
-__all__ = [
-    "FrameError",
-    "pack_failure",
-    "pack_reply",
-    "pack_request",
-    "unpack_reply",
-    "unpack_request",
-]
-
 _RUN = re.compile(r"[0-9a-f]{16}")
 _KIND = re.compile(r"[A-Za-z_]\w{0,60}")
 

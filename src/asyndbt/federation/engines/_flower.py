@@ -22,8 +22,6 @@ from asyndbt.federation.engines import _envelope as frames
 from asyndbt.federation.engines._base import Channel, Inbox, Site, stopwatch
 from asyndbt.federation.engines._grid import Grid, GridReply
 
-__all__ = ["FlowerEngine"]
-
 
 @dataclass(slots=True)
 class _Node:

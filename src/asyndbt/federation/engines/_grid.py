@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from asyndbt.errors import MissingExtraError
 
-__all__ = ["FlowerGrid", "Grid", "GridReply", "Handler", "from_record", "to_record"]
-
 Handler = Callable[[bytes], Awaitable[bytes]]
 """A site: bytes in, bytes out."""
 

@@ -17,8 +17,6 @@ from asyndbt.federation._coordinator import Coordinator
 from asyndbt.federation._messages import Assignment, Report
 from asyndbt.federation.engines._base import Channel, Inbox, Site, handle_assignment, stopwatch
 
-__all__ = ["LocalEngine"]
-
 _Task = asyncio.Task[Report | Exception]
 
 

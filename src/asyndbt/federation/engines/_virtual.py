@@ -19,8 +19,6 @@ from asyndbt.federation._coordinator import Coordinator
 from asyndbt.federation._messages import Assignment, Join, Message
 from asyndbt.federation.engines._base import Channel, Inbox, Site, handle_assignment
 
-__all__ = ["Delays", "VirtualEngine"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delays:

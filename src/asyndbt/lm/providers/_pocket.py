@@ -13,8 +13,6 @@ from asyndbt.errors import DataError, ModelError
 from asyndbt.lm._base import Answer, Feedback, LanguageModel, Prompt, Usage
 from asyndbt.pocket import PocketModel
 
-__all__ = ["PocketLanguageModel"]
-
 _UNKNOWN_WORDS: Final = 0.1
 """Share of the words in a text above which the user is warned."""
 

@@ -15,8 +15,6 @@ from asyndbt._section import Section
 from asyndbt.errors import ConfigError
 from asyndbt.optim._types import Evaluations, FloatArray, Gradient, Shape
 
-__all__ = ["Estimator", "EstimatorState", "find_estimators", "option_owners"]
-
 EstimatorState = dict[str, NDArray[np.generic]]
 """Arrays only, so that it goes into a checkpoint as it is."""
 

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from asyndbt.optim._types import Evaluations, FloatArray, IntArray, Shape
 
-__all__ = ["History", "gather", "matches", "words_present"]
-
 _UNUSED = -1
 
 

@@ -32,8 +32,6 @@ from asyndbt.optim._types import Evaluations, FloatArray, Gradient, IntArray, Sh
 from asyndbt.optim.estimators._base import Estimator, EstimatorState
 from asyndbt.optim.estimators._history import History, gather, matches, words_present
 
-__all__ = ["Regression"]
-
 # Prior variance of a query's own loss level relative to a word's effect: in effect unpenalised.
 _OFFSET_VARIANCE = 1e3
 _OLDEST_WEIGHT = 1e-9

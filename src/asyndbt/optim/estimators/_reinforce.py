@@ -25,8 +25,6 @@ from asyndbt.optim._types import Evaluations, FloatArray, Gradient, IntArray, Sh
 from asyndbt.optim.estimators._base import Estimator, EstimatorState
 from asyndbt.optim.estimators._history import gather
 
-__all__ = ["Reinforce"]
-
 
 class Reinforce(Estimator):
     """Score-function gradient of the latest evaluations.

@@ -28,8 +28,6 @@ from asyndbt.lm.providers.huggingface._tokenization import (
     labels_by_input,
 )
 
-__all__ = ["CausalScorer"]
-
 _log = logging.getLogger(__name__)
 
 _MIN_SHARED: Final = 16

@@ -12,8 +12,6 @@ from typing import Any, Final, Literal, cast, get_args
 
 from asyndbt.errors import ConfigError, MissingExtraError, ModelError
 
-__all__ = ["PROVIDER", "Kind", "LoadedModel", "load"]
-
 PROVIDER: Final = "huggingface"
 
 Kind = Literal["causal", "masked", "seq2seq"]

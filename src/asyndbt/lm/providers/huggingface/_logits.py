@@ -9,8 +9,6 @@ from typing import Any, Final
 
 from asyndbt.lm.providers.huggingface._tokenization import Tokens
 
-__all__ = ["batches", "label_scores", "logits_at", "padded"]
-
 _log = logging.getLogger(__name__)
 
 _MIN_FILL: Final = 1 / 16

@@ -16,8 +16,6 @@ from asyndbt.lm.providers.huggingface._loading import PROVIDER, LoadedModel, loa
 from asyndbt.lm.providers.huggingface._scorers import make_scorer
 from asyndbt.lm.providers.huggingface._tokenization import PromptTokenizer, TokenizedPrompt, Tokens
 
-__all__ = ["HuggingFaceLanguageModel"]
-
 
 class HuggingFaceOptions(Section):
     """Options: a model on this machine."""

@@ -16,8 +16,6 @@ from typing import Any, Self
 from asyndbt.lm.providers.huggingface._logits import logits_at, padded
 from asyndbt.lm.providers.huggingface._tokenization import Tokens, common_prefix
 
-__all__ = ["Forward", "Prefix", "PrefixCache", "batch_cache"]
-
 
 @dataclass(frozen=True, slots=True)
 class Forward:

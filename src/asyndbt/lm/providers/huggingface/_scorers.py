@@ -11,8 +11,6 @@ from asyndbt.lm.providers.huggingface._loading import PROVIDER, LoadedModel
 from asyndbt.lm.providers.huggingface._logits import batches, label_scores, logits_at, padded
 from asyndbt.lm.providers.huggingface._tokenization import Tokens
 
-__all__ = ["MaskedScorer", "Scorer", "Seq2SeqScorer", "make_scorer"]
-
 
 class Scorer(Protocol):
     """Scores labels after prompts."""

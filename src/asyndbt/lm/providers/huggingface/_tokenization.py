@@ -11,15 +11,6 @@ from asyndbt.errors import ModelError
 from asyndbt.lm._base import Prompt
 from asyndbt.lm.providers.huggingface._loading import PROVIDER, Kind
 
-__all__ = [
-    "PromptTokenizer",
-    "TokenizedPrompt",
-    "Tokens",
-    "common_prefix",
-    "forced_inputs",
-    "labels_by_input",
-]
-
 Tokens = tuple[int, ...]
 
 _CACHED: Final = 8192

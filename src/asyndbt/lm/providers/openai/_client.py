@@ -14,8 +14,6 @@ from asyndbt.lm.providers.openai._errors import PROVIDER, error_of_failure, erro
 from asyndbt.lm.providers.openai._key import ApiKey
 from asyndbt.lm.providers.openai._schema import Completion, read_reply
 
-__all__ = ["OFFICIAL", "Client"]
-
 OFFICIAL: Final = "https://api.openai.com/v1"
 _CONNECT: Final = 10.0
 """Most seconds that making a connection may take."""

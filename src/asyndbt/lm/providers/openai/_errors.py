@@ -13,8 +13,6 @@ from typing import Any, Final
 from asyndbt.errors import ExampleError, ModelError, RateLimitError, TransientError
 from asyndbt.lm.providers.openai._key import ApiKey
 
-__all__ = ["PROVIDER", "RejectedError", "error_of_failure", "error_of_status"]
-
 PROVIDER: Final = "openai"
 _LONGEST: Final = 400
 """Characters of the provider's words that go into a message."""

@@ -8,8 +8,6 @@ from typing import Final, Self
 
 from asyndbt.errors import ModelError
 
-__all__ = ["ApiKey"]
-
 _MASK: Final = "[key]"
 _TELLING: Final = 8
 """So many characters of a key in a row are a secret of their own."""

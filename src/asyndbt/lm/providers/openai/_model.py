@@ -24,8 +24,6 @@ from asyndbt.lm.providers.openai._schema import (
 from asyndbt.lm.providers.openai._scoring import answer_of, same_labels
 from asyndbt.lm.providers.openai._usage import Meter, Prices, Size, TokenCounter, find_prices
 
-__all__ = ["OpenAILanguageModel"]
-
 _UNKNOWN_LABELS: Final = ("?" * 256,)
 """Stands for the label words in bounds that are asked for before any were seen."""
 

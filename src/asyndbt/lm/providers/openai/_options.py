@@ -14,8 +14,6 @@ from asyndbt._section import Section, SettingError, key
 from asyndbt.lm._dispatch import RemoteOptions
 from asyndbt.lm.providers.openai._schema import OWN_FIELDS
 
-__all__ = ["OpenAIOptions"]
-
 _VOTES: Final = 5
 _VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]{0,39}")
 """What is surely the name of a variable, and no key in its place."""

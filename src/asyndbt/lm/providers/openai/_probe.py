@@ -24,8 +24,6 @@ from asyndbt.lm.providers.openai._schema import (
 from asyndbt.lm.providers.openai._scoring import shared_bytes, tokens_to_tell
 from asyndbt.lm.providers.openai._usage import Meter, Size
 
-__all__ = ["CapabilityProbe"]
-
 _REAL_PROMPTS: Final = 2
 _MOST_REPEATED: Final = 8
 _MOST_LABEL_TOKENS: Final = 16

@@ -13,19 +13,6 @@ from typing import Any, Final
 
 from asyndbt.lm._base import Feedback, Prompt
 
-__all__ = [
-    "FIELDS_OF_LENGTH",
-    "OWN_FIELDS",
-    "Capabilities",
-    "Choice",
-    "Completion",
-    "RequestOptions",
-    "Token",
-    "body_of",
-    "messages_of",
-    "read_reply",
-]
-
 FIELDS_OF_LENGTH: Final = ("max_tokens", "max_completion_tokens")
 """Names under which endpoints want the most tokens of an answer."""
 

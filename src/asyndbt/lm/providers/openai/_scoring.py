@@ -20,17 +20,6 @@ from asyndbt.lm._base import Answer, Feedback, Usage
 from asyndbt.lm._feedback import parse_label
 from asyndbt.lm.providers.openai._schema import Completion, Token
 
-__all__ = [
-    "Fit",
-    "LabelReader",
-    "answer_of",
-    "label_log_probabilities",
-    "same_labels",
-    "shared_bytes",
-    "tokens_to_tell",
-    "vote_log_probabilities",
-]
-
 _LEAST_ROOM: Final = 1e-9
 """What is left beside a list of rounded probabilities is known no better."""
 

@@ -10,8 +10,6 @@ from typing import Any, Final, Self
 
 from asyndbt.lm._base import Usage
 
-__all__ = ["Meter", "Prices", "Size", "TokenCounter", "find_prices"]
-
 _PER_MESSAGE: Final = 4
 _PER_REQUEST: Final = 3
 _MOST_PER_MESSAGE: Final = 8
