@@ -1,4 +1,4 @@
-"""What the roster keeps is what counting anew would give."""
+"""The roster's kept answers equal those counted from its members."""
 
 from __future__ import annotations
 
