@@ -54,7 +54,7 @@ class PromptObjective:
         self.feedback, self.smoothing = feedback, smoothing
         self._needs, self._loss = needs, loss
         self._random_draws = random_draws
-        self._looks_left = needs.looks
+        self._validations_left = needs.validations
         self._reserve()
 
     @property
@@ -102,20 +102,20 @@ class PromptObjective:
         )
 
     @property
-    def looks_left(self) -> int:
+    def validations_left(self) -> int:
         """Evaluations of the validation split for which budget is reserved."""
-        return self._looks_left
+        return self._validations_left
 
     async def validate(self, words: IntArray, demonstrations: IntArray) -> Score:
         """Score one prompt, (M,) and (U,), on the validation split, from the reserved budget."""
         examples = self.prompts.data.validation
-        return await self.look(self.prompts.prompts(words, demonstrations, examples))
+        return await self.validate_prompts(self.prompts.prompts(words, demonstrations, examples))
 
-    async def look(self, batch: Sequence[Prompt]) -> Score:
+    async def validate_prompts(self, batch: Sequence[Prompt]) -> Score:
         """Score prompts for the validation split, one per example, as `validate` does."""
         cost = self.gateway.estimate(batch, self.prompts.task.label_words)
-        if cost.calls and self._looks_left:
-            self._looks_left -= 1
+        if cost.calls and self._validations_left:
+            self._validations_left -= 1
             self._reserve()
         elif not self.gateway.budget.affords(cost):
             return Score()
@@ -130,9 +130,11 @@ class PromptObjective:
         same ones with every prompt.
         """
         tuned = self.prompts.prompts(words, demonstrations, self.prompts.data.test)
-        return await self.compare(tuned, rng)
+        return await self.test_prompts(tuned, rng)
 
-    async def compare(self, tuned: Sequence[Prompt] | None, rng: np.random.Generator) -> TestScores:
+    async def test_prompts(
+        self, tuned: Sequence[Prompt] | None, rng: np.random.Generator
+    ) -> TestScores:
         """Score prompts for the test split, one per example, and the references, as `test` does.
 
         With None, only the plain prompt and the random demonstrations are scored.
@@ -153,23 +155,23 @@ class PromptObjective:
 
     def state(self) -> dict[str, int]:
         """Return the counts for the worker's checkpoint."""
-        return {"looks_left": self._looks_left, **asdict(self.gateway.counts)}
+        return {"looks_left": self._validations_left, **asdict(self.gateway.counts)}
 
     def restore(self, state: Mapping[str, int]) -> None:
         """Restore what `state` returned."""
         counts = dict(state)
-        self._looks_left = counts.pop("looks_left")
+        self._validations_left = counts.pop("looks_left")
         self._reserve()
         self.gateway.restore(RequestCounts(**counts))
 
     def reopen(self) -> None:
         """Return to tuning after an evaluation, with the reserve for another one."""
-        self._looks_left = self._needs.looks
+        self._validations_left = self._needs.validations
         self._reserve()
 
     def _reserve(self) -> None:
         budget = self.gateway.budget
-        budget.reserve("validation", times(self._needs.look, self._looks_left))
+        budget.reserve("validation", times(self._needs.validation, self._validations_left))
         budget.reserve("test", self._needs.evaluation)
 
     def _affordable(self, groups: Sequence[Sequence[Prompt]]) -> int:

@@ -88,9 +88,9 @@ class Needs:
     ----------
     prompt : Usage
         One prompt about a training query.
-    look : Usage
+    validation : Usage
         One evaluation of the validation split.
-    looks : int
+    validations : int
         Such evaluations, during tuning and at the end.
     evaluation : Usage
         The test split under three kinds of prompt.
@@ -99,8 +99,8 @@ class Needs:
     """
 
     prompt: Usage
-    look: Usage
-    looks: int
+    validation: Usage
+    validations: int
     evaluation: Usage
     step_prompts: int = 1
 
@@ -111,7 +111,7 @@ class Needs:
         model: LanguageModel,
         *,
         step_prompts: int,
-        looks: int,
+        validations: int,
         random_draws: int,
     ) -> Needs:
         """Bound the usage of a site.
@@ -122,7 +122,7 @@ class Needs:
         model : LanguageModel
         step_prompts : int
             Prompts of a local step.
-        looks : int
+        validations : int
             Evaluations of the validation split.
         random_draws : int
             Draws of random demonstrations that are evaluated on the test split.
@@ -135,10 +135,10 @@ class Needs:
             max(usage.tokens_out for usage in train),
             max(usage.money for usage in train),
         )
-        look = _total(model, prompts.longest(data.validation, model))
+        validation = _total(model, prompts.longest(data.validation, model))
         test = _total(model, prompts.longest(data.test, model))
         kinds = 2 + (random_draws if prompts.slots else 0)
-        return cls(worst, look, looks, times(test, kinds), step_prompts)
+        return cls(worst, validation, validations, times(test, kinds), step_prompts)
 
     @property
     def step(self) -> Usage:
@@ -148,11 +148,11 @@ class Needs:
     @property
     def least(self) -> Usage:
         """Least usage with which a prompt can be tuned and evaluated."""
-        return self.step + times(self.look, self.looks) + self.evaluation
+        return self.step + times(self.validation, self.validations) + self.evaluation
 
     def steps_within(self, limits: Limits) -> int:
         """Return how many local steps a budget covers for certain; 100,000 without one."""
-        reserved = times(self.look, self.looks) + self.evaluation
+        reserved = times(self.validation, self.validations) + self.evaluation
         counts = [
             (limits.cap(field) - getattr(reserved, field)) // getattr(self.step, field)
             for field in ("calls", "tokens", "money")

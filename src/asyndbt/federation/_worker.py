@@ -153,9 +153,9 @@ class Worker:
         )
 
     def _validation_due(self, before: int) -> bool:
-        """Whether a validation is due after the steps since `before`; `plan.looks` at most are."""
-        every = self.plan.validate_every
-        return bool(every) and before // every < min(self.learner.steps // every, self.plan.looks)
+        """Whether a validation is due after the steps since `before`; `most` at most are."""
+        every, most = self.plan.validate_every, self.plan.validations
+        return bool(every) and before // every < min(self.learner.steps // every, most)
 
     # ------------------------------------------------------------------ checkpoints
     def state(self) -> bytes:
