@@ -86,7 +86,7 @@ def test_a_site_known_to_be_at_work_keeps_its_lease() -> None:
     assert coordinator.deadline() == 199.0
 
 
-def test_a_site_nobody_expected_can_join() -> None:
+def test_an_unexpected_site_can_join() -> None:
     agreed = plan()
     coordinator = started(agreed)
     coordinator.assignments(0.0)

@@ -15,7 +15,7 @@ from asyndbt.testing import TabularProblem
 
 DELAYS = Delays(kind="pareto", shape=1.5, slow={"site-0": 4.0}, seed=5)
 # Effects in these tables have a standard deviation of one nat: sites disagree by several, so the
-# multipliers that make them agree need that much room. What a word does hangs on its position.
+# multipliers that make them agree need that much room. What a word does depends on its position.
 SETTINGS = preset(
     "plain",
     batch_size=4,

@@ -156,29 +156,29 @@ def test_steps_that_no_longer_fit_are_left_out_of_a_piece_of_work() -> None:
 
 
 @pytest.mark.parametrize(
-    ("local_steps", "looks"),
+    ("local_steps", "expected"),
     [(1, [0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0]), (2, [0, 1, 1, 0, 1, 0, 0])],
 )
-def test_looks_at_validation_come_every_so_many_steps_and_no_more_than_agreed(
-    local_steps: int, looks: list[int]
+def test_validations_come_every_so_many_steps_and_no_more_than_agreed(
+    local_steps: int, expected: list[int]
 ) -> None:
-    site = worker(validate_every=3, looks=3)
+    site = worker(validate_every=3, validations=3)
     seen = []
-    for number in range(1, len(looks) + 1):
+    for number in range(1, len(expected) + 1):
         report = done(site, step(number, local_steps))
         assert isinstance(report, StepDone)
         seen.append(report.validation.n)
-    assert seen == looks
+    assert seen == expected
 
 
-def test_a_look_that_is_not_due_is_not_taken_when_no_step_could_be_done() -> None:
+def test_no_validation_is_due_when_no_step_could_be_done() -> None:
     site = worker(limit=3 * PER_STEP, validate_every=3)
     reports = [done(site, step(number)) for number in range(1, 6)]
     assert [r.validation.n for r in reports if isinstance(r, StepDone)] == [0, 0, 1, 0, 0]
 
 
 class Broke:
-    """An objective whose first look at the budget was too hopeful."""
+    """An objective whose first estimate of the budget was too high."""
 
     shape, counts = SHAPE, (4, 1, 1)
 

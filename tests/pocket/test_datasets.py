@@ -4,9 +4,8 @@ import pytest
 
 from asyndbt.pocket import TASKS, dataset, fragment_vocabulary
 from asyndbt.pocket._datasets import CLUED_DIMS, SIZES, Split
-from asyndbt.pocket._dims import DIMS
 from asyndbt.pocket._grammar import is_held_out
-from asyndbt.pocket._lexicon import INSTRUCTION_WORDS
+from asyndbt.pocket._lexicon import DIMS, INSTRUCTION_WORDS
 from asyndbt.pocket._tokenizer import UNKNOWN, Tokenizer
 
 

@@ -1,7 +1,7 @@
 from collections import Counter
 
 from asyndbt.pocket import _lexicon as lexicon
-from asyndbt.pocket._dims import DIMS
+from asyndbt.pocket._lexicon import DIMS
 from asyndbt.pocket._tokenizer import words_of
 
 CLUES = [w for dims in DIMS.values() for dim in dims for words in dim.clues for w in words]

@@ -132,8 +132,8 @@ def test_no_more_is_kept_back_than_the_mode_can_use(
     needs = {name: site.worker.objective._needs for name, site in assembly.sites.items()}  # type: ignore[attr-defined]
     for site in assembly.sites.values():
         site.close()
-    looks = {None: 6, "demonstrations": 5, "fragment": 5}[changes.get("mode")]
-    assert {need.looks for need in needs.values()} == {looks}
+    validations = {None: 6, "demonstrations": 5, "fragment": 5}[changes.get("mode")]
+    assert {need.validations for need in needs.values()} == {validations}
     assert {need.step.calls for need in needs.values()} == {small.step}
 
 

@@ -113,7 +113,7 @@ class TrainedEncoder:
     async def test(self, objective: PromptObjective, rng: np.random.Generator) -> TestScores:
         """Score the test split, and ask about the two references beside it."""
         return replace(
-            await objective.compare(None, rng),
+            await objective.test_prompts(None, rng),
             tuned=self.classifier.score(objective.prompts.data.test),
         )
 

@@ -59,7 +59,7 @@ class Halving(PerSiteBaseline):
             site.integer("proposals"),
             calls=site.allowance,
             rounds=self.rounds,
-            looks=max(1, site.objective.looks_left),
+            looks=max(1, site.objective.validations_left),
             tell=lambda level, loss: site.note(level, loss),
         )
         return FixedPrompt.of(site.prompts, *pair), self.rounds

@@ -107,15 +107,15 @@ def _plan(sites: Mapping[str, BaselineSite], local_steps: int) -> Plan:
         settings = settings.replace(**STEP)
     step = settings.draws * settings.batch_size
     steps = min(site.allowance for site in sites.values()) // step
-    looks = min(site.objective.looks_left for site in sites.values())
+    looks = min(site.objective.validations_left for site in sites.values())
     return replace(
         plan,
         sites=tuple(sites),
         settings=settings.replace(distinct_words=False),
         consensus=False,
         local_steps=local_steps,
-        confirm_candidates=looks - plan.looks,
-        validate_every=max(1, steps // (plan.looks + 1)),
+        confirm_candidates=looks - plan.validations,
+        validate_every=max(1, steps // (plan.validations + 1)),
     )
 
 

@@ -55,11 +55,11 @@ class FixedPrompt:
 
     async def validate(self, objective: PromptObjective) -> Score:
         """Score the validation split."""
-        return await objective.look(self._rendered(objective.prompts.data.validation))
+        return await objective.validate_prompts(self._rendered(objective.prompts.data.validation))
 
     async def test(self, objective: PromptObjective, rng: np.random.Generator) -> TestScores:
         """Score the test split, and the two references beside it."""
-        return await objective.compare(self._rendered(objective.prompts.data.test), rng)
+        return await objective.test_prompts(self._rendered(objective.prompts.data.test), rng)
 
     def write(self, folder: Path) -> None:
         """Write the prompt, as a run of AsynDBT does."""
@@ -88,11 +88,11 @@ class RetrievedPrompts:
 
     async def validate(self, objective: PromptObjective) -> Score:
         """Score the validation split."""
-        return await objective.look(self.prompts(objective.prompts.data.validation))
+        return await objective.validate_prompts(self.prompts(objective.prompts.data.validation))
 
     async def test(self, objective: PromptObjective, rng: np.random.Generator) -> TestScores:
         """Score the test split, and the two references beside it."""
-        return await objective.compare(self.prompts(objective.prompts.data.test), rng)
+        return await objective.test_prompts(self.prompts(objective.prompts.data.test), rng)
 
     def write(self, folder: Path) -> None:
         """Write the examples that demonstrations are retrieved from; there is no one prompt."""

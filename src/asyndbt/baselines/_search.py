@@ -144,5 +144,5 @@ async def run_search(site: BaselineSite, proposer: Proposer, batch: int) -> tupl
         idle, spent = (idle + 1 if calls == spent else 0), calls
         site.note(len(search.tried), loss)
         await asyncio.sleep(0)  # the sites take turns
-    pair = await search.choose(site.objective.looks_left)
+    pair = await search.choose(site.objective.validations_left)
     return FixedPrompt.of(site.prompts, *pair), len(search.tried)

@@ -98,7 +98,7 @@ class Reasoned:
         """Score the test split, and the two references beside it."""
         objective.gateway.budget.release("test")
         tuned = await self._score(objective, objective.prompts.data.test)
-        references = await objective.compare(None, rng)
+        references = await objective.test_prompts(None, rng)
         return replace(references, tuned=tuned)
 
     def write(self, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""A coordinator as bytes and back: its state plus nothing."""
+"""Checkpoints of the coordinator: its state as bytes, and back."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SLOTS = ("outstanding", "given_up")
 
 
 def snapshot(coordinator: Coordinator, **more: Any) -> bytes:
-    """Write everything that a coordinator needs to go on, and `more` JSON beside it."""
+    """Return the state of a coordinator, and JSON fields to store with it, as bytes."""
     c = coordinator
     arrays: dict[str, NDArray[Any]] = {f"server/{k}": v for k, v in c.server.arrays().items()}
     for group, messages in _messages(c).items():
@@ -36,18 +36,24 @@ def snapshot(coordinator: Coordinator, **more: Any) -> bytes:
         "next_id": c.next_id,
         "roster": c.roster.state(),
         "tuning": c.tuning.state(),
-        "candidates": c.candidates.state(),
+        "candidates": c.selection.state(),
         "refresh": None,
         "more": more,
     }
-    if c.tuning.refresh is not None:
-        fields["refresh"], refresh_arrays = c.tuning.refresh.state()
-        arrays |= {f"refresh/{name}": array for name, array in refresh_arrays.items()}
+    if c.tuning.estimate is not None:
+        fields["refresh"], estimate_arrays = c.tuning.estimate.state()
+        arrays |= {f"refresh/{name}": array for name, array in estimate_arrays.items()}
     return pack(fields, arrays)
 
 
 def restore(plan: Plan, data: bytes) -> tuple[Coordinator, dict[str, Any]]:
-    """Read what `snapshot` wrote: the coordinator, and what was saved beside it.
+    """Inverse of `snapshot`.
+
+    Returns
+    -------
+    coordinator : Coordinator
+    more : dict
+        The JSON fields stored with it.
 
     Raises
     ------
@@ -58,13 +64,13 @@ def restore(plan: Plan, data: bytes) -> tuple[Coordinator, dict[str, Any]]:
     if fields["agreement"] != plan.agreement:
         raise RunDirectoryError(
             "the checkpoint was written under other settings: resume with the config it was "
-            "started with, or start anew in another directory"
+            "started with, or start a new run in another directory"
         )
     c = Coordinator(plan)
     c.phase, c.stop_reason = fields["phase"], fields["stop_reason"]
     c.next_id = fields["next_id"]
     c.roster.restore(fields["roster"])
-    c.candidates.restore(fields["candidates"])
+    c.selection.restore(fields["candidates"])
     c.tuning.restore(fields["tuning"])
     c.tuning.server = ServerState.from_arrays(_group(arrays, "server"))
     for group, messages in _messages(c).items():
@@ -76,12 +82,12 @@ def restore(plan: Plan, data: bytes) -> tuple[Coordinator, dict[str, Any]]:
     for site, work in _group(arrays, "given_up").items():
         c.roster[site].given_up = decode(work.tobytes())  # type: ignore[assignment]
     if fields["refresh"] is not None:
-        c.tuning.refresh = LowerLevelEstimate.restore(fields["refresh"], _group(arrays, "refresh"))
+        c.tuning.estimate = LowerLevelEstimate.restore(fields["refresh"], _group(arrays, "refresh"))
     return c, fields["more"]
 
 
 def _messages(c: Coordinator) -> dict[str, dict[str, Any]]:
-    """Messages that a coordinator keeps, by site."""
+    """Messages that the coordinator keeps, by site."""
     return {"pending": c.tuning.pending, "evaluations": c.evaluations}
 
 

@@ -1,8 +1,8 @@
 """Bytes and back: a JSON header followed by raw little-endian arrays.
 
 Layout: 4 bytes magic, 4 bytes header length, the header (UTF-8 JSON, keys sorted), then every
-array in the order of the header. No pickling: decoding runs nobody's code, and the same content
-always gives the same bytes.
+array in the order of the header.  Nothing is unpickled, so decoding runs no foreign code, and the
+same content always gives the same bytes.
 """
 
 from __future__ import annotations

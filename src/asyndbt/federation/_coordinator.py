@@ -1,15 +1,14 @@
-"""The coordinator: all decisions of a run, and no input or output.
+"""The coordinator: all decisions of a run, without input or output.
 
-It is told what came in and what time it is, and says whom to give which work. It never sleeps,
-sends or looks at a clock, so an engine is a thin loop around it and a checkpoint is its state.
+It receives messages and the time, and assigns work to sites.  It never sleeps, sends or reads a
+clock, so an engine is a thin loop around it and a checkpoint is its state.
 
-    tuning      a server step whenever S sites have answered and no live site is overdue
-    confirming  candidate fragments are compared on the sites' validation data
+    tuning      a server step whenever S sites have reported and no live site is overdue
+    confirming  fragments are compared on the sites' validation data
     evaluating  every site scores the test split, once
     done
 
-A phase in which no site has answered is not over because no site is left: the run waits, and may
-be taken up again when one is back.
+A phase without any report does not end because no site is left: the run waits until one returns.
 """
 
 from __future__ import annotations
@@ -42,13 +41,21 @@ Notice = dict[str, Any]
 
 
 class Coordinator:
-    """A run's decisions as a state machine.
+    """The decisions of a run as a state machine.
 
     Parameters
     ----------
     plan : Plan
     started : float
         Time at which the run begins, seconds.
+
+    Attributes
+    ----------
+    phase : {"tuning", "confirming", "evaluating", "done"}
+    stop_reason : str
+        Why tuning ended; empty during tuning.
+    evaluations : dict of str to EvaluateDone
+        Final scores, by site.
     """
 
     def __init__(self, plan: Plan, started: float = 0.0) -> None:
@@ -56,17 +63,17 @@ class Coordinator:
         self.phase = "tuning"
         self.stop_reason = ""
         self.roster = Roster(plan.sites, plan.lease, started)
-        self.candidates = FragmentSelection(plan.confirm_candidates)
-        self.tuning = Tuning(plan, self.roster, self.candidates, self._notice)
+        self.selection = FragmentSelection(plan.confirm_candidates)
+        self.tuning = Tuning(plan, self.roster, self.selection, self._notice)
         self.evaluations: dict[str, EvaluateDone] = {}
         self.next_id = 0
         self._notices: list[Notice] = []
 
-    # ------------------------------------------------------------------ what engines tell
+    # ------------------------------------------------------------------ input
     def receive(self, message: Message, now: float) -> None:
-        """Take in one message from a site.
+        """Process a message of a site, received at `now` in seconds.
 
-        Late, doubled and refused messages change nothing but the sender's record.
+        Late, duplicate and refused messages change nothing except the sender's record.
         """
         if isinstance(message, Join):
             self._join(message, now)
@@ -75,7 +82,7 @@ class Coordinator:
         self.advance(now)
 
     def refuse(self, site: str, why: str, now: float) -> None:
-        """Count it against a site that what came from it is no message."""
+        """Record a malformed message, received at `now` in seconds, as a strike."""
         if site in self.roster:
             member = self.roster[site]
             self.roster.take_back(member)
@@ -85,7 +92,7 @@ class Coordinator:
         self.advance(now)
 
     def lose(self, site: str, why: str, now: float) -> None:
-        """Take note that a site has failed over its work: it is gone at once."""
+        """Record at `now`, in seconds, that a site has failed at its work: it is gone at once."""
         member = self.roster[site]
         self.roster.take_back(member)
         self.roster.lose(member)
@@ -93,44 +100,45 @@ class Coordinator:
         self.advance(now)
 
     def keep(self, site: str, now: float) -> None:
-        """Take note that a site is known to be at work still: its lease begins anew."""
+        """Renew the lease of a site that is known to be at work at `now`, in seconds."""
         member = self.roster[site]
         if not member.gone:
             self.roster.hear(member, now)
 
     def advance(self, now: float) -> None:
-        """Let the clock run to `now`: leases may end, and with them what the server waits for."""
+        """Advance the time to `now`, in seconds: expire leases, and decide what follows."""
         for member in self.roster.expire(now):
             self._notice("gone", site=member.name)
         if self.phase == "tuning":
             self.stop_reason = self.tuning.advance()
             if self.stop_reason:
                 self._end_tuning()
-        if self.phase == "confirming" and self._answered(self.candidates.losses):
-            self.candidates.choose([m.name for m in self.roster if not m.banned])
+        if self.phase == "confirming" and self._answered(self.selection.losses):
+            self.selection.choose([m.name for m in self.roster if not m.banned])
             self._enter("evaluating")
         if self.phase == "evaluating" and self._answered(self.evaluations):
             self._enter("done")
 
     def reopen(self, able: Collection[str]) -> None:
-        """Let sites tune further whose budget has grown; go back to tuning if it was over.
+        """Continue tuning with the sites whose budgets have grown.
 
-        What was asked for the end alone is forgotten here; the sites' answers are not.
+        Work of the later phases is discarded here; the answers stored at the sites are kept.
         """
         for name in able:
-            self.roster.refresh(self.roster[name])
+            self.roster.renew(self.roster[name])
         if self.phase != "tuning":
             for member in self.roster:
                 self.roster.take_back(member)
             self.phase, self.stop_reason, self.evaluations = "tuning", "", {}
-            self.candidates.reopen()
+            self.selection.reopen()
         self._notice("reopened", iteration=self.server.iteration)
 
-    # ------------------------------------------------------------------ what engines ask
+    # ------------------------------------------------------------------ output
     def assignments(self, now: float) -> list[Assignment]:
-        """Work for every site that should have some now; it counts as handed out.
+        """Hand out new work at `now`, in seconds.
 
-        Who has contributed least comes first, so that sites of equal speed contribute equally.
+        Sites that have contributed least come first, so that sites of equal speed contribute
+        equally.
         """
         if self.phase == "tuning" and self.roster.awaited():
             return []
@@ -144,35 +152,35 @@ class Coordinator:
         return given
 
     def outstanding(self) -> list[Assignment]:
-        """Work handed out and not answered, oldest first."""
+        """Work in progress, oldest first."""
         held = [member.outstanding for member in self.roster if member.outstanding is not None]
         return sorted(held, key=lambda assignment: assignment.id)
 
     def unanswered(self) -> list[Assignment]:
-        """The same, and the work of sites given up over it: a late answer brings one back."""
+        """Work in progress and work of sites that are gone, which a late report brings back."""
         late = [member.given_up for member in self.roster if member.given_up is not None]
         return sorted([*self.outstanding(), *late], key=lambda assignment: assignment.id)
 
     def deadline(self) -> float | None:
-        """Time for `advance` if nothing comes in before; None for never."""
+        """Time in seconds at which `advance` is due without a message before; None for never."""
         return None if self.phase == "done" else self.roster.deadline()
 
     def notices(self) -> list[Notice]:
-        """What happened since the last call, for logs and progress displays."""
+        """Return the events since the last call."""
         notices, self._notices = self._notices, []
         return notices
 
     @property
     def server(self) -> ServerState:
-        """What the server knows of the method."""
+        """State of the method at the server."""
         return self.tuning.server
 
     @property
     def fragment(self) -> IntArray:
         """The chosen fragment (M,), as indices into the vocabulary."""
-        return self.candidates.best()
+        return self.selection.best()
 
-    # ------------------------------------------------------------------ messages in
+    # ------------------------------------------------------------------ messages
     def _join(self, message: Join, now: float) -> None:
         try:
             check_join(self.plan, self.roster, message)
@@ -216,12 +224,12 @@ class Coordinator:
             case (LowerRound(), LowerDone()):
                 self.tuning.take_lower(asked, report)
             case (_, ConfirmDone()):
-                self.candidates.record(report.site, report.losses, report.n)
+                self.selection.record(report.site, report.losses, report.n)
             case (_, EvaluateDone()):
                 self.evaluations[report.site] = report
 
     def _strike(self, member: Member, why: str) -> None:
-        """Count a refusal; too many, and the site has no part in the run any more."""
+        """Count a refusal, and ban the site if it has too many."""
         member.strikes += 1
         self._notice("refused", site=member.name, why=why, strikes=member.strikes)
         if member.strikes >= self.plan.strikes and not member.banned:
@@ -232,14 +240,14 @@ class Coordinator:
     # ------------------------------------------------------------------ phases
     def _end_tuning(self) -> None:
         finals, own = (
-            [self.plan.fragment(p) for p in policies] for policies in self.tuning.sources()
+            [self.plan.fragment(p) for p in policies] for policies in self.tuning.policies()
         )
         self.tuning.close()
-        self.candidates.close(finals, own)
+        self.selection.close(finals, own)
         self._enter("confirming" if self.plan.positions else "evaluating")
 
     def _answered(self, by: dict[str, Any]) -> bool:
-        """Whether all live sites, one at least, have given the answer that this phase asks for."""
+        """Whether all live sites, and at least one, have sent the report of this phase."""
         if self.roster.busy or not by:
             return False
         return all(member.name in by for member in self.roster.live())
@@ -248,7 +256,7 @@ class Coordinator:
         self.phase = phase
         self._notice("phase", phase=phase, stop_reason=self.stop_reason)
 
-    # ------------------------------------------------------------------ work out
+    # ------------------------------------------------------------------ work
     def _work_for(self, member: Member) -> Assignment | None:
         iteration = self.server.iteration
         address: dict[str, Any] = {
@@ -259,8 +267,8 @@ class Coordinator:
         match self.phase:
             case "tuning":
                 return self.tuning.work_for(member, address)
-            case "confirming" if member.name not in self.candidates.losses:
-                return Confirm(candidates=self.candidates.table(self.plan.positions), **address)
+            case "confirming" if member.name not in self.selection.losses:
+                return Confirm(candidates=self.selection.table(self.plan.positions), **address)
             case "evaluating" if member.name not in self.evaluations:
                 return Evaluate(fragment=self.fragment, **address)
         return None

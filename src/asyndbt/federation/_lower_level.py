@@ -1,11 +1,11 @@
-"""One estimate of the lower level, phi, and the planes that follow from it.
+"""Estimate of the lower-level solution phi, and the cutting planes that follow from it.
 
 K_in rounds of the augmented Lagrangian (method section 4; paper Eqs. 7-13), each one exchange with
-the sites asked. Deliberate departure: ADBO and the paper stop every site at a refresh. Here only
-the sites that are free are asked, a round ends with the quorum, and a silent site stands in with
-its last known policy; ``refresh = "barrier"`` is the literal form. Server steps go on meanwhile:
-the planes cut off the point at which the estimate began, since h at a later one would also count
-the way that tuning has gone. Sites that are not live count neither here nor in the planes.
+the sites that take part.  Deliberate departure: ADBO and the paper stop every site for it.  Here
+only free sites are asked, a round ends with the quorum, and a silent site is represented by its
+last known policy; ``refresh = "barrier"`` is the literal form.  Server steps continue meanwhile:
+the planes cut off the iterate at which the estimate began, since h at a later one would include
+the progress of tuning.  Sites that are not live count neither here nor in the planes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ARRAYS = ("start_p", "start_z", "p_all", "rho", "z")
 
 @dataclass(slots=True)
 class LowerLevelEstimate:
-    """State of an estimate that is under way.
+    """An estimate in progress.
 
     Parameters
     ----------
@@ -42,15 +42,15 @@ class LowerLevelEstimate:
     asked : tuple of int
         Rows of the sites that take part.
     start_p, start_z : FloatArray
-        (A, M, N) policies of the sites asked, and (M, N) consensus, at which it began.
+        (A, M, N) policies of these sites and (M, N) consensus at that step.
     p_all, rho : FloatArray
         (W, M, N) lower-level policies and multipliers, in the order of the sites.
     z : FloatArray
         (M, N) lower-level consensus.
     round : int
-        Rounds finished.
+        Number of rounds completed.
     answered : dict of int to FloatArray
-        Policies that came in during this round.
+        Policies received in the current round, by row.
     """
 
     started: int
@@ -77,16 +77,23 @@ class LowerLevelEstimate:
         )
 
     def waits_for(self, index: int) -> bool:
-        """Whether the site in this row still owes an answer to this round."""
+        """Whether the site in this row has yet to report in this round."""
         return index in self.asked and index not in self.answered
 
     def take(self, index: int, iteration: int, p: FloatArray) -> None:
-        """Take in an answer to work of this server step, unless it was for an earlier estimate."""
+        """Record a policy (M, N), unless `iteration` shows that it is of an earlier estimate."""
         if iteration >= self.started and self.waits_for(index):
             self.answered[index] = p
 
     def finish_round(self, live: Rows, settings: Settings) -> bool:
-        """Take this round's answers in and update z and rho; True when that was the last round."""
+        """Update z and rho with the policies of this round; return whether it was the last.
+
+        Parameters
+        ----------
+        live : array of bool
+            (W,) sites that take part.
+        settings : Settings
+        """
         for index, p in self.answered.items():
             self.p_all[index] = p
         self.z, self.rho[live] = lower_server_step(
@@ -97,10 +104,10 @@ class LowerLevelEstimate:
         return self.round >= settings.lower_rounds
 
     def cut(self, server: ServerState, live: Rows, settings: Settings) -> tuple[ServerState, float]:
-        """Add the planes that this estimate calls for; also the largest violation h."""
+        """Return the server with the planes that the estimate implies, and the largest h."""
         asked, start = np.array(self.asked, dtype=np.int64), self.p_all.copy()
         start[asked] = self.start_p
-        # A row that stands where it should adds nothing to h, and its signs are zero.
+        # A row with phi = start adds nothing to h, and its signs are zero.
         phi = np.where(live[:, None, None], self.p_all, start)
         h = violation(start, self.start_z, phi, self.z)
         planes = add_planes(
@@ -110,7 +117,7 @@ class LowerLevelEstimate:
         return replace(server, planes=planes), float(h.max(initial=0.0))
 
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """JSON and arrays for a checkpoint."""
+        """Return JSON and arrays for a checkpoint."""
         arrays: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in _ARRAYS}
         arrays |= {f"answer_{index}": p for index, p in self.answered.items()}
         return {
@@ -124,7 +131,7 @@ class LowerLevelEstimate:
     def restore(
         cls, fields: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
     ) -> LowerLevelEstimate:
-        """Take over what `state` wrote."""
+        """Inverse of `state`."""
         return cls(
             started=fields["started"],
             asked=tuple(fields["asked"]),

@@ -1,7 +1,7 @@
-"""Who takes part: joined, silent, gone, back, banned; and who holds work.
+"""Membership: which sites have joined, are gone or banned, and which hold work.
 
-A roster may hold many thousand sites, so what is asked at every event is kept and not counted
-anew: who is free, who is awaited, and the earliest end of a lease.
+Rosters can be large, so answers to frequent queries are kept up to date: the free sites, the sites
+that have yet to join, and the earliest end of a lease.
 """
 
 from __future__ import annotations
@@ -23,26 +23,33 @@ class Member:
     ----------
     name : str
     index : int
-        Its row in the server's arrays.
-    joined, gone, banned, exhausted : bool
-        Whether it has offered itself, has let its lease run out or failed, had too many reports
-        refused, has spent its tuning budget.
+        Row in the server's arrays.
+    joined : bool
+        Whether the site has offered itself.
+    gone : bool
+        Whether its lease has expired, or it has failed.
+    banned : bool
+        Whether too many of its reports were refused.
+    exhausted : bool
+        Whether its tuning budget is spent.
     heard : float
         Time of its last message, seconds.
     used : int
-        Reports of its that server steps have used.
+        Number of its reports that server steps have used.
     used_at : int
-        Server step in which its last report was used.
+        Server step that used its last report.
     strikes : int
-        Reports of its that were refused.
+        Number of its reports that were refused.
     counts : tuple of int
-        Training, validation and test examples, as it said when it joined.
+        Training, validation and test examples, as declared on joining.
     outstanding : Assignment or None
-        The work it holds; at most one piece.
+        Work in progress.
     given_up : Assignment or None
-        The work it held when its lease ran out, until it is heard of again.
+        Work in progress when the lease expired, until the next message.
     sent_at : float
-        When that work was handed out, seconds.
+        Time at which the last work was handed out, seconds.
+    spent : Spent
+        Counts of its last accepted report.
     """
 
     name: str
@@ -63,7 +70,7 @@ class Member:
 
     @property
     def live(self) -> bool:
-        """Whether the site takes part at present."""
+        """Whether the site takes part now."""
         return self.joined and not self.gone and not self.banned
 
     @property
@@ -73,36 +80,45 @@ class Member:
 
     @property
     def free(self) -> bool:
-        """Whether the site could be given work."""
+        """Whether the site takes part and holds no work."""
         return self.live and self.outstanding is None
 
 
 class Roster:
     """All sites of a run, in a fixed order.
 
+    Parameters
+    ----------
+    names : sequence of str
+        Expected sites.
+    lease : float
+        Seconds of silence after which a site that holds work, or has yet to join, is gone.
+    started : float
+        Time at which the run begins, seconds.
+
     Attributes
     ----------
     busy : int
-        Sites that hold work.
+        Number of sites that hold work.
     """
 
     def __init__(self, names: Sequence[str], lease: float, started: float = 0.0) -> None:
         self._lease, self._started = lease, started
-        self._take([Member(name, index) for index, name in enumerate(names)])
+        self._set([Member(name, index) for index, name in enumerate(names)])
 
-    def _take(self, members: Sequence[Member]) -> None:
-        """Have these members, none of them with work."""
+    def _set(self, members: Sequence[Member]) -> None:
+        """Replace all members; none of the new ones may hold work."""
         self._members = {member.name: member for member in members}
         self._order = list(members)
         self._free: set[int] = set()
         self._awaited: set[int] = set()
-        # Ends of leases, at most one entry a member. An end only ever moves to later, so an entry
-        # is never too late; it is brought up to date when it comes up.
+        # A heap of lease ends, at most one entry per member. The end of a lease only moves to a
+        # later time, so an entry is never too late; it is corrected when it comes up.
         self._ends: list[tuple[float, int]] = []
         self._watched: set[int] = set()
         self.busy = 0
         for member in members:
-            self._settle(member)
+            self._update(member)
 
     def __iter__(self) -> Iterator[Member]:
         return iter(self._members.values())
@@ -117,69 +133,69 @@ class Roster:
         return self._members[name]
 
     def add(self, name: str) -> Member:
-        """Take in a site that nobody expected, as the last in order."""
+        """Append an unexpected site."""
         member = Member(name, len(self._members))
         self._members[name] = member
         self._order.append(member)
-        self._settle(member)
+        self._update(member)
         return member
 
     def live(self) -> list[Member]:
-        """Sites that take part at present."""
+        """Sites that take part now."""
         return [member for member in self if member.live]
 
     def free(self) -> list[Member]:
-        """Sites that could be given work, in order."""
+        """Sites that take part and hold no work, in order."""
         return [self._order[index] for index in sorted(self._free)]
 
     def awaited(self) -> bool:
-        """Whether an expected site may still join before its lease runs out."""
+        """Whether an expected site may still join before its lease expires."""
         return bool(self._awaited)
 
     def join(self, member: Member, counts: tuple[int, int, int], now: float) -> None:
-        """Note that the site offers itself, with so many examples."""
+        """Record that the site has joined, with its numbers of examples, at `now` in seconds."""
         self.take_back(member)
         member.joined, member.gone, member.heard, member.counts = True, False, now, counts
-        self._settle(member)
+        self._update(member)
 
     def hear(self, member: Member, now: float) -> bool:
-        """Note a sign of life; True if the site had been given up."""
+        """Record a sign of life at `now`, in seconds; return whether the site was gone."""
         back = member.gone
         member.gone, member.given_up, member.heard = False, None, now
-        self._settle(member)
+        self._update(member)
         return back
 
     def lose(self, member: Member) -> None:
-        """Note that the site is gone, with the work it held."""
+        """Record that the site is gone, and the work it held."""
         member.gone, member.given_up = True, self.take_back(member)
-        self._settle(member)
+        self._update(member)
 
     def ban(self, member: Member) -> None:
-        """Note that the site takes no part any more, whatever it says."""
+        """Exclude the site from the rest of the run."""
         self.take_back(member)
         member.banned = True
-        self._settle(member)
+        self._update(member)
 
     def hand_out(self, member: Member, work: Assignment, now: float) -> None:
-        """Note that the site holds this work from now on."""
+        """Record that the site holds this work from `now` on, in seconds."""
         member.outstanding, member.sent_at = work, now
         self.busy += 1
-        self._settle(member)
+        self._update(member)
 
     def take_back(self, member: Member) -> Assignment | None:
-        """Note that the site holds no work any more, and return what it held."""
+        """Record that the site holds no work, and return the work it held."""
         work, member.outstanding, member.given_up = member.outstanding, None, None
         self.busy -= work is not None
-        self._settle(member)
+        self._update(member)
         return work
 
-    def refresh(self, member: Member) -> None:
-        """Note that the site may spend again."""
+    def renew(self, member: Member) -> None:
+        """Record that the site has tuning budget again."""
         member.exhausted = False
-        self._settle(member)
+        self._update(member)
 
     def expire(self, now: float) -> list[Member]:
-        """Declare gone whoever has been silent for longer than the lease, and name them."""
+        """Mark sites whose lease has expired by `now`, in seconds, as gone, and return them."""
         lost = []
         while (end := self.deadline()) is not None and end <= now:
             member = self._order[self._ends[0][1]]
@@ -188,7 +204,7 @@ class Roster:
         return sorted(lost, key=lambda member: member.index)
 
     def deadline(self) -> float | None:
-        """Next moment at which a lease may run out, seconds; None while nobody is waited for."""
+        """Time of the next end of a lease, seconds; None if no site holds one."""
         while self._ends:
             noted, index = self._ends[0]
             end = self._expiry(self._order[index])
@@ -199,8 +215,8 @@ class Roster:
             self._watch(index, end)
         return None
 
-    def _settle(self, member: Member) -> None:
-        """Bring what is kept up to date after a change of the member."""
+    def _update(self, member: Member) -> None:
+        """Update the kept answers after a change of the member."""
         for kept, belongs in ((self._free, member.free), (self._awaited, member.awaited)):
             (kept.add if belongs else kept.discard)(member.index)
         self._watch(member.index, self._expiry(member))
@@ -220,7 +236,7 @@ class Roster:
         return max(member.heard, member.sent_at) + self._lease
 
     def state(self) -> list[dict[str, Any]]:
-        """Everything but the work handed out, as JSON."""
+        """Return everything except work in progress, as JSON."""
         return [
             {
                 "name": m.name,
@@ -240,8 +256,8 @@ class Roster:
         ]
 
     def restore(self, state: Sequence[dict[str, Any]]) -> None:
-        """Take over what `state` wrote."""
-        self._take([_member(index, entry) for index, entry in enumerate(state)])
+        """Restore what `state` returned."""
+        self._set([_member(index, entry) for index, entry in enumerate(state)])
 
 
 def _member(index: int, entry: dict[str, Any]) -> Member:

@@ -1,17 +1,15 @@
-"""Exactly what crosses a site's border, and nothing else.
+"""The messages between coordinator and sites, and their checks: nothing else crosses a border.
 
 Every message is a frozen record of numbers: policies over *indices* of an agreed vocabulary,
-losses, counts. No text field exists beyond the name of the site, so no text, label,
-demonstration, prompt or answer can travel, and the demonstration policy q has no field at all.
+losses, counts.  The only texts are the site's name and a digest, so no text, label, demonstration,
+prompt or answer can travel, and the demonstration policy q has no field at all.
 
-Deliberate departure: the paper sends every plane's multiplier and signs to the worker. A worker
-only ever uses their sum, ``pull = sum_l lambda^l a^l(v) + theta^(v)``, so that sum is sent: the
-same step, fewer bytes, and nothing about other planes.
+Every number is bounded, so that no arithmetic on what a site reports can overflow: integers and
+records lie in 0..2^53, other numbers in -2^53..2^53.
 
-Numbers inside messages: two small records, and what a value may be to be let in.
-
-Every number is bounded, so that no arithmetic on what a site reports can overflow or leave the
-range of a float: integers and records lie in 0..2^53, other numbers in -2^53..2^53.
+Deliberate departure: the paper sends every plane's multiplier and signs to the worker.  A worker
+uses only their sum, ``pull = sum_l lambda^l a^l(v) + theta^(v)``, so that sum is sent: the same
+step, fewer bytes, and nothing about other planes.
 """
 
 from __future__ import annotations
@@ -34,11 +32,11 @@ _SITE_NAME = re.compile(r"\w[\w .-]*")
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """A site's figures since the start of the run: what was asked, sent, and had to be paid.
+    """A site's usage since the start of the run.
 
-    `calls`, tokens and money are what the budget was charged for; of the `requests`, `cached` ones
-    needed no sending; `sent` counts what the provider got; `failed` prompts were given up,
-    `refused` ones the provider will not answer, and `unparsed` answers name no label.
+    `calls`, tokens and money were charged to the budget.  Of the `requests`, `cached` ones were
+    answered from the cache; `sent` counts requests to the provider.  `failed` prompts were given
+    up, `refused` ones the provider will not answer, and `unparsed` answers name no label.
     """
 
     calls: int = 0
@@ -55,7 +53,10 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Right answers out of `n` (`correct` may be a mean over draws), mean loss in nats."""
+    """Correct answers out of `n` and mean loss in nats; over several draws, means and spread.
+
+    `spread` is the standard deviation of the accuracy over draws.
+    """
 
     correct: float = 0.0
     n: int = 0
@@ -67,16 +68,16 @@ RECORDS: dict[type, dict[str, Any]] = {kind: get_type_hints(kind) for kind in (S
 
 
 def check_record(where: str, hint: Any, value: Any) -> Any:
-    """Return a value in the type that its message declares.
+    """Check a field of a message, and return it in its declared type.
 
     Parameters
     ----------
     where : str
-        Kind of message and field, for the error's text.
+        Kind of message and field, for the error.
     hint : Any
         Declared type.
     value : Any
-        What came out of the bytes: JSON, or an array.
+        Decoded JSON, or an array.
 
     Raises
     ------
@@ -119,7 +120,7 @@ def _scalar(where: str, hint: Any, value: Any, least: int) -> Any:
 
 
 def describe_record(value: Any) -> str:
-    """Return what an error's text says of a value that should not be: of texts, lists only that."""
+    """Describe an invalid value for an error: of texts and lists only the type."""
     return repr(value) if type(value) in (bool, float) else f"of type {type(value).__name__}"
 
 
@@ -129,14 +130,14 @@ _HEADER_BOUND = 2_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """What all messages carry: the site's name."""
+    """Base of all messages, with the site's name."""
 
     site: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment(Message):
-    """Work for one site; `id` rises over a run, `iteration` is the server step it is based on."""
+    """Work for one site; `id` increases over a run, `iteration` is the server step it follows."""
 
     id: int
     iteration: int
@@ -144,7 +145,7 @@ class Assignment(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report(Message):
-    """A site's answer to the assignment `id`, with its figures so far."""
+    """A site's report on the assignment `id`, with its usage so far."""
 
     id: int
     spent: Spent
@@ -152,7 +153,7 @@ class Report(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Join(Message):
-    """A site offers itself: sizes that must agree, a digest of the agreed settings, counts."""
+    """An offer to take part: sizes and digest of the settings, which must agree, and counts."""
 
     positions: int
     words: int
@@ -173,10 +174,10 @@ class Step(Assignment):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepDone(Report):
-    """The site's fragment policy p (M, N) after the step, loss and entropy figures.
+    """The site's fragment policy p (M, N) after the step, with loss and entropies.
 
-    `loss` is the mean over `answered` requests, and says nothing when that is 0; `entropy_q` is
-    the mean over the rows of q and `entropy_q_max` the largest, both in nats.
+    `loss` is the mean over `answered` requests, meaningless if that is 0; `entropy_q` is the mean
+    over the rows of q and `entropy_q_max` the largest; all in nats.
     """
 
     p: FloatArray
@@ -206,14 +207,14 @@ class LowerDone(Report):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirm(Assignment):
-    """Score candidate fragments (C, M) of word indices on the site's validation data."""
+    """Compare fragments, `candidates` (C, M) of word indices, on the site's validation data."""
 
     candidates: IntArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfirmDone(Report):
-    """Mean validation loss of every candidate (C,), over `n` examples."""
+    """Mean validation loss of every fragment (C,), nats, over `n` examples."""
 
     losses: FloatArray
     n: int
@@ -221,14 +222,14 @@ class ConfirmDone(Report):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluate(Assignment):
-    """Settle the demonstrations for this fragment (M,), then score the test split once."""
+    """Refine the demonstrations for this fragment (M,), then score the test split once."""
 
     fragment: IntArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluateDone(Report):
-    """Test scores of the plain prompt, random demonstrations and the tuned prompt."""
+    """Test scores of the plain prompt, random demonstrations and the tuned prompt; validation."""
 
     plain: Score
     random_icl: Score
@@ -259,7 +260,7 @@ def encode(message: Message) -> bytes:
     Raises
     ------
     MessageError
-        If a value has no such form: not finite, or an array of another type.
+        If a value is not finite, or an array of another type.
     """
     fields: dict[str, Any] = {}
     arrays: dict[str, NDArray[Any]] = {}
@@ -283,7 +284,7 @@ def decode(data: bytes, limit: int | None = None) -> Message:
     ----------
     data : bytes
     limit : int or None
-        Most bytes that it may have.
+        Largest size, bytes.
 
     Raises
     ------
@@ -311,17 +312,17 @@ def decode(data: bytes, limit: int | None = None) -> Message:
     )
 
 
-def byte_bound(kind: type[Message], positions: int, words: int, candidates: int = 0) -> int:
-    """Most bytes that a message of this kind may have: the documented cost of a step.
+def byte_bound(kind: type[Message], positions: int, words: int, fragments: int = 0) -> int:
+    """Return the largest size of a message of this kind, bytes.
 
     Parameters
     ----------
     kind : type of Message
     positions, words : int
         M and N.
-    candidates : int
-        Fragments in a `Confirm`.
+    fragments : int
+        C, fragments compared.
     """
     matrices = {Step: 2, StepDone: 1, LowerRound: 3, LowerDone: 1}.get(kind, 0)
-    integers = {Confirm: candidates * positions, ConfirmDone: candidates, Evaluate: positions}
+    integers = {Confirm: fragments * positions, ConfirmDone: fragments, Evaluate: positions}
     return _HEADER_BOUND + 8 * (matrices * positions * words + integers.get(kind, 0))

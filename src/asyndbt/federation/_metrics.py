@@ -1,4 +1,4 @@
-"""What the sites last said of themselves, and what is told of a server step."""
+"""Metrics of the sites' latest steps, and the event of a server step."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from asyndbt.optim import ServerState, row_entropies
 
 @dataclass(frozen=True, slots=True)
 class StepMetrics:
-    """A site's latest step in numbers.
+    """Metrics of a site's latest step.
 
     Parameters
     ----------
     loss : float
-        Mean loss, nats, over `answered` requests.
+        Mean loss over `answered` requests, nats.
     answered : int
     entropy_q, entropy_q_max : float
         Mean and largest entropy of the rows of q, nats.
     validation : Score
-        Of the look at validation data that came with the step, if one did.
+        On the validation split, with n = 0 if none was due.
     """
 
     loss: float
@@ -36,7 +36,7 @@ class StepMetrics:
 
     @classmethod
     def of(cls, report: StepDone) -> Self:
-        """Take the figures out of a report."""
+        """Return the metrics of a report."""
         return cls(
             report.loss,
             report.answered,
@@ -46,41 +46,45 @@ class StepMetrics:
         )
 
     def state(self) -> dict[str, Any]:
-        """Everything, as JSON."""
+        """Return everything as JSON."""
         return asdict(self)
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> Self:
-        """Return what `state` was written of."""
+        """Inverse of `state`."""
         return cls(**{**state, "validation": Score(**state["validation"])})
 
 
 def step_event(
     server: ServerState, roster: Roster, latest: Mapping[str, StepMetrics], active: Sequence[str]
 ) -> dict[str, Any]:
-    """Return the data of the notice of a server step.
+    """Return the data of a ``step`` event.
 
     Parameters
     ----------
     server : ServerState
         After the step.
     roster : Roster
-    latest : mapping of str to Figures
+    latest : mapping of str to StepMetrics
+        By site.
     active : sequence of str
-        Sites whose reports the step has used.
+        Sites whose reports the step used.
     """
     rows = [roster[name].index for name in active]
     distance = np.abs(server.p_all[rows] - server.z).sum(axis=(1, 2))
-    looks = {name: figures.validation for name, figures in latest.items() if figures.validation.n}
     return {
         "iteration": server.iteration,
         "active": list(active),
         "staleness": {m.name: server.iteration - m.used_at for m in roster.live()},
         "gone": [m.name for m in roster if m.gone],
-        "loss": {name: figures.loss for name, figures in latest.items() if figures.answered},
-        "validation": {name: validation_event(score) for name, score in looks.items()},
+        "loss": {name: site.loss for name, site in latest.items() if site.answered},
+        "validation": {
+            name: validation_event(site.validation)
+            for name, site in latest.items()
+            if site.validation.n
+        },
         "entropy_p": float(row_entropies(server.z).mean()) if server.z.size else 0.0,
-        "entropy_q": {name: figures.entropy_q for name, figures in latest.items()},
+        "entropy_q": {name: site.entropy_q for name, site in latest.items()},
         "calls": {m.name: m.spent.calls for m in roster},
         "planes": len(server.planes),
         "consensus_distance": float(distance.mean()),
@@ -88,5 +92,5 @@ def step_event(
 
 
 def validation_event(score: Score) -> dict[str, float]:
-    """Return a score on validation data, of at least one example, as a ``step`` event has it."""
+    """Return a score (n >= 1) on the validation split as it stands in a ``step`` event."""
     return {"accuracy": score.correct / score.n, "loss": score.loss, "n": score.n}

@@ -1,4 +1,4 @@
-"""The black box as a worker sees it: draws in, losses out."""
+"""The black-box objective of a worker: draws in, losses out."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class Objective(Protocol):
         ...
 
     def affords_step(self, prompts: int) -> bool:
-        """Whether the budget for tuning covers this many more prompts, whatever they cost."""
+        """Whether the tuning budget covers this many more prompts at their highest cost."""
         ...
 
     def spent(self) -> Spent:
-        """Figures since the start of the run."""
+        """Usage since the start of the run."""
         ...
 
     async def losses(
@@ -65,13 +65,13 @@ class Objective(Protocol):
         ...
 
     def state(self) -> dict[str, int]:
-        """Counts that belong into the worker's checkpoint."""
+        """Return the counts for the worker's checkpoint."""
         ...
 
     def restore(self, state: Mapping[str, int]) -> None:
-        """Take over what `state` wrote."""
+        """Restore what `state` returned."""
         ...
 
     def reopen(self) -> None:
-        """Get ready to tune further after an end that was not the last."""
+        """Return to tuning after an evaluation."""
         ...

@@ -44,7 +44,7 @@ class Plan:
         C, fragments compared on validation data at the end.
     validate_every : int
         Worker steps between evaluations of the validation split while tuning; 0 for none.
-    looks : int
+    validations : int
         Most such evaluations.
     strikes : int
         Refused reports after which a site is no longer asked.
@@ -66,7 +66,7 @@ class Plan:
     iterations: int = 1_000
     confirm_candidates: int = 4
     validate_every: int = 0
-    looks: int = 3
+    validations: int = 3
     strikes: int = 3
     shared: str = ""
 

@@ -1,6 +1,6 @@
-"""A site's real objective: draws become prompts, prompts become answers, answers become losses.
+"""A site's objective with a language model: from draws to prompts, answers and losses.
 
-Everything here stays at the site. Queries, demonstrations and answers are texts in this module and
+Everything here stays at the site: queries, demonstrations and answers are texts in this module and
 below it, and nowhere above it.
 """
 
@@ -29,10 +29,10 @@ class PromptObjective:
     prompts : SitePrompts
     gateway : Gateway
     needs : Needs
-        Kept back from the budget until their time comes.
+        Bounds of validation and evaluation, which are reserved in the budget.
     feedback : {"logprobs", "votes", "text"}
     loss : {"cross_entropy", "error"}
-        What tuning lowers; validation and test are scored by cross-entropy always.
+        What tuning minimises; validation and test always use cross-entropy.
     smoothing : float
         e of feedback ``text`` and ``votes``, and of loss ``error``.
     random_draws : int
@@ -54,8 +54,8 @@ class PromptObjective:
         self.feedback, self.smoothing = feedback, smoothing
         self._needs, self._loss = needs, loss
         self._random_draws = random_draws
-        self._looks_left = needs.looks
-        self._keep_back()
+        self._validations_left = needs.validations
+        self._reserve()
 
     @property
     def shape(self) -> Shape:
@@ -69,17 +69,17 @@ class PromptObjective:
         return len(data.train), len(data.validation), len(data.test)
 
     def affords_step(self, prompts: int) -> bool:
-        """Whether the budget for tuning covers this many more prompts, whatever they cost."""
+        """Whether the tuning budget covers this many more prompts at their highest cost."""
         return self.gateway.budget.affords(times(self._needs.prompt, prompts))
 
     def spent(self) -> Spent:
-        """Figures of the ledger."""
+        """Return the counts of the ledger."""
         return Spent(**self.gateway.ledger().totals())
 
     async def losses(
         self, words: IntArray, demonstrations: IntArray, queries: IntArray
     ) -> FloatArray:
-        """Ask for every draw on every query, in one batch."""
+        """Return losses (I, B) of draws (I, M), (I, U) on queries (B,), asked in one batch."""
         examples = [self.prompts.data.train[index] for index in queries]
         batch = [
             prompt
@@ -90,7 +90,7 @@ class PromptObjective:
         return judged.loss.reshape(len(words), len(queries))
 
     def without_demonstrations(self) -> PromptObjective:
-        """Return the same site with prompts that show none; budget and ledger are shared."""
+        """Return an objective without demonstration slots that shares budget and ledger."""
         return PromptObjective(
             replace(self.prompts, slots=()),
             self.gateway,
@@ -102,21 +102,21 @@ class PromptObjective:
         )
 
     @property
-    def looks_left(self) -> int:
-        """Looks at the validation split that are still paid for."""
-        return self._looks_left
+    def validations_left(self) -> int:
+        """Evaluations of the validation split for which budget is reserved."""
+        return self._validations_left
 
     async def validate(self, words: IntArray, demonstrations: IntArray) -> Score:
-        """Score one prompt on the validation split, out of what was kept back for that."""
+        """Score one prompt, (M,) and (U,), on the validation split, from the reserved budget."""
         examples = self.prompts.data.validation
-        return await self.look(self.prompts.prompts(words, demonstrations, examples))
+        return await self.validate_prompts(self.prompts.prompts(words, demonstrations, examples))
 
-    async def look(self, batch: Sequence[Prompt]) -> Score:
-        """Score prompts about the validation split, one per example, as `validate` does."""
+    async def validate_prompts(self, batch: Sequence[Prompt]) -> Score:
+        """Score prompts for the validation split, one per example, as `validate` does."""
         cost = self.gateway.estimate(batch, self.prompts.task.label_words)
-        if cost.calls and self._looks_left:
-            self._looks_left -= 1
-            self._keep_back()
+        if cost.calls and self._validations_left:
+            self._validations_left -= 1
+            self._reserve()
         elif not self.gateway.budget.affords(cost):
             return Score()
         return await self._score(batch, self.prompts.data.validation)
@@ -124,18 +124,20 @@ class PromptObjective:
     async def test(
         self, words: IntArray, demonstrations: IntArray, rng: np.random.Generator
     ) -> TestScores:
-        """Score the test split under the plain prompt, random demonstrations, the tuned prompt.
+        """Score the test split with the plain prompt, random demonstrations and the tuned prompt.
 
-        If requests were lost that had to be paid, and what was kept back does not last, fewer
-        examples are scored, the same under every prompt.
+        If paid requests were lost and the reserve is not enough, fewer examples are scored, the
+        same ones with every prompt.
         """
         tuned = self.prompts.prompts(words, demonstrations, self.prompts.data.test)
-        return await self.compare(tuned, rng)
+        return await self.test_prompts(tuned, rng)
 
-    async def compare(self, tuned: Sequence[Prompt] | None, rng: np.random.Generator) -> TestScores:
-        """Score the test split under these prompts, one per example, as `test` does.
+    async def test_prompts(
+        self, tuned: Sequence[Prompt] | None, rng: np.random.Generator
+    ) -> TestScores:
+        """Score prompts for the test split, one per example, and the references, as `test` does.
 
-        With None only the plain prompt and the random demonstrations are scored.
+        With None, only the plain prompt and the random demonstrations are scored.
         """
         self.gateway.budget.release("validation")
         self.gateway.budget.release("test")
@@ -144,7 +146,7 @@ class PromptObjective:
         for _ in range(self._random_draws if shape.slots else 0):
             shown.append(self.prompts.chosen(rng.integers(shape.candidates, size=shape.slots)))
         batches = [[render(task, each, (), e.fields) for e in examples] for each in shown]
-        # Random demonstrations come last: where losses go on here, they are the least missed.
+        # Random demonstrations come last: if requests are lost here too, they matter least.
         batches = [*([] if tuned is None else [list(tuned)]), *batches]
         count = self._affordable(list(zip(*batches, strict=True)))
         scores = [await self._score(batch[:count], examples) for batch in batches]
@@ -152,28 +154,28 @@ class PromptObjective:
         return TestScores(plain=scores[0], random_icl=_average(scores[1:]), tuned=found)
 
     def state(self) -> dict[str, int]:
-        """Counts that belong into the worker's checkpoint."""
-        return {"looks_left": self._looks_left, **asdict(self.gateway.counts)}
+        """Return the counts for the worker's checkpoint."""
+        return {"looks_left": self._validations_left, **asdict(self.gateway.counts)}
 
     def restore(self, state: Mapping[str, int]) -> None:
-        """Take over what `state` wrote."""
+        """Restore what `state` returned."""
         counts = dict(state)
-        self._looks_left = counts.pop("looks_left")
-        self._keep_back()
+        self._validations_left = counts.pop("looks_left")
+        self._reserve()
         self.gateway.restore(RequestCounts(**counts))
 
     def reopen(self) -> None:
-        """Keep back anew what the end of tuning needs, after an end that was not the last."""
-        self._looks_left = self._needs.looks
-        self._keep_back()
+        """Return to tuning after an evaluation, with the reserve for another one."""
+        self._validations_left = self._needs.validations
+        self._reserve()
 
-    def _keep_back(self) -> None:
+    def _reserve(self) -> None:
         budget = self.gateway.budget
-        budget.reserve("validation", times(self._needs.look, self._looks_left))
+        budget.reserve("validation", times(self._needs.validation, self._validations_left))
         budget.reserve("test", self._needs.evaluation)
 
     def _affordable(self, groups: Sequence[Sequence[Prompt]]) -> int:
-        """Return how many groups of prompts, from the first on, the budget covers."""
+        """Number of groups of prompts, from the first on, that the budget covers."""
 
         def covered(count: int) -> bool:
             prompts = [prompt for group in groups[:count] for prompt in group]
@@ -198,7 +200,7 @@ class PromptObjective:
         return predictions.judge([class_of(example.label) for example in examples], loss)
 
     async def _score(self, batch: Sequence[Prompt], examples: Sequence[Example]) -> Score:
-        """Score the prompts that can be paid, from the first on."""
+        """Score as many prompts, from the first on, as the budget covers."""
         count = self._affordable([(prompt,) for prompt in batch])
         if not count:
             return Score()
@@ -216,7 +218,7 @@ class PromptObjective:
 
 
 def _average(scores: Sequence[Score]) -> Score:
-    """Mean over draws; `spread` is the standard deviation of their accuracies."""
+    """Mean over draws, with the standard deviation of their accuracies as `spread`."""
     shares = [score.correct / score.n for score in scores if score.n]
     if not shares:
         return Score()

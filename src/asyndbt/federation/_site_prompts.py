@@ -1,4 +1,4 @@
-"""What a site's prompts are made of, and what they may cost at most."""
+"""A site's prompts: the texts they are made of, and upper bounds of their cost."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from asyndbt.task import Example, SiteData, Task
 
 @dataclass(frozen=True, slots=True)
 class SitePrompts:
-    """What a site's prompts are made of.
+    """The texts that a site's prompts are made of.
 
     Parameters
     ----------
     task : Task
     data : SiteData
     slots : tuple of tuples of Example
-        (U, V) candidates of every demonstration slot.
+        (U, V) candidates of the demonstration slots.
     vocabulary : tuple of str
         N entries.
     positions : int
@@ -44,7 +44,7 @@ class SitePrompts:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all of it: equal where indices mean the same texts, in the same splits."""
+        """SHA-256 of the contents: equal where indices mean the same texts in the same splits."""
         data = self.data
         parts = (data.train, data.validation, data.test, *self.slots)
         held = [[(example.content, example.label) for example in part] for part in parts]
@@ -52,56 +52,55 @@ class SitePrompts:
         return hashlib.sha256(json.dumps(whole).encode()).hexdigest()
 
     def fragment(self, words: IntArray) -> tuple[str, ...]:
-        """Entries of the vocabulary at these indices (M,)."""
+        """Return the vocabulary entries at indices (M,)."""
         return tuple(self.vocabulary[index] for index in words)
 
     def chosen(self, demonstrations: IntArray) -> tuple[Example, ...]:
-        """Candidates at these indices (U,), in the order of the slots."""
+        """Return the candidates at indices (U,), in the order of the slots."""
         return tuple(slot[index] for slot, index in zip(self.slots, demonstrations, strict=True))
 
     def prompts(
         self, words: IntArray, demonstrations: IntArray, examples: Iterable[Example]
     ) -> list[Prompt]:
-        """One prompt per example, all with the same fragment and demonstrations."""
+        """Return one prompt per example, with this fragment (M,) and these demonstrations (U,)."""
         shown, fragment = self.chosen(demonstrations), self.fragment(words)
         return [render(self.task, shown, fragment, example.fields) for example in examples]
 
     def longest(self, examples: Iterable[Example], model: LanguageModel) -> list[Prompt]:
-        """One prompt per example, with the words and demonstrations that cost the model most."""
+        """Return one prompt per example, with the costliest words and demonstrations."""
 
         def size(text: str) -> int:
             return model.max_usage(Prompt((), text)).tokens
 
-        def shown_size(example: Example) -> int:
-            prompt = render(self.task, (example,), (), example.fields)
-            return size(prompt.text)
+        def demonstration_size(example: Example) -> int:
+            return size(render(self.task, (example,), (), example.fields).text)
 
-        shown = [max(slot, key=shown_size) for slot in self.slots]
+        shown = [max(slot, key=demonstration_size) for slot in self.slots]
         fragment = [max(self.vocabulary, key=size, default="")] * self.positions
         return [render(self.task, shown, fragment, example.fields) for example in examples]
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """Upper bounds of what a site must be able to spend.
+    """Upper bounds of a site's usage.
 
     Parameters
     ----------
     prompt : Usage
         One prompt about a training query.
-    look : Usage
-        One look at the whole validation split.
-    looks : int
-        Looks, on the way and at the end.
+    validation : Usage
+        One evaluation of the validation split.
+    validations : int
+        Such evaluations, during tuning and at the end.
     evaluation : Usage
         The test split under three kinds of prompt.
     step_prompts : int
-        Prompts of one local step.
+        Prompts of a local step.
     """
 
     prompt: Usage
-    look: Usage
-    looks: int
+    validation: Usage
+    validations: int
     evaluation: Usage
     step_prompts: int = 1
 
@@ -112,21 +111,21 @@ class Needs:
         model: LanguageModel,
         *,
         step_prompts: int,
-        looks: int,
+        validations: int,
         random_draws: int,
     ) -> Needs:
-        """Bound the cost of a site.
+        """Bound the usage of a site.
 
         Parameters
         ----------
         prompts : SitePrompts
         model : LanguageModel
         step_prompts : int
-            Prompts of one local step.
-        looks : int
-            Looks at the validation split.
+            Prompts of a local step.
+        validations : int
+            Evaluations of the validation split.
         random_draws : int
-            Draws of random demonstrations evaluated on the test split.
+            Draws of random demonstrations that are evaluated on the test split.
         """
         data = prompts.data
         train = [model.max_usage(prompt) for prompt in prompts.longest(data.train, model)]
@@ -136,26 +135,26 @@ class Needs:
             max(usage.tokens_out for usage in train),
             max(usage.money for usage in train),
         )
-        look = _total(model, prompts.longest(data.validation, model))
+        validation = _total(model, prompts.longest(data.validation, model))
         test = _total(model, prompts.longest(data.test, model))
         kinds = 2 + (random_draws if prompts.slots else 0)
-        return cls(worst, look, looks, times(test, kinds), step_prompts)
+        return cls(worst, validation, validations, times(test, kinds), step_prompts)
 
     @property
     def step(self) -> Usage:
-        """One local step."""
+        """A local step."""
         return times(self.prompt, self.step_prompts)
 
     @property
     def least(self) -> Usage:
-        """Without this much no prompt can be tuned and judged."""
-        return self.step + times(self.look, self.looks) + self.evaluation
+        """Least usage with which a prompt can be tuned and evaluated."""
+        return self.step + times(self.validation, self.validations) + self.evaluation
 
     def steps_within(self, limits: Limits) -> int:
-        """Local steps that a budget surely covers; 100,000 without limits."""
-        held = times(self.look, self.looks) + self.evaluation
+        """Return how many local steps a budget covers for certain; 100,000 without one."""
+        reserved = times(self.validation, self.validations) + self.evaluation
         counts = [
-            (limits.cap(field) - getattr(held, field)) // getattr(self.step, field)
+            (limits.cap(field) - getattr(reserved, field)) // getattr(self.step, field)
             for field in ("calls", "tokens", "money")
             if limits.cap(field) is not None and getattr(self.step, field)
         ]
@@ -167,7 +166,7 @@ def _total(model: LanguageModel, prompts: Iterable[Prompt]) -> Usage:
 
 
 def times(usage: Usage, count: int) -> Usage:
-    """So many times that usage."""
+    """Return a multiple of a usage."""
     return Usage(
         usage.calls * count, usage.tokens_in * count, usage.tokens_out * count, usage.money * count
     )

@@ -1,7 +1,7 @@
-"""The tuning of a run: when the server steps, whom a refresh asks, and when it is enough.
+"""The tuning phase: when the server steps, which sites estimate the lower level, when tuning ends.
 
-A server step comes as soon as S sites have answered and no live site has been silent for tau
-steps; whatever came in meanwhile is used. Everything that follows from a step is decided here.
+The server steps as soon as S sites have reported and no live site has been silent for tau steps;
+every report received by then is used.
 """
 
 from __future__ import annotations
@@ -33,103 +33,120 @@ _IDLE_STEPS = 100
 
 
 class Tuning:
-    """The state of the method and of what it waits for.
+    """State of the method during tuning.
 
     Parameters
     ----------
     plan : Plan
     roster : Roster
-        The sites of the run; how far each has come is noted there.
-    candidates : Candidates
-        Is told the consensus's read-outs.
-    tell : callable
-        Is told what happens: a kind, and data by name.
+        Sites of the run; their progress is recorded there.
+    selection : FragmentSelection
+        Counts the read-outs of the consensus.
+    notify : callable
+        Receives events: a kind, and data by name.
+
+    Attributes
+    ----------
+    server : ServerState
+    pending : dict of str to StepDone
+        Reports that no server step has used yet, by site.
+    latest : dict of str to StepMetrics
+        Metrics of the last step used, by site.
+    estimate : LowerLevelEstimate or None
+        The estimate of the lower level in progress.
     """
 
     def __init__(
-        self, plan: Plan, roster: Roster, candidates: FragmentSelection, tell: Callable[..., None]
+        self, plan: Plan, roster: Roster, selection: FragmentSelection, notify: Callable[..., None]
     ) -> None:
-        self._plan, self._roster, self._candidates, self._tell = plan, roster, candidates, tell
+        self._plan, self._roster, self._selection, self._notify = plan, roster, selection, notify
         self.server = ServerState.initial(len(plan.sites), plan.positions, plan.words)
         self.pending: dict[str, StepDone] = {}
         self.latest: dict[str, StepMetrics] = {}
-        self.refresh: LowerLevelEstimate | None = None
-        self._asked_for = 0
-        self._idle = 0
+        self.estimate: LowerLevelEstimate | None = None
+        self._requests = 0
+        self._idle_steps = 0
 
-    # ------------------------------------------------------------------ what comes in
+    # ------------------------------------------------------------------ input
     def add_worker(self) -> None:
-        """Take in one more site; an estimate under way does not know it, and is dropped."""
-        self.server, self.refresh = self.server.with_worker(), None
+        """Add a site; an estimate in progress, which lacks its row, is discarded."""
+        self.server, self.estimate = self.server.with_worker(), None
 
     def drop(self, name: str) -> None:
-        """Forget what a site has sent and no server step has used."""
+        """Discard a site's report that no server step has used."""
         self.pending.pop(name, None)
 
     def take_step(self, report: StepDone) -> None:
-        """Keep a site's step for the next server step."""
+        """Keep a report for the next server step."""
         self.pending[report.site] = report
 
     def take_lower(self, asked: LowerRound, report: LowerDone) -> None:
-        """Keep a site's answer for the estimate under way."""
-        if self.refresh is not None:
-            self.refresh.take(self._roster[report.site].index, asked.iteration, report.p)
+        """Pass a report to the estimate in progress."""
+        if self.estimate is not None:
+            self.estimate.take(self._roster[report.site].index, asked.iteration, report.p)
 
-    # ------------------------------------------------------------------ what follows
+    # ------------------------------------------------------------------ decisions
     def advance(self) -> str:
-        """Do what the answers at hand allow; return why tuning is over, "" to go on."""
-        if self.refresh is not None:
-            self._advance_refresh()
-        if self._barred or self._roster.awaited():
+        """Take the steps that the reports received allow.
+
+        Returns
+        -------
+        str
+            Why tuning has ended; empty while it goes on.
+        """
+        if self.estimate is not None:
+            self._advance_estimate()
+        if self._barrier or self._roster.awaited():
             return ""
-        if len(self.pending) < self._plan.quorum and self._roster.busy:
+        quorum = len(self.pending) >= self._plan.quorum
+        if not quorum and self._roster.busy:
             return ""
-        if self._ready():
+        participants = self._participants()
+        # With no work in progress, fewer reports than the quorum may be all there will be.
+        complete = quorum or len(self.pending) >= len(participants)
+        if participants and complete and not self._overdue(participants):
             active = self._server_step()
-            if reason := self._enough():
+            if reason := self._end():
                 return reason
-            self._begin_refresh(active)
-        # Live sites of which none could bring the next call.
+            self._begin_estimate(active)
         return "budget" if self._roster.live() and not self._participants() else ""
 
     def close(self) -> None:
-        """Give up what is under way: tuning is over."""
-        self.refresh, self.pending = None, {}
+        """End tuning: discard unused reports and the estimate in progress."""
+        self.estimate, self.pending = None, {}
 
-    def sources(self) -> tuple[list[FloatArray], list[FloatArray]]:
-        """Policies to read candidates out of: z and the sites' mean, and each site's own."""
+    def policies(self) -> tuple[list[FloatArray], list[FloatArray]]:
+        """Return the policies (M, N) to read out: z and the sites' mean, and each site's own."""
         rows = [m.index for m in self._roster if m.joined and not m.banned]
         each = self.server.p_all[rows]
         return [self.server.z, *([each.mean(axis=0)] if rows else [])], list(each)
 
     def work_for(self, member: Member, address: dict[str, Any]) -> Assignment | None:
-        """Return the work that a free site gets, if any; `address` is what all work holds."""
-        index, refresh = member.index, self.refresh
-        if refresh is not None and refresh.waits_for(index):
-            point, rho = refresh.p_all[index], refresh.rho[index]
-            return LowerRound(point=point, z=refresh.z, rho=rho, **address)
-        if self._barred or member.exhausted or member.name in self.pending:
+        """Return the next work of a free site, if any; `address` has the fields of all work."""
+        index, estimate = member.index, self.estimate
+        if estimate is not None and estimate.waits_for(index):
+            point, rho = estimate.p_all[index], estimate.rho[index]
+            return LowerRound(point=point, z=estimate.z, rho=rho, **address)
+        if self._barrier or member.exhausted or member.name in self.pending:
             return None
         pull = pull_on_workers(self.server.planes, np.array([index]))[0] + self.server.theta[index]
         return Step(z=self.server.z, pull=pull, local_steps=self._plan.local_steps, **address)
 
     # ------------------------------------------------------------------ server steps
     def _participants(self) -> list[Member]:
+        """Live sites that have reported or can still take a step."""
         return [m for m in self._roster.live() if not m.exhausted or m.name in self.pending]
 
     def _live(self) -> NDArray[np.bool_]:
         return np.array([m.live for m in self._roster], dtype=np.bool_)
 
-    def _ready(self) -> bool:
-        """Whether the quorum is there, and nobody overdue is missing."""
-        participants = self._participants()
-        if not participants or len(self.pending) < min(self._plan.quorum, len(participants)):
-            return False
+    def _overdue(self, participants: list[Member]) -> bool:
+        """Whether a site without a report has been silent for tau server steps."""
         oldest = self.server.iteration - self._plan.staleness
-        return not any(m.used_at <= oldest and m.name not in self.pending for m in participants)
+        return any(m.used_at <= oldest and m.name not in self.pending for m in participants)
 
     def _server_step(self) -> list[Member]:
-        """Use everything that has come in; return whose reports those were."""
+        """Step with all pending reports, and return their sites."""
         plan, active = self._plan, [m for m in self._roster if m.name in self.pending]
         rows = np.array([m.index for m in active])
         policies = np.stack([self.pending[m.name].p for m in active])
@@ -146,41 +163,42 @@ class Tuning:
             self.latest[member.name] = StepMetrics.of(report)
         self.pending = {}
         if plan.positions:
-            self._candidates.note(plan.fragment(self.server.z))
+            self._selection.note(plan.fragment(self.server.z))
         self._count_idle()
         names = [m.name for m in active]
-        self._tell("step", **step_event(self.server, self._roster, self.latest, names))
+        self._notify("step", **step_event(self.server, self._roster, self.latest, names))
         return active
 
     def _count_idle(self) -> None:
-        """Count server steps for which no model was asked: all answers were there already."""
-        asked = sum(m.spent.calls + m.spent.failed for m in self._roster)
-        self._idle = 0 if asked > self._asked_for else self._idle + 1
-        self._asked_for = asked
+        """Count consecutive server steps without a request to a model: all answers were known."""
+        requests = sum(m.spent.calls + m.spent.failed for m in self._roster)
+        self._idle_steps = 0 if requests > self._requests else self._idle_steps + 1
+        self._requests = requests
 
-    def _enough(self) -> str:
+    def _end(self) -> str:
+        """Return why tuning ends after a server step, or an empty string."""
         if self.server.iteration >= self._plan.iterations:
             return "iterations"
         if self._converged():
             return "converged"
-        return "nothing new to ask" if self._idle >= _IDLE_STEPS else ""
+        return "nothing new to ask" if self._idle_steps >= _IDLE_STEPS else ""
 
     def _converged(self) -> bool:
-        """Whether every policy has settled, so that further draws would only repeat themselves."""
+        """Whether all policies are nearly one-hot, so that further draws would be repeats."""
         live = self._roster.live()
         if any(m.name not in self.latest for m in live):
             return False
-        spread = [self.latest[m.name].entropy_q_max for m in live]
-        spread += row_entropies(self.server.z).tolist()
-        return max(spread, default=0.0) < _CONVERGED
+        entropies = [self.latest[m.name].entropy_q_max for m in live]
+        entropies += row_entropies(self.server.z).tolist()
+        return max(entropies, default=0.0) < _CONVERGED
 
-    # ------------------------------------------------------------------ refreshes
+    # ------------------------------------------------------------------ lower level
     @property
-    def _barred(self) -> bool:
-        """Whether an estimate under way stops every site."""
-        return self.refresh is not None and self._plan.refresh == "barrier"
+    def _barrier(self) -> bool:
+        """Whether an estimate in progress stops all sites."""
+        return self.estimate is not None and self._plan.refresh == "barrier"
 
-    def _begin_refresh(self, active: list[Member]) -> None:
+    def _begin_estimate(self, active: list[Member]) -> None:
         settings, t = self._plan.settings, self.server.iteration
         due = (
             self._plan.consensus
@@ -189,41 +207,41 @@ class Tuning:
             and t % settings.refresh_every == 0
             and t <= settings.refresh_until
         )
-        if due and self.refresh is None:
+        if due and self.estimate is None:
             asked = self._participants() if self._plan.refresh == "barrier" else active
-            self.refresh = LowerLevelEstimate.begin(self.server, [m.index for m in asked])
+            self.estimate = LowerLevelEstimate.begin(self.server, [m.index for m in asked])
 
-    def _advance_refresh(self) -> None:
-        """Finish a round, and with the last one the estimate, if the answers allow it."""
-        refresh, settings = self.refresh, self._plan.settings
-        assert refresh is not None
-        asked = [m for m in self._participants() if m.index in refresh.asked]
-        need = len(asked)
+    def _advance_estimate(self) -> None:
+        """Finish the round if enough sites have reported, and the estimate with the last round."""
+        estimate, settings = self.estimate, self._plan.settings
+        assert estimate is not None
+        asked = [m for m in self._participants() if m.index in estimate.asked]
+        needed = len(asked)
         if self._plan.refresh == "free":
-            need = min(self._plan.quorum, need)
-        if len(refresh.answered) < need:
+            needed = min(self._plan.quorum, needed)
+        if len(estimate.answered) < needed:
             return
-        if asked and not refresh.finish_round(self._live(), settings):
+        if asked and not estimate.finish_round(self._live(), settings):
             return
         if asked:
-            self.server, violation = refresh.cut(self.server, self._live(), settings)
-            self._tell("refresh", violation=violation, planes=len(self.server.planes))
-        self.refresh = None
+            self.server, violation = estimate.cut(self.server, self._live(), settings)
+            self._notify("refresh", violation=violation, planes=len(self.server.planes))
+        self.estimate = None
 
     # ------------------------------------------------------------------ checkpoints
     def state(self) -> dict[str, Any]:
-        """Return the small figures, as JSON; the rest is public."""
-        latest = {name: figures.state() for name, figures in self.latest.items()}
-        return {"latest": latest, "asked_for": self._asked_for, "idle": self._idle}
+        """Return what is neither public nor an array, as JSON."""
+        latest = {name: metrics.state() for name, metrics in self.latest.items()}
+        return {"latest": latest, "asked_for": self._requests, "idle": self._idle_steps}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over what `state` wrote."""
-        self._asked_for, self._idle = state["asked_for"], state["idle"]
+        """Restore what `state` returned."""
+        self._requests, self._idle_steps = state["asked_for"], state["idle"]
         self.latest = {name: StepMetrics.restore(entry) for name, entry in state["latest"].items()}
 
 
 def _without_consensus(state: ServerState, rows: IntArray, policies: FloatArray) -> ServerState:
-    """Take in policies where none are to be agreed on: z follows the sites' mean."""
+    """Server step of methods without consensus: z is the mean of the live sites' policies."""
     state.p_all[rows] = policies
     mean = state.p_all[state.live].mean(axis=0)
     return replace(state, z=mean, iteration=state.iteration + 1)

@@ -1,7 +1,7 @@
-"""What the coordinator lets in: a site's offer, and its report on a piece of work.
+"""Validation of what sites send: their offers to join and their reports.
 
-A site may lie or be broken, and must neither stop a run nor weigh more in it than its data. What
-is refused changes nothing; it counts against its sender.
+A site may lie or be broken; it must neither stop a run nor weigh more in it than its data.  A
+refused message changes nothing except the record of its sender.
 """
 
 from __future__ import annotations
@@ -31,13 +31,12 @@ from asyndbt.optim import FloatArray, on_simplex
 
 
 def check_join(plan: Plan, roster: Roster, join: Join) -> None:
-    """Raise MessageError if the site cannot take part.
+    """Check that a site may take part.
 
-    Parameters
-    ----------
-    plan : Plan
-    roster : Roster
-    join : Join
+    Raises
+    ------
+    MessageError
+        If its settings or sizes differ from the plan's, or there are too many sites.
     """
     if join.agreement != plan.agreement:
         raise MessageError("settings differ from the coordinator's: give all the same file")
@@ -49,16 +48,21 @@ def check_join(plan: Plan, roster: Roster, join: Join) -> None:
 
 
 def check_report(plan: Plan, member: Member, asked: Assignment, report: Report) -> None:
-    """Raise MessageError if this is no answer that the site could give in good faith.
+    """Check that an honest site could have sent a report.
 
     Parameters
     ----------
     plan : Plan
     member : Member
-        The site as known so far.
+        The site as known before the report.
     asked : Assignment
-        The work that it held.
+        The work that the report answers.
     report : Report
+
+    Raises
+    ------
+    MessageError
+        If shapes, bounds or counts contradict the assignment or earlier reports.
     """
     _, validation, test = member.counts
     match asked, report:

@@ -1,9 +1,9 @@
-"""The worker: the work that one site is asked to do.
+"""The worker: one site's side of the protocol.
 
-A worker is told what to do by messages and answers by messages; who carries them is an engine's
-business. The fragment policy p of its learner goes to the coordinator; the demonstration policy q,
-the draws and the data stay here. After each piece of work its state holds the answer too, so that
-the same piece asked again (after a crash on either side) is answered again and not done again.
+A worker receives assignments and returns reports; engines carry them.  The fragment policy p of its
+learner goes to the coordinator; the demonstration policy q, the draws and the data stay here.  Its
+state includes the last report, so that an assignment repeated after a crash on either side is
+answered again and not done again.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ class Worker:
     plan : Plan
     objective : Objective
     seed : int
-        Of the learner's draws.
+        Seed of the learner's draws.
     """
 
     def __init__(self, site: str, plan: Plan, objective: Objective, seed: int) -> None:
         self.site, self.plan, self.objective = site, plan, objective
         self.learner = Learner(site, plan, objective, seed)
-        self._settled: IntArray | None = None
-        self._answered: Report | None = None
+        self._refined: IntArray | None = None
+        self._report: Report | None = None
 
     def join(self) -> Join:
         """Offer the site to the coordinator."""
@@ -66,25 +66,25 @@ class Worker:
         )
 
     async def handle(self, assignment: Assignment) -> Report:
-        """Do a piece of work, or repeat the answer if it was done before."""
-        if self._answered is None or self._answered.id != assignment.id:
+        """Do the work, or return the last report again if it answers this assignment."""
+        if self._report is None or self._report.id != assignment.id:
             match assignment:
                 case Step():
-                    self._answered = await self._step(assignment)
+                    self._report = await self._step(assignment)
                 case LowerRound():
-                    self._answered = await self._lower(assignment)
+                    self._report = await self._lower(assignment)
                 case Confirm():
-                    self._answered = await self._confirm(assignment)
+                    self._report = await self._confirm(assignment)
                 case Evaluate():
-                    self._answered = await self._evaluate(assignment)
+                    self._report = await self._evaluate(assignment)
                 case _:
                     raise TypeError(f"no worker does {type(assignment).__name__}")
-        return self._answered
+        return self._report
 
     @property
     def demonstrations(self) -> IntArray:
-        """Candidate chosen in every slot (U,): settled on validation data, else q's read-out."""
-        return Plan.demonstrations(self.learner.q) if self._settled is None else self._settled
+        """Candidate of every slot (U,): refined on validation data, else the read-out of q."""
+        return Plan.demonstrations(self.learner.q) if self._refined is None else self._refined
 
     # ------------------------------------------------------------------ work
     async def _step(self, work: Step) -> StepDone:
@@ -135,13 +135,13 @@ class Worker:
         )
 
     async def _evaluate(self, work: Evaluate) -> EvaluateDone:
-        """Settle the demonstrations on validation data, then look at the test split once."""
+        """Refine the demonstrations on validation data, then score the test split once."""
         options = _demonstration_options(self.learner.q, self.plan.confirm_candidates)
         scores = [await self.objective.validate(work.fragment, option) for option in options]
         best = min(range(len(options)), key=lambda k: (not scores[k].n, scores[k].loss, k))
-        self._settled = options[best]
+        self._refined = options[best]
         rng = self.learner.rng("test", 0)
-        result = await self.objective.test(work.fragment, self._settled, rng)
+        result = await self.objective.test(work.fragment, self._refined, rng)
         return EvaluateDone(
             site=self.site,
             id=work.id,
@@ -153,39 +153,39 @@ class Worker:
         )
 
     def _validation_due(self, before: int) -> bool:
-        """Whether a look falls due in the steps since `before`; those of the end stay paid for."""
-        every = self.plan.validate_every
-        return bool(every) and before // every < min(self.learner.steps // every, self.plan.looks)
+        """Whether a validation is due after the steps since `before`; `most` at most are."""
+        every, most = self.plan.validate_every, self.plan.validations
+        return bool(every) and before // every < min(self.learner.steps // every, most)
 
     # ------------------------------------------------------------------ checkpoints
     def state(self) -> bytes:
-        """Everything needed to go on exactly here."""
+        """Return everything that is needed to continue exactly here."""
         arrays = self.learner.arrays()
-        if self._answered is not None:
-            arrays["answered"] = np.frombuffer(encode(self._answered), dtype=np.int8)
-        if self._settled is not None:
-            arrays["settled"] = self._settled
+        if self._report is not None:
+            arrays["answered"] = np.frombuffer(encode(self._report), dtype=np.int8)
+        if self._refined is not None:
+            arrays["settled"] = self._refined
         return pack({"steps": self.learner.steps, "objective": self.objective.state()}, arrays)
 
     def restore(self, data: bytes) -> None:
-        """Take over what `state` wrote."""
+        """Restore what `state` returned."""
         fields, arrays = unpack(data)
         self.learner.restore(fields["steps"], arrays)
         self.objective.restore(fields["objective"])
-        self._settled = arrays.get("settled")
+        self._refined = arrays.get("settled")
         if "answered" in arrays:
-            answered = decode(arrays["answered"].tobytes())
-            assert isinstance(answered, Report)
-            self._answered = answered
+            report = decode(arrays["answered"].tobytes())
+            assert isinstance(report, Report)
+            self._report = report
 
     def reopen(self) -> None:
-        """Get ready to tune further after an end that was not the last."""
-        self._settled = None
+        """Return to tuning after an evaluation."""
+        self._refined = None
         self.objective.reopen()
 
 
 def _demonstration_options(q: FloatArray, most: int) -> list[IntArray]:
-    """Return the read-out of q, and that with its least certain slots at their second choice."""
+    """Return the read-out of q (U,), and variants with one uncertain slot at its second choice."""
     best = Plan.demonstrations(q)
     options = [best]
     if not len(q):

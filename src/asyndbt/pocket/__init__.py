@@ -14,7 +14,6 @@ from asyndbt.pocket._datasets import (
     items,
     signed,
 )
-from asyndbt.pocket._dims import DIMS
 from asyndbt.pocket._grammar import (
     FAMILIES,
     Item,
@@ -24,7 +23,7 @@ from asyndbt.pocket._grammar import (
     signed_task,
     true_clues,
 )
-from asyndbt.pocket._lexicon import ARBITRARY_LABELS, INSTRUCTION_WORDS, VERB_GROUPS
+from asyndbt.pocket._lexicon import ARBITRARY_LABELS, DIMS, INSTRUCTION_WORDS, VERB_GROUPS
 from asyndbt.pocket._model import PocketModel
 from asyndbt.pocket._server import PocketServer
 from asyndbt.pocket._surface import PLAIN_KIND

@@ -1,4 +1,4 @@
-"""Chat completions of the pocket model: the JSON of a request in, that of a completion out."""
+"""Chat completions of the pocket model: requests and responses as JSON."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _Row = NDArray[np.float64]
 
 
 class ChatError(Exception):
-    """A request that is answered with an error; its parts are those of OpenAI's error object.
+    """A request that is answered with an OpenAI error object.
 
     Parameters
     ----------
     status : int
         HTTP status.
     message : str
-        What is wrong, and the mend.
+        The error and its remedy.
     param : str or None
-        Field of the request that is wrong.
+        Invalid field of the request.
     code : str or None
-        Name of the fault for programs.
+        Identifier of the error for programs.
     headers : mapping of str to str, optional
-        Headers that go with the status.
+        Further headers of the response.
     """
 
     def __init__(
@@ -74,9 +74,9 @@ class _Message(BaseModel):
 
 
 class ChatRequest(BaseModel):
-    """What is read of the body of a request; every other field is ignored.
+    """The fields of a request that are read; others are ignored.
 
-    `max_tokens` and `max_completion_tokens` change nothing: an answer is one word.
+    `max_tokens` and `max_completion_tokens` have no effect: an answer is one word.
     """
 
     model_config = ConfigDict(strict=True)
@@ -94,12 +94,12 @@ class ChatRequest(BaseModel):
 
     @property
     def text(self) -> str:
-        """The messages as the text that the model reads, one demonstration a line.
+        """The messages as the text that the model reads, one demonstration per line.
 
         Raises
         ------
         ChatError
-            If they are not demonstrations (a user's turn and the assistant's) and a query.
+            If they are not demonstrations (turns of user and assistant) and a query.
         """
         turns = [turn for turn in self.messages if turn.role in ("user", "assistant")]
         users, assistants = turns[::2], turns[1::2]
@@ -125,12 +125,12 @@ class ChatRequest(BaseModel):
 
 
 def parse_request(body: bytes) -> ChatRequest:
-    """Read the body of a request.
+    """Parse and check the body of a request.
 
     Raises
     ------
     ChatError
-        If it is not JSON, a field is missing or out of range, or asks for what is not there.
+        If it is not JSON, or a field is missing, out of range or not supported.
     """
     try:
         request = ChatRequest.model_validate_json(body)
@@ -165,17 +165,17 @@ def parse_request(body: bytes) -> ChatRequest:
 def completion(
     request: ChatRequest, words: Sequence[str], scores: _Row, prompt_tokens: int
 ) -> dict[str, Any]:
-    """Answer a request.
+    """Return the response to a request.
 
     Parameters
     ----------
     request : ChatRequest
     words : sequence of str
-        What may be answered.
+        Possible answers.
     scores : array [words]
-        Natural logarithms of the probabilities of `words`.
+        Natural logarithms of their probabilities.
     prompt_tokens : int
-        What the usage says.
+        Tokens of the prompt, for the usage.
     """
     temperature = 1.0 if request.temperature is None else request.temperature
     number = request.n or 1
@@ -205,7 +205,7 @@ def completion(
 
 
 def _pick(scores: _Row, temperature: float, seed: int | None, index: int) -> int:
-    """Draw one column; the same one for the same seed and index of the choice."""
+    """Draw one column, determined by a seed and the index of the choice."""
     if temperature == 0:
         return int(scores.argmax())
     with np.errstate(over="ignore"):

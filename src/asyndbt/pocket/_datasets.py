@@ -1,8 +1,8 @@
 """The demo tasks of the pocket model and their data sets.
 
 Every text is held out from the training of the model.  A task has three sites that differ in
-surface words, in class balance and in which dims are frequent, but share the hidden signs.  The
-model guesses "+" for a sign it is not told, so the "-" signs are what a prompt has to convey.
+surface words, class balance and frequent dims, but share the hidden signs.  The model guesses "+"
+for an unknown sign, so a prompt has to convey the "-" signs.
 
 About half of the tasks are harder: nearly all signs are "-", and the clue words of some of these
 dims are missing from `fragment_vocabulary`, so that only demonstrations can convey them, and one
@@ -16,9 +16,8 @@ from random import Random
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
-from asyndbt.pocket import _lexicon as lexicon
-from asyndbt.pocket._dims import DIMS
 from asyndbt.pocket._grammar import FAMILIES, Item, SignedTask, draw_item, signed_task
+from asyndbt.pocket._lexicon import DIMS, INSTRUCTION_WORDS, OBJECT_WORDS
 
 Split = Literal["train", "validation", "test"]
 SIZES: Final[Mapping[Split, int]] = MappingProxyType({"train": 480, "validation": 120, "test": 360})
@@ -61,7 +60,7 @@ class PocketTask:
     description: str
 
     def config_tables(self) -> dict[str, dict[str, Any]]:
-        """Return the tables of a configuration for this task, but for the budget."""
+        """Return the tables of a configuration for this task, without the budget."""
         splits: dict[str, Any] = {split: f"pocket:{self.name}/{split}" for split in SIZES}
         return {
             "task": {"instruction": self.instruction, "labels": dict(self.labels)},
@@ -76,7 +75,7 @@ Weights = tuple[float, ...]
 
 @dataclass(frozen=True)
 class _World:
-    """Hidden side of a task.
+    """Hidden parameters of a task.
 
     Attributes
     ----------
@@ -88,7 +87,7 @@ class _World:
     plain : float
         Share of plain items.
     noise : float
-        Share of rows with a wrong label ("annotators disagree").
+        Share of rows with a wrong label.
     classes : tuple of int, optional
     """
 
@@ -184,7 +183,7 @@ def signed(name: str) -> SignedTask:
 
 
 def dataset(name: str, split: Split, seed: int = 0) -> list[dict[str, str]]:
-    """Rows of one split of a demo task.
+    """Return the rows of one split of a demo task.
 
     Parameters
     ----------
@@ -253,7 +252,7 @@ def _item_stream(world: _World, rng: Random) -> Iterator[Item]:
 
 
 def fragment_vocabulary() -> tuple[str, ...]:
-    """Return the words a fragment may be made of: some clues of all families, and fillers."""
+    """Return the words that a fragment may use: some clues of all families, and fillers."""
     clues = [
         word
         for name, dims in DIMS.items()
@@ -262,8 +261,7 @@ def fragment_vocabulary() -> tuple[str, ...]:
         for words in dim.clues
         for word in words
     ]
-    fillers = lexicon.INSTRUCTION_WORDS + lexicon.OBJECT_WORDS
-    return tuple(sorted({*clues, *fillers}))
+    return tuple(sorted({*clues, *INSTRUCTION_WORDS, *OBJECT_WORDS}))
 
 
 def _known(name: str) -> str:

@@ -7,8 +7,8 @@ sign of the task:
     class of pole s in dim i  =  classes_i[s]      if sign_i = +1
                                  classes_i[1 - s]  if sign_i = -1
 
-A prompt without demonstrations and note leaves the signs open.  The labels of demonstrations and
-the clue words of a note reveal them.  Standard library only.
+A prompt without demonstrations and note leaves the signs open; labels of demonstrations and clue
+words of a note reveal them.  Standard library only.
 """
 
 from collections.abc import Sequence
@@ -16,12 +16,11 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from asyndbt.pocket._dims import DIMS, Dim
-from asyndbt.pocket._lexicon import NATURAL_LABELS, Words
+from asyndbt.pocket._lexicon import DIMS, NATURAL_LABELS, Dim, Words
 from asyndbt.pocket._surface import PLAIN_KIND, RENDER
 
 HOLD_OUT_PARTS: Final = 8
-"""One text in so many is never used in training."""
+"""One text in this many is never used in training."""
 
 
 @dataclass(frozen=True)
@@ -122,10 +121,10 @@ class SignedTask:
 
 
 def signed_task(family: str, signs: str, classes: Sequence[int] | None = None) -> SignedTask:
-    """Task of a family with signs written like ``"+-+-"``.
+    """Return the task of a family with signs written like ``"+-+-"``.
 
-    Dims that need a class outside `classes` get sign 0.  Without `classes`: the first two, or all
-    four of the topic family.
+    Dims that need a class outside `classes` get sign 0.  The default is the first two classes, or
+    all four of the topic family.
     """
     kind = FAMILIES[family]
     used = tuple(classes if classes is not None else range(4 if family == "topic" else 2))
@@ -146,19 +145,19 @@ def _clues(task: SignedTask, truth: int) -> list[str]:
 
 
 def true_clues(task: SignedTask) -> list[str]:
-    """Note words that tell the signs of the task."""
+    """Return the note words that reveal the signs of the task."""
     return _clues(task, 1)
 
 
 def false_clues(task: SignedTask) -> list[str]:
-    """Note words that tell the opposite of the signs of the task."""
+    """Return the note words that suggest the opposite signs."""
     return _clues(task, -1)
 
 
 # ------------------------------------------------------------------ items
 @dataclass(frozen=True)
 class Item:
-    """One text, or pair of texts, with its class and how it came about.
+    """One text or pair of texts, with its class and its origin in the grammar.
 
     Attributes
     ----------
@@ -182,7 +181,7 @@ class Item:
 
     @property
     def key(self) -> str:
-        """Both texts as one string: identity of the item, and what the hold-out looks at."""
+        """Both texts as one string: identity of the item, and the input of the hold-out rule."""
         return self.text_a if self.text_b is None else f"{self.text_a} ; {self.text_b}"
 
     def question(self, instruction: str) -> str:
@@ -191,7 +190,7 @@ class Item:
 
 
 def is_held_out(text: str) -> bool:
-    """Whether a text belongs to the one in eight never seen in training (FNV-1a hash)."""
+    """Whether a text is one of the eighth that training never uses (FNV-1a hash)."""
     value = 2166136261
     for byte in text.encode():
         value = ((value ^ byte) * 16777619) & 0xFFFFFFFF
@@ -217,7 +216,7 @@ def draw_item(
     label_class : int, optional
         Wanted class; random among the classes in use without it.
     held_out : bool
-        From the held-out texts, or from the others.
+        Whether to draw from the held-out texts or from the others.
     site : str, optional
         One of the family's sites; random without it.
     plain_share : float

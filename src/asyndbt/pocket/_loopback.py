@@ -1,4 +1,4 @@
-"""`LoopbackServer`: what the small HTTP servers of this project have in common."""
+"""`LoopbackServer`: base of the small HTTP servers of this project."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _POLL_SECONDS: Final = 0.05
 
 
 def response(status: int, body: bytes, headers: Mapping[str, str]) -> bytes:
-    """Write a whole HTTP response, ready for one send; the length is added to the headers."""
+    """Return a whole HTTP response as bytes; the length is added to the headers."""
     lines = [f"HTTP/1.1 {int(status)} {responses.get(status, '')}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     lines.append(f"Content-Length: {len(body)}")
@@ -26,21 +26,21 @@ def response(status: int, body: bytes, headers: Mapping[str, str]) -> bytes:
 class LoopbackServer(ThreadingHTTPServer):
     """A threaded HTTP server that is a context manager and leaves no thread or socket behind.
 
-    It listens once it is made, answers inside ``with``, and at the end closes every connection,
-    whatever it is waiting for, and waits for all its threads.
+    It listens from construction on and answers inside ``with``; at the end it closes every
+    connection, even a busy one, and waits for all its threads.
 
     Parameters
     ----------
     host : str
     port : int
-        0 is any free one.
+        0 chooses a free one.
     handler : type
-        Answers the requests of a connection.
+        Handles the requests of a connection.
 
     Raises
     ------
     OSError
-        If the address cannot be had.
+        If the address cannot be bound.
     """
 
     daemon_threads = False
@@ -88,6 +88,6 @@ class LoopbackServer(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Show what went wrong, unless the client just left."""
+        """Print an error, unless the client has closed the connection."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)

@@ -1,4 +1,4 @@
-"""`PocketModel`: word probabilities and greedy answers of the shipped pocket model."""
+"""`PocketModel`: next-word probabilities and greedy answers of the shipped model."""
 
 import json
 import threading
@@ -19,7 +19,7 @@ from asyndbt.pocket._transformer import Array, Prefix, Transformer
 WEIGHTS_FILE: Final = Path(__file__).with_name("weights.npz")
 SPECIAL_TOKENS: Final = 7
 LENGTH_STEP: Final = 8
-"""Queries are padded to a multiple of so many tokens."""
+"""Queries are padded to a multiple of this many tokens."""
 TOKENS_PER_PASS: Final = 2048
 PREFIXES_KEPT: Final = 48
 BEGINNINGS_KEPT: Final = 512
@@ -30,7 +30,7 @@ _TURN: Final = threading.Lock()
 class PocketModel:
     """A very small language model for demos and tests (see ``docs/pocket-model.md``).
 
-    Use `PocketModel.load`.  Everything up to the last newline of a prompt is its *prefix*; prompts
+    Use `PocketModel.load`.  The *prefix* of a prompt is everything up to its last newline; prompts
     with the same prefix share its computation, and a few dozen prefixes are kept between calls.
 
     The results for a prompt do not depend on the other prompts of the call, on their order, on
@@ -53,26 +53,26 @@ class PocketModel:
 
     @classmethod
     def load(cls) -> "PocketModel":
-        """Return the shipped model; it is loaded once per process."""
+        """Return the shipped model, which is loaded once per process."""
         return _shipped()
 
     @property
     def context(self) -> int:
-        """Longest prompt in tokens, the start token included."""
+        """Longest prompt in tokens, including the start token."""
         return self._network.context
 
     @property
     def words(self) -> tuple[str, ...]:
-        """Everything that it can answer, in the order of `next_word_log_probabilities`."""
+        """All possible answers, in the order of `next_word_log_probabilities`."""
         return self._tokenizer.words[SPECIAL_TOKENS:]
 
     def count_tokens(self, text: str) -> int:
-        """Tokens of a text; of a prompt, the start token included."""
+        """Return the number of tokens of a prompt, including the start token."""
         beginning, rest = _cut(text)
         return len(self._beginning_ids(beginning)) + len(self._tokenizer.encode(rest))
 
     def unknown_share(self, texts: Iterable[str]) -> float:
-        """Share of the words in some texts that the model does not know, punctuation aside."""
+        """Return the share of unknown words in some texts, punctuation aside."""
         counts = [self._tokenizer.unknown_words(text) for text in texts]
         return sum(unknown for unknown, _ in counts) / max(1, sum(words for _, words in counts))
 
@@ -148,7 +148,6 @@ class PocketModel:
                 answers[row] = self._tokenizer.words[token]
         return answers
 
-    # -------------------------------------------------------------- inner works
     def _label_ids(self, labels: Sequence[str]) -> list[int]:
         ids = [self._tokenizer.id_of(label) for label in labels]
         for index, token in enumerate(ids):
@@ -161,7 +160,7 @@ class PocketModel:
         return ids
 
     def _passes(self, prompts: Sequence[str]) -> Iterator[tuple[list[int], Array]]:
-        """Yield indices of some prompts and their scores, until all are done."""
+        """Yield the indices of some prompts and their scores, until all are done."""
         groups: dict[tuple[str, int], list[tuple[int, list[int]]]] = {}
         for index, prompt in enumerate(prompts):
             beginning, rest = _cut(prompt)

@@ -1,4 +1,4 @@
-"""The pocket model over HTTP, in the manner of OpenAI: for trying clients without a key."""
+"""The pocket model as an OpenAI-compatible HTTP server, to try clients without a key."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from asyndbt.pocket._loopback import LoopbackServer, response
 from asyndbt.pocket._model import PocketModel
 
 BODY_LIMIT: Final = 2**20
-"""Largest body of a request in bytes; the longest prompt is a small part of it."""
+"""Largest body of a request, bytes; far more than the longest prompt."""
 _CHAT: Final = "/v1/chat/completions"
 _ROUTES: Final = {_CHAT: "POST", "/v1/models": "GET", "/health": "GET"}
 
@@ -34,10 +34,9 @@ class PocketServer(LoopbackServer):
     ----------
     host : str
     port : int
-        0 is any free one.
+        0 chooses a free one.
     verbose : bool
-        Whether to write a line per request to stderr: method, path, status, time.  Texts are never
-        written.
+        Whether to write a line per request to stderr: method, path, status, time; never texts.
 
     Attributes
     ----------
@@ -47,7 +46,7 @@ class PocketServer(LoopbackServer):
     Raises
     ------
     OSError
-        If the address cannot be had.
+        If the address cannot be bound.
 
     Examples
     --------
@@ -73,12 +72,12 @@ class PocketServer(LoopbackServer):
         self.batches.stop()
 
     def complete(self, body: bytes) -> dict[str, Any]:
-        """Answer the body of a chat request.
+        """Return the response to the body of a chat request.
 
         Raises
         ------
         ChatError
-            If it cannot be answered.
+            If the request is invalid, or the prompt is longer than the context.
         """
         with self._guard:
             self.requests += 1
@@ -97,7 +96,7 @@ class PocketServer(LoopbackServer):
 
 
 class _Batches(threading.Thread):
-    """Asks the model for all prompts that wait at the same moment together.
+    """Batches all prompts that wait at the same moment.
 
     The model is faster on many prompts at once, and an answer does not depend on the others.
     """
@@ -114,7 +113,7 @@ class _Batches(threading.Thread):
         return answer.result()
 
     def stop(self) -> None:
-        """End the thread; nobody may be waiting any more."""
+        """End the thread; no prompt may be waiting."""
         self._waiting.put(None)
         self.join()
 
@@ -132,7 +131,7 @@ class _Batches(threading.Thread):
                     answer.set_result(row)
 
     def _gather(self) -> list[tuple[str, Future[NDArray[np.float64]]]]:
-        """Wait for a prompt and take all that are there by then; nothing is the end."""
+        """Wait for a prompt, and return all that wait by then; an empty list is the end."""
         taken = [self._waiting.get()]
         while not self._waiting.empty():
             taken.append(self._waiting.get())
@@ -140,7 +139,7 @@ class _Batches(threading.Thread):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers the requests of one connection."""
+    """Handles the requests of one connection."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -181,7 +180,7 @@ class _Handler(BaseHTTPRequestHandler):
         return {"object": "list", "data": [model]}
 
     def _body(self) -> bytes:
-        """Read the whole body, so that the next request of the connection can follow."""
+        """Read the whole body, so that the connection can carry another request."""
         length = self.headers.get("Content-Length", "0")
         problem: tuple[int, str] | None = None
         if "Transfer-Encoding" in self.headers:
@@ -210,9 +209,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(whole)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Refuse what is not HTTP, or a method that is never used here, in OpenAI's shape."""
+        """Answer what is not HTTP, or an unknown method, with an OpenAI error object."""
         self.close_connection = True
         self._send(code, ChatError(code, message or HTTPStatus(code).phrase).body, {})
 
     def log_message(self, *_: object) -> None:
-        """Write nothing: a request line may be anything."""
+        """Write nothing, since a request line may hold any text."""

@@ -1,4 +1,4 @@
-"""How a word of the lexicon becomes a text: sites, registers and sentence templates.
+"""From a word of the lexicon to a text: sites, registers and sentence templates.
 
 `RENDER` maps a family to a function that writes one item of a given kind and side for a site.
 Standard library only.
@@ -8,8 +8,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
-from asyndbt.pocket._dims import DIMS
-from asyndbt.pocket._lexicon import PLAIN, VERB_GROUPS, Words
+from asyndbt.pocket._lexicon import DIMS, PLAIN, VERB_GROUPS, Words
 
 PLAIN_KIND: Final = -1
 """Kind of an item whose class does not depend on a sign; other kinds are indices of dims."""
@@ -143,7 +142,7 @@ RENDER: Final[dict[str, Callable[[Random, int, int, str], tuple[str, str | None]
 
 
 def surface_words() -> list[str]:
-    """Return the texts whose words dress up the items."""
+    """Return texts with all words that carry no meaning."""
     texts = [
         *(" ".join(words) for words in _OPENERS.values()),
         *(" ".join((*nouns, *forms)) for nouns, _, forms in _SENTIMENT.values()),

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from asyndbt.pocket import _lexicon as lexicon
-from asyndbt.pocket._dims import DIMS
 from asyndbt.pocket._grammar import FAMILIES
 from asyndbt.pocket._surface import surface_words
 
@@ -28,7 +27,7 @@ def vocabulary() -> tuple[str, ...]:
     texts += [*surface_words(), _PUNCTUATION]
     for classes in (*lexicon.PLAIN.values(), *lexicon.VERB_GROUPS.values()):
         texts += (" ".join(words) for words in classes)
-    for dims in DIMS.values():
+    for dims in lexicon.DIMS.values():
         texts += (" ".join(words) for dim in dims for words in dim.poles + dim.clues)
     for sets in lexicon.NATURAL_LABELS.values():
         texts += (" ".join(words) for words in sets)
@@ -46,7 +45,7 @@ class Tokenizer:
     Parameters
     ----------
     words : iterable of str, optional
-        Tokens in the order of their ids; `vocabulary()` without it.
+        Tokens in the order of their ids; `vocabulary()` by default.
     """
 
     def __init__(self, words: Iterable[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The forward pass of the pocket model in NumPy, with reusable prompt beginnings.
+"""The forward pass of the pocket model in NumPy, with reusable prefixes.
 
 The network is described at the head of ``training/pocket/network.py``.  All arrays are float32.
 A prompt is computed in two parts: a *prefix* alone, exactly as long as it is, and then *suffixes*
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 EPSILON: Final = np.float32(np.finfo(np.float32).eps)
 PADDING_ROOM: Final = 64
-"""Padded suffixes may reach so many positions beyond the context."""
+"""Padded suffixes may extend this many positions beyond the context."""
 TAPS: Final = 3
 ROTARY_BASE: Final = 500.0
 NEVER: Final = np.float32(-1e9)
@@ -26,7 +26,7 @@ NEVER: Final = np.float32(-1e9)
 
 @dataclass(frozen=True)
 class Prefix:
-    """What later tokens need to know of a prompt beginning.
+    """The state of a prefix that later tokens need.
 
     Attributes
     ----------
@@ -123,7 +123,7 @@ class Transformer:
 
     # -------------------------------------------------------------- the two passes
     def prefix(self, ids: Sequence[int]) -> Prefix:
-        """Compute the beginning of a prompt, token ids [tokens]."""
+        """Compute a prefix from token ids [tokens]."""
         tokens = len(ids)
         x = embedding = self._embedding[np.asarray(ids)][None]
         empty = np.zeros((TAPS, self.width), np.float32)
@@ -153,7 +153,7 @@ class Transformer:
         lengths : array [rows]
             Tokens of each suffix, at least one.
         prefix : Prefix
-            What all of them continue.
+            The common beginning.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""From task, demonstrations, fragment and query to the prompt that is sent."""
+"""Rendering: the prompt of a task, demonstrations, a fragment and a query."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LINE_BREAKS = re.compile(r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
 
 
 def fold(text: str) -> str:
-    r"""Put a text on one line: line breaks become one space, ends lose their white space.
+    r"""Put a text on one line: line breaks become spaces, white space at both ends is stripped.
 
     Examples
     --------
@@ -23,18 +23,18 @@ def fold(text: str) -> str:
 
 
 def block_template(task: Task, fragment: Sequence[str] = ()) -> str:
-    """One example's block, ready for ``str.format`` with the folded fields of the task.
+    """Return the block of one example, for ``str.format`` with the folded fields of the task.
 
     Parameters
     ----------
     task : Task
     fragment : sequence of str
-        Words in order; without any, the note is left out.
+        Words in order; without words there is no note.
 
     Returns
     -------
     str
-        One line; braces of the fragment are doubled, as ``str.format`` wants them.
+        One line; braces of the fragment are doubled for ``str.format``.
 
     Examples
     --------
@@ -69,7 +69,7 @@ def render(
     fragment : sequence of str
         T, repeated in every block.
     fields : mapping of str to str
-        X_q, the texts of the query; what is not in the instruction is not used.
+        X_q, the texts of the query; fields that are not in the instruction are ignored.
 
     Returns
     -------
@@ -93,5 +93,5 @@ def render(
 
 
 def escaped(text: str) -> str:
-    """Double the braces, so that ``str.format`` gives back the same text."""
+    """Double the braces, so that ``str.format`` returns the same text."""
     return text.replace("{", "{{").replace("}", "}}")

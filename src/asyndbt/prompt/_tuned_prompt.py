@@ -1,4 +1,4 @@
-"""What the user takes away: the tuned prompt, as an object, as JSON and as plain text."""
+"""The tuned prompt: an object, JSON and plain text."""
 
 from __future__ import annotations
 
@@ -93,12 +93,12 @@ class TunedPrompt:
         """Return the whole prompt as plain text, with ``{field}`` where the query goes.
 
         ``text_template().format(**fields)`` is byte for byte what `render` sends as text, for
-        fields on one line; put others through `asyndbt.prompt.fold` first, as `render` does.
+        fields on one line; apply `asyndbt.prompt.fold` to others first, as `render` does.
         """
         return self.template().text
 
     def to_dict(self) -> dict[str, Any]:
-        """Return JSON-ready data, without the place where a demonstration was read."""
+        """Return JSON-ready data, without the origins of the demonstrations."""
         return {
             "format": _FORMAT,
             "task": {
@@ -116,12 +116,12 @@ class TunedPrompt:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TunedPrompt:
-        """Read what `to_dict` wrote.
+        """Inverse of `to_dict`.
 
         Raises
         ------
         DataError
-            If something is missing, or of another version.
+            If a field is missing, or the format is of another version.
         """
         if not isinstance(data, Mapping):
             raise DataError(f"prompt: found {shorten(data)} in place of an object")
@@ -151,15 +151,15 @@ class TunedPrompt:
             ) from None
 
     def save(self, path: Path) -> None:
-        """Write the prompt as JSON; a file of that name is replaced at once or not at all."""
+        """Write the prompt as JSON, atomically."""
         text = json.dumps(self.to_dict(), ensure_ascii=False, indent=2)
-        beside = path.with_name(f"{path.name}.part")
-        beside.write_text(f"{text}\n", encoding="utf-8")
-        beside.replace(path)
+        part = path.with_name(f"{path.name}.part")
+        part.write_text(f"{text}\n", encoding="utf-8")
+        part.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> TunedPrompt:
-        """Read a prompt that `save` wrote.
+        """Read a prompt from a file that `save` wrote.
 
         Raises
         ------

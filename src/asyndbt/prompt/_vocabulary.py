@@ -1,7 +1,4 @@
-"""The words that a fragment is made of.
-
-The built-in vocabulary: words that instructions are made of, and short hints.
-"""
+"""Vocabularies of the fragment: the built-in one, the pocket model's, or a text file."""
 
 from __future__ import annotations
 
@@ -40,7 +37,7 @@ def load_vocabulary(spec: str, base: Path) -> tuple[str, ...]:
     Warns
     -----
     UserWarning
-        If entries stand in the file twice; they are merged.
+        If entries are repeated; they are merged.
 
     Examples
     --------
@@ -93,7 +90,7 @@ def _builtin() -> tuple[str, ...]:
 
 
 def _pocket() -> tuple[str, ...]:
-    # Imported late: it comes with a whole model, which other vocabularies do not need.
+    # Imported late: it brings a whole model, which other vocabularies do not need.
     from asyndbt.pocket import fragment_vocabulary
 
     return fragment_vocabulary()

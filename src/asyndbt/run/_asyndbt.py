@@ -129,7 +129,7 @@ def _reopen(coordinator: Coordinator, setup: RunSetup) -> None:
     able = [name for name, site in sites.items() if site.worker.learner.affords_step]
     if not able:
         needs = [site.needs for site in sites.values()]
-        least = max(need.step.calls + need.look.calls * need.looks for need in needs)
+        least = max(need.step.calls + need.validation.calls * need.validations for need in needs)
         raise BudgetError(
             "the new budget buys no further step, since the comparison at the end has to be paid "
             f"again: {least:,} calls more for each site are surely enough"

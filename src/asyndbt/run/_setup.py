@@ -196,7 +196,7 @@ def _needs(config: Config, inputs: RunInputs, model: LanguageModel) -> dict[str,
             prompts,
             model,
             step_prompts=settings.draws * settings.batch_size,
-            looks=TUNING_VALIDATIONS + _looks_at_the_end(prompts, method.confirm_candidates),
+            validations=TUNING_VALIDATIONS + _final_validations(prompts, method.confirm_candidates),
             random_draws=method.random_icl_draws,
         )
         for name, prompts in inputs.sites.items()
@@ -220,7 +220,7 @@ def _shares(
     )
 
 
-def _looks_at_the_end(prompts: SitePrompts, candidates: int) -> int:
+def _final_validations(prompts: SitePrompts, candidates: int) -> int:
     """Fragments that are compared, then demonstrations beside those that the fragments had."""
     shape = prompts.shape
     others = min(candidates - 1, shape.slots)
@@ -269,7 +269,7 @@ def build_plan(
         iterations=method.iterations or MOST_ITERATIONS,
         confirm_candidates=method.confirm_candidates,
         validate_every=validate_every,
-        looks=validations,
+        validations=validations,
         shared=shared,
     )
 

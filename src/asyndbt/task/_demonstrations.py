@@ -15,17 +15,17 @@ def demonstration_slots(
     total: int | None = None,
     seed: int = 0,
 ) -> tuple[tuple[Example, ...], ...]:
-    """Deal a site's pool out to the demonstration slots of a prompt.
+    """Deal a site's pool to the demonstration slots of a prompt.
 
-    The shares are disjoint, so a prompt that takes one example from each slot never shows the same
-    one twice; they are cut to the same length V, as the demonstration policy is a U x V array.
+    The shares are disjoint, so a prompt with one example of each slot never shows one twice; they
+    are cut to the same length V, as the demonstration policy is a U x V array.
 
     Parameters
     ----------
     site : SiteData
     task : Task
     per_class : int
-        Slots of each class; ignored where `total` is given.
+        Slots of each class; ignored if `total` is given.
     total : int, optional
         Slots in all, each with candidates of every class: for tasks with many classes.
     seed : int

@@ -57,7 +57,7 @@ def load_examples(
     Raises
     ------
     DataError
-        At the first thing that is wrong; the text names file, line and field.
+        At the first error; the message names file, line and field.
     ConfigError
         If the arguments contradict each other.
 
@@ -89,21 +89,20 @@ def load_examples(
 
 
 def check_text(where: str, value: Any, max_chars: int) -> str:
-    """Return the text of one field.
+    """Check the text of one field, and return it.
 
     Parameters
     ----------
     where : str
         Row and column, for the message.
     value : object
-        What stands there.
     max_chars : int
         Longest text.
 
     Raises
     ------
     DataError
-        If it is no text, empty, too long, or not fit for UTF-8.
+        If it is not a text, empty, too long, or not valid in UTF-8.
     """
     if not isinstance(value, str):
         raise DataError(f"{where}: found {_found(value)}, not text; write it as text in quotes")
@@ -202,7 +201,7 @@ def _value(origin: str, values: Mapping[str, Any], column: str) -> Any:
 
 
 def _scalar(where: str, value: Any) -> str:
-    # A column of whole numbers with a gap comes out of many tools as 0.0, 1.0.
+    # Many tools write a column of whole numbers with a gap as 0.0, 1.0.
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, str | int):

@@ -21,16 +21,16 @@ def partition_examples(
     alpha: float = 0.5,
     rng: np.random.Generator,
 ) -> list[Example]:
-    """Deal examples out to sites ``site-1``, ``site-2``, ...
+    """Deal examples to sites ``site-1``, ``site-2``, ...
 
-    Every class is dealt on its own, and every site gets at least one example of it.  With
+    Every class is dealt separately, and every site gets at least one example of it.  With
     ``dirichlet``, the shares of class u are
 
         (s_1, ..., s_n) ~ Dirichlet(alpha, ..., alpha),
 
-    so a small `alpha` gives sites that differ in their classes; with ``iid`` they are equal.  The
-    shares are drawn before anything else: train, validation and test data dealt with generators of
-    the same seed get the same shares, if they hold the same classes.
+    so sites differ in their classes if `alpha` is small; with ``iid`` the shares are equal.  The
+    shares are drawn first: train, validation and test data of the same classes get the same shares
+    from generators of the same seed.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def _check(sites: int, kind: str, alpha: float) -> None:
 
 
 def _counts(shares: NDArray[np.float64], total: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Split `total` by shares: one for each, the rest by rounding the running sum of shares."""
+    """Split `total` by shares (sites,): one each, the rest by rounding the cumulative shares."""
     sites = len(shares)
     lot = rng.permutation(sites)  # so that rounding does not always favour the same site
     running = np.cumsum(shares[lot]) / shares.sum() * (total - sites)

@@ -151,8 +151,7 @@ def read_datasets(name: str, labels: Sequence[str], base: Path) -> Iterator[Row]
         ``NAME[/CONFIG][:SPLIT]``, where NAME may be ``owner/name`` of the Hugging Face hub or the
         path of a folder of data files; the split is ``train`` without one.
     labels : sequence of str
-        Labels of the task: columns that hold class numbers with names are read as names where
-        the task uses the names.
+        Labels of the task: class numbers with names are read as names where the task uses these.
     base : pathlib.Path
         Folder that a path is relative to.
 
@@ -193,7 +192,7 @@ def _load(place: str, split: str, base: Path) -> Any:
     for path, config in _candidates(place, base):
         try:
             return datasets.load_dataset(path, config, split=split)
-        # The library raises errors of a dozen libraries below it.
+        # The library passes on the errors of a dozen others.
         except Exception as error:
             reasons.append(f"{type(error).__name__}: {error}")
     # "owner/name" and "name/config" look alike: the first reading is the likelier one.
@@ -233,7 +232,7 @@ def read_pocket(name: str) -> Iterator[Row]:
         raise DataError(
             f"pocket:{name}: write pocket:TASK/SPLIT, such as pocket:sentiment-fans/train"
         )
-    # Imported late: the pocket world is a model too, and most data does not come from it.
+    # Imported late: it brings a whole model, which other sources do not need.
     from asyndbt.pocket import dataset
 
     try:

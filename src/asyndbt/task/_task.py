@@ -25,7 +25,7 @@ class Task:
     label_words : tuple of str
         The word that the language model answers for each label, in the same order.
     fragment_intro : str
-        What comes before the tuned fragment.
+        Text before the tuned fragment.
 
     Raises
     ------
@@ -164,13 +164,13 @@ class Example:
     Parameters
     ----------
     fields : mapping of str to str
-        Text per field of the task's instruction; copied, and not to be changed.
+        Text per field of the task's instruction; copied.
     label : str
         Data label, one of ``Task.labels``.
     site : str or None
-        The site that owns it; None where there is only one.
+        The site that owns it; None if there is only one.
     origin : str
-        Where it was read, such as ``"train.jsonl line 7"``; for messages only.
+        Source, such as ``"train.jsonl line 7"``; for messages only.
 
     Examples
     --------
@@ -194,7 +194,7 @@ class Example:
     def content(self) -> tuple[tuple[str, str], ...]:
         """The texts alone, by field name, with every run of white space as one space.
 
-        Two examples with the same content would look the same in a prompt: this is what
-        "occurs in two parts" means, whatever the labels.
+        Two examples of equal content look the same in a prompt and are duplicates, whatever
+        their labels.
         """
         return tuple(sorted((name, " ".join(text.split())) for name, text in self.fields.items()))

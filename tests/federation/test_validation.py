@@ -1,4 +1,4 @@
-"""What is refused, what a lie costs its site, and that the others go on."""
+"""Refused messages, what a lie costs its site, and that the other sites continue."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_validation_losses_out_of_bounds_are_refused(losses: list[float]) -> Non
     work = coordinator.assignments(1.0)[0]
     coordinator.receive(replace(answer(work), losses=np.array(losses)), 1.0)
     assert coordinator.roster["a"].strikes == 1
-    assert coordinator.candidates.losses == {}
+    assert coordinator.selection.losses == {}
 
 
 def test_bytes_that_are_no_message_count_against_their_sender() -> None:

@@ -1,4 +1,4 @@
-"""Which fragments are compared, and which one wins."""
+"""The selection of the fragment on validation data."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from asyndbt.federation._selection import FragmentSelection
 SITES = ("a", "b", "c")
 
 
-def candidates(count: int = 3) -> FragmentSelection:
+def closed(count: int = 3) -> FragmentSelection:
     compared = FragmentSelection(count)
     compared.close([np.array([index]) for index in range(count)])
     return compared
 
 
 def chosen(losses: Mapping[str, tuple[Sequence[float], int]]) -> int:
-    compared = candidates(len(next(iter(losses.values()))[0]))
+    compared = closed(len(next(iter(losses.values()))[0]))
     for site, (values, n) in losses.items():
         compared.record(site, np.array(values), n)
     compared.choose(sorted(losses))
@@ -34,7 +34,7 @@ def test_final_read_outs_come_first_then_what_stood_longest_then_what_most_sites
         compared.note(np.array([index]))
     finals = [np.array([9]), np.array([9]), np.array([7])]
     compared.close(finals, [np.array([index]) for index in (3, 2, 1, 2, 6)])
-    assert compared.final == [(9,), (7,), (6,), (8,), (5,), (2,), (1,), (3,)]
+    assert compared.fragments == [(9,), (7,), (6,), (8,), (5,), (2,), (1,), (3,)]
 
 
 @given(st.permutations(range(6)))
@@ -44,7 +44,7 @@ def test_the_order_of_the_sites_does_not_change_what_is_compared(order: list[int
     for sites in (own, [own[index] for index in order]):
         compared = FragmentSelection(4)
         compared.close([np.array([0])], sites)
-        lists.append(compared.final)
+        lists.append(compared.fragments)
     assert lists[0] == lists[1]
 
 
@@ -63,7 +63,7 @@ def test_the_least_loss_over_all_examples_wins_and_the_first_on_a_tie() -> None:
 
 
 def test_without_an_answer_the_consensus_stands() -> None:
-    compared = candidates()
+    compared = closed()
     compared.choose(SITES)
     assert compared.best().tolist() == [0]
     assert chosen({"a": ([0.0, 0.0, 0.0], 0)}) == 0
@@ -82,7 +82,7 @@ def test_how_hard_a_sites_examples_are_does_not_give_it_weight() -> None:
 def test_a_liar_cannot_have_a_fragment_chosen_that_the_others_find_worst(
     lie: list[float], n: int, seed: int
 ) -> None:
-    """Two honest sites put the last candidate far behind; no lie of the third brings it up."""
+    """Two honest sites put the last fragment far behind; no lie of the third brings it up."""
     rng = np.random.default_rng(seed)
     honest = {site: ([0.2, *rng.uniform(0.2, 0.4, 1), 1.5], 40) for site in ("a", "b")}
     assert chosen({**honest, "c": (lie, n)}) != 2

@@ -1,4 +1,4 @@
-"""What the roster keeps is what counting anew would give."""
+"""The roster's kept answers equal those counted from its members."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def work(name: str, number: int) -> Evaluate:
 @given(
     st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 3), st.floats(0.0, 4.0)), max_size=40)
 )
-def test_kept_figures_are_those_counted_anew(story: list[tuple[str, int, float]]) -> None:
+def test_kept_answers_are_those_counted_anew(
+    story: list[tuple[str, int, float]],
+) -> None:
     roster, now = Roster(("a", "b", "c"), LEASE), 0.0
     for number, (kind, which, wait) in enumerate(story):
         now += wait

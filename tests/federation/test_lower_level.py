@@ -1,4 +1,4 @@
-"""Whom a refresh of the planes asks, what goes on meanwhile, and which sites are in a plane."""
+"""Estimates of the lower level: which sites they ask, and which sites are in a plane."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_refresh_asks_the_free_sites_or_waits_for_all(refresh: str, asked: set
         assert {type(item) for item in rounds} == {LowerRound}
     for item in rounds:
         coordinator.receive(answer(item), 5.0)
-    assert coordinator.tuning.refresh is None
+    assert coordinator.tuning.estimate is None
     assert len(coordinator.server.planes) > 0
     following = by_site(coordinator.assignments(5.0))
     assert {type(item) for item in following.values()} == {Step}
@@ -55,8 +55,8 @@ def test_server_steps_go_on_while_a_free_refresh_is_under_way() -> None:
     for name in ("c", "d"):
         coordinator.receive(answer(work[name]), 2.0)
     assert coordinator.server.iteration == 3
-    assert coordinator.tuning.refresh is not None
-    start = coordinator.tuning.refresh.start_p.copy()
+    assert coordinator.tuning.estimate is not None
+    start = coordinator.tuning.estimate.start_p.copy()
     for name in ("a", "b"):
         coordinator.receive(answer(work[name]), 3.0)
     planes = coordinator.server.planes
@@ -90,9 +90,9 @@ def test_a_newcomer_in_the_middle_of_a_refresh_ends_that_refresh() -> None:
     for name in ("a", "b"):
         coordinator.receive(answer(work[name]), 1.0)
     rounds = coordinator.assignments(1.0)
-    assert coordinator.tuning.refresh is not None
+    assert coordinator.tuning.estimate is not None
     coordinator.receive(join(agreed, "newcomer"), 2.0)
-    assert coordinator.tuning.refresh is None
+    assert coordinator.tuning.estimate is None
     for item in rounds:
         coordinator.receive(answer(item), 3.0)
     for now in (4.0, 5.0, 6.0):
