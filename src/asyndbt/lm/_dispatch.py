@@ -1,4 +1,4 @@
-"""Sending prompts to a language model: all at once, or one by one, paced and tried again."""
+"""Sending prompts to a language model: in batches, or one by one with limits and retries."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ Keep = Callable[[Answers], None]
 
 _LONGEST_DELAY: Final = 60.0
 _LONGEST_PAUSE: Final = 600.0
-"""Seconds that an endpoint may ask to wait before a run had better stop and be resumed."""
+"""Seconds of Retry-After beyond which a run stops, to be resumed later."""
 _FAILED_IN_A_ROW: Final = 20
-"""Requests given up without an answer in between before the endpoint is taken to be down."""
+"""Consecutive requests without an answer after which the endpoint is considered down."""
 
 
 class RemoteOptions(Section):
@@ -53,20 +53,19 @@ class RemoteOptions(Section):
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How an endpoint is asked.
+    """How requests to an endpoint are limited and retried.
 
     Parameters
     ----------
     limiter : Limiter
         Of the provider key.
     max_retries : int
-        Times that a request is sent again after it was turned away for the rate, and as many after
-        faults.
+        Retries after rate limits, and as many after faults.
     first_delay : float
-        Seconds before it is sent again for the first time; doubled each time, up to 60, and drawn
-        from its upper half so that requests do not come back together.
+        Seconds before the first retry; doubled each time, up to 60, and drawn from the upper half
+        so that requests do not come back together.
     sleep : callable
-        Waits so many seconds.
+        Waits a number of seconds.
     """
 
     limiter: Limiter = field(default_factory=Limiter)
@@ -76,7 +75,6 @@ class RetryPolicy:
 
     @classmethod
     def of(cls, options: Section) -> Self:
-        """Return the policy that a provider's options ask for."""
         if not isinstance(options, RemoteOptions):
             return cls()
         limiter = Limiter(
@@ -86,50 +84,28 @@ class RetryPolicy:
 
 
 class Dispatcher(Protocol):
-    """Gets prompts answered.
-
-    Implementations: `BatchDispatcher`, `ConcurrentDispatcher`.
-    """
+    """Sends requests: `BatchDispatcher`, `ConcurrentDispatcher`."""
 
     async def send(
         self, prompts: Prompts, labels: Sequence[str], bounds: Bounds, keep: Keep
     ) -> None:
-        """Send every prompt and hand over its answer, None if it failed, as soon as it is there.
+        """Send every prompt; pass its answer, None if it failed, to `keep` on arrival.
 
-        Parameters
-        ----------
-        prompts : mapping of bytes to Prompt
-        labels : sequence of str
-        bounds : mapping of bytes to Usage
-            By the same keys: the most that a request may cost, as it is held.
-        keep : callable
-            Takes in answers by their keys.
-
-        Raises
-        ------
-        ModelError
-            If no request can succeed; what is under way comes to its end first.
+        `bounds` are the upper bounds of the requests by the same keys.  Raises ModelError if no
+        request can succeed; requests in flight are completed first.
         """
         ...
 
     async def send_one(self, key: bytes, request: Request[T]) -> tuple[T, Usage]:
-        """Send a request that is not a prompt; return the reply and what it cost.
+        """Send a request that is not a prompt; return the reply and its cost.
 
-        Raises
-        ------
-        ExampleError
-            If it is turned down as it is.
-        ModelError
-            If there is no reply.
+        Raises ExampleError if it is rejected in this form, ModelError if there is no reply.
         """
         ...
 
 
 class BatchDispatcher:
-    """For a model that reads many prompts together: batch after batch.
-
-    Never suspends if the model does not.
-    """
+    """For a model that scores many prompts together; never suspends if the model does not."""
 
     def __init__(self, model: LanguageModel) -> None:
         self._model = model
@@ -137,7 +113,6 @@ class BatchDispatcher:
     async def send(
         self, prompts: Prompts, labels: Sequence[str], bounds: Bounds, keep: Keep
     ) -> None:
-        """Send batch after batch."""
         keys = list(prompts)
         for start in range(0, len(keys), self._model.batch):
             batch = keys[start : start + self._model.batch]
@@ -145,12 +120,11 @@ class BatchDispatcher:
             keep(dict(zip(batch, answers, strict=True)))
 
     async def send_one(self, key: bytes, request: Request[T]) -> tuple[T, Usage]:
-        """Send a request."""
         return await request.call()
 
 
 class _GivenUp(Exception):  # noqa: N818 - the end of a request, perhaps not of the run
-    """A request was sent as often as it may be."""
+    """A request was retried as often as it may be."""
 
     def __init__(self, error: RateLimitError | TransientError, times: int) -> None:
         super().__init__(str(error))
@@ -159,7 +133,7 @@ class _GivenUp(Exception):  # noqa: N818 - the end of a request, perhaps not of 
 
 @dataclass(frozen=True, slots=True)
 class _Delivery(Generic[T]):
-    """A request on its way; `idling` marks when nothing of it is under way."""
+    """A request being sent; `idling` marks when nothing of it is in flight."""
 
     key: bytes
     request: Request[T]
@@ -167,16 +141,10 @@ class _Delivery(Generic[T]):
 
 
 class ConcurrentDispatcher:
-    """For a model behind an endpoint: single requests side by side, limiter, then retry.
+    """For a model behind an endpoint: concurrent single requests through limiter and retries.
 
-    Parameters
-    ----------
-    model : LanguageModel
-    attempts : Attempts
-        Where a request is written down before it is sent.
-    budget : Budget
-        Is charged for what is lost; the requests themselves are held by the caller.
-    policy : RetryPolicy
+    Every request is recorded in `attempts` before it is sent.  What is lost is charged to `budget`;
+    the requests themselves are held by the caller.
     """
 
     def __init__(
@@ -189,7 +157,7 @@ class ConcurrentDispatcher:
     async def send(
         self, prompts: Prompts, labels: Sequence[str], bounds: Bounds, keep: Keep
     ) -> None:
-        """Keep as many requests under way as the limiter allows."""
+        """Keep as many requests in flight as the limiter allows."""
         waiting = deque(prompts)
         idle: set[asyncio.Task[None]] = set()
         failures: list[BaseException] = []
@@ -212,7 +180,7 @@ class ConcurrentDispatcher:
                     keep({key: await self._answer(_Delivery(key, request, idling))})
                 except BaseException as error:
                     failures.append(error)
-                    # Nothing more is sent; what is under way may still bring its answer.
+                    # Nothing more is sent; requests in flight may still bring their answers.
                     waiting.clear()
                     for other in idle:
                         other.cancel()
@@ -230,7 +198,6 @@ class ConcurrentDispatcher:
             raise failures[0]
 
     async def send_one(self, key: bytes, request: Request[T]) -> tuple[T, Usage]:
-        """Send a request until there is a reply."""
         try:
             return await self._persist(_Delivery(key, request))
         except _GivenUp as end:
@@ -249,7 +216,6 @@ class ConcurrentDispatcher:
         return Request(score, bound, self._model.expected_usage(prompt).tokens)
 
     async def _answer(self, delivery: _Delivery[Answer | None]) -> Answer | None:
-        """Send one prompt until there is an answer or it is given up."""
         try:
             answer, _ = await self._persist(delivery)
         except ExampleError as error:
@@ -264,7 +230,7 @@ class ConcurrentDispatcher:
         return answer
 
     async def _persist(self, delivery: _Delivery[T]) -> tuple[T, Usage]:
-        """Send a request, and again after a fault as the policy says."""
+        """Send a request, and retry it as the policy says."""
         faults: Counter[type[ModelError]] = Counter()
         while True:
             try:
@@ -279,7 +245,7 @@ class ConcurrentDispatcher:
                     await self._policy.sleep(delay)
 
     async def _attempt(self, delivery: _Delivery[T]) -> tuple[T, Usage]:
-        """Send a request once; whatever becomes of it is written down."""
+        """Send a request once and record the outcome."""
         key, request, limiter = delivery.key, delivery.request, self._policy.limiter
         async with AsyncExitStack() as place:
             with delivery.idling():

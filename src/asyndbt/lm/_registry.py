@@ -1,4 +1,4 @@
-"""From the name of a provider to a language model."""
+"""Language models by the name of their provider."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def make_model(provider: str, feedback: Feedback | None = None, **options: Any) 
     Raises
     ------
     ConfigError
-        If there is no such provider, or it has no such option, or an option is not usable.
+        If the provider or an option is unknown, or an option is unusable.
     MissingExtraError
-        If what the provider needs is not installed.
+        If a package that the provider needs is not installed.
 
     Examples
     --------

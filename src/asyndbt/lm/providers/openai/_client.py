@@ -1,4 +1,4 @@
-"""The way to an endpoint: one request, one reply, and no secret in what goes wrong."""
+"""HTTP requests to an endpoint, with errors that hold no secret."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from asyndbt.lm.providers.openai._schema import Completion, read_reply
 
 OFFICIAL: Final = "https://api.openai.com/v1"
 _CONNECT: Final = 10.0
-"""Most seconds that making a connection may take."""
+"""Most seconds for connecting."""
 
 
 class Client:
@@ -55,7 +55,7 @@ class Client:
 
     @property
     def address(self) -> str:
-        """Address of the endpoint without name, password or query, which may hold secrets."""
+        """Address of the endpoint without credentials and query."""
         parts = urlsplit(self._base_url)
         return f"{parts.scheme}://{self.host}{parts.path.rstrip('/')}"
 
@@ -73,13 +73,13 @@ class Client:
         """
         try:
             async with asyncio.timeout(self._timeout):
-                # Not `chat.completions.create`: checking the body costs it half of its time.
+                # `chat.completions.create` would spend half of its time on checking the body.
                 text = await self._client().post("/chat/completions", cast_to=str, body=dict(body))
         except (self._openai.APIError, TimeoutError) as error:
             fault = self._fault(error)
         else:
             return self._read(text)
-        # Raised here, not above: its context would hold the request, and that the key.
+        # Not raised in the handler: the context would hold the request, which has the key.
         raise fault
 
     async def close(self) -> None:
@@ -112,7 +112,7 @@ class Client:
         except ValueError as error:
             is_json = not isinstance(error, json.JSONDecodeError)
             shape = "JSON of another shape" if is_json else "not JSON"
-            # Its text may repeat the prompt.
+            # The error's own text may repeat the prompt.
             message = f"not a chat completion: {len(text)} characters, {shape}; check lm.base_url"
             kind = "broken reply"
         else:

@@ -1,4 +1,4 @@
-"""Finding out by a few requests what an endpoint takes."""
+"""Detecting by a few requests what an endpoint accepts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _REAL_PROMPTS: Final = 2
 _MOST_REPEATED: Final = 8
 _MOST_LABEL_TOKENS: Final = 16
 _TRIES_TO_CONNECT: Final = 2
-"""An address at which nothing listens is most often a wrong one."""
+"""Most tries to connect: an address without a server is usually wrong."""
 _FEWER: Final = {20: 10, 10: 5, 5: 0}
 
 _NO_LOGPROBS: Final = (
@@ -47,14 +47,14 @@ PROMPT_TOO_LONG: Final = (
 
 
 class CapabilityProbe:
-    """A search for what an endpoint takes.
+    """A search for what an endpoint accepts.
 
     Parameters
     ----------
     post : callable
-        Sends a body, as `Client.post` does.
+        Sends a body; `Client.post`.
     send : Send
-        Sees to it that requests are sent as all others are: limited, sent again, counted.
+        Delivers requests like all others: limited, retried, counted.
     meter : Meter
     request : RequestOptions
     capabilities : Capabilities
@@ -63,7 +63,7 @@ class CapabilityProbe:
     Attributes
     ----------
     capabilities : Capabilities
-        After `run`, what was found.
+        What was found, after `run`.
     replies : list of Completion
     """
 
@@ -87,7 +87,7 @@ class CapabilityProbe:
         Raises
         ------
         ConfigError
-            If the endpoint cannot do what the settings ask of it, or a prompt is too long for it.
+            If the endpoint cannot do what the options require, or a prompt is too long for it.
         ModelError
             If no request can succeed.
         """
@@ -107,7 +107,7 @@ class CapabilityProbe:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What was found, as `Capabilities.from_facts` reads it."""
+        """What was found, for `Capabilities.from_facts`."""
         facts = asdict(self.capabilities)
         asked = facts.pop("logprobs")
         if self.request.feedback == "logprobs":
@@ -117,12 +117,12 @@ class CapabilityProbe:
         return {**facts, "seconds_per_request": round(fmean(self._seconds), 3)}
 
     async def _settle(self, prompt: Prompt, labels: Sequence[str]) -> Completion:
-        """Ask for one prompt, giving up one ability after the other until that is answered.
+        """Ask one prompt, giving up one capability after the other until it is answered.
 
         Raises
         ------
         RejectedError
-            If this prompt is refused, and not the form of the request.
+            If this prompt is refused, not the form of the request.
         """
         tried, guesses = {self.capabilities}, _guesses(self.capabilities)
         first: RejectedError | None = None
@@ -145,7 +145,7 @@ class CapabilityProbe:
             tried.add(self.capabilities)
 
     def _told(self, rejected: RejectedError) -> Capabilities | None:
-        """What to ask instead, by the words of a rejection."""
+        """Capabilities to try next, by the message of a rejection."""
         now, words = self.capabilities, f"{rejected.parameter} {rejected.words}".lower()
         if "higher max_tokens" in words or "output limit was reached" in words:
             raise ConfigError(_CUT)
@@ -170,7 +170,7 @@ class CapabilityProbe:
         return replace(self.capabilities, logprobs=fewer)
 
     async def _within_length(self, prompt: Prompt, labels: Sequence[str]) -> Completion:
-        """Ask, and ask again under the other name if the most tokens were overrun."""
+        """Ask, and again with the other field if the most tokens were exceeded."""
         reply = await self._ask(messages_of(self.request, self.capabilities, prompt, labels))
         if not self._overrun(reply):
             return reply
@@ -185,7 +185,7 @@ class CapabilityProbe:
         return again
 
     def _overrun(self, reply: Completion) -> bool:
-        # Some count the end of an answer as a token.
+        # Some endpoints count the end of an answer as a token.
         most = self.capabilities.most_out(self.request) + self.request.answers
         return (reply.tokens_out or 0) > most
 
@@ -217,7 +217,7 @@ class CapabilityProbe:
         raise fault
 
     def _require(self, reply: Completion) -> None:
-        """Check that a reply has what the feedback needs."""
+        """Raise ConfigError unless a reply has what the feedback needs."""
         answers = [choice for choice in reply.choices if not choice.filtered]
         if not answers:
             return
@@ -232,13 +232,13 @@ class CapabilityProbe:
             raise ConfigError(_NO_VOTES)
 
     async def _choose_length(self, labels: Sequence[str]) -> None:
-        """Set how many tokens tell the labels apart."""
+        """Set the number of tokens that distinguish the labels."""
         if self.request.max_tokens is not None:
             self.capabilities = replace(self.capabilities, answer_tokens=self.request.max_tokens)
         elif self.request.feedback == "logprobs":
             before = [tokens_to_tell(tokens, labels)[0] for tokens in self._answers()]
             label = await self._label_tokens(labels)
-            # One mark before the label is always allowed for.
+            # One mark before the label is always allowed.
             self.capabilities = replace(self.capabilities, answer_tokens=max(1, *before) + label)
 
     def _answers(self) -> Iterator[Sequence[Token]]:
@@ -246,7 +246,7 @@ class CapabilityProbe:
             yield reply.choices[0].tokens or ()
 
     async def _label_tokens(self, labels: Sequence[str]) -> int:
-        """Tokens from the beginning of a label until no other one is meant."""
+        """Tokens from the beginning of a label that exclude all others."""
         shared = dict(zip(labels, shared_bytes(labels), strict=True))
         alike = [label for label, common in shared.items() if common]
         needed = [1]
@@ -257,7 +257,7 @@ class CapabilityProbe:
         return max(needed)
 
     async def _repeated(self, label: str, labels: Sequence[str]) -> int | None:
-        """Let the model say a label; None if it says something else."""
+        """Let the model repeat a label; None if it says something else."""
         text = f"Repeat this and nothing else: {label}"
         try:
             reply = await self._ask([{"role": "user", "content": text}])
@@ -272,7 +272,7 @@ def _other_length(now: Capabilities) -> Capabilities:
 
 
 def _guesses(now: Capabilities) -> list[Capabilities]:
-    """What else to ask where a rejection does not tell: one change each, the likeliest first."""
+    """Alternatives after an unexplained rejection: one change each, the likeliest first."""
     return [
         replace(now, seed=False),
         replace(now, temperature=False),

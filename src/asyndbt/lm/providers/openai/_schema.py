@@ -1,7 +1,4 @@
-"""From settings, what the endpoint can do, and a prompt to the body of a request.
-
-What an endpoint sends back: a chat completion, read with care.
-"""
+"""Chat completions: bodies of requests, and parsed replies."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from typing import Any, Final
 from asyndbt.lm._base import Feedback, Prompt
 
 FIELDS_OF_LENGTH: Final = ("max_tokens", "max_completion_tokens")
-"""Names under which endpoints want the most tokens of an answer."""
+"""Fields for the most tokens of an answer; endpoints accept one or the other."""
 
 _SYSTEM: Final = "Answer with one of these words and nothing else: {labels}."
 _SEED: Final = 1
@@ -28,7 +25,7 @@ OWN_FIELDS: Final = frozenset(
 
 @dataclass(frozen=True)
 class RequestOptions:
-    """What the user decided; parameters as the keys of `OpenAIOptions`."""
+    """What shapes a request; fields as the keys of `OpenAIOptions`."""
 
     model: str
     feedback: Feedback = "logprobs"
@@ -40,23 +37,23 @@ class RequestOptions:
 
     @property
     def answers(self) -> int:
-        """How many answers a request asks for."""
+        """Answers per request."""
         return (self.votes or _VOTES) if self.feedback == "votes" else 1
 
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What an endpoint was found to accept, as far as it changes requests.
+    """What an endpoint accepts, as far as it changes requests.
 
     Parameters
     ----------
     logprobs : int
-        Alternatives per token that it tells; 0 where none are asked for.
+        Alternatives per token to ask for; 0 for none.
     system_role, seed, temperature : bool
-        Whether it takes these.
+        Whether it accepts these.
     max_tokens_field : {"max_tokens", "max_completion_tokens"}
     answer_tokens : int
-        Most tokens of an answer, where the settings leave this open.
+        Most tokens of an answer, unless the options set it.
     """
 
     logprobs: int = 20
@@ -68,7 +65,7 @@ class Capabilities:
 
     @classmethod
     def assumed(cls, settings: RequestOptions, base_url: str | None) -> Capabilities:
-        """What holds before anything was found out."""
+        """Return what is assumed before anything is detected."""
         length = FIELDS_OF_LENGTH[base_url is None]
         if settings.feedback == "logprobs":
             return cls(max_tokens_field=length)
@@ -76,9 +73,9 @@ class Capabilities:
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any], assumed: Capabilities) -> Capabilities:
-        """Take what `facts` say, and the rest as assumed.
+        """Return the detected capabilities, and the rest as assumed.
 
-        How many alternatives to ask for is ``logprobs_asked``; ``logprobs`` is how many came.
+        ``logprobs_asked`` is the number of alternatives to ask for, ``logprobs`` how many came.
         """
         told = {each.name: facts[each.name] for each in fields(cls) if each.name in facts}
         told["logprobs"] = facts.get("logprobs_asked", assumed.logprobs)
@@ -112,7 +109,7 @@ def messages_of(
 
 
 def _sendable(text: str) -> str:
-    """Replace the lone surrogates that a broken file may hold: UTF-8 has none."""
+    """Replace lone surrogates of a broken file, which UTF-8 cannot encode."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
@@ -146,21 +143,21 @@ def body_of(
 
 
 _FILTERED: Final = ("content_filter", "refusal", "safety", "sensitive")
-"""Reasons for which endpoints stop an answer; some append details."""
+"""Finish reasons of refused answers; some endpoints append details."""
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One token of an answer with what might have stood in its place.
+    """One token of an answer with its alternatives.
 
     Parameters
     ----------
     piece : bytes
-        Its text in UTF-8; a token may be part of a character.
+        Text in UTF-8; a token may be part of a character.
     log_probability : float
         Natural logarithm.
     alternatives : tuple of (bytes, float)
-        The most probable tokens here, this one usually among them, with their log-probabilities.
+        The most probable tokens at this place, usually with this one, and their log-probabilities.
     """
 
     piece: bytes
@@ -175,9 +172,9 @@ class Choice:
     Parameters
     ----------
     text : str
-        Without the thoughts that some servers put before it.
+        Without the reasoning that some servers put before it.
     cut : bool
-        Whether it ended because it may have no more tokens.
+        Whether it was truncated at the most tokens.
     filtered : bool
         Whether the provider refused to answer.
     tokens : tuple of Token or None
@@ -191,7 +188,7 @@ class Choice:
 
     @property
     def thinking(self) -> bool:
-        """Whether all there is are thoughts, told or hidden, that were cut off."""
+        """Whether the reply was truncated while still reasoning."""
         return self.cut and (not self.text.strip() or self.text.lstrip().startswith("<think>"))
 
 
@@ -204,9 +201,9 @@ class Completion:
     choices : tuple of Choice
         May be empty.
     tokens_in, tokens_out : int or None
-        As the endpoint counts them; None where it does not.
+        As the endpoint counts them; None if it does not.
     model : str
-        What the model says it is, or an empty text.
+        Name of the model in the reply, or an empty text.
     """
 
     choices: tuple[Choice, ...]
@@ -216,7 +213,7 @@ class Completion:
 
 
 def read_reply(body: str) -> Completion:
-    """Read the body of a chat completion.
+    """Parse the body of a chat completion.
 
     Raises
     ------

@@ -15,19 +15,19 @@ _PER_REQUEST: Final = 3
 _MOST_PER_MESSAGE: Final = 8
 _MOST_PER_REQUEST: Final = 32
 _MARGIN: Final = 1.3
-"""How much denser than anything seen a prompt may be."""
+"""Factor by which a prompt may be denser than any seen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What can be measured of the messages of a request.
+    """Measures of the messages of a request.
 
     Parameters
     ----------
     octets : int
         Bytes of their texts in UTF-8.
     narrow, wide : int
-        Characters that are ASCII, and others.
+        Numbers of ASCII characters and of others.
     messages : int
     """
 
@@ -54,15 +54,15 @@ class Size:
 
 
 class TokenCounter:
-    """Bounds and guesses of tokens that get better with every reply.
+    """Bounds and estimates of tokens, refined by every reply.
 
-    No tokenizer makes more tokens than bytes, save for what a chat template adds.  Replies then
-    tell how many a byte really has.
+    No tokenizer makes more tokens than bytes, apart from a chat template.  Replies then tell the
+    real number of tokens per byte.
 
     Parameters
     ----------
     most, mean : float or None
-        Tokens per byte of text, template aside, as learned before; None if nothing was.
+        Tokens per byte of text, without the template, as learned before; None if nothing was.
     most_out, mean_out : int, float or None
         Tokens of the answers to one request, likewise.
 
@@ -92,7 +92,7 @@ class TokenCounter:
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> Self:
-        """Go on from what `facts` told."""
+        """Continue from `facts`."""
         return cls(
             facts.get("tokens_per_byte"),
             facts.get("tokens_per_byte_mean"),
@@ -102,7 +102,7 @@ class TokenCounter:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What was learned, as `from_facts` reads it."""
+        """What was learned, for `from_facts`."""
         return {
             "tokens_per_byte": self.most,
             "tokens_per_byte_mean": self.mean,
@@ -111,7 +111,7 @@ class TokenCounter:
         }
 
     def learn(self, octets: int, messages: int, tokens: int) -> None:
-        """Take in that a request of so many bytes and messages had so many tokens."""
+        """Learn the tokens of a request of a number of bytes and messages."""
         if octets == 0:
             return
         ratio = max(0.0, tokens - _PER_MESSAGE * messages - _PER_REQUEST) / octets
@@ -120,7 +120,7 @@ class TokenCounter:
         self.mean = (self.mean or 0.0) + (ratio - (self.mean or 0.0)) / self._replies
 
     def learn_answer(self, tokens: int) -> None:
-        """Take in that the answers to a request had so many tokens."""
+        """Learn the tokens of the answers to a request."""
         self.most_out = max(self.most_out, tokens)
         self._answers += 1
         self.mean_out = (self.mean_out or 0.0) + (tokens - (self.mean_out or 0.0)) / self._answers
@@ -136,17 +136,17 @@ class TokenCounter:
         )
 
     def expect(self, size: Size) -> int:
-        """How many tokens a request probably has."""
+        """Likely number of tokens of a request."""
         text = size.narrow / 4 + size.wide if self.mean is None else self.mean * size.octets
         return round(text) + _PER_MESSAGE * size.messages + _PER_REQUEST
 
     def expect_answer(self, most: int) -> int:
-        """How many tokens the answers to a request probably have, `most` if none was seen."""
+        """Likely number of tokens of the answers to a request; `most` if none was seen."""
         return most if self.mean_out is None else min(most, math.ceil(self.mean_out))
 
 
 _SAMPLE = 1000
-"""Tokens whose price is looked up: below every threshold of prices that rise with length."""
+"""Tokens whose price is looked up, below all thresholds of prices that depend on length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ class Prices:
     call, token_in, token_out : float
         Of one request, one token sent and one received.
     known : bool
-        Whether these are prices at all, and not zeros for lack of any.
+        Whether these are real prices, not zeros for lack of any.
     """
 
     call: float = 0.0
@@ -180,9 +180,9 @@ class Prices:
 def find_prices(
     model: str, base_url: str | None, price_in: float | None, price_out: float | None
 ) -> Prices:
-    """Take given prices per million tokens, or look them up; nothing is fetched.
+    """Return given prices per million tokens, or look them up offline.
 
-    Where the package genai-prices is missing or knows neither address nor model, all prices are 0.
+    All prices are 0 if the package genai-prices is missing or does not know the model.
 
     Examples
     --------
@@ -214,12 +214,12 @@ def find_prices(
 
 
 class Meter:
-    """Tells what requests will cost, at most and probably, and what they have cost.
+    """Bounds, estimates and records the cost of requests.
 
     Parameters
     ----------
     prices : callable
-        Returns the prices; they are looked up when they are needed.
+        Returns the prices; called when they are first needed.
     counter : TokenCounter
     """
 
@@ -232,19 +232,19 @@ class Meter:
         return self._find()
 
     def bound(self, size: Size, most_out: int) -> Usage:
-        """Upper bound of what a request costs that allows answers of `most_out` tokens."""
-        # Some endpoints do not keep to a limit.
+        """Upper bound of the cost of a request that allows answers of `most_out` tokens."""
+        # Some endpoints exceed the limit.
         return self._usage(self.counter.bound(size), max(most_out, self.counter.most_out))
 
     def expect(self, size: Size, most_out: int) -> Usage:
-        """What such a request will probably cost."""
+        """Likely cost of such a request."""
         answer = self.counter.expect_answer(max(most_out, self.counter.most_out))
         return self._usage(self.counter.expect(size), answer)
 
     def book(
         self, size: Size, most_out: int, tokens_in: int | None, tokens_out: int | None
     ) -> Usage:
-        """Learn from a reply, and return what it cost: as it says, or else at most."""
+        """Learn from a reply and return its cost: as reported, or else its bound."""
         bound = self.bound(size, most_out)
         if tokens_in:
             self.counter.learn(size.octets, size.messages, tokens_in)
