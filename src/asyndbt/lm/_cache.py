@@ -32,7 +32,6 @@ CREATE TABLE IF NOT EXISTS answers (
     UNIQUE (key, payer)
 )"""
 _COLUMNS: Final = "scores, text, calls, tokens_in, tokens_out, money, refusal"
-_Row = tuple[Any, ...]
 
 
 def request_key(model: str, prompt: Prompt, labels: Sequence[str], sample: int = 0) -> bytes:
@@ -196,14 +195,14 @@ class AnswerCache:
             raise DataError(f"{self.path}: the answer cache cannot be used: {error}") from error
 
 
-def _row(answer: Answer) -> _Row:
+def _row(answer: Answer) -> tuple[Any, ...]:
     scores, usage = answer.label_log_probabilities, answer.usage
     packed = None if scores is None else struct.pack(f"<{len(scores)}d", *scores)
     text = None if answer.text is None else answer.text.encode("utf-8", "surrogatepass")
     return (packed, text, *astuple(usage), answer.refusal)
 
 
-def _answer(row: _Row) -> Answer:
+def _answer(row: tuple[Any, ...]) -> Answer:
     scores, text, calls, tokens_in, tokens_out, money, refusal = row
     return Answer(
         None if scores is None else struct.unpack(f"<{len(scores) // 8}d", scores),

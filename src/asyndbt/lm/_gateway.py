@@ -162,8 +162,8 @@ class Gateway:
     ) -> list[Answer | None]:
         keys = self._keys(prompts, labels, sample)
         found = await self._resolve(dict(zip(keys, prompts, strict=True)), labels)
-        answers = (found[key] for key in keys)
-        return [None if answer is None or answer.refusal else answer for answer in answers]
+        answers = [found[key] for key in keys]
+        return [answer if answer and answer.refusal is None else None for answer in answers]
 
     async def _resolve(self, wanted: Mapping[bytes, Prompt], labels: Sequence[str]) -> Answers:
         """Answers from the cache, from requests in flight, and from the model."""
@@ -240,11 +240,6 @@ class Gateway:
     def _keys(self, prompts: Sequence[Prompt], labels: Sequence[str], sample: int) -> list[bytes]:
         name = self.model.name
         return [request_key(name, prompt, labels, sample) for prompt in prompts]
-
-
-def _usable(answer: Answer | None) -> Answer | None:
-    """Return the answer unless it is a refusal."""
-    return None if answer is None or answer.refusal is not None else answer
 
 
 @dataclass(frozen=True, slots=True)
