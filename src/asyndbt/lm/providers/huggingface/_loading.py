@@ -30,19 +30,11 @@ _NO_DEVICE: Final = (RuntimeError, AssertionError)
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model in memory.
+    """A model in memory, in evaluation mode on its device.
 
-    Parameters
-    ----------
-    network, tokenizer
-        Objects of the `transformers` library; the network is in evaluation mode on its device.
-    kind : {"causal", "masked", "seq2seq"}
-    label : str
-        Name of the model in records: that on the hub, or the folder's own.
-    digest : str
-        Digest of the weights, the tokenizer and the configuration.
-    context : int or None
-        Maximum number of tokens; None if the files do not say.
+    `label` is its name in records: that on the hub, or the folder's own; `digest` is of the
+    weights, tokenizer and configuration; `context` is the maximum number of tokens, None if the
+    files do not say.
     """
 
     network: Any
@@ -161,7 +153,7 @@ def _commit(model: str) -> str:
 
 
 def _digest(folder: Path) -> str:
-    """Digest of names, sizes, first and last bytes of a model's files."""
+    """Digest of the names, sizes, first and last bytes of a model's files."""
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         if path.suffix not in _SUFFIXES or not path.is_file():
@@ -176,7 +168,6 @@ def _digest(folder: Path) -> str:
 
 
 def _kind(config: Any, model: str) -> Kind:
-    """Kind of a model by its architecture, else by its type of configuration."""
     import transformers
 
     classes: dict[Kind, Any] = {

@@ -29,16 +29,11 @@ def batches(
     Parameters
     ----------
     costs : sequence of int
-        Tokens that every row holds in memory, in the order of the rows.
+        Tokens that every row holds in memory.
     limit : int
         Tokens in one batch.
     widths : sequence of int, optional
         Tokens of every row that are computed, in ascending order; by default, the costs.
-
-    Yields
-    ------
-    range
-        Indices of the rows of one batch.
 
     Examples
     --------
@@ -60,20 +55,9 @@ def batches(
 
 
 def padded(rows: Sequence[Sequence[int]], device: Any, *, left: bool = False) -> tuple[Any, Any]:
-    """Return rows of unequal length as one tensor with its attention mask.
+    """Return rows of token ids as one tensor, padded with token 0, and its attention mask.
 
-    Parameters
-    ----------
-    rows : sequence of sequence of int
-        Token ids; the padding is token 0.
-    device : torch.device
-    left : bool
-        Whether to pad on the left.
-
-    Returns
-    -------
-    tokens, mask : torch.Tensor
-        Integers of shape (rows, longest); the mask is 1 at tokens and 0 at padding.
+    Both are integers of shape (rows, longest); the mask is 1 at tokens and 0 at padding.
     """
     import torch
 
@@ -148,19 +132,9 @@ def _gather(states: Any, positions: Any) -> Any:
 
 
 def label_scores(logits: Any, labels: Sequence[Tokens]) -> Any:
-    """Return the sum of the log-probabilities of every label's tokens.
+    """Return the sum of the log-probabilities of every label's tokens, of shape (rows, labels).
 
-    Parameters
-    ----------
-    logits : torch.Tensor
-        Shape (rows, positions, vocabulary); position j predicts the j-th token of a label.
-    labels : sequence of tuple of int
-        Tokens of every label, not empty.
-
-    Returns
-    -------
-    torch.Tensor
-        Shape (rows, labels).
+    In logits of shape (rows, positions, vocabulary), position j predicts the j-th token of a label.
     """
     import torch
 

@@ -109,11 +109,10 @@ class HuggingFaceLanguageModel(LanguageModel):
         return self._name
 
     def max_usage(self, prompt: Prompt) -> Usage:
-        """Return the exact usage of one request for `prompt`.
+        """Exact usage of one request: its tokens, those of the longest label, and no money.
 
-        That is its tokens, those of the longest label, and no money.  The labels are those last
-        passed to `check`, `detect_capabilities` or `score`; before that, a label counts as one
-        token.
+        The labels are those last passed to `check`, `detect_capabilities` or `score`; before that,
+        a label counts as one token.
         """
         return self._usage(self._tokenizer.prompt(prompt, self._labels), self._labels)
 
@@ -167,10 +166,7 @@ class HuggingFaceLanguageModel(LanguageModel):
     async def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[Answer | None]:
         """Answer every prompt; one that is too long for the model is refused.
 
-        Raises
-        ------
-        ModelError
-            If the forward pass fails, for lack of memory or by numbers out of range.
+        Raises ModelError if the forward pass fails, for lack of memory or by numbers out of range.
         """
         self._labels = tuple(labels)
         answers: list[Answer | None] = [None] * len(prompts)
@@ -244,7 +240,6 @@ def _uses_chat(loaded: LoadedModel, wanted: bool | None) -> bool:
 
 @contextmanager
 def _device_errors() -> Iterator[None]:
-    """Turn failures of the device into a `ModelError`."""
     try:
         yield
     except RuntimeError as error:

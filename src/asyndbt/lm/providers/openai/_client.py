@@ -22,18 +22,8 @@ _CONNECT: Final = 10.0
 class Client:
     """Sends requests to an endpoint, with one client per event loop.
 
-    Parameters
-    ----------
-    base_url : str or None
-        None is that of OpenAI.
-    key : ApiKey
-    timeout : float
-        Seconds that a request may take.
-
-    Raises
-    ------
-    MissingExtraError
-        If the package openai is not installed.
+    `base_url` is by default that of OpenAI, `timeout` in seconds per request.  Raises
+    MissingExtraError if the package openai is not installed.
     """
 
     def __init__(self, base_url: str | None, key: ApiKey, timeout: float) -> None:
@@ -49,7 +39,6 @@ class Client:
 
     @property
     def host(self) -> str:
-        """Host of the endpoint, with its port where one was given."""
         parts = urlsplit(self._base_url)
         return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
 
@@ -65,7 +54,7 @@ class Client:
         Raises
         ------
         RejectedError
-            If the endpoint does not take it as it is.
+            If the endpoint does not accept it in this form.
         RateLimitError, TransientError
             If it may be sent again.
         ModelError
@@ -83,7 +72,6 @@ class Client:
         raise fault
 
     async def close(self) -> None:
-        """Close the client of the running event loop."""
         client = self._clients.pop(asyncio.get_running_loop(), None)
         if client is not None:
             await client.close()

@@ -53,15 +53,8 @@ _REMEDIES: Final = {
 class RejectedError(ExampleError):
     """The endpoint does not accept a request as it is; another form may be accepted.
 
-    Parameters
-    ----------
-    words : str
-        Of the provider.
-    status : int
-    parameter : str
-        The field that it objects to, or an empty text.
-    refusal : str or None
-        Why it will never answer this prompt; None if another form of the request may be answered.
+    `parameter` is the field that it rejects, or empty; `refusal` is the reason why it will never
+    answer this prompt, None if the form of the request may be the cause.
     """
 
     def __init__(self, words: str, status: int, parameter: str, refusal: str | None) -> None:
@@ -71,10 +64,7 @@ class RejectedError(ExampleError):
         self.refusal = refusal
 
     def final(self, others_answered: bool = False) -> ModelError:
-        """Return the error of a request that has no other form.
-
-        Only this request is at fault if others were answered.
-        """
+        """Return the final error: this prompt's alone if others were answered."""
         kind = ExampleError if others_answered else ModelError
         return kind(self.words, provider=PROVIDER, status=self.status)
 
@@ -93,20 +83,9 @@ class _Complaint:
 def error_of_status(
     status: int, body: Any, headers: Mapping[str, str], address: str, key: ApiKey
 ) -> ModelError:
-    """Return the error of a reply whose status is not 200.
+    """Return the error of a reply whose status is not 200, without the key in its text.
 
-    Parameters
-    ----------
-    status : int
-        HTTP status.
-    body : any
-        Parsed from JSON, or a text.
-    headers : mapping
-        Of the reply, with names in lower case.
-    address : str
-        Of the endpoint.
-    key : ApiKey
-        Redacted in the message.
+    `body` is parsed JSON or a text; names in `headers` are in lower case.
 
     Examples
     --------

@@ -16,12 +16,8 @@ _TELLING: Final = 8
 class ApiKey:
     """A key that is shown to the HTTP client alone.
 
-    Parameters
-    ----------
-    value : str or None
-        None for an endpoint without keys: a placeholder is sent.
-    problem : str, optional
-        Why a required key is missing.
+    Without a value, `problem` is the reason why a required key is missing; for an endpoint that
+    requires none, a placeholder is sent.
 
     Examples
     --------
@@ -37,11 +33,7 @@ class ApiKey:
 
     @classmethod
     def from_environment(cls, variable: str) -> Self:
-        """Read a key from an environment variable.
-
-        A variable that is unset, empty or unusable is an error only when the key is needed: the
-        cost of a run can be estimated without.
-        """
+        """Read a key; a missing or unusable one is an error only when a request needs it."""
         value = os.environ.get(variable, "").strip()
         if value and value.isascii() and value.isprintable():
             return cls(value)

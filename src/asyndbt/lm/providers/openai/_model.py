@@ -32,8 +32,9 @@ class OpenAILanguageModel(LanguageModel):
     """A chat model behind an endpoint that speaks OpenAI's protocol.
 
     Hosted models, gateways to them, and servers such as vLLM, llama.cpp, Ollama and LM Studio.
-    `detect_capabilities` finds out what the endpoint accepts of the protocol; before, everything is
-    assumed. Every prompt is one request; nothing is retried here.
+    What an endpoint accepts of the protocol is found by `detect_capabilities` or taken from
+    `restore_capabilities`; before, everything is assumed.  Every prompt is one request, never
+    retried here.
 
     Parameters
     ----------
@@ -93,7 +94,6 @@ class OpenAILanguageModel(LanguageModel):
 
     @property
     def has_prices(self) -> bool:
-        """Whether prices were given or found."""
         return self._meter.prices.known
 
     def _prices(self) -> Prices:
@@ -106,7 +106,6 @@ class OpenAILanguageModel(LanguageModel):
         return self._meter.bound(Size.of(self._messages(prompt, self._labels)), self._most_out)
 
     def expected_usage(self, prompt: Prompt) -> Usage:
-        """Likely cost of one request."""
         return self._meter.expect(Size.of(self._messages(prompt, self._labels)), self._most_out)
 
     def check(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> None:
@@ -154,7 +153,7 @@ class OpenAILanguageModel(LanguageModel):
         RateLimitError, TransientError
             If the request may be sent again.
         ExampleError
-            If it is rejected without a known reason while others were answered.
+            If it is rejected for no known reason, while others were answered.
         ModelError
             If no request can succeed.
         """
@@ -162,7 +161,6 @@ class OpenAILanguageModel(LanguageModel):
         return [await self._answer(prompt, self._labels) for prompt in prompts]
 
     async def close(self) -> None:
-        """Close the connections of the running event loop."""
         await self._client.close()
 
     async def _answer(self, prompt: Prompt, labels: Sequence[str]) -> Answer:

@@ -47,24 +47,9 @@ PROMPT_TOO_LONG: Final = (
 
 
 class CapabilityProbe:
-    """A search for what an endpoint accepts.
+    """A search for what an endpoint accepts, begun with `capabilities`, which holds the result.
 
-    Parameters
-    ----------
-    post : callable
-        Sends a body; `Client.post`.
-    send : Send
-        Delivers requests like all others: limited, retried, counted.
-    meter : Meter
-    request : RequestOptions
-    capabilities : Capabilities
-        What to try first.
-
-    Attributes
-    ----------
-    capabilities : Capabilities
-        What was found, after `run`.
-    replies : list of Completion
+    `post` is `Client.post`; every request passes through `send`.
     """
 
     def __init__(
@@ -87,7 +72,7 @@ class CapabilityProbe:
         Raises
         ------
         ConfigError
-            If the endpoint cannot do what the options require, or a prompt is too long for it.
+            If the endpoint cannot do what the settings require, or a prompt is too long for it.
         ModelError
             If no request can succeed.
         """
@@ -119,10 +104,7 @@ class CapabilityProbe:
     async def _settle(self, prompt: Prompt, labels: Sequence[str]) -> Completion:
         """Ask one prompt, giving up one capability after the other until it is answered.
 
-        Raises
-        ------
-        RejectedError
-            If this prompt is refused, not the form of the request.
+        Raises RejectedError if the prompt is refused, whatever the form of the request.
         """
         tried, guesses = {self.capabilities}, _guesses(self.capabilities)
         first: RejectedError | None = None
@@ -232,7 +214,6 @@ class CapabilityProbe:
             raise ConfigError(_NO_VOTES)
 
     async def _choose_length(self, labels: Sequence[str]) -> None:
-        """Set the number of tokens that distinguish the labels."""
         if self.request.max_tokens is not None:
             self.capabilities = replace(self.capabilities, answer_tokens=self.request.max_tokens)
         elif self.request.feedback == "logprobs":

@@ -45,15 +45,8 @@ class RequestOptions:
 class Capabilities:
     """What an endpoint accepts, as far as it changes requests.
 
-    Parameters
-    ----------
-    logprobs : int
-        Alternatives per token to ask for; 0 for none.
-    system_role, seed, temperature : bool
-        Whether it accepts these.
-    max_tokens_field : {"max_tokens", "max_completion_tokens"}
-    answer_tokens : int
-        Most tokens of an answer, unless the options set it.
+    `logprobs` is the number of alternatives per token, 0 for none; `answer_tokens` the most tokens
+    of an answer where the settings leave it open.
     """
 
     logprobs: int = 20
@@ -65,7 +58,6 @@ class Capabilities:
 
     @classmethod
     def assumed(cls, settings: RequestOptions, base_url: str | None) -> Capabilities:
-        """Return what is assumed before anything is detected."""
         length = FIELDS_OF_LENGTH[base_url is None]
         if settings.feedback == "logprobs":
             return cls(max_tokens_field=length)
@@ -75,7 +67,7 @@ class Capabilities:
     def from_facts(cls, facts: Mapping[str, Any], assumed: Capabilities) -> Capabilities:
         """Return the detected capabilities, and the rest as assumed.
 
-        ``logprobs_asked`` is the number of alternatives to ask for, ``logprobs`` how many came.
+        How many alternatives to ask for is ``logprobs_asked``; ``logprobs`` is how many came.
         """
         told = {each.name: facts[each.name] for each in fields(cls) if each.name in facts}
         told["logprobs"] = facts.get("logprobs_asked", assumed.logprobs)
@@ -148,16 +140,9 @@ _FILTERED: Final = ("content_filter", "refusal", "safety", "sensitive")
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One token of an answer with its alternatives.
+    """One token of an answer with its alternatives: the most probable tokens in its place.
 
-    Parameters
-    ----------
-    piece : bytes
-        Text in UTF-8; a token may be part of a character.
-    log_probability : float
-        Natural logarithm.
-    alternatives : tuple of (bytes, float)
-        The most probable tokens at this place, usually with this one, and their log-probabilities.
+    A piece is UTF-8, perhaps part of a character; log-probabilities are natural logarithms.
     """
 
     piece: bytes
@@ -167,19 +152,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One answer of a reply.
-
-    Parameters
-    ----------
-    text : str
-        Without the reasoning that some servers put before it.
-    cut : bool
-        Whether it was truncated at the most tokens.
-    filtered : bool
-        Whether the provider refused to answer.
-    tokens : tuple of Token or None
-        None where the reply has no log-probabilities.
-    """
+    """One answer of a reply, without reasoning; `tokens` is None without log-probabilities."""
 
     text: str
     cut: bool
@@ -194,17 +167,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A chat completion.
-
-    Parameters
-    ----------
-    choices : tuple of Choice
-        May be empty.
-    tokens_in, tokens_out : int or None
-        As the endpoint counts them; None if it does not.
-    model : str
-        Name of the model in the reply, or an empty text.
-    """
+    """A chat completion; the counts are None where the endpoint gives none."""
 
     choices: tuple[Choice, ...]
     tokens_in: int | None
@@ -213,12 +176,7 @@ class Completion:
 
 
 def read_reply(body: str) -> Completion:
-    """Parse the body of a chat completion.
-
-    Raises
-    ------
-    ValueError
-        If it is not JSON, or not a chat completion.
+    """Parse the body of a chat completion; raises ValueError if it is none.
 
     Examples
     --------

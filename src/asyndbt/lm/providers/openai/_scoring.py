@@ -26,30 +26,23 @@ def label_log_probabilities(tokens: Sequence[Token], labels: Sequence[str]) -> t
     The answer is read token by token.  What was generated so far together with one alternative is
     the start of one label, of several, or of none:
 
-    * of one: the alternative's probability, times that of the tokens before it, goes to that label;
-    * of several: the answer's own token is followed; any other alternative is divided equally among
-      them, since one request does not tell how it would have continued;
-    * of none: it is lost.
+    * of one: the alternative's probability, times that of the tokens before it, is that label's;
+    * of several: the answer's own token is read on; any other alternative is divided equally among
+      them, for one request does not show how it would have gone on;
+    * none of either: lost.
 
-    White space, quotes and marks before the label are skipped; an alternative of nothing else tells
-    nothing.  Case is ignored unless labels differ only in case.
+    White space, quotes and marks before the label are skipped, and an alternative of nothing else
+    counts for none.  Case does not matter, unless two labels differ in nothing else.
 
     A label that no alternative starts is less probable than the least alternative listed, and than
-    what the list leaves of 1.  Its score is the lesser of the two at the last token where the
-    answer might still have become this label, divided among the labels missing there.
-
-    Parameters
-    ----------
-    tokens : sequence of Token
-        The answer.
-    labels : sequence of str
-        U label words.
+    what the list leaves of 1.  The lesser of the two, at the last token where the answer might
+    still have become this label, divided among the labels missing there, is its score.
 
     Returns
     -------
     tuple of float
-        U natural logarithms, not renormalised; their exponentials sum to 1 at most.  All are minus
-        infinity where nothing starts any label.
+        By label, natural logarithms, not renormalised; their exponentials sum to 1 at most.  All
+        are minus infinity where nothing starts any label.
 
     Examples
     --------
@@ -150,22 +143,9 @@ def vote_log_probabilities(texts: Sequence[str], labels: Sequence[str]) -> tuple
 
 
 def answer_of(reply: Completion, usage: Usage, feedback: Feedback, labels: Sequence[str]) -> Answer:
-    """Read a reply as the feedback requires.
+    """Read a reply, with one choice at least, as the feedback requires.
 
-    Parameters
-    ----------
-    reply : Completion
-        With at least one choice.
-    usage : Usage
-        Its cost.
-    feedback : {"logprobs", "votes", "text"}
-    labels : sequence of str
-        The label words, in class order.
-
-    Raises
-    ------
-    ModelError
-        If scores are wanted and the reply has no log-probabilities.
+    Raises ModelError if scores are required and the reply has no log-probabilities.
     """
     choices = [choice for choice in reply.choices if not choice.filtered]
     if not choices:
@@ -205,11 +185,7 @@ class LabelReader:
     def read(self, raw: bytes, ended: bool = False) -> Fit:
         """Match the beginning of an answer, or a whole one if it has ended.
 
-        Parameters
-        ----------
-        raw : bytes
-            UTF-8, perhaps with an unfinished character at its end.
-        ended : bool
+        `raw` is UTF-8, perhaps with an incomplete character at its end.
         """
         text, tail = _decoded(raw)
         plain = self._plain(text).lstrip()

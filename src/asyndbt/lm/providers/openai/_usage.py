@@ -20,16 +20,7 @@ _MARGIN: Final = 1.3
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Measures of the messages of a request.
-
-    Parameters
-    ----------
-    octets : int
-        Bytes of their texts in UTF-8.
-    narrow, wide : int
-        Numbers of ASCII characters and of others.
-    messages : int
-    """
+    """Measures of the messages of a request: bytes in UTF-8, ASCII characters, others, messages."""
 
     octets: int
     narrow: int
@@ -38,13 +29,6 @@ class Size:
 
     @classmethod
     def of(cls, messages: Iterable[Mapping[str, str]]) -> Size:
-        """Measure chat messages.
-
-        Examples
-        --------
-        >>> Size.of([{"role": "user", "content": "né"}])
-        Size(octets=3, narrow=1, wide=1, messages=1)
-        """
         texts = [message["content"] for message in messages]
         octets = sum(len(text.encode("utf-8", "replace")) for text in texts)
         narrow = sum(
@@ -57,14 +41,8 @@ class TokenCounter:
     """Bounds and estimates of tokens, refined by every reply.
 
     No tokenizer makes more tokens than bytes, apart from a chat template.  Replies then tell the
-    real number of tokens per byte.
-
-    Parameters
-    ----------
-    most, mean : float or None
-        Tokens per byte of text, without the template, as learned before; None if nothing was.
-    most_out, mean_out : int, float or None
-        Tokens of the answers to one request, likewise.
+    real number of tokens per byte.  `most` and `mean` are tokens per byte of text without the
+    template, `most_out` and `mean_out` tokens of the answers to one request.
 
     Examples
     --------
@@ -92,7 +70,6 @@ class TokenCounter:
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> Self:
-        """Continue from `facts`."""
         return cls(
             facts.get("tokens_per_byte"),
             facts.get("tokens_per_byte_mean"),
@@ -120,7 +97,6 @@ class TokenCounter:
         self.mean = (self.mean or 0.0) + (ratio - (self.mean or 0.0)) / self._replies
 
     def learn_answer(self, tokens: int) -> None:
-        """Learn the tokens of the answers to a request."""
         self.most_out = max(self.most_out, tokens)
         self._answers += 1
         self.mean_out = (self.mean_out or 0.0) + (tokens - (self.mean_out or 0.0)) / self._answers
@@ -151,15 +127,7 @@ _SAMPLE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """Linear prices.
-
-    Parameters
-    ----------
-    call, token_in, token_out : float
-        Of one request, one token sent and one received.
-    known : bool
-        Whether these are real prices, not zeros for lack of any.
-    """
+    """Prices of one request, of a token sent and of one received; zeros if not `known`."""
 
     call: float = 0.0
     token_in: float = 0.0
@@ -167,13 +135,6 @@ class Prices:
     known: bool = False
 
     def money(self, tokens_in: int, tokens_out: int) -> float:
-        """Price of one request.
-
-        Examples
-        --------
-        >>> Prices(token_in=0.25, token_out=0.5).money(tokens_in=4, tokens_out=2)
-        2.0
-        """
         return self.call + self.token_in * tokens_in + self.token_out * tokens_out
 
 
@@ -214,21 +175,13 @@ def find_prices(
 
 
 class Meter:
-    """Bounds, estimates and records the cost of requests.
-
-    Parameters
-    ----------
-    prices : callable
-        Returns the prices; called when they are first needed.
-    counter : TokenCounter
-    """
+    """Bounds, estimates and records the cost of requests; looks prices up when needed."""
 
     def __init__(self, prices: Callable[[], Prices], counter: TokenCounter | None = None) -> None:
         self._find, self.counter = prices, counter or TokenCounter()
 
     @cached_property
     def prices(self) -> Prices:
-        """Prices of tokens."""
         return self._find()
 
     def bound(self, size: Size, most_out: int) -> Usage:
@@ -237,7 +190,6 @@ class Meter:
         return self._usage(self.counter.bound(size), max(most_out, self.counter.most_out))
 
     def expect(self, size: Size, most_out: int) -> Usage:
-        """Likely cost of such a request."""
         answer = self.counter.expect_answer(max(most_out, self.counter.most_out))
         return self._usage(self.counter.expect(size), answer)
 
