@@ -71,12 +71,7 @@ class Usage:
         )
 
     def __sub__(self, other: Usage) -> Usage:
-        return Usage(
-            self.calls - other.calls,
-            self.tokens_in - other.tokens_in,
-            self.tokens_out - other.tokens_out,
-            self.money - other.money,
-        )
+        return self + Usage(-other.calls, -other.tokens_in, -other.tokens_out, -other.money)
 
     @property
     def tokens(self) -> int:
@@ -111,14 +106,8 @@ class Answer:
 class Request(Generic[T]):
     """A request that answers no prompt, such as one that probes an endpoint.
 
-    Parameters
-    ----------
-    call : callable
-        Sends it once and returns the reply and its cost; raises what `LanguageModel.score` does.
-    bound : Usage
-        Upper bound of its cost.
-    tokens : int
-        Expected number of tokens.
+    `call` sends it once and returns the reply and its cost, or raises what `LanguageModel.score`
+    does; `bound` is the most that it costs, `tokens` the number expected.
     """
 
     call: Callable[[], Awaitable[tuple[T, Usage]]]

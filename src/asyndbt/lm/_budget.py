@@ -19,14 +19,8 @@ FIELDS: Final = ("calls", "tokens", "money")
 class Limits:
     """Caps on the cost of requests; None is no cap.
 
-    Parameters
-    ----------
-    calls : int or None
-        Requests that were answered, or may be charged although no answer came.
-    tokens : int or None
-        Tokens sent and received.
-    money : float or None
-        In the currency of the prices.
+    Calls are requests that were answered, or may be charged although no answer came; tokens are
+    sent and received ones; money is in the currency of the prices.
 
     Raises
     ------

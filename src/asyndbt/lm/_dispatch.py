@@ -8,7 +8,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Final, Generic, Protocol, Self, TypeVar
+from typing import Final, Generic, Self, TypeVar
 
 from asyndbt._section import Section, key
 from asyndbt.errors import ExampleError, ModelError, RateLimitError, TransientError
@@ -83,27 +83,6 @@ class RetryPolicy:
         return cls(limiter, options.max_retries)
 
 
-class Dispatcher(Protocol):
-    """Sends requests: `BatchDispatcher`, `ConcurrentDispatcher`."""
-
-    async def send(
-        self, prompts: Prompts, labels: Sequence[str], bounds: Bounds, keep: Keep
-    ) -> None:
-        """Send every prompt; pass its answer, None if it failed, to `keep` on arrival.
-
-        `bounds` are the upper bounds of the requests by the same keys.  Raises ModelError if no
-        request can succeed; requests in flight are completed first.
-        """
-        ...
-
-    async def send_one(self, key: bytes, request: Request[T]) -> tuple[T, Usage]:
-        """Send a request that is not a prompt; return the reply and its cost.
-
-        Raises ExampleError if it is rejected in this form, ModelError if there is no reply.
-        """
-        ...
-
-
 class BatchDispatcher:
     """For a model that scores many prompts together; never suspends if the model does not."""
 
@@ -157,7 +136,11 @@ class ConcurrentDispatcher:
     async def send(
         self, prompts: Prompts, labels: Sequence[str], bounds: Bounds, keep: Keep
     ) -> None:
-        """Keep as many requests in flight as the limiter allows."""
+        """Send every prompt; pass its answer, None if it failed, to `keep` on arrival.
+
+        `bounds` are the upper bounds of the requests by the same keys.  Raises ModelError if no
+        request can succeed; requests in flight are completed first.
+        """
         waiting = deque(prompts)
         idle: set[asyncio.Task[None]] = set()
         failures: list[BaseException] = []
@@ -198,6 +181,10 @@ class ConcurrentDispatcher:
             raise failures[0]
 
     async def send_one(self, key: bytes, request: Request[T]) -> tuple[T, Usage]:
+        """Send a request that is not a prompt; return the reply and its cost.
+
+        Raises ExampleError if it is rejected in this form, ModelError if there is no reply.
+        """
         try:
             return await self._persist(_Delivery(key, request))
         except _GivenUp as end:
@@ -218,11 +205,8 @@ class ConcurrentDispatcher:
     async def _answer(self, delivery: _Delivery[Answer | None]) -> Answer | None:
         try:
             answer, _ = await self._persist(delivery)
-        except ExampleError as error:
-            self._count_failure(error)
-            return None
-        except _GivenUp as end:
-            self._count_failure(end.error)
+        except (ExampleError, _GivenUp) as error:
+            self._count_failure(error.error if isinstance(error, _GivenUp) else error)
             return None
         if answer is None:
             self._lose(delivery.key, "no answer", delivery.request.bound)

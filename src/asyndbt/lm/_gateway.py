@@ -12,13 +12,7 @@ from uuid import uuid4
 from asyndbt.lm._base import Answer, Feedback, LanguageModel, Prompt, Request, Usage
 from asyndbt.lm._budget import Budget
 from asyndbt.lm._cache import AnswerCache, request_key
-from asyndbt.lm._dispatch import (
-    Answers,
-    BatchDispatcher,
-    ConcurrentDispatcher,
-    Dispatcher,
-    RetryPolicy,
-)
+from asyndbt.lm._dispatch import Answers, BatchDispatcher, ConcurrentDispatcher, RetryPolicy
 from asyndbt.lm._feedback import Predictions, is_unparsed, read_answers
 
 T = TypeVar("T")
@@ -69,11 +63,11 @@ class Gateway:
         self.model = model
         self.cache = cache
         self.budget = budget
-        self._dispatcher: Dispatcher = BatchDispatcher(model)
-        if model.is_remote:
-            self._dispatcher = ConcurrentDispatcher(
-                model, cache.attempts, budget, policy or RetryPolicy()
-            )
+        self._dispatcher = (
+            ConcurrentDispatcher(model, cache.attempts, budget, policy or RetryPolicy())
+            if model.is_remote
+            else BatchDispatcher(model)
+        )
         self._in_flight: dict[bytes, asyncio.Future[Answers]] = {}
         self.restore(RequestCounts())
 
@@ -109,12 +103,8 @@ class Gateway:
 
         Equal prompts, in this call or in a concurrent one, become one request.  Every answer is
         stored as soon as it arrives.  The same prompts with another `sample` are asked again.
-
-        Returns
-        -------
-        list of Answer or None
-            In the order of `prompts`; None where there is no answer.  A refusal is cached; a prompt
-            that failed is sent again when it is asked for again.
+        Without an answer the result is None: a refusal is cached; a prompt that failed is sent
+        again when it is asked for again.
 
         Raises
         ------
@@ -246,16 +236,8 @@ class Gateway:
 class RequestCounts:
     """Counts of a gateway, for a checkpoint.
 
-    Parameters
-    ----------
-    requests : int
-        Prompts asked for, repeats included.
-    failed : int
-        Prompts given up without an answer.
-    unparsed : int
-        Requests whose answer favours no label, repeats included.
-    paid : int
-        Answers paid for.
+    Requests are prompts asked for, repeats included; failed ones were given up without an answer,
+    and unparsed are those whose answer favours no label.  `paid` counts answers paid for.
     """
 
     requests: int = 0
@@ -276,22 +258,12 @@ class RequestCounts:
 class Ledger:
     """The only counter of requests and of their cost.
 
-    `paid` is the sum over the cache rows of the run: every distinct request is charged and stored
-    at once, so that a killed run forgets none.  `counts` goes into the checkpoint.  A resumed run
-    asks again what it asked after its checkpoint, finds the answers in the cache, and ends with the
-    same figures as an uninterrupted run.
-
-    Parameters
-    ----------
-    counts : RequestCounts
-    paid : Usage
-        Cost of stored answers, one call each.
-    lost : Usage
-        Most that requests without an answer may have cost.
-    attempts : int
-        Requests without an answer, including free ones that were retried.
-    refused : int
-        Prompts that the provider refuses to answer; these are stored answers, too.
+    `paid` is the sum over the cache rows of the run, one call each: every distinct request is
+    charged and stored at once, so that a killed run forgets none.  `lost` is the most that the
+    `attempts`, requests without an answer, may have cost; the refused prompts are stored answers,
+    too.  `counts` goes into the checkpoint.  A resumed run asks again what it asked after its
+    checkpoint, finds the answers in the cache, and ends with the same figures as an uninterrupted
+    run.
 
     Examples
     --------

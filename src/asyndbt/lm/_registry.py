@@ -21,12 +21,7 @@ def find_providers() -> Mapping[str, type[LanguageModel]]:
     ConfigError
         If an installed one cannot be loaded, or has a name that is in use.
     """
-    return find_plugins(
-        "asyndbt.providers",
-        "asyndbt.lm.providers",
-        LanguageModel,
-        "provider",
-    )
+    return find_plugins("asyndbt.providers", "asyndbt.lm.providers", LanguageModel, "provider")
 
 
 def make_model(provider: str, feedback: Feedback | None = None, **options: Any) -> LanguageModel:

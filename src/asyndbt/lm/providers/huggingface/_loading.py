@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final, Literal, cast, get_args
+from typing import Any, Final, Literal, cast
 
 from asyndbt.errors import ConfigError, MissingExtraError, ModelError
 
@@ -62,17 +62,13 @@ def load(model: str, *, kind: str, dtype: str, device: str | None) -> LoadedMode
     MissingExtraError
         If `torch` or `transformers` is not installed.
     ConfigError
-        If the kind, the dtype or the device is unknown or not available.
+        If the device is not available.
     ModelError
         If the model is not found or cannot be loaded, with the library's message.
     """
     for package in ("torch", "transformers"):
         if find_spec(package) is None:
             raise MissingExtraError(package, "hf")
-    if kind not in ("auto", *get_args(Kind)):
-        raise ConfigError(f"lm.kind = {kind!r}: the choices are auto, {', '.join(get_args(Kind))}")
-    if dtype not in ("auto", "float32", "bfloat16", "float16"):
-        raise ConfigError(f"lm.dtype = {dtype!r}: choose auto, float32, bfloat16 or float16")
     chosen = _device(device)
     folder = _folder(model)
     with _load_errors(model), _quiet(folder is not None):
@@ -84,9 +80,8 @@ def _load(model: str, folder: Path | None, kind: str, dtype: str, device: Any) -
 
     origin: dict[str, Any] = {"trust_remote_code": False}
     if folder is None:
-        commit = _commit(model)
-        origin["revision"] = commit
-        digest = commit[:16]
+        origin["revision"] = _commit(model)
+        digest = origin["revision"][:16]
     else:
         origin["local_files_only"] = True
         digest = _digest(folder)

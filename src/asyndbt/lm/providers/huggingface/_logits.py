@@ -74,25 +74,11 @@ def padded(rows: Sequence[Sequence[int]], device: Any, *, left: bool = False) ->
 
 
 def logits_at(network: Any, positions: Any, **inputs: Any) -> Any:
-    """Return a model's logits at some positions of every row.
+    """Return a model's logits, float32 of shape (rows, n, vocabulary), at positions (rows, n).
 
     The output layer of a language model is as wide as the vocabulary, so the hidden states are cut
     to these positions before it.  If that cannot be done, the logits are cut instead, and a
-    warning is logged once for every architecture.
-
-    Parameters
-    ----------
-    network
-        A model of the `transformers` library.
-    positions : torch.Tensor
-        Indices of shape (rows, positions).
-    **inputs
-        Arguments of the model's forward pass.
-
-    Returns
-    -------
-    torch.Tensor
-        float32 of shape (rows, positions, vocabulary).
+    warning is logged once for every architecture.  `inputs` are those of the forward pass.
     """
     body, cut = network.base_model, False
 

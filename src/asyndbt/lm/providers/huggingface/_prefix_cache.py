@@ -55,7 +55,7 @@ class Forward:
     def logits(
         self, at: Any, tokens: Any, mask: Any, cache: Any = None, positions: Any = None
     ) -> Any:
-        """Return the logits at some of the tokens; a cache is extended by them.
+        """Return the logits, float32 of shape (rows, n, vocabulary), at some of the tokens.
 
         Parameters
         ----------
@@ -66,14 +66,9 @@ class Forward:
         mask : torch.Tensor
             Attention mask of shape (rows, cached + length).
         cache : transformers.DynamicCache, optional
-            Keys and values of what precedes the tokens.
+            Keys and values of what precedes the tokens; extended by theirs.
         positions : torch.Tensor, optional
             Of the tokens, (rows, length); only with a cache.
-
-        Returns
-        -------
-        torch.Tensor
-            float32 of shape (rows, n, vocabulary).
         """
         inputs = {"input_ids": tokens, "attention_mask": mask, "use_cache": cache is not None}
         if cache is not None:

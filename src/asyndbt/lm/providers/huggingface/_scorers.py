@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from asyndbt.errors import ModelError
 from asyndbt.lm.providers.huggingface._causal import CausalScorer
@@ -12,24 +12,9 @@ from asyndbt.lm.providers.huggingface._logits import batches, label_scores, logi
 from asyndbt.lm.providers.huggingface._tokenization import Tokens
 
 
-class Scorer(Protocol):
-    """Scores labels after prompts."""
-
-    def describe_sharing(self, longest: int) -> str:
-        """Return how prefixes are shared, up to `longest` tokens of a prompt with its label."""
-        ...
-
-    def score(
-        self, prompts: Sequence[Tokens], groups: Sequence[Hashable], labels: Sequence[Tokens]
-    ) -> list[list[float]]:
-        """Return log p(label | prompt), natural logarithm, by prompt and label.
-
-        `groups` are equal for prompts that begin with the same demonstrations.
-        """
-        ...
-
-
-def make_scorer(loaded: LoadedModel, batch_tokens: int) -> Scorer:
+def make_scorer(
+    loaded: LoadedModel, batch_tokens: int
+) -> CausalScorer | MaskedScorer | Seq2SeqScorer:
     """Return the scorer of a model; raises ModelError for a masked model without a mask token."""
     if loaded.kind == "seq2seq":
         return Seq2SeqScorer(loaded.network, batch_tokens)

@@ -59,9 +59,7 @@ class RejectedError(ExampleError):
 
     def __init__(self, words: str, status: int, parameter: str, refusal: str | None) -> None:
         super().__init__(words, provider=PROVIDER, status=status)
-        self.words = words
-        self.parameter = parameter
-        self.refusal = refusal
+        self.words, self.parameter, self.refusal = words, parameter, refusal
 
     def final(self, others_answered: bool = False) -> ModelError:
         """Return the final error: this prompt's alone if others were answered."""

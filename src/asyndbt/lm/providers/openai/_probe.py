@@ -32,7 +32,7 @@ _TRIES_TO_CONNECT: Final = 2
 _FEWER: Final = {20: 10, 10: 5, 5: 0}
 
 _NO_LOGPROBS: Final = (
-    'the endpoint gives no log-probcapabilities: set lm.feedback = "text" (or "votes")'
+    'the endpoint gives no log-probabilities: set lm.feedback = "text" (or "votes")'
 )
 _NO_VOTES: Final = 'the endpoint gives one answer per request: set lm.feedback = "text"'
 _CUT: Final = "the answer was cut off before it began, the model thinks first: raise lm.max_tokens"
@@ -116,9 +116,9 @@ class CapabilityProbe:
                     raise
                 last = rejected
             first = first or last
-            told = self._told(last)
-            if told is not None and told not in tried:
-                self.capabilities, guesses = told, _guesses(told)
+            suggested = self._suggested(last)
+            if suggested is not None and suggested not in tried:
+                self.capabilities, guesses = suggested, _guesses(suggested)
             else:
                 guesses = [guess for guess in guesses if guess not in tried]
                 if not guesses:
@@ -126,7 +126,7 @@ class CapabilityProbe:
                 self.capabilities = guesses[0]
             tried.add(self.capabilities)
 
-    def _told(self, rejected: RejectedError) -> Capabilities | None:
+    def _suggested(self, rejected: RejectedError) -> Capabilities | None:
         """Capabilities to try next, by the message of a rejection."""
         now, words = self.capabilities, f"{rejected.parameter} {rejected.words}".lower()
         if "higher max_tokens" in words or "output limit was reached" in words:
@@ -136,7 +136,9 @@ class CapabilityProbe:
         if self.request.feedback == "votes" and re.search(r"(?<![\w\\])n(?!\w)", words):
             raise ConfigError(f"{_NO_VOTES} ({rejected.words})")
         if now.logprobs and "logprob" in words:
-            return self._fewer_logprobs()
+            if not (fewer := _FEWER[now.logprobs]):
+                raise ConfigError(_NO_LOGPROBS)
+            return replace(now, logprobs=fewer)
         if now.temperature and "temperature" in words:
             return replace(now, temperature=False)
         if now.seed and "seed" in words:
@@ -144,12 +146,6 @@ class CapabilityProbe:
         if now.system_role and re.search(r"\bsystem\b|\broles?\b", words):
             return replace(now, system_role=False)
         return None
-
-    def _fewer_logprobs(self) -> Capabilities:
-        fewer = _FEWER[self.capabilities.logprobs]
-        if not fewer:
-            raise ConfigError(_NO_LOGPROBS)
-        return replace(self.capabilities, logprobs=fewer)
 
     async def _within_length(self, prompt: Prompt, labels: Sequence[str]) -> Completion:
         """Ask, and again with the other field if the most tokens were exceeded."""
@@ -207,8 +203,8 @@ class CapabilityProbe:
             raise ConfigError(_THINKS if self.request.feedback == "logprobs" else _CUT)
         if self.request.feedback == "logprobs":
             tokens = [token for choice in answers for token in choice.tokens or ()]
-            told = any(token.alternatives for token in tokens) and self.capabilities.logprobs
-            if answers[0].text.strip() and not told:
+            scored = self.capabilities.logprobs and any(token.alternatives for token in tokens)
+            if answers[0].text.strip() and not scored:
                 raise ConfigError(_NO_LOGPROBS)
         if len(reply.choices) < self.request.answers:
             raise ConfigError(_NO_VOTES)
@@ -233,8 +229,8 @@ class CapabilityProbe:
         needed = [1]
         self.capabilities = replace(self.capabilities, answer_tokens=_MOST_LABEL_TOKENS)
         for label in alike:
-            told = await self._repeated(label, labels) if len(alike) <= _MOST_REPEATED else None
-            needed.append(told or min(shared[label] + 1, _MOST_LABEL_TOKENS))
+            seen = await self._repeated(label, labels) if len(alike) <= _MOST_REPEATED else None
+            needed.append(seen or min(shared[label] + 1, _MOST_LABEL_TOKENS))
         return max(needed)
 
     async def _repeated(self, label: str, labels: Sequence[str]) -> int | None:

@@ -57,9 +57,9 @@ class Capabilities:
     answer_tokens: int = 8
 
     @classmethod
-    def assumed(cls, settings: RequestOptions, base_url: str | None) -> Capabilities:
+    def assumed(cls, request: RequestOptions, base_url: str | None) -> Capabilities:
         length = FIELDS_OF_LENGTH[base_url is None]
-        if settings.feedback == "logprobs":
+        if request.feedback == "logprobs":
             return cls(max_tokens_field=length)
         return cls(logprobs=0, max_tokens_field=length, answer_tokens=16)
 
@@ -69,31 +69,31 @@ class Capabilities:
 
         How many alternatives to ask for is ``logprobs_asked``; ``logprobs`` is how many came.
         """
-        told = {each.name: facts[each.name] for each in fields(cls) if each.name in facts}
-        told["logprobs"] = facts.get("logprobs_asked", assumed.logprobs)
-        return replace(assumed, **told)
+        detected = {each.name: facts[each.name] for each in fields(cls) if each.name in facts}
+        detected["logprobs"] = facts.get("logprobs_asked", assumed.logprobs)
+        return replace(assumed, **detected)
 
-    def most_out(self, settings: RequestOptions) -> int:
+    def most_out(self, request: RequestOptions) -> int:
         """Most tokens of all answers to one request."""
-        return (settings.max_tokens or self.answer_tokens) * settings.answers
+        return (request.max_tokens or self.answer_tokens) * request.answers
 
 
 def messages_of(
-    settings: RequestOptions, abilities: Capabilities, prompt: Prompt, labels: Sequence[str]
+    request: RequestOptions, capabilities: Capabilities, prompt: Prompt, labels: Sequence[str]
 ) -> list[dict[str, str]]:
     r"""Chat messages of a request, the system message first.
 
     Examples
     --------
-    >>> settings, prompt = RequestOptions("m", system="One of {labels}!"), Prompt((), "1 + 1?")
-    >>> messages_of(settings, Capabilities(), prompt, ["two", "three"])[0]
+    >>> request, prompt = RequestOptions("m", system="One of {labels}!"), Prompt((), "1 + 1?")
+    >>> messages_of(request, Capabilities(), prompt, ["two", "three"])[0]
     {'role': 'system', 'content': 'One of two, three!'}
-    >>> messages_of(settings, Capabilities(system_role=False), prompt, ["two", "three"])
+    >>> messages_of(request, Capabilities(system_role=False), prompt, ["two", "three"])
     [{'role': 'user', 'content': 'One of two, three!\n\n1 + 1?'}]
     """
-    template = _SYSTEM if settings.system is None else settings.system
+    template = _SYSTEM if request.system is None else request.system
     system, turns = template.replace("{labels}", ", ".join(labels)), prompt.messages
-    if system and abilities.system_role:
+    if system and capabilities.system_role:
         turns = [{"role": "system", "content": system}, *turns]
     elif system:
         turns[0]["content"] = f"{system}\n\n{turns[0]['content']}"
@@ -106,7 +106,7 @@ def _sendable(text: str) -> str:
 
 
 def body_of(
-    settings: RequestOptions, abilities: Capabilities, messages: Iterable[Mapping[str, str]]
+    request: RequestOptions, capabilities: Capabilities, messages: Iterable[Mapping[str, str]]
 ) -> dict[str, Any]:
     """Body of a chat completion request.
 
@@ -116,22 +116,22 @@ def body_of(
     >>> sorted(body)
     ['max_tokens', 'messages', 'model', 'temperature']
     """
-    votes = settings.feedback == "votes"
+    votes = request.feedback == "votes"
     body: dict[str, Any] = {
-        "model": settings.model,
+        "model": request.model,
         "messages": list(messages),
-        abilities.max_tokens_field: settings.max_tokens or abilities.answer_tokens,
+        capabilities.max_tokens_field: request.max_tokens or capabilities.answer_tokens,
     }
-    if abilities.temperature:
-        given = settings.temperature
+    if capabilities.temperature:
+        given = request.temperature
         body["temperature"] = (1.0 if votes else 0.0) if given is None else given
-    if abilities.seed:
+    if capabilities.seed:
         body["seed"] = _SEED
-    if abilities.logprobs:
-        body |= {"logprobs": True, "top_logprobs": abilities.logprobs}
+    if capabilities.logprobs:
+        body |= {"logprobs": True, "top_logprobs": capabilities.logprobs}
     if votes:
-        body["n"] = settings.answers
-    return body | dict(settings.extra_body)
+        body["n"] = request.answers
+    return body | dict(request.extra_body)
 
 
 _FILTERED: Final = ("content_filter", "refusal", "safety", "sensitive")
@@ -220,12 +220,7 @@ def _choice(data: Mapping[str, Any]) -> Choice:
 
 
 def _token(data: Mapping[str, Any]) -> Token:
-    piece, log_probability = _piece(data)
-    return Token(piece, log_probability, _alternatives(data.get("top_logprobs") or ()))
-
-
-def _alternatives(data: Sequence[Mapping[str, Any]]) -> tuple[tuple[bytes, float], ...]:
-    return tuple(map(_piece, data))
+    return Token(*_piece(data), tuple(map(_piece, data.get("top_logprobs") or ())))
 
 
 def _piece(data: Mapping[str, Any]) -> tuple[bytes, float]:

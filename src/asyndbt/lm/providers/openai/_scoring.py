@@ -20,7 +20,7 @@ _LEAST_ROOM: Final = 1e-9
 
 
 def label_log_probabilities(tokens: Sequence[Token], labels: Sequence[str]) -> tuple[float, ...]:
-    r"""Score label words by the tokens of one answer and their alternatives.
+    r"""Natural log-probabilities of label words by the tokens of one answer and their alternatives.
 
     The score of a label is the log of the summed probability of everything seen that starts it.
     The answer is read token by token.  What was generated so far together with one alternative is
@@ -38,11 +38,8 @@ def label_log_probabilities(tokens: Sequence[Token], labels: Sequence[str]) -> t
     what the list leaves of 1.  The lesser of the two, at the last token where the answer might
     still have become this label, divided among the labels missing there, is its score.
 
-    Returns
-    -------
-    tuple of float
-        By label, natural logarithms, not renormalised; their exponentials sum to 1 at most.  All
-        are minus infinity where nothing starts any label.
+    The scores are not renormalised: their exponentials sum to 1 at most.  All are minus infinity
+    where nothing starts any label.
 
     Examples
     --------

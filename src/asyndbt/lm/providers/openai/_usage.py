@@ -29,6 +29,13 @@ class Size:
 
     @classmethod
     def of(cls, messages: Iterable[Mapping[str, str]]) -> Size:
+        """Measure chat messages.
+
+        Examples
+        --------
+        >>> Size.of([{"role": "user", "content": "né"}])
+        Size(octets=3, narrow=1, wide=1, messages=1)
+        """
         texts = [message["content"] for message in messages]
         octets = sum(len(text.encode("utf-8", "replace")) for text in texts)
         narrow = sum(
@@ -61,12 +68,8 @@ class TokenCounter:
         most_out: int = 0,
         mean_out: float | None = None,
     ) -> None:
-        self.most = most
-        self.mean = mean
-        self.most_out = most_out
-        self.mean_out = mean_out
-        self._replies = 0 if mean is None else 1
-        self._answers = 0 if mean_out is None else 1
+        self.most, self.mean, self.most_out, self.mean_out = most, mean, most_out, mean_out
+        self._replies, self._answers = int(mean is not None), int(mean_out is not None)
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> Self:
@@ -106,10 +109,8 @@ class TokenCounter:
         frame = _MOST_PER_MESSAGE * size.messages + _MOST_PER_REQUEST
         if self.most is None:
             return size.octets + frame
-        per_byte = _MARGIN * self.most
-        return (
-            math.ceil((per_byte if self.most > 1.0 else min(1.0, per_byte)) * size.octets) + frame
-        )
+        per_byte = min(_MARGIN * self.most, 1.0) if self.most <= 1.0 else _MARGIN * self.most
+        return math.ceil(per_byte * size.octets) + frame
 
     def expect(self, size: Size) -> int:
         """Likely number of tokens of a request."""
@@ -135,6 +136,13 @@ class Prices:
     known: bool = False
 
     def money(self, tokens_in: int, tokens_out: int) -> float:
+        """Price of one request.
+
+        Examples
+        --------
+        >>> Prices(token_in=0.25, token_out=0.5).money(tokens_in=4, tokens_out=2)
+        2.0
+        """
         return self.call + self.token_in * tokens_in + self.token_out * tokens_out
 
 
