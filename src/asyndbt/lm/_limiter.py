@@ -55,7 +55,7 @@ class Limiter:
         self._requests, self._tokens = requests_per_minute, tokens_per_minute
         self._clock, self._sleep = clock, sleep
         self._limit = float(min(_FIRST, most))
-        self._under_way = 0
+        self._in_flight = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._sent: deque[tuple[float, int]] = deque()
         self._sent_tokens = 0
@@ -79,7 +79,7 @@ class Limiter:
             self._sent_tokens += tokens
             yield now
         finally:
-            self._under_way -= 1
+            self._in_flight -= 1
             self._call_next()
 
     def answered(self) -> None:
@@ -98,8 +98,8 @@ class Limiter:
             self._closed_until = max(self._closed_until, now + retry_after)
 
     async def _take_place(self) -> None:
-        if self._under_way < self.allowed and not self._waiting:
-            self._under_way += 1
+        if self._in_flight < self.allowed and not self._waiting:
+            self._in_flight += 1
             return
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(place)
@@ -108,15 +108,15 @@ class Limiter:
         except asyncio.CancelledError:
             if place.done() and not place.cancelled():
                 # The place was given at the same moment: pass it on.
-                self._under_way -= 1
+                self._in_flight -= 1
                 self._call_next()
             raise
 
     def _call_next(self) -> None:
-        while self._waiting and self._under_way < self.allowed:
+        while self._waiting and self._in_flight < self.allowed:
             place = self._waiting.popleft()
             if not place.done():
-                self._under_way += 1
+                self._in_flight += 1
                 place.set_result(None)
 
     def _seconds_to_wait(self, tokens: int) -> float:

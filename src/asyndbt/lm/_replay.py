@@ -55,7 +55,7 @@ class ReplayedModel(LanguageModel):
     def __init__(self, model: LanguageModel, cache: AnswerCache) -> None:
         self._model, self._cache = model, cache
         self._given: Counter[bytes] = Counter()
-        self._under_way: dict[bytes, asyncio.Future[Answer | None]] = {}
+        self._in_flight: dict[bytes, asyncio.Future[Answer | None]] = {}
         self._asked_as = model.name
         self.feedback, self.options = model.feedback, model.options
         self.batch, self.is_remote = model.batch, model.is_remote
@@ -119,7 +119,7 @@ class ReplayedModel(LanguageModel):
         ]
         found: dict[bytes, Answer | None] = {**self._cache.get_many(keys)}
         missing = {k: p for k, p in zip(keys, prompts, strict=True) if k not in found}
-        joined = {k: self._under_way[k] for k in missing if k in self._under_way}
+        joined = {k: self._in_flight[k] for k in missing if k in self._in_flight}
         own = {k: p for k, p in missing.items() if k not in joined}
         if own:
             found |= await self._ask(own, labels)
@@ -136,7 +136,7 @@ class ReplayedModel(LanguageModel):
         self, prompts: Mapping[bytes, Prompt], labels: Sequence[str]
     ) -> dict[bytes, Answer | None]:
         pending = {key: asyncio.get_running_loop().create_future() for key in prompts}
-        self._under_way |= pending
+        self._in_flight |= pending
         answers: dict[bytes, Answer | None] = {}
         try:
             given = await self._model.score(list(prompts.values()), labels)
@@ -144,7 +144,7 @@ class ReplayedModel(LanguageModel):
             self._cache.put_many({k: answer for k, answer in answers.items() if answer is not None})
         finally:
             for key, future in pending.items():
-                del self._under_way[key]
+                del self._in_flight[key]
                 future.set_result(answers.get(key))
         return answers
 

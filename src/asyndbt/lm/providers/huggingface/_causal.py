@@ -8,7 +8,7 @@ before it.  Keys and values of a shared prefix can be reused in two ways, the fa
 * uniform: all rows of a batch have the same prefix, and nothing is padded in between.  This suits
   models with a sliding window, or with positions of their own.
 
-What a model supports cannot be told from its name, so either way is tried before it is used: on
+A model's name does not show what it supports, so either way is tried before it is used: on
 random tokens, as long as the prompts, against the plain forward pass.
 """
 

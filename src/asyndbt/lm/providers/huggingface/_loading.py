@@ -48,14 +48,8 @@ class LoadedModel:
 def load(model: str, *, kind: str, dtype: str, device: str | None) -> LoadedModel:
     """Load a model and its tokenizer; code that comes with a model is never run.
 
-    Parameters
-    ----------
-    model : str
-        A folder, or a name on the Hugging Face hub.
-    kind : {"auto", "causal", "masked", "seq2seq"}
-    dtype : {"auto", "float32", "bfloat16", "float16"}
-    device : str or None
-        By default a GPU if there is one, else the CPU.
+    `model` is a folder, or a name on the Hugging Face hub; the default device is a GPU if there is
+    one, else the CPU.
 
     Raises
     ------

@@ -23,17 +23,9 @@ def batches(
 ) -> Iterator[range]:
     """Cut rows into batches: rows times the costliest row stays within the limit, or one row.
 
-    A batch that is large enough also ends where rows become a quarter wider than its first one:
-    the padding would cost more than another pass.
-
-    Parameters
-    ----------
-    costs : sequence of int
-        Tokens that every row holds in memory.
-    limit : int
-        Tokens in one batch.
-    widths : sequence of int, optional
-        Tokens of every row that are computed, in ascending order; by default, the costs.
+    A row costs the tokens that it holds in memory; `widths`, ascending, are those that are
+    computed, by default the costs.  A batch that is large enough also ends where rows become a
+    quarter wider than its first one: the padding would cost more than another pass.
 
     Examples
     --------

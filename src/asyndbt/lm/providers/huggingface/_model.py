@@ -117,14 +117,7 @@ class HuggingFaceLanguageModel(LanguageModel):
         return self._usage(self._tokenizer.prompt(prompt, self._labels), self._labels)
 
     def check(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> None:
-        """Find unusable labels and prompts that are too long, without a request.
-
-        Raises
-        ------
-        DataError
-            If the vocabulary lacks a label, two labels have the same tokens, or a prompt with its
-            longest label is longer than the model's context.
-        """
+        """Check that labels are distinct tokens and that prompts fit; raises DataError."""
         self._labels = tuple(labels)
         tokenized = [self._tokenizer.prompt(prompt, labels) for prompt in prompts]
         samples = tokenized or [self._tokenizer.prompt(Prompt((), "Answer:"), labels)]

@@ -51,14 +51,8 @@ class Client:
     async def post(self, body: Mapping[str, Any]) -> Completion:
         """Send one request.
 
-        Raises
-        ------
-        RejectedError
-            If the endpoint does not accept it in this form.
-        RateLimitError, TransientError
-            If it may be sent again.
-        ModelError
-            If no request can succeed.
+        Raises RejectedError if the endpoint does not accept it in this form, RateLimitError or
+        TransientError if it may be sent again, ModelError if no request can succeed.
         """
         try:
             async with asyncio.timeout(self._timeout):

@@ -120,13 +120,8 @@ class OpenAILanguageModel(LanguageModel):
     ) -> Mapping[str, Any]:
         """Find out by a few requests what the endpoint accepts, and use it from now on.
 
-        Raises
-        ------
-        ModelError
-            If no request can succeed, for instance without a key.
-        ConfigError
-            If the endpoint cannot give the feedback, or a prompt is too long; the text names the
-            remedy.
+        Raises ModelError if no request can succeed, and ConfigError, with the remedy, if the
+        endpoint cannot give the feedback or a prompt is too long.
         """
         self.check(prompts, labels)
         self._key.check()
@@ -148,14 +143,7 @@ class OpenAILanguageModel(LanguageModel):
     async def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[Answer | None]:
         """Answer every prompt by one request.
 
-        Raises
-        ------
-        RateLimitError, TransientError
-            If the request may be sent again.
-        ExampleError
-            If it is rejected for no known reason, while others were answered.
-        ModelError
-            If no request can succeed.
+        Raises ExampleError if a request is rejected for no known reason while others were answered.
         """
         self._labels = tuple(labels)
         return [await self._answer(prompt, self._labels) for prompt in prompts]

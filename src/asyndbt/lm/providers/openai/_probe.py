@@ -69,12 +69,8 @@ class CapabilityProbe:
     async def run(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> None:
         """Send a few requests, one after the other.
 
-        Raises
-        ------
-        ConfigError
-            If the endpoint cannot do what the settings require, or a prompt is too long for it.
-        ModelError
-            If no request can succeed.
+        Raises ConfigError if the endpoint cannot do what the settings require or a prompt is too
+        long for it, ModelError if no request can succeed.
         """
         refused: list[RejectedError] = []
         for prompt in prompts[:_REAL_PROMPTS]:
