@@ -1,4 +1,4 @@
-"""What the package asks of a language model: prompts in, scores of the label words out."""
+"""The interface of a language model: prompts in, scores of the label words or texts out."""
 
 from __future__ import annotations
 
@@ -43,12 +43,10 @@ class Prompt:
 
     @property
     def text(self) -> str:
-        """The prompt as one text, one example a line."""
         return "\n".join([*(f"{block} {label}" for block, label in self.shots), self.query])
 
     @property
     def messages(self) -> list[dict[str, str]]:
-        """The prompt as chat messages, demonstrations as earlier turns."""
         turns = []
         for block, label in self.shots:
             turns += [{"role": "user", "content": block}, {"role": "assistant", "content": label}]
@@ -57,7 +55,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What requests cost: requests, tokens, and money in the currency of the prices."""
+    """Requests, tokens, and money in the currency of the prices."""
 
     calls: int = 0
     tokens_in: int = 0
@@ -73,16 +71,10 @@ class Usage:
         )
 
     def __sub__(self, other: Usage) -> Usage:
-        return Usage(
-            self.calls - other.calls,
-            self.tokens_in - other.tokens_in,
-            self.tokens_out - other.tokens_out,
-            self.money - other.money,
-        )
+        return self + Usage(-other.calls, -other.tokens_in, -other.tokens_out, -other.money)
 
     @property
     def tokens(self) -> int:
-        """Tokens sent and received."""
         return self.tokens_in + self.tokens_out
 
 
@@ -93,15 +85,15 @@ class Answer:
     Parameters
     ----------
     label_log_probabilities : tuple of float or None
-        Natural log of p(label word | prompt), one per label asked for, not renormalised;
-        None from a model that gives text only.
+        Natural log of p(label word | prompt), one per label, not renormalised; None for a text
+        only.
     text : str or None
-        The answer as text; None where only scores were asked for.
+        None where only scores were asked for.
     usage : Usage
-        What this answer cost when it was first paid for.
+        Cost when the answer was first paid for.
     refusal : str or None
         Why the provider will never answer this prompt (a content filter, a prompt that is too
-        long), in one or two words without any of its text; there are no scores and no text then.
+        long), without any of its text; there are no scores and no text then.
     """
 
     label_log_probabilities: tuple[float, ...] | None
@@ -112,17 +104,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Request(Generic[T]):
-    """A request that finds something out, and answers no prompt.
+    """A request that answers no prompt, such as one that probes an endpoint.
 
-    Parameters
-    ----------
-    call : callable
-        Sends it once and returns the reply and what it cost; raises what `LanguageModel.score`
-        does.
-    bound : Usage
-        The most that it may cost.
-    tokens : int
-        Tokens that it probably takes.
+    `call` sends it once and returns the reply and its cost, or raises what `LanguageModel.score`
+    does; `bound` is the most that it costs, `tokens` the number expected.
     """
 
     call: Callable[[], Awaitable[tuple[T, Usage]]]
@@ -131,7 +116,7 @@ class Request(Generic[T]):
 
 
 class Send(Protocol):
-    """Sends requests as all others are sent: limited, sent again, charged and counted."""
+    """Sends requests as the gateway sends prompts: limited, retried, charged and counted."""
 
     async def __call__(self, request: Request[T], /) -> T:
         """Return the reply.
@@ -141,9 +126,9 @@ class Send(Protocol):
         BudgetExhausted
             If the request might exceed the budget.
         ExampleError
-            If it is turned down as it is; another form of it may be answered.
+            If it is rejected in this form; another form may be accepted.
         ModelError
-            If there is no reply after all.
+            If there is no reply.
         """
         ...
 
@@ -153,20 +138,14 @@ class LanguageModel(ABC):
 
     A provider is a subclass in a module of `asyndbt.lm.providers`, or of an installed package that
     names it in the entry-point group ``asyndbt.providers``. It needs `name`, `score` and
-    `max_usage`; everything else has a default, that of a model on this machine.
+    `max_usage`; the defaults of the rest suit a model on this machine.
 
     Parameters
     ----------
     feedback : {"logprobs", "votes", "text"}
-        One of the class's own `feedbacks`.
+        One of the class's `feedbacks`.
     **options
-        Keys of the class's own `Options`.
-
-    Attributes
-    ----------
-    feedback : {"logprobs", "votes", "text"}
-    options : Section
-        An instance of `Options`.
+        Keys of the class's `Options`.
 
     Raises
     ------
@@ -179,20 +158,20 @@ class LanguageModel(ABC):
     """What ``lm.provider`` calls it."""
 
     feedbacks: ClassVar[tuple[Feedback, ...]] = ("logprobs",)
-    """What an answer can give, the default first."""
+    """Feedback that the provider can give, the default first."""
 
     Options: ClassVar[type[Section]] = Section
     """Keys of [lm] that only this provider reads; none unless a subclass has its own."""
 
     caveat: ClassVar[str] = ""
-    """What a report on its figures has to say of it."""
+    """Remark on the model in reports on its figures."""
 
     batch: int = 1
     """Most prompts that are passed to one `score`."""
 
     is_remote: bool = False
-    """Whether others compute: requests are paced and sent again, and may have to be paid although
-    their answer is lost."""
+    """Whether prompts leave this process: requests are limited and retried, and may be charged
+    although their answer is lost."""
 
     def __init__(self, feedback: Feedback | None = None, **options: Any) -> None:
         self.feedback = self.feedbacks[0] if feedback is None else feedback
@@ -223,7 +202,7 @@ class LanguageModel(ABC):
         prompts : sequence of Prompt
             No more than `batch`.
         labels : sequence of str
-            The label words to score, in class order.
+            Label words in class order.
 
         Returns
         -------
@@ -233,9 +212,9 @@ class LanguageModel(ABC):
         Raises
         ------
         RateLimitError, TransientError
-            If the prompt may be sent again; only from a model that is remote.
+            If the prompt may be sent again; remote models only.
         ExampleError
-            If this one cannot be answered as it is; likewise.
+            If this prompt is rejected in this form; remote models only.
         ModelError
             If no request can succeed (key, model name, quota, unusable labels).
         """
@@ -245,25 +224,25 @@ class LanguageModel(ABC):
         """Upper bound of what one request for `prompt` costs, before it is sent."""
 
     def expected_usage(self, prompt: Prompt) -> Usage:
-        """What one request for `prompt` will probably cost."""
+        """Expected cost of one request for `prompt`."""
         return self.max_usage(prompt)
 
     @property
     def has_prices(self) -> bool:
-        """Whether the money in its usages is what it costs, and not 0 for want of a price."""
+        """Whether usages have real prices; without, their money is 0."""
         return True
 
     def check(  # noqa: B027
         self, prompts: Sequence[Prompt], labels: Sequence[str]
     ) -> None:
-        """Find out without a request what would make every request fail.
+        """Check labels and prompts without a request.
 
         Parameters
         ----------
         prompts : sequence of Prompt
-            Examples of what will be sent, the longest among them; may be empty.
+            Examples, including the longest; may be empty.
         labels : sequence of str
-            The label words, in class order.
+            Label words in class order.
 
         Raises
         ------
@@ -273,24 +252,18 @@ class LanguageModel(ABC):
         """
 
     def warnings(self, texts: Sequence[Sequence[str]]) -> Sequence[str]:
-        """Return what the user should know before paying.
-
-        Parameters
-        ----------
-        texts : sequence of sequences of str
-            Texts of the examples, by site.
-        """
+        """Return what the user should know before paying, given the texts by site."""
         return ()
 
     async def detect_capabilities(
         self, prompts: Sequence[Prompt], labels: Sequence[str], send: Send
     ) -> Mapping[str, Any]:
-        """Find out by a few requests what can be asked, and go by it from now on.
+        """Find out by a few requests what the model can do, and use it from now on.
 
         Parameters
         ----------
         prompts : sequence of Prompt
-            Examples of what will be sent, the longest among them; not empty.
+            Examples, including the longest; not empty.
         labels : sequence of str
         send : Send
             The only way to the provider.
@@ -298,21 +271,21 @@ class LanguageModel(ABC):
         Returns
         -------
         mapping
-            What was found, by name; texts, numbers, true or false. It goes into a run's record, so
-            nothing secret.
+            What was found, as texts, numbers or booleans by name; recorded with the run, so nothing
+            secret.
 
         Raises
         ------
         ModelError
             If no request can succeed.
         ConfigError
-            If it cannot do what its settings ask of it (feedback, labels); the text names the
+            If it cannot do what its settings require (feedback, labels); the text names the
             remedy.
         """
         return {}
 
     def restore_capabilities(self, facts: Mapping[str, Any]) -> None:  # noqa: B027
-        """Go by what an earlier `detect_capabilities` found."""
+        """Use what an earlier `detect_capabilities` found."""
 
     async def close(self) -> None:  # noqa: B027
         """Close connections; a closed model may be used again."""

@@ -1,7 +1,4 @@
-"""Hard caps on calls, tokens and money.
-
-Dividing a budget among sites.
-"""
+"""Hard caps on calls, tokens and money, and their division among sites."""
 
 from __future__ import annotations
 
@@ -15,21 +12,15 @@ from asyndbt.errors import BudgetError, ConfigError, Setting
 from asyndbt.lm._base import Usage
 
 FIELDS: Final = ("calls", "tokens", "money")
-"""What is capped: attributes of `Limits` and of `Usage` alike."""
+"""Capped quantities: attributes of `Limits` and of `Usage`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Caps on what language-model calls may cost; None is no cap.
+    """Caps on the cost of requests; None is no cap.
 
-    Parameters
-    ----------
-    calls : int or None
-        Requests that were answered, or that may have to be paid although no answer came.
-    tokens : int or None
-        Tokens sent and received.
-    money : float or None
-        In the currency of the prices.
+    Calls are requests that were answered, or may be charged although no answer came; tokens are
+    sent and received ones; money is in the currency of the prices.
 
     Raises
     ------
@@ -65,21 +56,12 @@ class Limits:
         )
 
     def cap(self, field: str) -> float | None:
-        """Cap on ``calls``, ``tokens`` or ``money``."""
         value: float | None = getattr(self, field)
         return value
 
 
 class BudgetExhausted(BudgetError):  # noqa: N818 - an end of the run, not a mistake
-    """A batch was not sent because it might cost more than is left.
-
-    Parameters
-    ----------
-    needed : Usage
-        Upper bound of what the batch costs.
-    left : Limits
-        What was left for it.
-    """
+    """A batch of upper bound `needed` was not sent because it might exceed the budget `left`."""
 
     def __init__(self, needed: Usage, left: Limits) -> None:
         each = (
@@ -93,17 +75,10 @@ class BudgetExhausted(BudgetError):  # noqa: N818 - an end of the run, not a mis
 
 
 class Budget:
-    """What may still be spent.
+    """Caps with what was spent, reserved, and held for requests in flight.
 
-    Of every cap three parts are gone: what was spent, what is kept back under a name, and the upper
-    bound of what is in flight.  So batches that run side by side never exceed a cap together, as
-    long as the upper bounds are upper bounds.
-
-    Parameters
-    ----------
-    limits : Limits
-    spent : Usage
-        What earlier sittings of the same run have spent.
+    Concurrent batches never exceed a cap together, as long as the upper bounds of their requests
+    hold.
 
     Examples
     --------
@@ -126,24 +101,22 @@ class Budget:
 
     @property
     def spent(self) -> Usage:
-        """What was charged so far."""
+        """Usage charged so far, in earlier sessions of the run too."""
         return self._spent
 
     def reserve(self, name: str, usage: Usage) -> None:
-        """Keep `usage` back until `release`; a second reservation of that name replaces the first.
+        """Reserve `usage` until `release`; a second reservation of a name replaces the first.
 
-        Never fails: more than is left leaves nothing to others, which is right for a run that is
-        resumed when part of what it reserves for is already paid.  Whether a budget covers its
-        needs at all is for `split_limits` to say.
+        Never fails: a resumed run may reserve for what is partly paid already.  `split_limits`
+        checks whether a budget covers its needs.
         """
         self._reserved[name] = usage
 
     def release(self, name: str) -> None:
-        """Give a reservation back, if there is one of that name."""
         self._reserved.pop(name, None)
 
     def affords(self, usage: Usage) -> bool:
-        """Whether `usage` fits beside what is gone; a usage of nothing always does."""
+        """Whether `usage` fits into what remains; an empty usage always does."""
         gone = self._gone()
         return all(
             cap is None or _of(usage, field) == 0 or _of(gone, field) + _of(usage, field) <= cap
@@ -152,7 +125,7 @@ class Budget:
 
     @property
     def overdrawn(self) -> bool:
-        """Whether more is gone than a cap allows: what was lost came on top of what is held."""
+        """Whether lost requests, charged on top of what is held, have exceeded a cap."""
         gone = self._gone()
         return any(cap is not None and _of(gone, field) > cap for field, cap in _caps(self.limits))
 
@@ -161,23 +134,18 @@ class Budget:
         return self.limits.after(self._gone())
 
     def restate(self, spent: Usage) -> None:
-        """Replace what was charged so far: for a run that goes on from a checkpoint."""
+        """Replace the usage charged so far, when a run continues from a checkpoint."""
         self._spent = spent
 
     def charge(self, usage: Usage) -> None:
-        """Book what was really spent."""
         self._spent += usage
 
     @contextmanager
     def hold(self, bound: Usage) -> Iterator[Callable[[Usage], None]]:
-        """Count `bound` as gone while requests are in flight; charge what they cost inside.
+        """Hold `bound` while requests are in flight; charge their actual usage inside.
 
-        Gives a function that replaces the bound as requests come back: by that of the rest.
-
-        Raises
-        ------
-        BudgetExhausted
-            If `bound` does not fit; nothing is held then.
+        Yields a function that replaces the bound by that of the requests still in flight.  Raises
+        `BudgetExhausted`, and holds nothing, if `bound` does not fit.
         """
         if not self.affords(bound):
             raise BudgetExhausted(bound, self.remaining())
@@ -206,13 +174,7 @@ def _of(usage: Usage, field: str) -> float:
 
 
 def amount_text(amount: float, field: str) -> str:
-    """Amount of one of `FIELDS` for a message.
-
-    Examples
-    --------
-    >>> amount_text(12_000, "calls")
-    '12,000 calls'
-    """
+    """Write an amount of one of `FIELDS` for a message."""
     return f"{amount:.4g} of money" if field == "money" else f"{amount:,.0f} {field}"
 
 
@@ -220,19 +182,17 @@ _LOWER = (", or ", Setting("need less"))
 
 
 def split_limits(total: Limits, per_site: Limits, needs: Mapping[str, Usage]) -> dict[str, Limits]:
-    """Divide a budget among sites: first what each needs, then equal shares of what is left.
+    """Divide a budget among sites: what each needs, then equal shares of the rest.
 
-    Calls and tokens are divided as integers, the remainder going one by one to the first sites in
-    the order of their names.
+    Calls and tokens are divided as integers; the remainder goes one by one to the first sites by
+    name.
 
     Parameters
     ----------
-    total : Limits
-        Caps on all sites together.
-    per_site : Limits
-        Caps on each site.
+    total, per_site : Limits
+        Caps on all sites together, and on each.
     needs : mapping of str to Usage
-        By site: the least it must be able to spend (its evaluation and one step).
+        By site: the least that it must be able to spend (its evaluation and one step).
 
     Raises
     ------
@@ -257,7 +217,6 @@ def split_limits(total: Limits, per_site: Limits, needs: Mapping[str, Usage]) ->
 def _split(
     field: str, total: float | None, cap: float | None, needs: Mapping[str, Usage]
 ) -> dict[str, float | None]:
-    """Shares of one cap by site."""
     least: dict[str, float] = {name: getattr(needs[name], field) for name in sorted(needs)}
     if cap is not None and max(least.values(), default=0) > cap:
         lacking = ", ".join(

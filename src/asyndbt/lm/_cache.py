@@ -1,7 +1,4 @@
-"""Paid answers on disk: an answer that was paid for once is never asked for again.
-
-Requests that were sent and brought no answer, on disk beside the answers.
-"""
+"""Paid answers on disk, and the requests that brought none: no answer is paid for twice."""
 
 from __future__ import annotations
 
@@ -11,9 +8,9 @@ import sqlite3
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import astuple
 from os import PathLike
-from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from asyndbt.errors import DataError
 from asyndbt.lm._base import Answer, Prompt, Usage
@@ -34,22 +31,12 @@ CREATE TABLE IF NOT EXISTS answers (
     UNIQUE (key, payer)
 )"""
 _COLUMNS: Final = "scores, text, calls, tokens_in, tokens_out, money, refusal"
-_Row = tuple[bytes | None, bytes | None, int, int, int, float, str | None]
 
 
 def request_key(model: str, prompt: Prompt, labels: Sequence[str], sample: int = 0) -> bytes:
-    """SHA-256 of a canonical JSON of everything that an answer depends on.
+    """SHA-256 of the canonical JSON of everything that an answer depends on.
 
-    Parameters
-    ----------
-    model : str
-        `LanguageModel.name`.
-    prompt : Prompt
-        Enters as it is sent, as text and as chat turns.
-    labels : sequence of str
-        Label words in class order.
-    sample : int
-        Index of the repeat, so that repeats are repeats.
+    `model` is a `LanguageModel.name`; the prompt is hashed as text and as chat turns.
 
     Examples
     --------
@@ -65,7 +52,7 @@ def request_key(model: str, prompt: Prompt, labels: Sequence[str], sample: int =
         "labels": list(labels),
         "sample": sample,
     }
-    # ASCII escapes also carry the lone surrogates that a broken text file may hold.
+    # ASCII escapes also encode lone surrogates of a broken text file.
     canonical = json.dumps(request, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode("ascii")).digest()
 
@@ -74,21 +61,16 @@ class AnswerCache:
     """A SQLite file of answers, each with the run that paid for it.
 
     A batch is one transaction of a write-ahead log: a killed process loses no committed batch and
-    leaves a readable file.  Several runs may share one file.  Any of them finds every answer, and
-    each counts only what it paid itself; two that pay for the same request at the same time keep a
-    row each.  Not for two threads at once, nor for two caches of one payer at once.
+    leaves a readable file.  Runs may share a file: each finds all answers and counts only its own
+    payments; two that pay for the same request at the same time keep a row each.  Not for two
+    threads at once, nor for two caches of one payer at once.
 
     Parameters
     ----------
     path : str or path
-        The file, made if it is not there; ``":memory:"`` keeps nothing.
+        The file, created if it is missing; ``":memory:"`` keeps nothing.
     payer : str
-        Identity of the run (and of the site within it) whose payments `total` sums.
-
-    Attributes
-    ----------
-    attempts : Attempts
-        What this payer sent and got no answer to.
+        Identity of the run and of the site within it, whose payments `total` sums.
 
     Raises
     ------
@@ -125,7 +107,7 @@ class AnswerCache:
                     f"this is {_VERSION}); name another file"
                 )
             self._db.execute("PRAGMA journal_mode = WAL")
-            # With WAL this outlives a killed process; only a power cut may cost the last batches.
+            # With WAL this survives a killed process; only a power cut may cost the last batches.
             self._db.execute("PRAGMA synchronous = NORMAL")
             with self._db:
                 self._db.execute(_SCHEMA)
@@ -135,14 +117,14 @@ class AnswerCache:
         self.attempts = Attempts(self._db, self.payer, self._explained)
 
     def get_many(self, keys: Iterable[bytes]) -> dict[bytes, Answer]:
-        """Return the stored answers among `keys`, whoever paid for them."""
+        """Return the stored answers among `keys`, of any payer."""
         query = f"SELECT {_COLUMNS} FROM answers WHERE key = ? ORDER BY id LIMIT 1"
         with self._explained():
             rows = {key: self._db.execute(query, (key,)).fetchone() for key in keys}
         return {key: _answer(row) for key, row in rows.items() if row is not None}
 
     def put_many(self, answers: Mapping[bytes, Answer]) -> None:
-        """Store answers that were just paid for, in one transaction."""
+        """Store paid answers in one transaction."""
         rows = [(key, self.payer, *_row(answer)) for key, answer in answers.items()]
         with self._explained(), self._db:
             self._db.executemany(
@@ -153,16 +135,16 @@ class AnswerCache:
         self._total = sum((answer.usage for answer in answers.values()), self._total)
 
     def total(self) -> Usage:
-        """Return the summed usage of the answers that this payer paid for."""
+        """Return the total usage of this payer."""
         return self._total
 
     def total_of_first(self, count: int) -> Usage:
-        """Return the summed usage of the first `count` answers paid by this payer; -1 is all."""
-        # Added up in the order of payment, so that money is the same float after a resume.
+        """Return the usage of the first `count` answers of this payer; -1 for all."""
+        # Summed in the order of payment, so that money is the same float after a resume.
         return sum((usage for _, usage in self._payments(count, 0)), Usage())
 
     def refused(self) -> dict[str, int]:
-        """Count the prompts that this payer's provider will not answer, by why."""
+        """Count this payer's refused prompts by reason."""
         with self._explained():
             rows = self._db.execute(
                 "SELECT refusal, COUNT(*) FROM answers WHERE payer = ? AND refusal IS NOT NULL "
@@ -172,7 +154,7 @@ class AnswerCache:
         return dict(rows)
 
     def paid_after(self, count: int) -> dict[bytes, Usage]:
-        """Return by key what this payer paid for after its first `count` answers, oldest first."""
+        """Return the usage of this payer's answers after the first `count` by key, oldest first."""
         return dict(self._payments(-1, count))
 
     def _payments(self, limit: int, offset: int) -> list[tuple[bytes, Usage]]:
@@ -185,24 +167,18 @@ class AnswerCache:
         return [(key, Usage(*usage)) for key, *usage in rows]
 
     def __len__(self) -> int:
-        """Count the requests with an answer, whoever paid for it."""
+        """Count the requests with an answer, of any payer."""
         with self._explained():
             count = self._db.execute("SELECT COUNT(DISTINCT key) FROM answers").fetchone()[0]
         return int(count)
 
     def close(self) -> None:
-        """Close the file; what was put is on disk already."""
         self._db.close()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     @contextmanager
@@ -213,20 +189,14 @@ class AnswerCache:
             raise DataError(f"{self.path}: the answer cache cannot be used: {error}") from error
 
 
-def _row(answer: Answer) -> _Row:
+def _row(answer: Answer) -> tuple[Any, ...]:
     scores, usage = answer.label_log_probabilities, answer.usage
-    return (
-        None if scores is None else struct.pack(f"<{len(scores)}d", *scores),
-        None if answer.text is None else answer.text.encode("utf-8", "surrogatepass"),
-        usage.calls,
-        usage.tokens_in,
-        usage.tokens_out,
-        usage.money,
-        answer.refusal,
-    )
+    packed = None if scores is None else struct.pack(f"<{len(scores)}d", *scores)
+    text = None if answer.text is None else answer.text.encode("utf-8", "surrogatepass")
+    return (packed, text, *astuple(usage), answer.refusal)
 
 
-def _answer(row: _Row) -> Answer:
+def _answer(row: tuple[Any, ...]) -> Answer:
     scores, text, calls, tokens_in, tokens_out, money, refusal = row
     return Answer(
         None if scores is None else struct.unpack(f"<{len(scores) // 8}d", scores),
@@ -250,19 +220,11 @@ CREATE TABLE IF NOT EXISTS attempts (
 
 
 class Attempts:
-    """The requests of one payer that brought no answer, and what they may have cost.
+    """Requests of one payer without an answer, and what they may have cost.
 
-    A row is written before a request is sent, with the most that it may cost, and taken out in the
-    transaction that stores its answer.  So answers and attempts together are all requests that were
-    ever sent, and a request that was under way when a process was killed counts as spent.
-
-    Parameters
-    ----------
-    db : sqlite3.Connection
-        Of the `AnswerCache` that this belongs to; has the table of `ATTEMPTS_SCHEMA`.
-    payer : str
-    explained : callable
-        Makes the context that turns SQLite's errors into DataError.
+    A row is written before a request is sent, with the most that it may cost, and removed in the
+    transaction that stores its answer.  So answers and attempts together are all requests ever
+    sent, and a request in flight when a process is killed counts as spent.
     """
 
     def __init__(
@@ -286,30 +248,30 @@ class Attempts:
         self._lost = Usage(int(row[1]), int(row[2]), int(row[3]), float(row[4]))
 
     def begin(self, key: bytes, bound: Usage) -> None:
-        """Write down a request that is about to be sent, with the most that it may cost."""
+        """Record a request that is about to be sent, with the most that it may cost."""
         with self._explained(), self._db:
             cursor = self._db.execute(
                 "INSERT INTO attempts (key, payer, calls, tokens_in, tokens_out, money) "
                 "VALUES (?, ?, ?, ?, ?, ?)",
-                (key, self._payer, bound.calls, bound.tokens_in, bound.tokens_out, bound.money),
+                (key, self._payer, *astuple(bound)),
             )
         assert cursor.lastrowid is not None
         self._open[key] = cursor.lastrowid
 
     def end(self, key: bytes, why: str, cost: Usage) -> None:
-        """Close a request without an answer: why, in a word or two, and what it may have cost."""
+        """Close a request without an answer, with the reason and what it may have cost."""
         row = self._open.pop(key)
         with self._explained(), self._db:
             self._db.execute(
                 "UPDATE attempts SET why = ?, calls = ?, tokens_in = ?, tokens_out = ?, money = ? "
                 "WHERE id = ?",
-                (why, cost.calls, cost.tokens_in, cost.tokens_out, cost.money, row),
+                (why, *astuple(cost), row),
             )
         self._count += 1
         self._lost += cost
 
     def take_out(self, keys: Iterable[bytes]) -> None:
-        """Forget open requests whose answers are being stored; within that transaction."""
+        """Delete open requests whose answers are being stored, in the same transaction."""
         rows = [(self._open.pop(key),) for key in keys if key in self._open]
         if rows:
             self._db.executemany("DELETE FROM attempts WHERE id = ?", rows)
@@ -323,7 +285,7 @@ class Attempts:
         return self._lost
 
     def reasons(self) -> dict[str, int]:
-        """Count them by why they brought no answer, most frequent first."""
+        """Count them by reason, most frequent first."""
         with self._explained():
             rows = self._db.execute(
                 "SELECT why, COUNT(*) FROM attempts WHERE payer = ? AND why IS NOT NULL "

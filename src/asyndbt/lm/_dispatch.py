@@ -1,4 +1,4 @@
-"""Sending prompts to a language model: all at once, or one by one, paced and tried again."""
+"""Sending prompts to a language model: in batches, or one by one with limits and retries."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Final, Generic, Protocol, Self, TypeVar
+from typing import Final, Generic, Self, TypeVar
 
 from asyndbt._section import Section, key
 from asyndbt.errors import ExampleError, ModelError, RateLimitError, TransientError
@@ -25,9 +25,9 @@ Keep = Callable[[Answers], None]
 
 _LONGEST_DELAY: Final = 60.0
 _LONGEST_PAUSE: Final = 600.0
-"""Seconds that an endpoint may ask to wait before a run had better stop and be resumed."""
+"""Seconds of Retry-After beyond which a run stops, to be resumed later."""
 _FAILED_IN_A_ROW: Final = 20
-"""Requests given up without an answer in between before the endpoint is taken to be down."""
+"""Consecutive requests without an answer after which the endpoint is considered down."""
 
 
 class RemoteOptions(Section):
@@ -53,20 +53,19 @@ class RemoteOptions(Section):
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How an endpoint is asked.
+    """How requests to an endpoint are limited and retried.
 
     Parameters
     ----------
     limiter : Limiter
         Of the provider key.
     max_retries : int
-        Times that a request is sent again after it was turned away for the rate, and as many after
-        faults.
+        Retries after rate limits, and as many after faults.
     first_delay : float
-        Seconds before it is sent again for the first time; doubled each time, up to 60, and drawn
-        from its upper half so that requests do not come back together.
+        Seconds before the first retry; doubled each time, up to 60, and drawn from the upper half
+        so that requests do not come back together.
     sleep : callable
-        Waits so many seconds.
+        Waits a number of seconds.
     """
 
     limiter: Limiter = field(default_factory=Limiter)
@@ -76,7 +75,6 @@ class RetryPolicy:
 
     @classmethod
     def of(cls, options: Section) -> Self:
-        """Return the policy that a provider's options ask for."""
         if not isinstance(options, RemoteOptions):
             return cls()
         limiter = Limiter(
@@ -85,51 +83,8 @@ class RetryPolicy:
         return cls(limiter, options.max_retries)
 
 
-class Dispatcher(Protocol):
-    """Gets prompts answered.
-
-    Implementations: `BatchDispatcher`, `ConcurrentDispatcher`.
-    """
-
-    async def send(
-        self, prompts: Prompts, labels: Sequence[str], bounds: Bounds, keep: Keep
-    ) -> None:
-        """Send every prompt and hand over its answer, None if it failed, as soon as it is there.
-
-        Parameters
-        ----------
-        prompts : mapping of bytes to Prompt
-        labels : sequence of str
-        bounds : mapping of bytes to Usage
-            By the same keys: the most that a request may cost, as it is held.
-        keep : callable
-            Takes in answers by their keys.
-
-        Raises
-        ------
-        ModelError
-            If no request can succeed; what is under way comes to its end first.
-        """
-        ...
-
-    async def send_one(self, key: bytes, request: Request[T]) -> tuple[T, Usage]:
-        """Send a request that is not a prompt; return the reply and what it cost.
-
-        Raises
-        ------
-        ExampleError
-            If it is turned down as it is.
-        ModelError
-            If there is no reply.
-        """
-        ...
-
-
 class BatchDispatcher:
-    """For a model that reads many prompts together: batch after batch.
-
-    Never suspends if the model does not.
-    """
+    """For a model that scores many prompts together; never suspends if the model does not."""
 
     def __init__(self, model: LanguageModel) -> None:
         self._model = model
@@ -137,7 +92,6 @@ class BatchDispatcher:
     async def send(
         self, prompts: Prompts, labels: Sequence[str], bounds: Bounds, keep: Keep
     ) -> None:
-        """Send batch after batch."""
         keys = list(prompts)
         for start in range(0, len(keys), self._model.batch):
             batch = keys[start : start + self._model.batch]
@@ -145,12 +99,11 @@ class BatchDispatcher:
             keep(dict(zip(batch, answers, strict=True)))
 
     async def send_one(self, key: bytes, request: Request[T]) -> tuple[T, Usage]:
-        """Send a request."""
         return await request.call()
 
 
 class _GivenUp(Exception):  # noqa: N818 - the end of a request, perhaps not of the run
-    """A request was sent as often as it may be."""
+    """A request was retried as often as it may be."""
 
     def __init__(self, error: RateLimitError | TransientError, times: int) -> None:
         super().__init__(str(error))
@@ -159,7 +112,7 @@ class _GivenUp(Exception):  # noqa: N818 - the end of a request, perhaps not of 
 
 @dataclass(frozen=True, slots=True)
 class _Delivery(Generic[T]):
-    """A request on its way; `idling` marks when nothing of it is under way."""
+    """A request being sent; `idling` marks when nothing of it is in flight."""
 
     key: bytes
     request: Request[T]
@@ -167,16 +120,10 @@ class _Delivery(Generic[T]):
 
 
 class ConcurrentDispatcher:
-    """For a model behind an endpoint: single requests side by side, limiter, then retry.
+    """For a model behind an endpoint: concurrent single requests through limiter and retries.
 
-    Parameters
-    ----------
-    model : LanguageModel
-    attempts : Attempts
-        Where a request is written down before it is sent.
-    budget : Budget
-        Is charged for what is lost; the requests themselves are held by the caller.
-    policy : RetryPolicy
+    Every request is recorded in `attempts` before it is sent.  What is lost is charged to `budget`;
+    the requests themselves are held by the caller.
     """
 
     def __init__(
@@ -189,7 +136,11 @@ class ConcurrentDispatcher:
     async def send(
         self, prompts: Prompts, labels: Sequence[str], bounds: Bounds, keep: Keep
     ) -> None:
-        """Keep as many requests under way as the limiter allows."""
+        """Send every prompt; pass its answer, None if it failed, to `keep` on arrival.
+
+        `bounds` are the upper bounds of the requests by the same keys.  Raises ModelError if no
+        request can succeed; requests in flight are completed first.
+        """
         waiting = deque(prompts)
         idle: set[asyncio.Task[None]] = set()
         failures: list[BaseException] = []
@@ -212,7 +163,7 @@ class ConcurrentDispatcher:
                     keep({key: await self._answer(_Delivery(key, request, idling))})
                 except BaseException as error:
                     failures.append(error)
-                    # Nothing more is sent; what is under way may still bring its answer.
+                    # Nothing more is sent; requests in flight may still bring their answers.
                     waiting.clear()
                     for other in idle:
                         other.cancel()
@@ -230,7 +181,10 @@ class ConcurrentDispatcher:
             raise failures[0]
 
     async def send_one(self, key: bytes, request: Request[T]) -> tuple[T, Usage]:
-        """Send a request until there is a reply."""
+        """Send a request that is not a prompt; return the reply and its cost.
+
+        Raises ExampleError if it is rejected in this form, ModelError if there is no reply.
+        """
         try:
             return await self._persist(_Delivery(key, request))
         except _GivenUp as end:
@@ -249,14 +203,10 @@ class ConcurrentDispatcher:
         return Request(score, bound, self._model.expected_usage(prompt).tokens)
 
     async def _answer(self, delivery: _Delivery[Answer | None]) -> Answer | None:
-        """Send one prompt until there is an answer or it is given up."""
         try:
             answer, _ = await self._persist(delivery)
-        except ExampleError as error:
-            self._count_failure(error)
-            return None
-        except _GivenUp as end:
-            self._count_failure(end.error)
+        except (ExampleError, _GivenUp) as error:
+            self._count_failure(error.error if isinstance(error, _GivenUp) else error)
             return None
         if answer is None:
             self._lose(delivery.key, "no answer", delivery.request.bound)
@@ -264,7 +214,7 @@ class ConcurrentDispatcher:
         return answer
 
     async def _persist(self, delivery: _Delivery[T]) -> tuple[T, Usage]:
-        """Send a request, and again after a fault as the policy says."""
+        """Send a request, and retry it as the policy says."""
         faults: Counter[type[ModelError]] = Counter()
         while True:
             try:
@@ -279,7 +229,7 @@ class ConcurrentDispatcher:
                     await self._policy.sleep(delay)
 
     async def _attempt(self, delivery: _Delivery[T]) -> tuple[T, Usage]:
-        """Send a request once; whatever becomes of it is written down."""
+        """Send a request once and record the outcome."""
         key, request, limiter = delivery.key, delivery.request, self._policy.limiter
         async with AsyncExitStack() as place:
             with delivery.idling():

@@ -1,4 +1,4 @@
-"""From a language model's answers to label distributions, losses and right or wrong.
+"""From answers to label distributions and losses.
 
 Every answer is read once, by the feedback that the settings name. The kinds of feedback are never
 mixed: an answer without what its kind needs is an error.
@@ -29,14 +29,9 @@ LOG_FLOOR: Final = math.log(1e-12)
 
 @dataclass(frozen=True, slots=True)
 class Judgements:
-    """What answers are worth, given the right labels.
+    """Loss in nats and correctness of B answers; NaN where the request failed.
 
-    Parameters
-    ----------
-    loss : FloatArray
-        (B,) in nats; NaN where the request failed.
-    correct : FloatArray
-        (B,) 1.0 where right, 0.0 where wrong or unparsed, NaN where the request failed.
+    An answer is correct (1.0) or not (0.0); an unparsed one is not.
     """
 
     loss: FloatArray
@@ -45,13 +40,13 @@ class Judgements:
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """What B answers say about U labels.
+    """Distributions over U labels in B answers.
 
     Parameters
     ----------
     log_probabilities : FloatArray
-        (B, U) natural logarithms, the exponentials of a row summing to 1; uniform where no label
-        is favoured, NaN where the request failed.
+        (B, U) natural logarithms, normalised; uniform where no label is favoured, NaN where the
+        request failed.
     parsed : NDArray of bool
         (B,) whether an answer favours a label.
     smoothing : float
@@ -69,7 +64,7 @@ class Predictions:
 
     @property
     def unparsed(self) -> int:
-        """How many answers favour no label."""
+        """Number of answers that favour no label."""
         return int((self.answered & ~self.parsed).sum())
 
     @property
@@ -79,15 +74,10 @@ class Predictions:
         return np.where(self.parsed, np.argmax(self.log_probabilities, axis=1), -1)
 
     def judge(self, gold: Sequence[int], loss: Loss = "cross_entropy") -> Judgements:
-        """Compare with the right labels.
+        """Compare with the right labels, B indices.
 
-        Parameters
-        ----------
-        gold : sequence of int
-            B indices of the right labels.
-        loss : {"cross_entropy", "error"}
-            Minus the log-probability of the right label; or that which feedback ``text`` would
-            give for an answer with the most probable label: it tells right from wrong and no more.
+        The loss is minus the log-probability of the right label; with ``error``, that of feedback
+        ``text`` for an answer with the most probable label, which depends on right or wrong only.
 
         Raises
         ------
@@ -121,10 +111,9 @@ def read_answers(
     """Read the log-probabilities of the labels out of answers.
 
     ``logprobs``: the scores s renormalised over the labels, s - log sum_u exp s_u, no less than
-    `LOG_FLOOR`.
-    ``votes``: log((1 - e) v + e / U) with v the share of the votes for a label, which the scores
-    are the logarithms of.
-    ``text``: log(1 - e) for the label that the text names and log(e / (U - 1)) for the others.
+    `LOG_FLOOR`. ``votes``: log((1 - e) v + e / U) with v the exponential of a score, a label's
+    share of the votes. ``text``: log(1 - e) for the label that the text names and log(e / (U - 1))
+    for the others.
 
     Parameters
     ----------
@@ -136,7 +125,7 @@ def read_answers(
     smoothing : float
         e, above 0 and below 1 - 1/U; only for ``votes`` and ``text``.
     parse : callable, optional
-        Index of the label that a text names, or None; `parse_label` unless it is given.
+        Index of the label that a text names, or None; `parse_label` by default.
 
     Raises
     ------
@@ -171,8 +160,8 @@ def read_answers(
 def is_unparsed(answer: Answer, label_words: Sequence[str]) -> bool:
     """Whether an answer favours no label, whatever the feedback.
 
-    That is a text that names none or several or, where there are scores, all of them minus
-    infinity, or one not a number.
+    A text favours none if it names none or several; scores, if all are minus infinity or one is
+    NaN.
 
     Examples
     --------
@@ -234,15 +223,7 @@ def _smoothed(label: int, labels: int, smoothing: float) -> FloatArray:
 def check_requests(
     model: LanguageModel, labels: Sequence[str], prompts: Sequence[Prompt] = ()
 ) -> None:
-    """Check labels and prompts without sending a request.
-
-    Parameters
-    ----------
-    model : LanguageModel
-    labels : sequence of str
-        Label words in class order.
-    prompts : sequence of Prompt
-        Examples of what will be sent, the longest among them.
+    """Check labels in class order and prompts, including the longest, without a request.
 
     Raises
     ------
@@ -279,25 +260,13 @@ _FRAME: Final = re.compile(r"^[\W_]+|[\W_]+$")
 
 
 def parse_label(text: str | None, label_words: Sequence[str]) -> int | None:
-    """Index of the one label word that an answer names, or None.
+    """Index of the one label word that an answer names, or None for no label or two different ones.
 
     Case, quotes, punctuation and markdown do not matter, and the label may stand in a sentence.  It
     must stand as a word of its own: "yes" is not in "yesterday", nor "related" in "un-related".
     Where one label is part of another, the longer one is read.  A label of one letter is read in
     its own case, unless it is the whole answer: "a" is also an article.  Negations are not
     interpreted: "not great" names "great".
-
-    Parameters
-    ----------
-    text : str or None
-        The answer.
-    label_words : sequence of str
-        U label words, in class order.
-
-    Returns
-    -------
-    int or None
-        None where no label is named, or two different ones.
 
     Examples
     --------
@@ -329,7 +298,6 @@ def _compiled(label_words: tuple[str, ...]) -> tuple[re.Pattern[str], dict[str, 
 
 
 def _one(word: str) -> str:
-    """Pattern of one label word."""
     pattern = r"\s+".join(re.escape(part) for part in word.split())
     return pattern if len(word) == 1 else f"(?i:{pattern})"
 

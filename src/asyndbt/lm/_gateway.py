@@ -1,12 +1,9 @@
-"""The one way to the language model: cache, budget, limiter, retry, model; one ledger.
-
-What a run asked of its language model, and what of it was paid for.
-"""
+"""The only way to the language model, with one ledger of requests and payments."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -15,13 +12,7 @@ from uuid import uuid4
 from asyndbt.lm._base import Answer, Feedback, LanguageModel, Prompt, Request, Usage
 from asyndbt.lm._budget import Budget
 from asyndbt.lm._cache import AnswerCache, request_key
-from asyndbt.lm._dispatch import (
-    Answers,
-    BatchDispatcher,
-    ConcurrentDispatcher,
-    Dispatcher,
-    RetryPolicy,
-)
+from asyndbt.lm._dispatch import Answers, BatchDispatcher, ConcurrentDispatcher, RetryPolicy
 from asyndbt.lm._feedback import Predictions, is_unparsed, read_answers
 
 T = TypeVar("T")
@@ -33,21 +24,21 @@ class Gateway:
     A gateway serves one site on one event loop.  With a model whose `score` never suspends, `ask`
     never suspends either, so that such a run is one deterministic sequence.
 
-    A resumed run repeats what it did since its checkpoint.  So what was paid for after the
-    checkpoint is *replayable*: its answers come from the cache, but to `estimate` and to the budget
-    they are not paid for before they are asked for again.  Decisions about the budget then fall as
-    they fell the first time.  The first request that really has to be sent ends this: whatever is
-    still replayable is charged before it, for the caps are hard.
+    A resumed run repeats what it did since its checkpoint.  What was paid for after the checkpoint
+    is *replayable*: its answers come from the cache, but `estimate` and the budget count them as
+    unpaid until they are asked for again, so that decisions about the budget repeat.  The first
+    request that really has to be sent ends this: whatever is still replayable is charged before it,
+    for the caps are hard.
 
     Parameters
     ----------
     model : LanguageModel
     cache : AnswerCache
-        Its payer is this run at this site; what that payer paid is the ledger's `paid`.
+        Its payer is this run at this site.
     budget : Budget
         This gateway's own; what it has spent is set here and in `restore`.
     policy : RetryPolicy, optional
-        How a remote model is asked; its limiter is shared by all gateways of one provider key.
+        For a remote model; its limiter is shared by all gateways of one provider key.
 
     Examples
     --------
@@ -72,28 +63,28 @@ class Gateway:
         self.model = model
         self.cache = cache
         self.budget = budget
-        self._dispatcher: Dispatcher = BatchDispatcher(model)
-        if model.is_remote:
-            self._dispatcher = ConcurrentDispatcher(
-                model, cache.attempts, budget, policy or RetryPolicy()
-            )
+        self._dispatcher = (
+            ConcurrentDispatcher(model, cache.attempts, budget, policy or RetryPolicy())
+            if model.is_remote
+            else BatchDispatcher(model)
+        )
         self._in_flight: dict[bytes, asyncio.Future[Answers]] = {}
         self.restore(RequestCounts())
 
     @property
     def counts(self) -> RequestCounts:
-        """How far this has come: goes whole into a checkpoint."""
+        """Counts so far, for a checkpoint."""
         return self._counts
 
     def restore(self, counts: RequestCounts) -> None:
-        """Go on from a checkpoint; empty counts start from the beginning."""
+        """Continue from the counts of a checkpoint."""
         self._counts = counts
         self._replayable = self.cache.paid_after(counts.paid)
         spent = self.cache.total_of_first(counts.paid) + self.cache.attempts.lost()
         self.budget.restate(spent + self._failed(counts.failed))
 
     def ledger(self) -> Ledger:
-        """Say what was asked and paid so far, by this run at this site."""
+        """Return what this run at this site has asked and paid so far."""
         attempts = self.cache.attempts
         refused = sum(self.cache.refused().values())
         return Ledger(self._counts, self.cache.total(), attempts.lost(), len(attempts), refused)
@@ -103,35 +94,22 @@ class Gateway:
         wanted = dict(zip(self._keys(prompts, labels, sample), prompts, strict=True))
         cached = self.cache.get_many(wanted)
         unpaid = (key for key in wanted if key not in cached or key in self._replayable)
-        return self._bound(wanted[key] for key in unpaid)
+        return sum((self.model.max_usage(wanted[key]) for key in unpaid), Usage())
 
     async def ask(
         self, prompts: Sequence[Prompt], labels: Sequence[str], sample: int = 0
     ) -> list[Answer | None]:
-        """Answer every prompt, paying only for what was never answered before.
+        """Answer every prompt, paying only for prompts that were never answered before.
 
-        Equal prompts, in this call or in one that is under way, become one request.  Every answer
-        is stored as soon as it is there.
-
-        Parameters
-        ----------
-        prompts : sequence of Prompt
-        labels : sequence of str
-            Label words in class order.
-        sample : int
-            Index of the repeat: the same prompts with another index are asked again.
-
-        Returns
-        -------
-        list of Answer or None
-            In the order of `prompts`; None where there is no answer.  A prompt that the provider
-            will not answer is known by the cache; one that failed is sent again when it is asked
-            for again.
+        Equal prompts, in this call or in a concurrent one, become one request.  Every answer is
+        stored as soon as it arrives.  The same prompts with another `sample` are asked again.
+        Without an answer the result is None: a refusal is cached; a prompt that failed is sent
+        again when it is asked for again.
 
         Raises
         ------
         BudgetExhausted
-            If what has to be sent might exceed the budget; nothing was sent then.
+            If the requests might exceed the budget; nothing was sent then.
         ModelError
             If no request can succeed.
         """
@@ -147,22 +125,7 @@ class Gateway:
         feedback: Feedback,
         smoothing: float = 0.1,
     ) -> Predictions:
-        """Answer every prompt as `ask` does, and read the answers.
-
-        Parameters
-        ----------
-        prompts, labels
-            As for `ask`.
-        feedback, smoothing
-            As for `asyndbt.lm.read_answers`.
-
-        Raises
-        ------
-        BudgetExhausted, ModelError
-            As for `ask`.
-        ConfigError
-            As for `asyndbt.lm.read_answers`.
-        """
+        """Answer every prompt as `ask` does, and read the answers as `read_answers` does."""
         answers = await self._answers(prompts, labels)
         found = read_answers(answers, labels, feedback, smoothing)
         self._counts += RequestCounts(requests=len(answers), unparsed=found.unparsed)
@@ -171,29 +134,13 @@ class Gateway:
     async def detect_capabilities(
         self, prompts: Sequence[Prompt], labels: Sequence[str]
     ) -> Mapping[str, Any]:
-        """Let the model find out what it can do; its requests pass here like all others.
-
-        Parameters
-        ----------
-        prompts, labels
-            As for `LanguageModel.detect_capabilities`.
-
-        Returns
-        -------
-        mapping
-            What was found, by name.
-
-        Raises
-        ------
-        BudgetExhausted, ConfigError, ModelError
-            As for `LanguageModel.detect_capabilities`; what was sent is in the ledger.
-        """
+        """Run `LanguageModel.detect_capabilities` with requests that are charged and counted."""
         return await self.model.detect_capabilities(prompts, labels, self.send)
 
     async def send(self, request: Request[T]) -> T:
         """Send a request that answers no prompt; see `asyndbt.lm.Send`."""
         self._charge_replayable()
-        # It is never found again under this key: the reply belongs to whoever asked for it.
+        # A key of its own: the cache never returns this reply as an answer to a prompt.
         key = uuid4().bytes
         with self.budget.hold(request.bound):
             reply, usage = await self._dispatcher.send_one(key, request)
@@ -205,10 +152,11 @@ class Gateway:
     ) -> list[Answer | None]:
         keys = self._keys(prompts, labels, sample)
         found = await self._resolve(dict(zip(keys, prompts, strict=True)), labels)
-        return [_usable(found[key]) for key in keys]
+        answers = [found[key] for key in keys]
+        return [answer if answer and answer.refusal is None else None for answer in answers]
 
     async def _resolve(self, wanted: Mapping[bytes, Prompt], labels: Sequence[str]) -> Answers:
-        """Answers from the cache, from requests under way, and from the model."""
+        """Answers from the cache, from requests in flight, and from the model."""
         found: Answers = {**self.cache.get_many(wanted)}
         self._charge({key: self._replayable.pop(key) for key in wanted if key in self._replayable})
         missing = {key: prompt for key, prompt in wanted.items() if key not in found}
@@ -217,17 +165,16 @@ class Gateway:
         if own:
             found |= await self._send(own, labels)
         for pending in dict.fromkeys(joined.values()):
-            # Shielded: whoever gives up waiting must not cancel it for the others.
+            # Shielded: a caller that is cancelled must not cancel the request of another.
             theirs = await asyncio.shield(pending)
             found |= {key: theirs[key] for key in joined if key in theirs}
         abandoned = {key: prompt for key, prompt in missing.items() if key not in found}
         return found | await self._resolve(abandoned, labels) if abandoned else found
 
     async def _send(self, prompts: Mapping[bytes, Prompt], labels: Sequence[str]) -> Answers:
-        """Send requests, charge and store their answers."""
         self._charge_replayable()
         answers: Answers = {}
-        # Bounds may move as a model learns from replies: what was held is given back as it was.
+        # Bounds may change as a model learns from replies: release exactly what was held.
         bounds = {key: self.model.max_usage(prompt) for key, prompt in prompts.items()}
         held = sum(bounds.values(), Usage())
         with self.budget.hold(held) as narrow, self._announced(prompts) as pending:
@@ -244,7 +191,6 @@ class Gateway:
         return answers
 
     def _store(self, answers: Answers) -> Answers:
-        """Charge and keep what came back."""
         paid = {key: answer for key, answer in answers.items() if answer is not None}
         failed = len(answers) - len(paid)
         self._counts += RequestCounts(failed=failed)
@@ -255,7 +201,7 @@ class Gateway:
 
     @contextmanager
     def _announced(self, keys: Mapping[bytes, Prompt]) -> Iterator[asyncio.Future[Answers]]:
-        """Let equal requests find these while they are under way."""
+        """Let concurrent calls join these requests."""
         pending: asyncio.Future[Answers] = asyncio.get_running_loop().create_future()
         self._in_flight |= dict.fromkeys(keys, pending)
         try:
@@ -264,7 +210,7 @@ class Gateway:
             for key in keys:
                 del self._in_flight[key]
             if not pending.done():
-                # Cancelled or broken off: those who waited find nothing and ask themselves.
+                # Cancelled or failed: callers that joined find nothing and ask themselves.
                 pending.set_result({})
 
     def _charge_replayable(self) -> None:
@@ -273,41 +219,25 @@ class Gateway:
 
     def _charge(self, paid: Mapping[bytes, Usage]) -> None:
         self._counts += RequestCounts(paid=len(paid))
-        # One by one, as the cache adds them up: money is the same float after a resume.
+        # In the order of the cache, so that money is the same float after a resume.
         for usage in paid.values():
             self.budget.charge(usage)
 
     def _failed(self, count: int) -> Usage:
-        """What failures cost beyond the attempts on record: nothing to an endpoint's account."""
+        """Usage of failures that are not recorded as attempts: those of local models."""
         return Usage() if self.model.is_remote else Usage(calls=count)
 
     def _keys(self, prompts: Sequence[Prompt], labels: Sequence[str], sample: int) -> list[bytes]:
         name = self.model.name
         return [request_key(name, prompt, labels, sample) for prompt in prompts]
 
-    def _bound(self, prompts: Iterable[Prompt]) -> Usage:
-        return sum((self.model.max_usage(prompt) for prompt in prompts), Usage())
-
-
-def _usable(answer: Answer | None) -> Answer | None:
-    """Return the answer, unless it is that there will be none."""
-    return None if answer is None or answer.refusal is not None else answer
-
 
 @dataclass(frozen=True, slots=True)
 class RequestCounts:
-    """How far a gateway has come: belongs into a checkpoint, with the state that did the asking.
+    """Counts of a gateway, for a checkpoint.
 
-    Parameters
-    ----------
-    requests : int
-        Prompts asked for, repeats included.
-    failed : int
-        Prompts given up without an answer.
-    unparsed : int
-        Requests whose answer favours no label, repeats included.
-    paid : int
-        Answers paid for.
+    Requests are prompts asked for, repeats included; failed ones were given up without an answer,
+    and unparsed are those whose answer favours no label.  `paid` counts answers paid for.
     """
 
     requests: int = 0
@@ -326,26 +256,14 @@ class RequestCounts:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """The only counter of requests and of what they cost.
+    """The only counter of requests and of their cost.
 
-    What was paid is the sum over the cache rows of the run: every distinct request is paid once and
-    stored in the same breath, so a killed run forgets none.  What was asked is counted in a
-    `RequestCounts` that goes into the checkpoint, next to the state that led to the asking.  A
-    resumed run asks again what it asked since its checkpoint, finds it in the cache, and ends at
-    the figures of an uninterrupted run.
-
-    Parameters
-    ----------
-    counts : RequestCounts
-        What was asked.
-    paid : Usage
-        What was paid for, one call a stored answer.
-    lost : Usage
-        What requests without an answer may have cost.
-    attempts : int
-        Requests without an answer, those included that cost nothing and were sent again.
-    refused : int
-        Prompts that the provider will not answer; they are among the stored answers.
+    `paid` is the sum over the cache rows of the run, one call each: every distinct request is
+    charged and stored at once, so that a killed run forgets none.  `lost` is the most that the
+    `attempts`, requests without an answer, may have cost; the refused prompts are stored answers,
+    too.  `counts` goes into the checkpoint.  A resumed run asks again what it asked after its
+    checkpoint, finds the answers in the cache, and ends with the same figures as an uninterrupted
+    run.
 
     Examples
     --------
@@ -363,27 +281,24 @@ class Ledger:
 
     @property
     def spent(self) -> Usage:
-        """What the budget was charged for: answers, and what was lost."""
+        """What the budget was charged: answers and lost requests."""
         return self.paid + self.lost
 
     @property
     def sent(self) -> int:
-        """Requests that reached the provider, as it would count them."""
+        """Requests sent, as the provider would count them."""
         return self.paid.calls + self.attempts
 
     @property
     def requests(self) -> int:
-        """Prompts asked for, repeats included."""
         return self.counts.requests
 
     @property
     def failed(self) -> int:
-        """Prompts given up without an answer."""
         return self.counts.failed
 
     @property
     def unparsed(self) -> int:
-        """Requests whose answer favours no label, repeats included."""
         return self.counts.unparsed
 
     @property
@@ -395,7 +310,7 @@ class Ledger:
         return max(0, self.requests - self.paid.calls - self.failed)
 
     def totals(self) -> dict[str, Any]:
-        """Return the figures that go into the record of a run, by name."""
+        """Return the figures of a run's record by name."""
         spent = self.spent
         return {
             "calls": spent.calls,
@@ -409,12 +324,3 @@ class Ledger:
             "tokens_out": spent.tokens_out,
             "money": spent.money,
         }
-
-    def __add__(self, other: Ledger) -> Ledger:
-        return Ledger(
-            self.counts + other.counts,
-            self.paid + other.paid,
-            self.lost + other.lost,
-            self.attempts + other.attempts,
-            self.refused + other.refused,
-        )

@@ -1,4 +1,4 @@
-"""How many requests an endpoint gets at once, and how many a minute."""
+"""Limits on concurrent requests and on requests and tokens per minute."""
 
 from __future__ import annotations
 
@@ -10,29 +10,26 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 _FIRST: Final = 4
-"""Requests under way before anything is known of the endpoint."""
+"""Concurrent requests before anything is known of the endpoint."""
 _MINUTE: Final = 60.0
 
 
 class Limiter:
-    """Adaptive concurrency and caps per minute of one provider key; all who use the key share it.
+    """Adaptive concurrency and caps per minute, shared by all users of one provider key.
 
-    How many requests may be under way rises by one with every answer until the endpoint turns the
-    first request away, and from then on by one with every round of answers; it halves when a
-    request is turned away, once for all requests that were sent before the last halving (additive
-    increase, multiplicative decrease, as TCP does: Chiu and Jain, 1989).  For one event loop at a
-    time.
+    The number of concurrent requests rises by one with every answer until the first rejection, then
+    by one per round of answers.  A rejection halves it, once for all requests sent before the last
+    halving (additive increase, multiplicative decrease as in TCP: Chiu and Jain, 1989).  For one
+    event loop at a time.
 
     Parameters
     ----------
     most : int
-        Most requests under way.
+        Most concurrent requests.
     requests_per_minute, tokens_per_minute : int or None
         Caps on any 60 seconds; None is no cap.
-    clock : callable
-        Seconds, never going back.
-    sleep : callable
-        Waits so many seconds.
+    clock, sleep : callable
+        Monotonic seconds, and waiting for a number of seconds.
 
     Examples
     --------
@@ -58,7 +55,7 @@ class Limiter:
         self._requests, self._tokens = requests_per_minute, tokens_per_minute
         self._clock, self._sleep = clock, sleep
         self._limit = float(min(_FIRST, most))
-        self._under_way = 0
+        self._in_flight = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._sent: deque[tuple[float, int]] = deque()
         self._sent_tokens = 0
@@ -67,12 +64,12 @@ class Limiter:
 
     @property
     def allowed(self) -> int:
-        """Requests that may be under way now."""
+        """Most concurrent requests at present."""
         return int(self._limit)
 
     @asynccontextmanager
     async def slot(self, tokens: int = 0) -> AsyncIterator[float]:
-        """Wait for the turn of a request of about so many tokens; gives the time of sending."""
+        """Wait until a request of about `tokens` tokens may be sent; yields the time of sending."""
         await self._take_place()
         try:
             while (wait := self._seconds_to_wait(tokens)) > 0:
@@ -82,25 +79,17 @@ class Limiter:
             self._sent_tokens += tokens
             yield now
         finally:
-            self._under_way -= 1
+            self._in_flight -= 1
             self._call_next()
 
     def answered(self) -> None:
-        """Take note of an answer: the endpoint bears it."""
+        """Note an answer."""
         growth = 1.0 if self._halved_at is None else 1.0 / self._limit
         self._limit = min(float(self.most), self._limit + growth)
         self._call_next()
 
     def turned_away(self, sent_at: float, retry_after: float | None = None) -> None:
-        """Take note that a request, sent at that time, was one too many.
-
-        Parameters
-        ----------
-        sent_at : float
-            As `slot` gave it.
-        retry_after : float or None
-            Seconds for which the endpoint wants no request at all.
-        """
+        """Note a rejection for the rate of the request that `slot` released at `sent_at`."""
         now = self._clock()
         if self._halved_at is None or sent_at > self._halved_at:
             self._limit = max(1.0, self._limit / 2)
@@ -109,8 +98,8 @@ class Limiter:
             self._closed_until = max(self._closed_until, now + retry_after)
 
     async def _take_place(self) -> None:
-        if self._under_way < self.allowed and not self._waiting:
-            self._under_way += 1
+        if self._in_flight < self.allowed and not self._waiting:
+            self._in_flight += 1
             return
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(place)
@@ -118,20 +107,20 @@ class Limiter:
             await place
         except asyncio.CancelledError:
             if place.done() and not place.cancelled():
-                # The place was given in the same moment: hand it on.
-                self._under_way -= 1
+                # The place was given at the same moment: pass it on.
+                self._in_flight -= 1
                 self._call_next()
             raise
 
     def _call_next(self) -> None:
-        while self._waiting and self._under_way < self.allowed:
+        while self._waiting and self._in_flight < self.allowed:
             place = self._waiting.popleft()
             if not place.done():
-                self._under_way += 1
+                self._in_flight += 1
                 place.set_result(None)
 
     def _seconds_to_wait(self, tokens: int) -> float:
-        """Seconds until the endpoint is open and the last minute has room; 0 for none."""
+        """Seconds until the endpoint accepts requests and the last minute has room."""
         now = self._clock()
         while self._sent and self._sent[0][0] <= now - _MINUTE:
             self._sent_tokens -= self._sent.popleft()[1]

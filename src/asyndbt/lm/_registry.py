@@ -1,4 +1,4 @@
-"""From the name of a provider to a language model."""
+"""Language models by the name of their provider."""
 
 from __future__ import annotations
 
@@ -21,12 +21,7 @@ def find_providers() -> Mapping[str, type[LanguageModel]]:
     ConfigError
         If an installed one cannot be loaded, or has a name that is in use.
     """
-    return find_plugins(
-        "asyndbt.providers",
-        "asyndbt.lm.providers",
-        LanguageModel,
-        "provider",
-    )
+    return find_plugins("asyndbt.providers", "asyndbt.lm.providers", LanguageModel, "provider")
 
 
 def make_model(provider: str, feedback: Feedback | None = None, **options: Any) -> LanguageModel:
@@ -43,9 +38,9 @@ def make_model(provider: str, feedback: Feedback | None = None, **options: Any) 
     Raises
     ------
     ConfigError
-        If there is no such provider, or it has no such option, or an option is not usable.
+        If the provider or an option is unknown, or an option is unusable.
     MissingExtraError
-        If what the provider needs is not installed.
+        If a package that the provider needs is not installed.
 
     Examples
     --------

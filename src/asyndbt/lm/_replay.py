@@ -1,9 +1,9 @@
 """A language model whose answers several runs share, while each still pays for what it asks.
 
-Runs that are compared have to be charged alike: an answer that another run has paid for already
-must cost this one the same calls and tokens.  So the answers are shared below the gateway.  A run's
-own gateway sees a model that answers everything at the original price; the real model is asked
-only for what no run has asked before.
+Runs that are compared must be charged alike: an answer that another run has paid for must cost this
+one the same calls and tokens.  So the answers are shared below the gateway: it sees a model that
+answers everything at the original price, while the real model is asked only for what no run has
+asked before.
 """
 
 from __future__ import annotations
@@ -26,20 +26,19 @@ T = TypeVar("T")
 
 
 class ReplayedModel(LanguageModel):
-    """Answers out of a shared cache what was answered before, and asks a model for the rest.
+    """Answers from a shared cache what was answered before, and asks a model for the rest.
 
-    To its user it is that model, with its name, its prices and its limits.  A prompt that the same
-    user asks again after it was answered is another sample of it: the second answer is the second
-    that was ever given.  Equal prompts under way at the same time are one request.  Of two
-    processes that ask for the same at the same moment both ask, and the first answer stored counts
-    from then on.
+    It has the model's name, prices and limits.  A prompt that the same user asks again after it was
+    answered is another sample: the second answer is the second that was ever given.  Equal prompts
+    in flight are one request.  Two processes that ask for the same at the same moment both send it,
+    and the first answer stored counts from then on.
 
     Parameters
     ----------
     model : LanguageModel
         Is asked what no run has asked before.
     cache : AnswerCache
-        Shared with other runs; its payer is this run, and its total what really was paid by it.
+        Shared with other runs; its payer is this run, and its total what this run really paid.
 
     Examples
     --------
@@ -56,41 +55,35 @@ class ReplayedModel(LanguageModel):
     def __init__(self, model: LanguageModel, cache: AnswerCache) -> None:
         self._model, self._cache = model, cache
         self._given: Counter[bytes] = Counter()
-        self._under_way: dict[bytes, asyncio.Future[Answer | None]] = {}
+        self._in_flight: dict[bytes, asyncio.Future[Answer | None]] = {}
         self._asked_as = model.name
         self.feedback, self.options = model.feedback, model.options
         self.batch, self.is_remote = model.batch, model.is_remote
 
     @property
     def name(self) -> str:
-        """Identity of the model that answers."""
         return self._model.name
 
     @property
     def has_prices(self) -> bool:
-        """As of the model that answers."""
         return self._model.has_prices
 
     def max_usage(self, prompt: Prompt) -> Usage:
-        """Upper bound of what one request costs, whether or not it will be sent."""
         return self._model.max_usage(prompt)
 
     def expected_usage(self, prompt: Prompt) -> Usage:
-        """What one request will probably cost, whether or not it will be sent."""
         return self._model.expected_usage(prompt)
 
     def check(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> None:
-        """As of the model that answers."""
         self._model.check(prompts, labels)
 
     def warnings(self, texts: Sequence[Sequence[str]]) -> Sequence[str]:
-        """As of the model that answers."""
         return self._model.warnings(texts)
 
     async def detect_capabilities(
         self, prompts: Sequence[Prompt], labels: Sequence[str], send: Send
     ) -> Mapping[str, Any]:
-        """Find out once what can be asked; later runs are told, and charged, the same."""
+        """Detect once; later runs get the same facts at the same charge."""
         file = self._probe_file(labels)
         if file is not None and file.exists():
             known = json.loads(file.read_text("utf-8"))
@@ -107,12 +100,11 @@ class ReplayedModel(LanguageModel):
     def _probe_file(self, labels: Sequence[str]) -> Path | None:
         if self._cache.path == ":memory:":
             return None
-        # What is asked changes with the facts, so they are kept under the name from before.
+        # The name changes with the facts, so they are kept under the name from before.
         identity = json.dumps([self._asked_as, *labels]).encode()
         return Path(f"{self._cache.path}.probe-{sha256(identity).hexdigest()[:12]}.json")
 
     def restore_capabilities(self, facts: Mapping[str, Any]) -> None:
-        """Go by what an earlier `detect_capabilities` found."""
         self._model.restore_capabilities(facts)
 
     async def close(self) -> None:
@@ -120,20 +112,14 @@ class ReplayedModel(LanguageModel):
         await self._model.close()
 
     async def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[Answer | None]:
-        """Answer every prompt, asking only for what was never answered before.
-
-        Raises
-        ------
-        ModelError
-            As the model raises it; nothing that was stored is lost.
-        """
+        """Answer every prompt, asking only for what was never answered before."""
         asked = [request_key(self.name, prompt, labels) for prompt in prompts]
         keys = [
             self._sample(key, prompt, labels) for key, prompt in zip(asked, prompts, strict=True)
         ]
         found: dict[bytes, Answer | None] = {**self._cache.get_many(keys)}
         missing = {k: p for k, p in zip(keys, prompts, strict=True) if k not in found}
-        joined = {k: self._under_way[k] for k in missing if k in self._under_way}
+        joined = {k: self._in_flight[k] for k in missing if k in self._in_flight}
         own = {k: p for k, p in missing.items() if k not in joined}
         if own:
             found |= await self._ask(own, labels)
@@ -143,16 +129,14 @@ class ReplayedModel(LanguageModel):
         return [found[key] for key in keys]
 
     def _sample(self, key: bytes, prompt: Prompt, labels: Sequence[str]) -> bytes:
-        """Return the key of the next sample of a request."""
         given = self._given[key]
         return request_key(self.name, prompt, labels, given) if given else key
 
     async def _ask(
         self, prompts: Mapping[bytes, Prompt], labels: Sequence[str]
     ) -> dict[bytes, Answer | None]:
-        """Ask the model, and store what it answers."""
         pending = {key: asyncio.get_running_loop().create_future() for key in prompts}
-        self._under_way |= pending
+        self._in_flight |= pending
         answers: dict[bytes, Answer | None] = {}
         try:
             given = await self._model.score(list(prompts.values()), labels)
@@ -160,13 +144,13 @@ class ReplayedModel(LanguageModel):
             self._cache.put_many({k: answer for k, answer in answers.items() if answer is not None})
         finally:
             for key, future in pending.items():
-                del self._under_way[key]
+                del self._in_flight[key]
                 future.set_result(answers.get(key))
         return answers
 
 
 class _Account:
-    """Sends requests, and adds up what they cost."""
+    """Sends requests, and sums their cost."""
 
     def __init__(self, send: Send) -> None:
         self._send, self.usage, self.sent = send, Usage(), 0
@@ -186,7 +170,7 @@ class _Account:
 
 
 async def _send_again(usage: Usage, sent: int, send: Send) -> None:
-    """Charge for requests that an earlier run has sent, as it was charged."""
+    """Charge for requests of an earlier run as it was charged."""
 
     async def answered() -> tuple[bool, Usage]:
         return True, usage

@@ -1,4 +1,4 @@
-"""A language model that answers by script: for tests, documentation and trying things out."""
+"""A language model that answers from a script, for tests and documentation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Script = Callable[[Prompt, Sequence[str]], ScriptedReply] | Mapping[str, Scripte
 
 
 class ScriptedLanguageModel(LanguageModel):
-    """Answers from a function or a table, and remembers what it was asked.
+    """Answers from a function or a table, and records what it was asked.
 
     A request costs one call, its words as tokens, and one token for the answer.
 
@@ -35,7 +35,7 @@ class ScriptedLanguageModel(LanguageModel):
     name : str
         Identity for the cache.
     is_remote : bool
-        Whether it is asked as an endpoint is: one prompt at a time, paced, sent again.
+        Whether requests are sent one by one, limited and retried, as to an endpoint.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ class ScriptedLanguageModel(LanguageModel):
         return self._name
 
     def max_usage(self, prompt: Prompt) -> Usage:
-        """Exactly what one request for `prompt` costs."""
+        """Exact cost of one request."""
         return Usage(1, len(prompt.text.split()), 1, self._price)
 
     async def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[Answer | None]:

@@ -1,4 +1,4 @@
-"""The pocket model as a language model: free, offline, deterministic."""
+"""The pocket model as a provider: free, offline, deterministic."""
 
 from __future__ import annotations
 
@@ -20,17 +20,8 @@ _UNKNOWN_WORDS: Final = 0.1
 class PocketLanguageModel(LanguageModel):
     """The tiny model that ships with the package, reading prompts as text.
 
-    Its `score` never suspends: a run with it is a deterministic sequence.
-
-    Parameters
-    ----------
-    feedback : {"logprobs", "text"}
-        Whether it scores label words or answers with one word.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such feedback.
+    Its `score` never suspends: a run with it is a deterministic sequence.  It scores label words,
+    or answers with one word.
 
     Examples
     --------
@@ -56,15 +47,14 @@ class PocketLanguageModel(LanguageModel):
 
     @property
     def name(self) -> str:
-        """Identity: digest of the weights, and the feedback."""
         return f"pocket/{_digest()}/{self.feedback}"
 
     def max_usage(self, prompt: Prompt) -> Usage:
-        """Exactly what one request for `prompt` costs: its tokens and one answered, no money."""
+        """Exact usage of one request for `prompt`: its tokens and one answered, no money."""
         return Usage(1, self._model.count_tokens(prompt.text), 1)
 
     def warnings(self, texts: Sequence[Sequence[str]]) -> Sequence[str]:
-        """Say that the model cannot read the texts; which words, stays at the sites."""
+        """Warn of unknown words; which ones stays at the sites."""
         share = max(map(self._model.unknown_share, texts))
         if share <= _UNKNOWN_WORDS:
             return ()
@@ -75,14 +65,7 @@ class PocketLanguageModel(LanguageModel):
         )
 
     def check(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> None:
-        """Find unusable labels and too long prompts without a request.
-
-        Raises
-        ------
-        DataError
-            If a label is not one known word, two labels are the same word, or a prompt is longer
-            than the model's context.
-        """
+        """Find unusable labels and prompts that are too long; raises DataError."""
         try:
             self._model.label_log_probabilities([], labels)
         except ValueError as error:
@@ -96,13 +79,7 @@ class PocketLanguageModel(LanguageModel):
             )
 
     async def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[Answer | None]:
-        """Answer every prompt; none fails alone.
-
-        Raises
-        ------
-        ModelError
-            If a label is unusable or a prompt too long.
-        """
+        """Answer every prompt; raises ModelError for an unusable label or too long a prompt."""
         texts = [prompt.text for prompt in prompts]
         usages = [self.max_usage(prompt) for prompt in prompts]
         with _explained():
@@ -123,6 +100,5 @@ def _explained() -> Iterator[None]:
 
 @cache
 def _digest() -> str:
-    """First digits of the SHA-256 of the shipped weights."""
     weights = files("asyndbt.pocket") / "weights.npz"
     return hashlib.sha256(weights.read_bytes()).hexdigest()[:16]

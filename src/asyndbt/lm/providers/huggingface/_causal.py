@@ -1,4 +1,4 @@
-"""Labels scored by a causal model, the prefixes that prompts share computed once.
+"""Labels scored by a causal model, with the prefixes that prompts share computed once.
 
 The log-probability of a label is the sum over its tokens, each given the prompt and the tokens
 before it.  Keys and values of a shared prefix can be reused in two ways, the faster one first:
@@ -8,7 +8,7 @@ before it.  Keys and values of a shared prefix can be reused in two ways, the fa
 * uniform: all rows of a batch have the same prefix, and nothing is padded in between.  This suits
   models with a sliding window, or with positions of their own.
 
-What a model supports cannot be told from its names, so either way is tried before it is used: on
+A model's name does not show what it supports, so either way is tried before it is used: on
 random tokens, as long as the prompts, against the plain forward pass.
 """
 
@@ -65,16 +65,10 @@ class _Reuse:
 
 
 class CausalScorer:
-    """Scores labels after prompts with a causal model.
+    """Scores labels after prompts with a causal model of the `transformers` library.
 
-    Parameters
-    ----------
-    network
-        A causal model of the `transformers` library.
-    batch_tokens : int
-        Tokens in one batch; a quarter as many of shared prefixes are kept.
-    context : int or None
-        Tokens that the model can read at most.
+    A quarter of `batch_tokens`, the tokens in one batch, are kept of shared prefixes; `context` is
+    the maximum number of tokens that the model reads.
     """
 
     def __init__(self, network: Any, batch_tokens: int, context: int | None = None) -> None:
@@ -90,19 +84,9 @@ class CausalScorer:
     def score(
         self, prompts: Sequence[Tokens], groups: Sequence[Hashable], labels: Sequence[Tokens]
     ) -> list[list[float]]:
-        """Return log p(label | prompt), natural logarithm.
+        """Return log p(label | prompt), natural logarithm, by prompt and label.
 
-        Parameters
-        ----------
-        prompts : sequence of tuple of int
-        groups : sequence of hashable
-            Equal for prompts that begin with the same demonstrations.
-        labels : sequence of tuple of int
-
-        Returns
-        -------
-        list of list of float
-            By prompt and label.
+        `groups` are equal for prompts that begin with the same demonstrations.
         """
         reuse = self._choose(max(map(len, prompts)) + max(map(len, labels)))
         if reuse is None:
@@ -113,13 +97,7 @@ class CausalScorer:
         return self._passes.score(rows, labels, mixed=reuse.mixed)
 
     def describe_sharing(self, longest: int) -> str:
-        """Return how shared prefixes are computed for prompts of up to `longest` tokens.
-
-        Parameters
-        ----------
-        longest : int
-            Tokens of the longest prompt with its longest label.
-        """
+        """Return how prefixes are shared, up to `longest` tokens of a prompt with its label."""
         self._choose(max(longest, _SHORT_TRIAL))
         return self._description
 
@@ -237,14 +215,7 @@ def _split(
 
 
 class _Passes:
-    """Forward passes over rows, in batches of bounded size.
-
-    Parameters
-    ----------
-    forward : Forward
-    limit : int
-        Tokens in one batch.
-    """
+    """Forward passes over rows, in batches of at most `limit` tokens."""
 
     def __init__(self, forward: Forward, limit: int) -> None:
         self.forward = forward
@@ -254,16 +225,7 @@ class _Passes:
     def score(
         self, rows: Sequence[_Row], labels: Sequence[Tokens], *, mixed: bool
     ) -> list[list[float]]:
-        """Return log p(label | row), in the order of the rows' indices.
-
-        Parameters
-        ----------
-        rows : sequence of _Row
-            The prompts, cut or whole.
-        labels : sequence of tuple of int
-        mixed : bool
-            Whether a batch may hold different prefixes.
-        """
+        """Return log p(label | row) by index; `mixed` allows different prefixes in a batch."""
         batched = self._with_prefixes([row for row in rows if row.prefix])
         whole = [row for row in rows if not row.prefix]
         scores: list[list[float]] = [[] for _ in rows]
@@ -296,7 +258,6 @@ class _Passes:
         labels: Sequence[Tokens],
         scores: list[list[float]],
     ) -> None:
-        """Score rows that may have different prefixes in one batch."""
         forced = forced_inputs(labels)
         place = {prefix.tokens: index for index, prefix in enumerate(prefixes)}
         widths = [len(row.rest) + len(forced[0]) for row in rows]

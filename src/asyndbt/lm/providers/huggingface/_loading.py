@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final, Literal, cast, get_args
+from typing import Any, Final, Literal, cast
 
 from asyndbt.errors import ConfigError, MissingExtraError, ModelError
 
@@ -30,19 +30,11 @@ _NO_DEVICE: Final = (RuntimeError, AssertionError)
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model in memory.
+    """A model in memory, in evaluation mode on its device.
 
-    Parameters
-    ----------
-    network, tokenizer
-        Objects of the `transformers` library; the network is in evaluation mode on its device.
-    kind : {"causal", "masked", "seq2seq"}
-    label : str
-        Name of the model in records: that on the hub, or the folder's own.
-    digest : str
-        Digest of the weights, the tokenizer and the configuration.
-    context : int or None
-        Maximum number of tokens; None if the files do not say.
+    `label` is its name in records: that on the hub, or the folder's own; `digest` is of the
+    weights, tokenizer and configuration; `context` is the maximum number of tokens, None if the
+    files do not say.
     """
 
     network: Any
@@ -56,31 +48,21 @@ class LoadedModel:
 def load(model: str, *, kind: str, dtype: str, device: str | None) -> LoadedModel:
     """Load a model and its tokenizer; code that comes with a model is never run.
 
-    Parameters
-    ----------
-    model : str
-        A folder, or a name on the Hugging Face hub.
-    kind : {"auto", "causal", "masked", "seq2seq"}
-    dtype : {"auto", "float32", "bfloat16", "float16"}
-    device : str or None
-        By default a GPU if there is one, else the CPU.
+    `model` is a folder, or a name on the Hugging Face hub; the default device is a GPU if there is
+    one, else the CPU.
 
     Raises
     ------
     MissingExtraError
         If `torch` or `transformers` is not installed.
     ConfigError
-        If the kind, the dtype or the device is unknown or not available.
+        If the device is not available.
     ModelError
         If the model is not found or cannot be loaded, with the library's message.
     """
     for package in ("torch", "transformers"):
         if find_spec(package) is None:
             raise MissingExtraError(package, "hf")
-    if kind not in ("auto", *get_args(Kind)):
-        raise ConfigError(f"lm.kind = {kind!r}: the choices are auto, {', '.join(get_args(Kind))}")
-    if dtype not in ("auto", "float32", "bfloat16", "float16"):
-        raise ConfigError(f"lm.dtype = {dtype!r}: choose auto, float32, bfloat16 or float16")
     chosen = _device(device)
     folder = _folder(model)
     with _load_errors(model), _quiet(folder is not None):
@@ -92,9 +74,8 @@ def _load(model: str, folder: Path | None, kind: str, dtype: str, device: Any) -
 
     origin: dict[str, Any] = {"trust_remote_code": False}
     if folder is None:
-        commit = _commit(model)
-        origin["revision"] = commit
-        digest = commit[:16]
+        origin["revision"] = _commit(model)
+        digest = origin["revision"][:16]
     else:
         origin["local_files_only"] = True
         digest = _digest(folder)
@@ -161,7 +142,7 @@ def _commit(model: str) -> str:
 
 
 def _digest(folder: Path) -> str:
-    """Digest of names, sizes, first and last bytes of a model's files."""
+    """Digest of the names, sizes, first and last bytes of a model's files."""
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         if path.suffix not in _SUFFIXES or not path.is_file():
@@ -176,7 +157,6 @@ def _digest(folder: Path) -> str:
 
 
 def _kind(config: Any, model: str) -> Kind:
-    """Kind of a model by its architecture, else by its type of configuration."""
     import transformers
 
     classes: dict[Kind, Any] = {

@@ -23,22 +23,9 @@ def batches(
 ) -> Iterator[range]:
     """Cut rows into batches: rows times the costliest row stays within the limit, or one row.
 
-    A batch that is large enough also ends where rows become a quarter wider than its first one:
-    the padding would cost more than another pass.
-
-    Parameters
-    ----------
-    costs : sequence of int
-        Tokens that every row holds in memory, in the order of the rows.
-    limit : int
-        Tokens in one batch.
-    widths : sequence of int, optional
-        Tokens of every row that are computed, in ascending order; by default, the costs.
-
-    Yields
-    ------
-    range
-        Indices of the rows of one batch.
+    A row costs the tokens that it holds in memory; `widths`, ascending, are those that are
+    computed, by default the costs.  A batch that is large enough also ends where rows become a
+    quarter wider than its first one: the padding would cost more than another pass.
 
     Examples
     --------
@@ -60,20 +47,9 @@ def batches(
 
 
 def padded(rows: Sequence[Sequence[int]], device: Any, *, left: bool = False) -> tuple[Any, Any]:
-    """Return rows of unequal length as one tensor with its attention mask.
+    """Return rows of token ids as one tensor, padded with token 0, and its attention mask.
 
-    Parameters
-    ----------
-    rows : sequence of sequence of int
-        Token ids; the padding is token 0.
-    device : torch.device
-    left : bool
-        Whether to pad on the left.
-
-    Returns
-    -------
-    tokens, mask : torch.Tensor
-        Integers of shape (rows, longest); the mask is 1 at tokens and 0 at padding.
+    Both are integers of shape (rows, longest); the mask is 1 at tokens and 0 at padding.
     """
     import torch
 
@@ -90,25 +66,11 @@ def padded(rows: Sequence[Sequence[int]], device: Any, *, left: bool = False) ->
 
 
 def logits_at(network: Any, positions: Any, **inputs: Any) -> Any:
-    """Return a model's logits at some positions of every row.
+    """Return a model's logits, float32 of shape (rows, n, vocabulary), at positions (rows, n).
 
     The output layer of a language model is as wide as the vocabulary, so the hidden states are cut
     to these positions before it.  If that cannot be done, the logits are cut instead, and a
-    warning is logged once for every architecture.
-
-    Parameters
-    ----------
-    network
-        A model of the `transformers` library.
-    positions : torch.Tensor
-        Indices of shape (rows, positions).
-    **inputs
-        Arguments of the model's forward pass.
-
-    Returns
-    -------
-    torch.Tensor
-        float32 of shape (rows, positions, vocabulary).
+    warning is logged once for every architecture.  `inputs` are those of the forward pass.
     """
     body, cut = network.base_model, False
 
@@ -148,19 +110,9 @@ def _gather(states: Any, positions: Any) -> Any:
 
 
 def label_scores(logits: Any, labels: Sequence[Tokens]) -> Any:
-    """Return the sum of the log-probabilities of every label's tokens.
+    """Return the sum of the log-probabilities of every label's tokens, of shape (rows, labels).
 
-    Parameters
-    ----------
-    logits : torch.Tensor
-        Shape (rows, positions, vocabulary); position j predicts the j-th token of a label.
-    labels : sequence of tuple of int
-        Tokens of every label, not empty.
-
-    Returns
-    -------
-    torch.Tensor
-        Shape (rows, labels).
+    In logits of shape (rows, positions, vocabulary), position j predicts the j-th token of a label.
     """
     import torch
 

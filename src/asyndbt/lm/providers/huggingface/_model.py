@@ -109,23 +109,15 @@ class HuggingFaceLanguageModel(LanguageModel):
         return self._name
 
     def max_usage(self, prompt: Prompt) -> Usage:
-        """Return the exact usage of one request for `prompt`.
+        """Exact usage of one request: its tokens, those of the longest label, and no money.
 
-        That is its tokens, those of the longest label, and no money.  The labels are those last
-        passed to `check`, `detect_capabilities` or `score`; before that, a label counts as one
-        token.
+        The labels are those last passed to `check`, `detect_capabilities` or `score`; before that,
+        a label counts as one token.
         """
         return self._usage(self._tokenizer.prompt(prompt, self._labels), self._labels)
 
     def check(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> None:
-        """Find unusable labels and prompts that are too long, without a request.
-
-        Raises
-        ------
-        DataError
-            If the vocabulary lacks a label, two labels have the same tokens, or a prompt with its
-            longest label is longer than the model's context.
-        """
+        """Check that labels are distinct tokens and that prompts fit; raises DataError."""
         self._labels = tuple(labels)
         tokenized = [self._tokenizer.prompt(prompt, labels) for prompt in prompts]
         samples = tokenized or [self._tokenizer.prompt(Prompt((), "Answer:"), labels)]
@@ -167,10 +159,7 @@ class HuggingFaceLanguageModel(LanguageModel):
     async def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[Answer | None]:
         """Answer every prompt; one that is too long for the model is refused.
 
-        Raises
-        ------
-        ModelError
-            If the forward pass fails, for lack of memory or by numbers out of range.
+        Raises ModelError if the forward pass fails, for lack of memory or by numbers out of range.
         """
         self._labels = tuple(labels)
         answers: list[Answer | None] = [None] * len(prompts)
@@ -244,7 +233,6 @@ def _uses_chat(loaded: LoadedModel, wanted: bool | None) -> bool:
 
 @contextmanager
 def _device_errors() -> Iterator[None]:
-    """Turn failures of the device into a `ModelError`."""
     try:
         yield
     except RuntimeError as error:

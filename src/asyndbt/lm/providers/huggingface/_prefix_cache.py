@@ -21,14 +21,8 @@ from asyndbt.lm.providers.huggingface._tokenization import Tokens, common_prefix
 class Forward:
     """A causal model's forward pass, with or without a cache of keys and values.
 
-    Parameters
-    ----------
-    network
-        A causal model of the `transformers` library.
-    argument : str
-        Name of the argument that takes the cache; empty if there is none.
-    positions : bool
-        Whether it takes `position_ids`.
+    `argument` names the argument that takes the cache, empty if there is none; `positions` tells
+    whether the model takes `position_ids`.
     """
 
     network: Any
@@ -61,7 +55,7 @@ class Forward:
     def logits(
         self, at: Any, tokens: Any, mask: Any, cache: Any = None, positions: Any = None
     ) -> Any:
-        """Return the logits at some of the tokens; a cache is extended by them.
+        """Return the logits, float32 of shape (rows, n, vocabulary), at some of the tokens.
 
         Parameters
         ----------
@@ -72,14 +66,9 @@ class Forward:
         mask : torch.Tensor
             Attention mask of shape (rows, cached + length).
         cache : transformers.DynamicCache, optional
-            Keys and values of what precedes the tokens.
+            Keys and values of what precedes the tokens; extended by theirs.
         positions : torch.Tensor, optional
-            Positions of the tokens, of shape (rows, length); only with a cache.
-
-        Returns
-        -------
-        torch.Tensor
-            float32 of shape (rows, n, vocabulary).
+            Of the tokens, (rows, length); only with a cache.
         """
         inputs = {"input_ids": tokens, "attention_mask": mask, "use_cache": cache is not None}
         if cache is not None:
@@ -91,33 +80,18 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """Keys and values of the first tokens of a prompt.
-
-    Parameters
-    ----------
-    tokens : tuple of int
-    states : tuple of (torch.Tensor, torch.Tensor)
-        Keys and values of every layer, each of shape (1, heads, length, width).
-    """
+    """First tokens of a prompt; keys and values by layer, of shape (1, heads, length, width)."""
 
     tokens: Tokens
     states: tuple[tuple[Any, Any], ...]
 
     def head(self, length: int) -> Prefix:
-        """Return the first tokens of this prefix, as views."""
         states = tuple((keys[:, :, :length], values[:, :, :length]) for keys, values in self.states)
         return Prefix(self.tokens[:length], states)
 
 
 class PrefixCache:
-    """The most recently used prefixes.
-
-    Parameters
-    ----------
-    forward : Forward
-    capacity : int
-        Tokens kept for later batches.
-    """
+    """The most recently used prefixes, of `capacity` tokens together."""
 
     def __init__(self, forward: Forward, capacity: int) -> None:
         self._forward = forward
@@ -126,7 +100,6 @@ class PrefixCache:
 
     @property
     def size(self) -> int:
-        """Tokens that are kept."""
         return sum(map(len, self._entries))
 
     def longest_match(self, tokens: Tokens) -> Tokens:
@@ -135,15 +108,7 @@ class PrefixCache:
         return max(matches, key=len, default=())
 
     def fetch(self, wanted: Sequence[Tokens], *, keep: bool) -> list[Prefix]:
-        """Return prefixes, computing in one pass those that are not kept.
-
-        Parameters
-        ----------
-        wanted : sequence of tuple of int
-            Distinct prefixes.
-        keep : bool
-            Whether to keep the new ones for later calls.
-        """
+        """Return distinct prefixes; those missing are computed in one pass, and kept on demand."""
         found = {tokens: self._find(tokens) for tokens in wanted}
         missing = [tokens for tokens, prefix in found.items() if prefix is None]
         for prefix in self._compute(missing) if missing else ():
@@ -185,19 +150,10 @@ class PrefixCache:
 
 
 def batch_cache(prefixes: Sequence[Prefix], picked: Sequence[int]) -> Any:
-    """Return the cache of a batch, one prefix for every row, the shorter ones padded on the right.
+    """Return the `DynamicCache` of a batch, a prefix for every row, padded on the right.
 
-    A prefix that all rows have is not copied: they are views of it.
-
-    Parameters
-    ----------
-    prefixes : sequence of Prefix
-    picked : sequence of int
-        Index of every row's prefix.
-
-    Returns
-    -------
-    transformers.DynamicCache
+    `picked` is the index of every row's prefix.  A prefix that all rows have is not copied: they
+    are views of it.
     """
     from transformers import DynamicCache
 

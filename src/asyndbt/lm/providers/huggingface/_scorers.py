@@ -1,9 +1,9 @@
-"""Scorers of labels by kind of model; those of masked models and encoder-decoders."""
+"""Scorers of labels for masked models and encoder-decoders, and the choice by kind of model."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from asyndbt.errors import ModelError
 from asyndbt.lm.providers.huggingface._causal import CausalScorer
@@ -12,42 +12,10 @@ from asyndbt.lm.providers.huggingface._logits import batches, label_scores, logi
 from asyndbt.lm.providers.huggingface._tokenization import Tokens
 
 
-class Scorer(Protocol):
-    """Scores labels after prompts."""
-
-    def describe_sharing(self, longest: int) -> str:
-        """Return how beginnings that prompts share are computed.
-
-        Parameters
-        ----------
-        longest : int
-            Tokens of the longest prompt with its longest label.
-        """
-        ...
-
-    def score(
-        self, prompts: Sequence[Tokens], groups: Sequence[Hashable], labels: Sequence[Tokens]
-    ) -> list[list[float]]:
-        """Return log p(label | prompt), natural logarithm, by prompt and label.
-
-        Parameters
-        ----------
-        prompts : sequence of tuple of int
-        groups : sequence of hashable
-            Equal for prompts that begin with the same demonstrations.
-        labels : sequence of tuple of int
-        """
-        ...
-
-
-def make_scorer(loaded: LoadedModel, batch_tokens: int) -> Scorer:
-    """Return the scorer of a model, with so many tokens in one batch.
-
-    Raises
-    ------
-    ModelError
-        If a masked model's tokenizer has no mask token.
-    """
+def make_scorer(
+    loaded: LoadedModel, batch_tokens: int
+) -> CausalScorer | MaskedScorer | Seq2SeqScorer:
+    """Return the scorer of a model; raises ModelError for a masked model without a mask token."""
     if loaded.kind == "seq2seq":
         return Seq2SeqScorer(loaded.network, batch_tokens)
     if loaded.kind == "causal":
@@ -68,15 +36,6 @@ class MaskedScorer:
     log-probabilities of its tokens, all k predicted in one pass.  With k = 1 this is exact; with
     more, no token of the label is conditioned on another one, and labels of different length are
     scored in different contexts.
-
-    Parameters
-    ----------
-    network
-        A masked model of the `transformers` library.
-    batch_tokens : int
-        Tokens in one batch.
-    mask : int
-        Id of the mask token.
     """
 
     def __init__(self, network: Any, batch_tokens: int, mask: int) -> None:
@@ -85,7 +44,6 @@ class MaskedScorer:
         self._mask = mask
 
     def describe_sharing(self, longest: int) -> str:
-        """Return why nothing is shared."""
         return "the model reads both ways"
 
     def score(
@@ -93,13 +51,7 @@ class MaskedScorer:
     ) -> list[list[float]]:
         """Return the sum of log p(token | prompt with masks) by prompt and label.
 
-        Parameters
-        ----------
-        prompts : sequence of tuple of int
-            Each with one mask in the label's place, the last mask in it.
-        groups : sequence of hashable
-            Not used.
-        labels : sequence of tuple of int
+        Every prompt has one mask in the label's place, the last mask in it.
         """
         scores = [[0.0] * len(labels) for _ in prompts]
         order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
@@ -135,13 +87,6 @@ class Seq2SeqScorer:
 
     A label's score is the log-probability of the whole target, its end-of-sequence token included:
     a target that goes on after the label is another answer.
-
-    Parameters
-    ----------
-    network
-        An encoder-decoder of the `transformers` library.
-    batch_tokens : int
-        Tokens in one batch.
     """
 
     def __init__(self, network: Any, batch_tokens: int) -> None:
@@ -149,22 +94,12 @@ class Seq2SeqScorer:
         self._limit = batch_tokens
 
     def describe_sharing(self, longest: int) -> str:
-        """Return why nothing is shared."""
         return "the encoder reads both ways"
 
     def score(
         self, prompts: Sequence[Tokens], groups: Sequence[Hashable], labels: Sequence[Tokens]
     ) -> list[list[float]]:
-        """Return log p(label, end of sequence | prompt) by prompt and label.
-
-        Parameters
-        ----------
-        prompts : sequence of tuple of int
-        groups : sequence of hashable
-            Not used.
-        labels : sequence of tuple of int
-            As the tokenizer writes targets.
-        """
+        """Return log p(label, end of sequence | prompt) by prompt and label."""
         scores: list[list[float]] = [[] for _ in prompts]
         order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
         longest = max(map(len, labels))

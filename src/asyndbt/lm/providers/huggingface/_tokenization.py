@@ -19,14 +19,9 @@ _CACHED: Final = 8192
 
 @dataclass(frozen=True, slots=True)
 class TokenizedPrompt:
-    """A prompt as a model reads it.
+    """A prompt as a model reads it, for a masked model with one mask in the label's place.
 
-    Parameters
-    ----------
-    tokens : tuple of int
-        Special tokens included; for a masked model, with one mask in the label's place.
-    tail : str
-        The last word of the prompt's text and what follows it; a label's tokens depend on it.
+    `tail` is the last word of the text and what follows it, on which a label's tokens depend.
     """
 
     tokens: Tokens
@@ -48,8 +43,7 @@ class PromptTokenizer:
         A tokenizer of the `transformers` library.
     kind : {"causal", "masked", "seq2seq"}
     chat : bool
-        Whether to apply the tokenizer's chat template; a template with a thinking mode is told to
-        switch it off.
+        Whether to apply the chat template, with its thinking mode, if any, switched off.
     system : str or None
         Chat only: the system message; ``{labels}`` in it stands for the label words.
     """
@@ -63,13 +57,7 @@ class PromptTokenizer:
         self._cached_label = lru_cache(maxsize=_CACHED)(self._tokenize_label)
 
     def prompt(self, prompt: Prompt, labels: Sequence[str]) -> TokenizedPrompt:
-        """Tokenize a prompt; the labels matter if the system message names them.
-
-        Raises
-        ------
-        ModelError
-            If the chat template refuses the messages.
-        """
+        """Tokenize a prompt; raises ModelError if the chat template refuses the messages."""
         return self._cached_prompt(prompt, self._system.replace("{labels}", ", ".join(labels)))
 
     def labels(self, tail: str, labels: Sequence[str]) -> tuple[Tokens, ...]:
@@ -175,10 +163,7 @@ def forced_inputs(labels: Sequence[Tokens]) -> list[Tokens]:
 
 
 def labels_by_input(labels: Sequence[Tokens], inputs: Sequence[Tokens]) -> list[list[int]]:
-    """Return for every forced input the indices of the labels that it scores.
-
-    Every label is assigned to the first of the `inputs` that contains its own.
-    """
+    """Return for every forced input the indices of the labels that it scores."""
     members: list[list[int]] = [[] for _ in inputs]
     for index, label in enumerate(labels):
         head = label[:-1]

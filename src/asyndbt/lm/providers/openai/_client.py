@@ -1,4 +1,4 @@
-"""The way to an endpoint: one request, one reply, and no secret in what goes wrong."""
+"""HTTP requests to an endpoint, with errors that hold no secret."""
 
 from __future__ import annotations
 
@@ -16,24 +16,14 @@ from asyndbt.lm.providers.openai._schema import Completion, read_reply
 
 OFFICIAL: Final = "https://api.openai.com/v1"
 _CONNECT: Final = 10.0
-"""Most seconds that making a connection may take."""
+"""Most seconds for connecting."""
 
 
 class Client:
     """Sends requests to an endpoint, with one client per event loop.
 
-    Parameters
-    ----------
-    base_url : str or None
-        None is that of OpenAI.
-    key : ApiKey
-    timeout : float
-        Seconds that a request may take.
-
-    Raises
-    ------
-    MissingExtraError
-        If the package openai is not installed.
+    `base_url` is by default that of OpenAI, `timeout` in seconds per request.  Raises
+    MissingExtraError if the package openai is not installed.
     """
 
     def __init__(self, base_url: str | None, key: ApiKey, timeout: float) -> None:
@@ -49,41 +39,33 @@ class Client:
 
     @property
     def host(self) -> str:
-        """Host of the endpoint, with its port where one was given."""
         parts = urlsplit(self._base_url)
         return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
 
     @property
     def address(self) -> str:
-        """Address of the endpoint without name, password or query, which may hold secrets."""
+        """Address of the endpoint without credentials and query."""
         parts = urlsplit(self._base_url)
         return f"{parts.scheme}://{self.host}{parts.path.rstrip('/')}"
 
     async def post(self, body: Mapping[str, Any]) -> Completion:
         """Send one request.
 
-        Raises
-        ------
-        RejectedError
-            If the endpoint does not take it as it is.
-        RateLimitError, TransientError
-            If it may be sent again.
-        ModelError
-            If no request can succeed.
+        Raises RejectedError if the endpoint does not accept it in this form, RateLimitError or
+        TransientError if it may be sent again, ModelError if no request can succeed.
         """
         try:
             async with asyncio.timeout(self._timeout):
-                # Not `chat.completions.create`: checking the body costs it half of its time.
+                # `chat.completions.create` would spend half of its time on checking the body.
                 text = await self._client().post("/chat/completions", cast_to=str, body=dict(body))
         except (self._openai.APIError, TimeoutError) as error:
             fault = self._fault(error)
         else:
             return self._read(text)
-        # Raised here, not above: its context would hold the request, and that the key.
+        # Not raised in the handler: the context would hold the request, which has the key.
         raise fault
 
     async def close(self) -> None:
-        """Close the client of the running event loop."""
         client = self._clients.pop(asyncio.get_running_loop(), None)
         if client is not None:
             await client.close()
@@ -112,7 +94,7 @@ class Client:
         except ValueError as error:
             is_json = not isinstance(error, json.JSONDecodeError)
             shape = "JSON of another shape" if is_json else "not JSON"
-            # Its text may repeat the prompt.
+            # The error's own text may repeat the prompt.
             message = f"not a chat completion: {len(text)} characters, {shape}; check lm.base_url"
             kind = "broken reply"
         else:

@@ -1,4 +1,4 @@
-"""From what went wrong with a request to what to do about it."""
+"""From failed requests to typed errors: what may be sent again, what was charged, the remedy."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from asyndbt.lm.providers.openai._key import ApiKey
 
 PROVIDER: Final = "openai"
 _LONGEST: Final = 400
-"""Characters of the provider's words that go into a message."""
+"""Most characters of the provider's message in an error."""
 _READ: Final = 10_000
-"""Characters that are looked at: a proxy may send whole pages."""
+"""Characters that are searched: a proxy may send whole pages."""
 
 _NO_MONEY: Final = re.compile(
     r"insufficient[_ ]?(quota|balance|funds|credit)|arrearage|billing|payment required|"
@@ -40,10 +40,10 @@ _TOO_LONG: Final = re.compile(
     re.IGNORECASE,
 )
 _ECHO: Final = re.compile(r"""['"]input\\?['"] ?:|\binput_value=""")
-"""Where a server that checks bodies begins to repeat what it was sent."""
+"""Where a server that validates bodies begins to repeat the request."""
 _BAD_KEY: Final = re.compile(r"api[ _-]?key", re.IGNORECASE)
 _WAIT: Final = re.compile(r"(?:again|retry) (?:in|after) (\d+(?:\.\d+)?) ?(ms|s)", re.IGNORECASE)
-_MENDS: Final = {
+_REMEDIES: Final = {
     401: "check the key that lm.api_key_env names",
     403: "check what the key that lm.api_key_env names may use",
     404: "check lm.model and lm.base_url",
@@ -51,30 +51,18 @@ _MENDS: Final = {
 
 
 class RejectedError(ExampleError):
-    """The endpoint does not take a request as it is; another form of it may do.
+    """The endpoint does not accept a request as it is; another form may be accepted.
 
-    Parameters
-    ----------
-    words : str
-        The provider's.
-    status : int
-    parameter : str
-        The field that it objects to, or an empty text.
-    refusal : str or None
-        Why it will never answer this prompt; None if it may be the request's form.
+    `parameter` is the field that it rejects, or empty; `refusal` is the reason why it will never
+    answer this prompt, None if the form of the request may be the cause.
     """
 
     def __init__(self, words: str, status: int, parameter: str, refusal: str | None) -> None:
         super().__init__(words, provider=PROVIDER, status=status)
-        self.words = words
-        self.parameter = parameter
-        self.refusal = refusal
+        self.words, self.parameter, self.refusal = words, parameter, refusal
 
     def final(self, others_answered: bool = False) -> ModelError:
-        """Return the error of a request that has no other form.
-
-        Once others like it were answered, the fault is this one's.
-        """
+        """Return the final error: this prompt's alone if others were answered."""
         kind = ExampleError if others_answered else ModelError
         return kind(self.words, provider=PROVIDER, status=self.status)
 
@@ -93,20 +81,9 @@ class _Complaint:
 def error_of_status(
     status: int, body: Any, headers: Mapping[str, str], address: str, key: ApiKey
 ) -> ModelError:
-    """Error for a reply with a status that is not 200.
+    """Return the error of a reply whose status is not 200, without the key in its text.
 
-    Parameters
-    ----------
-    status : int
-        HTTP status.
-    body : any
-        As parsed from JSON, or a text.
-    headers : mapping
-        Of the reply; names in lower case are found.
-    address : str
-        Of the endpoint.
-    key : ApiKey
-        What to keep out of the message.
+    `body` is parsed JSON or a text; names in `headers` are in lower case.
 
     Examples
     --------
@@ -134,10 +111,10 @@ def error_of_status(
         )
     if status in (400, 413, 422, 501) and not _BAD_KEY.search(complaint.words):
         return RejectedError(words, status, complaint.parameter, None)
-    mend = f"; {_MENDS[status]}" if status in _MENDS else ""
+    remedy = f"; {_REMEDIES[status]}" if status in _REMEDIES else ""
     if status == 404 and not address.endswith("/v1"):
-        mend += ", which usually ends in /v1"
-    return ModelError(f"{words}{mend}", provider=PROVIDER, status=status)
+        remedy += ", which usually ends in /v1"
+    return ModelError(f"{words}{remedy}", provider=PROVIDER, status=status)
 
 
 def _refusal(status: int, complaint: _Complaint) -> str | None:
@@ -149,17 +126,17 @@ def _refusal(status: int, complaint: _Complaint) -> str | None:
 
 
 def _no_money(status: int, complaint: _Complaint, wait: float | None) -> bool:
-    """Tell an empty purse from a busy moment: some say the same words of both."""
+    """Distinguish exhausted quota from rate limiting, which some providers word alike."""
     if status == 402 or _NO_MONEY_CODE.search(complaint.code):
         return True
-    told = status in (400, 403) or (status == 429 and wait is None)
-    return told and _NO_MONEY.search(complaint.all) is not None
+    plausible = status in (400, 403) or (status == 429 and wait is None)
+    return plausible and _NO_MONEY.search(complaint.all) is not None
 
 
 def error_of_failure(error: Exception, address: str, key: ApiKey) -> TransientError:
-    """Error for a request without a whole reply: by the exception of the HTTP client below.
+    """Return the error of a request without a complete reply.
 
-    Only where no connection was made it is certain that nothing has to be paid.
+    Only without a connection it is certain that nothing is charged.
 
     Examples
     --------
@@ -197,7 +174,7 @@ def _complaint(body: Any, key: ApiKey) -> _Complaint:
 
 
 def _findings(said: Any) -> str:
-    """Put what a check of the body found into words, without what it was sent."""
+    """Text of validation errors, without the request that they quote."""
     if not isinstance(said, list):
         return json.dumps(said)
     found = []
@@ -216,7 +193,7 @@ def _line(words: str, key: ApiKey) -> str:
 
 
 def _retry_after(headers: Mapping[str, str], words: str) -> float | None:
-    """Seconds to wait, from the headers or else from the words."""
+    """Seconds to wait, from the headers or else from the message."""
     for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         given = headers.get(name, "")
         try:

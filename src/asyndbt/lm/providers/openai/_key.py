@@ -1,4 +1,4 @@
-"""The secret that opens an endpoint, and keeping it out of every text."""
+"""API keys, kept out of every text."""
 
 from __future__ import annotations
 
@@ -10,18 +10,14 @@ from asyndbt.errors import ModelError
 
 _MASK: Final = "[key]"
 _TELLING: Final = 8
-"""So many characters of a key in a row are a secret of their own."""
+"""Consecutive characters of a key that are secret themselves."""
 
 
 class ApiKey:
-    """A key that shows itself to nothing but the client that sends it.
+    """A key that is shown to the HTTP client alone.
 
-    Parameters
-    ----------
-    value : str or None
-        None for an endpoint that wants no key: a placeholder is sent.
-    problem : str, optional
-        Why there is no key where one is wanted.
+    Without a value, `problem` is the reason why a required key is missing; for an endpoint that
+    requires none, a placeholder is sent.
 
     Examples
     --------
@@ -37,11 +33,7 @@ class ApiKey:
 
     @classmethod
     def from_environment(cls, variable: str) -> Self:
-        """Read a key from an environment variable.
-
-        One that is not set, is empty, or holds what no header can carry is no error before the
-        key is needed: what a run will cost can be estimated without.
-        """
+        """Read a key; a missing or unusable one is an error only when a request needs it."""
         value = os.environ.get(variable, "").strip()
         if value and value.isascii() and value.isprintable():
             return cls(value)
@@ -53,18 +45,12 @@ class ApiKey:
         )
 
     def check(self) -> None:
-        """Find out before the first request that there is no key.
-
-        Raises
-        ------
-        ModelError
-            If one is wanted.
-        """
+        """Raise ModelError if a required key is missing."""
         if self._problem:
             raise ModelError(self._problem, provider="openai")
 
     def reveal(self) -> str:
-        """Return what is sent to the endpoint; raises what `check` does."""
+        """Return what is sent to the endpoint; raise as `check` does."""
         self.check()
         return self._value or "none"
 

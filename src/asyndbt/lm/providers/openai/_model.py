@@ -1,4 +1,4 @@
-"""A language model behind OpenAI's protocol."""
+"""The provider for endpoints that speak OpenAI's protocol."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from asyndbt.lm.providers.openai._scoring import answer_of, same_labels
 from asyndbt.lm.providers.openai._usage import Meter, Prices, Size, TokenCounter, find_prices
 
 _UNKNOWN_LABELS: Final = ("?" * 256,)
-"""Stands for the label words in bounds that are asked for before any were seen."""
+"""Label words of bounds that are requested before any were seen."""
 
 
 class OpenAILanguageModel(LanguageModel):
     """A chat model behind an endpoint that speaks OpenAI's protocol.
 
     Hosted models, gateways to them, and servers such as vLLM, llama.cpp, Ollama and LM Studio.
-    What an endpoint takes of the protocol is found out by `detect_capabilities`, or taken over by
-    `restore_capabilities`; before either, everything is assumed. Every prompt is one request;
-    nothing is sent again here.
+    What an endpoint accepts of the protocol is found by `detect_capabilities` or taken from
+    `restore_capabilities`; before, everything is assumed.  Every prompt is one request, never
+    retried here.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class OpenAILanguageModel(LanguageModel):
 
     @property
     def name(self) -> str:
-        """Identity: host, model, and a digest of all that shapes its requests."""
+        """Host, model, and a digest of all that shapes requests."""
         shape = {
             "address": self._client.address,
             "settings": asdict(self._request),
@@ -94,7 +94,6 @@ class OpenAILanguageModel(LanguageModel):
 
     @property
     def has_prices(self) -> bool:
-        """Whether the money in its usages comes from prices, and is not 0 for lack of any."""
         return self._meter.prices.known
 
     def _prices(self) -> Prices:
@@ -103,21 +102,14 @@ class OpenAILanguageModel(LanguageModel):
         )
 
     def max_usage(self, prompt: Prompt) -> Usage:
-        """Upper bound of what one request for `prompt` costs; tighter once replies were seen."""
+        """Upper bound of the cost of one request; tighter after replies."""
         return self._meter.bound(Size.of(self._messages(prompt, self._labels)), self._most_out)
 
     def expected_usage(self, prompt: Prompt) -> Usage:
-        """What one request for `prompt` will probably cost."""
         return self._meter.expect(Size.of(self._messages(prompt, self._labels)), self._most_out)
 
     def check(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> None:
-        """Find labels that no answer can tell apart.
-
-        Raises
-        ------
-        DataError
-            If there are any.
-        """
+        """Raise DataError if no answer can tell two labels apart."""
         same = same_labels(labels)
         if same:
             raise DataError(f"labels {same[0]!r} and {same[1]!r} read the same; use other words")
@@ -126,15 +118,10 @@ class OpenAILanguageModel(LanguageModel):
     async def detect_capabilities(
         self, prompts: Sequence[Prompt], labels: Sequence[str], send: Send
     ) -> Mapping[str, Any]:
-        """Find out by a few requests what the endpoint takes, and go by it from now on.
+        """Find out by a few requests what the endpoint accepts, and use it from now on.
 
-        Raises
-        ------
-        ModelError
-            If no request can succeed: there is no key, for instance.
-        ConfigError
-            If the endpoint cannot give the feedback, or a prompt is too long; the text names the
-            remedy.
+        Raises ModelError if no request can succeed, and ConfigError, with the remedy, if the
+        endpoint cannot give the feedback or a prompt is too long.
         """
         self.check(prompts, labels)
         self._key.check()
@@ -147,13 +134,7 @@ class OpenAILanguageModel(LanguageModel):
         return {**probe.facts, **self._meter.counter.facts, "model": model}
 
     def restore_capabilities(self, facts: Mapping[str, Any]) -> None:
-        """Go by what an earlier `detect_capabilities` found.
-
-        Raises
-        ------
-        ModelError
-            If there is no key.
-        """
+        """Use what an earlier `detect_capabilities` found; raise ModelError without a key."""
         self._key.check()
         self._capabilities = Capabilities.from_facts(facts, self._capabilities)
         self._answered = bool(facts)
@@ -162,20 +143,12 @@ class OpenAILanguageModel(LanguageModel):
     async def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[Answer | None]:
         """Answer every prompt by one request.
 
-        Raises
-        ------
-        RateLimitError, TransientError
-            If the request may be sent again.
-        ExampleError
-            If it is turned down without a known reason, while others were answered.
-        ModelError
-            If no request can succeed.
+        Raises ExampleError if a request is rejected for no known reason while others were answered.
         """
         self._labels = tuple(labels)
         return [await self._answer(prompt, self._labels) for prompt in prompts]
 
     async def close(self) -> None:
-        """Close the connections of the running event loop."""
         await self._client.close()
 
     async def _answer(self, prompt: Prompt, labels: Sequence[str]) -> Answer:

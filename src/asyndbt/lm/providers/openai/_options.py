@@ -1,4 +1,4 @@
-"""The keys of [lm] that only this provider reads."""
+"""The keys of [lm] that only the provider ``openai`` reads."""
 
 from __future__ import annotations
 
@@ -115,7 +115,6 @@ class OpenAIOptions(RemoteOptions, _RequestOptions):
 
     @classmethod
     def derived(cls, given: Mapping[str, Any], info: ValidationInfo) -> Mapping[str, Any]:
-        """Return the number of votes that an answer takes, with that feedback."""
         return {"votes": _VOTES} if _feedback(info) == "votes" else {}
 
     @model_validator(mode="after")

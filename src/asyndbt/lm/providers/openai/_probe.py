@@ -1,4 +1,4 @@
-"""Finding out by a few requests what an endpoint takes."""
+"""Detecting by a few requests what an endpoint accepts."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _REAL_PROMPTS: Final = 2
 _MOST_REPEATED: Final = 8
 _MOST_LABEL_TOKENS: Final = 16
 _TRIES_TO_CONNECT: Final = 2
-"""An address at which nothing listens is most often a wrong one."""
+"""Most tries to connect: an address without a server is usually wrong."""
 _FEWER: Final = {20: 10, 10: 5, 5: 0}
 
 _NO_LOGPROBS: Final = (
-    'the endpoint gives no log-probcapabilities: set lm.feedback = "text" (or "votes")'
+    'the endpoint gives no log-probabilities: set lm.feedback = "text" (or "votes")'
 )
 _NO_VOTES: Final = 'the endpoint gives one answer per request: set lm.feedback = "text"'
 _CUT: Final = "the answer was cut off before it began, the model thinks first: raise lm.max_tokens"
@@ -47,24 +47,9 @@ PROMPT_TOO_LONG: Final = (
 
 
 class CapabilityProbe:
-    """A search for what an endpoint takes.
+    """A search for what an endpoint accepts, begun with `capabilities`, which holds the result.
 
-    Parameters
-    ----------
-    post : callable
-        Sends a body, as `Client.post` does.
-    send : Send
-        Sees to it that requests are sent as all others are: limited, sent again, counted.
-    meter : Meter
-    request : RequestOptions
-    capabilities : Capabilities
-        What to try first.
-
-    Attributes
-    ----------
-    capabilities : Capabilities
-        After `run`, what was found.
-    replies : list of Completion
+    `post` is `Client.post`; every request passes through `send`.
     """
 
     def __init__(
@@ -84,12 +69,8 @@ class CapabilityProbe:
     async def run(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> None:
         """Send a few requests, one after the other.
 
-        Raises
-        ------
-        ConfigError
-            If the endpoint cannot do what the settings ask of it, or a prompt is too long for it.
-        ModelError
-            If no request can succeed.
+        Raises ConfigError if the endpoint cannot do what the settings require or a prompt is too
+        long for it, ModelError if no request can succeed.
         """
         refused: list[RejectedError] = []
         for prompt in prompts[:_REAL_PROMPTS]:
@@ -107,7 +88,7 @@ class CapabilityProbe:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What was found, as `Capabilities.from_facts` reads it."""
+        """What was found, for `Capabilities.from_facts`."""
         facts = asdict(self.capabilities)
         asked = facts.pop("logprobs")
         if self.request.feedback == "logprobs":
@@ -117,12 +98,9 @@ class CapabilityProbe:
         return {**facts, "seconds_per_request": round(fmean(self._seconds), 3)}
 
     async def _settle(self, prompt: Prompt, labels: Sequence[str]) -> Completion:
-        """Ask for one prompt, giving up one ability after the other until that is answered.
+        """Ask one prompt, giving up one capability after the other until it is answered.
 
-        Raises
-        ------
-        RejectedError
-            If this prompt is refused, and not the form of the request.
+        Raises RejectedError if the prompt is refused, whatever the form of the request.
         """
         tried, guesses = {self.capabilities}, _guesses(self.capabilities)
         first: RejectedError | None = None
@@ -134,9 +112,9 @@ class CapabilityProbe:
                     raise
                 last = rejected
             first = first or last
-            told = self._told(last)
-            if told is not None and told not in tried:
-                self.capabilities, guesses = told, _guesses(told)
+            suggested = self._suggested(last)
+            if suggested is not None and suggested not in tried:
+                self.capabilities, guesses = suggested, _guesses(suggested)
             else:
                 guesses = [guess for guess in guesses if guess not in tried]
                 if not guesses:
@@ -144,8 +122,8 @@ class CapabilityProbe:
                 self.capabilities = guesses[0]
             tried.add(self.capabilities)
 
-    def _told(self, rejected: RejectedError) -> Capabilities | None:
-        """What to ask instead, by the words of a rejection."""
+    def _suggested(self, rejected: RejectedError) -> Capabilities | None:
+        """Capabilities to try next, by the message of a rejection."""
         now, words = self.capabilities, f"{rejected.parameter} {rejected.words}".lower()
         if "higher max_tokens" in words or "output limit was reached" in words:
             raise ConfigError(_CUT)
@@ -154,7 +132,9 @@ class CapabilityProbe:
         if self.request.feedback == "votes" and re.search(r"(?<![\w\\])n(?!\w)", words):
             raise ConfigError(f"{_NO_VOTES} ({rejected.words})")
         if now.logprobs and "logprob" in words:
-            return self._fewer_logprobs()
+            if not (fewer := _FEWER[now.logprobs]):
+                raise ConfigError(_NO_LOGPROBS)
+            return replace(now, logprobs=fewer)
         if now.temperature and "temperature" in words:
             return replace(now, temperature=False)
         if now.seed and "seed" in words:
@@ -163,14 +143,8 @@ class CapabilityProbe:
             return replace(now, system_role=False)
         return None
 
-    def _fewer_logprobs(self) -> Capabilities:
-        fewer = _FEWER[self.capabilities.logprobs]
-        if not fewer:
-            raise ConfigError(_NO_LOGPROBS)
-        return replace(self.capabilities, logprobs=fewer)
-
     async def _within_length(self, prompt: Prompt, labels: Sequence[str]) -> Completion:
-        """Ask, and ask again under the other name if the most tokens were overrun."""
+        """Ask, and again with the other field if the most tokens were exceeded."""
         reply = await self._ask(messages_of(self.request, self.capabilities, prompt, labels))
         if not self._overrun(reply):
             return reply
@@ -185,7 +159,7 @@ class CapabilityProbe:
         return again
 
     def _overrun(self, reply: Completion) -> bool:
-        # Some count the end of an answer as a token.
+        # Some endpoints count the end of an answer as a token.
         most = self.capabilities.most_out(self.request) + self.request.answers
         return (reply.tokens_out or 0) > most
 
@@ -217,7 +191,7 @@ class CapabilityProbe:
         raise fault
 
     def _require(self, reply: Completion) -> None:
-        """Check that a reply has what the feedback needs."""
+        """Raise ConfigError unless a reply has what the feedback needs."""
         answers = [choice for choice in reply.choices if not choice.filtered]
         if not answers:
             return
@@ -225,20 +199,19 @@ class CapabilityProbe:
             raise ConfigError(_THINKS if self.request.feedback == "logprobs" else _CUT)
         if self.request.feedback == "logprobs":
             tokens = [token for choice in answers for token in choice.tokens or ()]
-            told = any(token.alternatives for token in tokens) and self.capabilities.logprobs
-            if answers[0].text.strip() and not told:
+            scored = self.capabilities.logprobs and any(token.alternatives for token in tokens)
+            if answers[0].text.strip() and not scored:
                 raise ConfigError(_NO_LOGPROBS)
         if len(reply.choices) < self.request.answers:
             raise ConfigError(_NO_VOTES)
 
     async def _choose_length(self, labels: Sequence[str]) -> None:
-        """Set how many tokens tell the labels apart."""
         if self.request.max_tokens is not None:
             self.capabilities = replace(self.capabilities, answer_tokens=self.request.max_tokens)
         elif self.request.feedback == "logprobs":
             before = [tokens_to_tell(tokens, labels)[0] for tokens in self._answers()]
             label = await self._label_tokens(labels)
-            # One mark before the label is always allowed for.
+            # One mark before the label is always allowed.
             self.capabilities = replace(self.capabilities, answer_tokens=max(1, *before) + label)
 
     def _answers(self) -> Iterator[Sequence[Token]]:
@@ -246,18 +219,18 @@ class CapabilityProbe:
             yield reply.choices[0].tokens or ()
 
     async def _label_tokens(self, labels: Sequence[str]) -> int:
-        """Tokens from the beginning of a label until no other one is meant."""
+        """Tokens from the beginning of a label that exclude all others."""
         shared = dict(zip(labels, shared_bytes(labels), strict=True))
         alike = [label for label, common in shared.items() if common]
         needed = [1]
         self.capabilities = replace(self.capabilities, answer_tokens=_MOST_LABEL_TOKENS)
         for label in alike:
-            told = await self._repeated(label, labels) if len(alike) <= _MOST_REPEATED else None
-            needed.append(told or min(shared[label] + 1, _MOST_LABEL_TOKENS))
+            seen = await self._repeated(label, labels) if len(alike) <= _MOST_REPEATED else None
+            needed.append(seen or min(shared[label] + 1, _MOST_LABEL_TOKENS))
         return max(needed)
 
     async def _repeated(self, label: str, labels: Sequence[str]) -> int | None:
-        """Let the model say a label; None if it says something else."""
+        """Let the model repeat a label; None if it says something else."""
         text = f"Repeat this and nothing else: {label}"
         try:
             reply = await self._ask([{"role": "user", "content": text}])
@@ -272,7 +245,7 @@ def _other_length(now: Capabilities) -> Capabilities:
 
 
 def _guesses(now: Capabilities) -> list[Capabilities]:
-    """What else to ask where a rejection does not tell: one change each, the likeliest first."""
+    """Alternatives after an unexplained rejection: one change each, the likeliest first."""
     return [
         replace(now, seed=False),
         replace(now, temperature=False),

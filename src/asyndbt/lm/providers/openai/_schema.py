@@ -1,7 +1,4 @@
-"""From settings, what the endpoint can do, and a prompt to the body of a request.
-
-What an endpoint sends back: a chat completion, read with care.
-"""
+"""Chat completions: bodies of requests, and parsed replies."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from typing import Any, Final
 from asyndbt.lm._base import Feedback, Prompt
 
 FIELDS_OF_LENGTH: Final = ("max_tokens", "max_completion_tokens")
-"""Names under which endpoints want the most tokens of an answer."""
+"""Fields for the most tokens of an answer; endpoints accept one or the other."""
 
 _SYSTEM: Final = "Answer with one of these words and nothing else: {labels}."
 _SEED: Final = 1
@@ -28,7 +25,7 @@ OWN_FIELDS: Final = frozenset(
 
 @dataclass(frozen=True)
 class RequestOptions:
-    """What the user decided; parameters as the keys of `OpenAIOptions`."""
+    """What shapes a request; fields as the keys of `OpenAIOptions`."""
 
     model: str
     feedback: Feedback = "logprobs"
@@ -40,23 +37,16 @@ class RequestOptions:
 
     @property
     def answers(self) -> int:
-        """How many answers a request asks for."""
+        """Answers per request."""
         return (self.votes or _VOTES) if self.feedback == "votes" else 1
 
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What an endpoint was found to accept, as far as it changes requests.
+    """What an endpoint accepts, as far as it changes requests.
 
-    Parameters
-    ----------
-    logprobs : int
-        Alternatives per token that it tells; 0 where none are asked for.
-    system_role, seed, temperature : bool
-        Whether it takes these.
-    max_tokens_field : {"max_tokens", "max_completion_tokens"}
-    answer_tokens : int
-        Most tokens of an answer, where the settings leave this open.
+    `logprobs` is the number of alternatives per token, 0 for none; `answer_tokens` the most tokens
+    of an answer where the settings leave it open.
     """
 
     logprobs: int = 20
@@ -67,44 +57,43 @@ class Capabilities:
     answer_tokens: int = 8
 
     @classmethod
-    def assumed(cls, settings: RequestOptions, base_url: str | None) -> Capabilities:
-        """What holds before anything was found out."""
+    def assumed(cls, request: RequestOptions, base_url: str | None) -> Capabilities:
         length = FIELDS_OF_LENGTH[base_url is None]
-        if settings.feedback == "logprobs":
+        if request.feedback == "logprobs":
             return cls(max_tokens_field=length)
         return cls(logprobs=0, max_tokens_field=length, answer_tokens=16)
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any], assumed: Capabilities) -> Capabilities:
-        """Take what `facts` say, and the rest as assumed.
+        """Return the detected capabilities, and the rest as assumed.
 
         How many alternatives to ask for is ``logprobs_asked``; ``logprobs`` is how many came.
         """
-        told = {each.name: facts[each.name] for each in fields(cls) if each.name in facts}
-        told["logprobs"] = facts.get("logprobs_asked", assumed.logprobs)
-        return replace(assumed, **told)
+        detected = {each.name: facts[each.name] for each in fields(cls) if each.name in facts}
+        detected["logprobs"] = facts.get("logprobs_asked", assumed.logprobs)
+        return replace(assumed, **detected)
 
-    def most_out(self, settings: RequestOptions) -> int:
+    def most_out(self, request: RequestOptions) -> int:
         """Most tokens of all answers to one request."""
-        return (settings.max_tokens or self.answer_tokens) * settings.answers
+        return (request.max_tokens or self.answer_tokens) * request.answers
 
 
 def messages_of(
-    settings: RequestOptions, abilities: Capabilities, prompt: Prompt, labels: Sequence[str]
+    request: RequestOptions, capabilities: Capabilities, prompt: Prompt, labels: Sequence[str]
 ) -> list[dict[str, str]]:
     r"""Chat messages of a request, the system message first.
 
     Examples
     --------
-    >>> settings, prompt = RequestOptions("m", system="One of {labels}!"), Prompt((), "1 + 1?")
-    >>> messages_of(settings, Capabilities(), prompt, ["two", "three"])[0]
+    >>> request, prompt = RequestOptions("m", system="One of {labels}!"), Prompt((), "1 + 1?")
+    >>> messages_of(request, Capabilities(), prompt, ["two", "three"])[0]
     {'role': 'system', 'content': 'One of two, three!'}
-    >>> messages_of(settings, Capabilities(system_role=False), prompt, ["two", "three"])
+    >>> messages_of(request, Capabilities(system_role=False), prompt, ["two", "three"])
     [{'role': 'user', 'content': 'One of two, three!\n\n1 + 1?'}]
     """
-    template = _SYSTEM if settings.system is None else settings.system
+    template = _SYSTEM if request.system is None else request.system
     system, turns = template.replace("{labels}", ", ".join(labels)), prompt.messages
-    if system and abilities.system_role:
+    if system and capabilities.system_role:
         turns = [{"role": "system", "content": system}, *turns]
     elif system:
         turns[0]["content"] = f"{system}\n\n{turns[0]['content']}"
@@ -112,12 +101,12 @@ def messages_of(
 
 
 def _sendable(text: str) -> str:
-    """Replace the lone surrogates that a broken file may hold: UTF-8 has none."""
+    """Replace lone surrogates of a broken file, which UTF-8 cannot encode."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def body_of(
-    settings: RequestOptions, abilities: Capabilities, messages: Iterable[Mapping[str, str]]
+    request: RequestOptions, capabilities: Capabilities, messages: Iterable[Mapping[str, str]]
 ) -> dict[str, Any]:
     """Body of a chat completion request.
 
@@ -127,40 +116,33 @@ def body_of(
     >>> sorted(body)
     ['max_tokens', 'messages', 'model', 'temperature']
     """
-    votes = settings.feedback == "votes"
+    votes = request.feedback == "votes"
     body: dict[str, Any] = {
-        "model": settings.model,
+        "model": request.model,
         "messages": list(messages),
-        abilities.max_tokens_field: settings.max_tokens or abilities.answer_tokens,
+        capabilities.max_tokens_field: request.max_tokens or capabilities.answer_tokens,
     }
-    if abilities.temperature:
-        given = settings.temperature
+    if capabilities.temperature:
+        given = request.temperature
         body["temperature"] = (1.0 if votes else 0.0) if given is None else given
-    if abilities.seed:
+    if capabilities.seed:
         body["seed"] = _SEED
-    if abilities.logprobs:
-        body |= {"logprobs": True, "top_logprobs": abilities.logprobs}
+    if capabilities.logprobs:
+        body |= {"logprobs": True, "top_logprobs": capabilities.logprobs}
     if votes:
-        body["n"] = settings.answers
-    return body | dict(settings.extra_body)
+        body["n"] = request.answers
+    return body | dict(request.extra_body)
 
 
 _FILTERED: Final = ("content_filter", "refusal", "safety", "sensitive")
-"""Reasons for which endpoints stop an answer; some append details."""
+"""Finish reasons of refused answers; some endpoints append details."""
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One token of an answer with what might have stood in its place.
+    """One token of an answer with its alternatives: the most probable tokens in its place.
 
-    Parameters
-    ----------
-    piece : bytes
-        Its text in UTF-8; a token may be part of a character.
-    log_probability : float
-        Natural logarithm.
-    alternatives : tuple of (bytes, float)
-        The most probable tokens here, this one usually among them, with their log-probabilities.
+    A piece is UTF-8, perhaps part of a character; log-probabilities are natural logarithms.
     """
 
     piece: bytes
@@ -170,19 +152,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One answer of a reply.
-
-    Parameters
-    ----------
-    text : str
-        Without the thoughts that some servers put before it.
-    cut : bool
-        Whether it ended because it may have no more tokens.
-    filtered : bool
-        Whether the provider refused to answer.
-    tokens : tuple of Token or None
-        None where the reply has no log-probabilities.
-    """
+    """One answer of a reply, without reasoning; `tokens` is None without log-probabilities."""
 
     text: str
     cut: bool
@@ -191,23 +161,13 @@ class Choice:
 
     @property
     def thinking(self) -> bool:
-        """Whether all there is are thoughts, told or hidden, that were cut off."""
+        """Whether the reply was truncated while still reasoning."""
         return self.cut and (not self.text.strip() or self.text.lstrip().startswith("<think>"))
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A chat completion.
-
-    Parameters
-    ----------
-    choices : tuple of Choice
-        May be empty.
-    tokens_in, tokens_out : int or None
-        As the endpoint counts them; None where it does not.
-    model : str
-        What the model says it is, or an empty text.
-    """
+    """A chat completion; the counts are None where the endpoint gives none."""
 
     choices: tuple[Choice, ...]
     tokens_in: int | None
@@ -216,12 +176,7 @@ class Completion:
 
 
 def read_reply(body: str) -> Completion:
-    """Read the body of a chat completion.
-
-    Raises
-    ------
-    ValueError
-        If it is not JSON, or not a chat completion.
+    """Parse the body of a chat completion; raises ValueError if it is none.
 
     Examples
     --------
@@ -265,12 +220,7 @@ def _choice(data: Mapping[str, Any]) -> Choice:
 
 
 def _token(data: Mapping[str, Any]) -> Token:
-    piece, log_probability = _piece(data)
-    return Token(piece, log_probability, _alternatives(data.get("top_logprobs") or ()))
-
-
-def _alternatives(data: Sequence[Mapping[str, Any]]) -> tuple[tuple[bytes, float], ...]:
-    return tuple(map(_piece, data))
+    return Token(*_piece(data), tuple(map(_piece, data.get("top_logprobs") or ())))
 
 
 def _piece(data: Mapping[str, Any]) -> tuple[bytes, float]:

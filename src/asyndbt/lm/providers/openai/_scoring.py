@@ -1,9 +1,4 @@
-"""From the alternatives of an answer's tokens to log-probabilities of the label words.
-
-From replies to answers, by the kind of feedback.
-
-Which label words the beginning of an answer fits.
-"""
+"""From replies to answers: scores of label words out of tokens and their alternatives."""
 
 from __future__ import annotations
 
@@ -21,11 +16,11 @@ from asyndbt.lm._feedback import parse_label
 from asyndbt.lm.providers.openai._schema import Completion, Token
 
 _LEAST_ROOM: Final = 1e-9
-"""What is left beside a list of rounded probabilities is known no better."""
+"""Precision of what a list of rounded probabilities leaves of 1."""
 
 
 def label_log_probabilities(tokens: Sequence[Token], labels: Sequence[str]) -> tuple[float, ...]:
-    r"""Score label words by the tokens of one answer and their alternatives.
+    r"""Natural log-probabilities of label words by the tokens of one answer and their alternatives.
 
     The score of a label is the log of the summed probability of everything seen that starts it.
     The answer is read token by token.  What was generated so far together with one alternative is
@@ -33,28 +28,18 @@ def label_log_probabilities(tokens: Sequence[Token], labels: Sequence[str]) -> t
 
     * of one: the alternative's probability, times that of the tokens before it, is that label's;
     * of several: the answer's own token is read on; any other alternative is divided equally among
-      them, for one request tells nothing about how it would have gone on;
+      them, for one request does not show how it would have gone on;
     * none of either: lost.
 
-    White space, quotes and marks before the label are passed over, and an alternative that is
-    nothing else tells nothing.  Case does not matter, unless two labels differ in nothing else.
+    White space, quotes and marks before the label are skipped, and an alternative of nothing else
+    counts for none.  Case does not matter, unless two labels differ in nothing else.
 
     A label that no alternative starts is less probable than the least alternative listed, and than
     what the list leaves of 1.  The lesser of the two, at the last token where the answer might
     still have become this label, divided among the labels missing there, is its score.
 
-    Parameters
-    ----------
-    tokens : sequence of Token
-        The answer.
-    labels : sequence of str
-        U label words.
-
-    Returns
-    -------
-    tuple of float
-        U natural logarithms, not renormalised; their exponentials sum to 1 at most.  All are minus
-        infinity where nothing starts any label.
+    The scores are not renormalised: their exponentials sum to 1 at most.  All are minus infinity
+    where nothing starts any label.
 
     Examples
     --------
@@ -85,7 +70,7 @@ def label_log_probabilities(tokens: Sequence[Token], labels: Sequence[str]) -> t
 
 
 def _probabilities(token: Token) -> dict[bytes, float]:
-    """Probabilities by text: tokens that read the same are one alternative."""
+    """Probabilities by text; tokens of equal text are added."""
     listed: dict[bytes, float] = {}
     for piece, log_probability in token.alternatives:
         listed[piece] = listed.get(piece, 0.0) + math.exp(log_probability)
@@ -93,7 +78,7 @@ def _probabilities(token: Token) -> dict[bytes, float]:
 
 
 def _room(token: Token) -> float:
-    """Most that an alternative that is not listed can have."""
+    """Upper bound of the probability of an unlisted alternative."""
     seen = [math.exp(log_probability) for _, log_probability in token.alternatives]
     least = min((probability for probability in seen if probability > 0.0), default=1.0)
     return min(least, max(1.0 - math.fsum(_probabilities(token).values()), _LEAST_ROOM))
@@ -118,9 +103,9 @@ def _logs(
 
 
 def tokens_to_tell(tokens: Sequence[Token], labels: Sequence[str]) -> tuple[int, int | None]:
-    """Tokens of an answer before its label, and tokens from there until one label is left.
+    """Count the tokens before the label, and those from there until one label is left.
 
-    Where the answer ends before, one more is counted; None where it begins no label.
+    One more is counted if the answer ends before; None if it begins no label.
 
     Examples
     --------
@@ -140,7 +125,7 @@ def tokens_to_tell(tokens: Sequence[Token], labels: Sequence[str]) -> tuple[int,
 
 
 def vote_log_probabilities(texts: Sequence[str], labels: Sequence[str]) -> tuple[float, ...]:
-    """Log of the share of the answers that name each label, of those that name one.
+    """Log of each label's share of the answers that name one.
 
     Examples
     --------
@@ -155,22 +140,9 @@ def vote_log_probabilities(texts: Sequence[str], labels: Sequence[str]) -> tuple
 
 
 def answer_of(reply: Completion, usage: Usage, feedback: Feedback, labels: Sequence[str]) -> Answer:
-    """Read a reply as the feedback wants it.
+    """Read a reply, with one choice at least, as the feedback requires.
 
-    Parameters
-    ----------
-    reply : Reply
-        With one choice at least.
-    usage : Usage
-        What it cost.
-    feedback : {"logprobs", "votes", "text"}
-    labels : sequence of str
-        The label words, in class order.
-
-    Raises
-    ------
-    ModelError
-        If scores are wanted and the reply has no log-probabilities.
+    Raises ModelError if scores are required and the reply has no log-probabilities.
     """
     choices = [choice for choice in reply.choices if not choice.filtered]
     if not choices:
@@ -194,33 +166,29 @@ _SPACE: Final = re.compile(r"\s+")
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Labels that a text is, or may become; `blank` where there is nothing to read yet."""
+    """Labels that a text is or may become; `blank` if there is nothing to read yet."""
 
     labels: tuple[int, ...]
     blank: bool = False
 
 
 class LabelReader:
-    """Tells which labels a beginning of an answer fits."""
+    """Matches the beginning of an answer with labels."""
 
     def __init__(self, labels: Sequence[str]) -> None:
         self._folds = len({_folded(label) for label in labels}) == len(labels)
         self._labels = [self._plain(label).strip() for label in labels]
 
     def read(self, raw: bytes, ended: bool = False) -> Fit:
-        """Fit of an answer that begins so, or that is no more than this.
+        """Match the beginning of an answer, or a whole one if it has ended.
 
-        Parameters
-        ----------
-        raw : bytes
-            UTF-8, perhaps with an unfinished character at its end.
-        ended : bool
+        `raw` is UTF-8, perhaps with an incomplete character at its end.
         """
         text, tail = _decoded(raw)
         plain = self._plain(text).lstrip()
         frame = _FRAME.match(plain)
         skipped = frame.end() if frame else 0
-        # A label may itself begin with a mark, such as "-1": marks are passed over one by one.
+        # A label may itself begin with a mark, such as "-1": marks are skipped one by one.
         for start in range(skipped + 1):
             form = plain[start:]
             if (form or tail) and (fitting := self._fitting(form, tail, ended)):
@@ -243,7 +211,7 @@ class LabelReader:
 
 
 def _names(form: str, label: str) -> bool:
-    """Whether a text is a label, with or without something after the end of the word."""
+    """Whether a text begins with a label as a whole word."""
     return form == label or (form.startswith(label) and parse_label(form, [label]) == 0)
 
 
@@ -252,7 +220,7 @@ def _folded(text: str) -> str:
 
 
 def _decoded(raw: bytes) -> tuple[str, bytes]:
-    """Text, and the bytes of an unfinished character after it."""
+    """Text, and the bytes of an incomplete character after it."""
     for cut in range(min(4, len(raw) + 1)):
         whole = raw[: len(raw) - cut]
         try:
@@ -263,7 +231,7 @@ def _decoded(raw: bytes) -> tuple[str, bytes]:
 
 
 def same_labels(labels: Sequence[str]) -> tuple[str, str] | None:
-    """Two labels that no answer can tell apart, if there are any.
+    """Return two labels that no answer can tell apart, or None.
 
     Examples
     --------
@@ -277,7 +245,7 @@ def same_labels(labels: Sequence[str]) -> tuple[str, str] | None:
 
 
 def shared_bytes(labels: Sequence[str]) -> list[int]:
-    """Bytes, by label, that its beginning has in common with any other.
+    """Length in bytes, by label, of the longest prefix shared with another label.
 
     Examples
     --------

@@ -15,21 +15,12 @@ _PER_REQUEST: Final = 3
 _MOST_PER_MESSAGE: Final = 8
 _MOST_PER_REQUEST: Final = 32
 _MARGIN: Final = 1.3
-"""How much denser than anything seen a prompt may be."""
+"""Factor by which a prompt may be denser than any seen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What can be measured of the messages of a request.
-
-    Parameters
-    ----------
-    octets : int
-        Bytes of their texts in UTF-8.
-    narrow, wide : int
-        Characters that are ASCII, and others.
-    messages : int
-    """
+    """Measures of the messages of a request: bytes in UTF-8, ASCII characters, others, messages."""
 
     octets: int
     narrow: int
@@ -54,17 +45,11 @@ class Size:
 
 
 class TokenCounter:
-    """Bounds and guesses of tokens that get better with every reply.
+    """Bounds and estimates of tokens, refined by every reply.
 
-    No tokenizer makes more tokens than bytes, save for what a chat template adds.  Replies then
-    tell how many a byte really has.
-
-    Parameters
-    ----------
-    most, mean : float or None
-        Tokens per byte of text, template aside, as learned before; None if nothing was.
-    most_out, mean_out : int, float or None
-        Tokens of the answers to one request, likewise.
+    No tokenizer makes more tokens than bytes, apart from a chat template.  Replies then tell the
+    real number of tokens per byte.  `most` and `mean` are tokens per byte of text without the
+    template, `most_out` and `mean_out` tokens of the answers to one request.
 
     Examples
     --------
@@ -83,16 +68,11 @@ class TokenCounter:
         most_out: int = 0,
         mean_out: float | None = None,
     ) -> None:
-        self.most = most
-        self.mean = mean
-        self.most_out = most_out
-        self.mean_out = mean_out
-        self._replies = 0 if mean is None else 1
-        self._answers = 0 if mean_out is None else 1
+        self.most, self.mean, self.most_out, self.mean_out = most, mean, most_out, mean_out
+        self._replies, self._answers = int(mean is not None), int(mean_out is not None)
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> Self:
-        """Go on from what `facts` told."""
         return cls(
             facts.get("tokens_per_byte"),
             facts.get("tokens_per_byte_mean"),
@@ -102,7 +82,7 @@ class TokenCounter:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What was learned, as `from_facts` reads it."""
+        """What was learned, for `from_facts`."""
         return {
             "tokens_per_byte": self.most,
             "tokens_per_byte_mean": self.mean,
@@ -111,7 +91,7 @@ class TokenCounter:
         }
 
     def learn(self, octets: int, messages: int, tokens: int) -> None:
-        """Take in that a request of so many bytes and messages had so many tokens."""
+        """Learn the tokens of a request of a number of bytes and messages."""
         if octets == 0:
             return
         ratio = max(0.0, tokens - _PER_MESSAGE * messages - _PER_REQUEST) / octets
@@ -120,7 +100,6 @@ class TokenCounter:
         self.mean = (self.mean or 0.0) + (ratio - (self.mean or 0.0)) / self._replies
 
     def learn_answer(self, tokens: int) -> None:
-        """Take in that the answers to a request had so many tokens."""
         self.most_out = max(self.most_out, tokens)
         self._answers += 1
         self.mean_out = (self.mean_out or 0.0) + (tokens - (self.mean_out or 0.0)) / self._answers
@@ -130,36 +109,26 @@ class TokenCounter:
         frame = _MOST_PER_MESSAGE * size.messages + _MOST_PER_REQUEST
         if self.most is None:
             return size.octets + frame
-        per_byte = _MARGIN * self.most
-        return (
-            math.ceil((per_byte if self.most > 1.0 else min(1.0, per_byte)) * size.octets) + frame
-        )
+        per_byte = min(_MARGIN * self.most, 1.0) if self.most <= 1.0 else _MARGIN * self.most
+        return math.ceil(per_byte * size.octets) + frame
 
     def expect(self, size: Size) -> int:
-        """How many tokens a request probably has."""
+        """Likely number of tokens of a request."""
         text = size.narrow / 4 + size.wide if self.mean is None else self.mean * size.octets
         return round(text) + _PER_MESSAGE * size.messages + _PER_REQUEST
 
     def expect_answer(self, most: int) -> int:
-        """How many tokens the answers to a request probably have, `most` if none was seen."""
+        """Likely number of tokens of the answers to a request; `most` if none was seen."""
         return most if self.mean_out is None else min(most, math.ceil(self.mean_out))
 
 
 _SAMPLE = 1000
-"""Tokens whose price is looked up: below every threshold of prices that rise with length."""
+"""Tokens whose price is looked up, below all thresholds of prices that depend on length."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """Linear prices.
-
-    Parameters
-    ----------
-    call, token_in, token_out : float
-        Of one request, one token sent and one received.
-    known : bool
-        Whether these are prices at all, and not zeros for lack of any.
-    """
+    """Prices of one request, of a token sent and of one received; zeros if not `known`."""
 
     call: float = 0.0
     token_in: float = 0.0
@@ -180,9 +149,9 @@ class Prices:
 def find_prices(
     model: str, base_url: str | None, price_in: float | None, price_out: float | None
 ) -> Prices:
-    """Take given prices per million tokens, or look them up; nothing is fetched.
+    """Return given prices per million tokens, or look them up offline.
 
-    Where the package genai-prices is missing or knows neither address nor model, all prices are 0.
+    All prices are 0 if the package genai-prices is missing or does not know the model.
 
     Examples
     --------
@@ -214,37 +183,28 @@ def find_prices(
 
 
 class Meter:
-    """Tells what requests will cost, at most and probably, and what they have cost.
-
-    Parameters
-    ----------
-    prices : callable
-        Returns the prices; they are looked up when they are needed.
-    counter : TokenCounter
-    """
+    """Bounds, estimates and records the cost of requests; looks prices up when needed."""
 
     def __init__(self, prices: Callable[[], Prices], counter: TokenCounter | None = None) -> None:
         self._find, self.counter = prices, counter or TokenCounter()
 
     @cached_property
     def prices(self) -> Prices:
-        """Prices of tokens."""
         return self._find()
 
     def bound(self, size: Size, most_out: int) -> Usage:
-        """Upper bound of what a request costs that allows answers of `most_out` tokens."""
-        # Some endpoints do not keep to a limit.
+        """Upper bound of the cost of a request that allows answers of `most_out` tokens."""
+        # Some endpoints exceed the limit.
         return self._usage(self.counter.bound(size), max(most_out, self.counter.most_out))
 
     def expect(self, size: Size, most_out: int) -> Usage:
-        """What such a request will probably cost."""
         answer = self.counter.expect_answer(max(most_out, self.counter.most_out))
         return self._usage(self.counter.expect(size), answer)
 
     def book(
         self, size: Size, most_out: int, tokens_in: int | None, tokens_out: int | None
     ) -> Usage:
-        """Learn from a reply, and return what it cost: as it says, or else at most."""
+        """Learn from a reply and return its cost: as reported, or else its bound."""
         bound = self.bound(size, most_out)
         if tokens_in:
             self.counter.learn(size.octets, size.messages, tokens_in)
