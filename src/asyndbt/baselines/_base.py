@@ -146,12 +146,10 @@ class BaselineSite:
 
     Parameters
     ----------
-    name : str
     objective : PromptObjective
         Its budget has a reserve for validations and the final evaluation.
     plan : Plan
         AsynDBT's plan: sizes, settings, steps.
-    session : Session
     """
 
     name: str

@@ -46,7 +46,6 @@ class EncoderMLP(PerSiteBaseline):
         Name or path of a Hugging Face encoder.
     hidden : int
         Width of the hidden layer.
-    learning_rate : float
     epochs : int
         Most passes over the examples.
     patience : int

@@ -77,11 +77,8 @@ async def halving_search(
 
     Parameters
     ----------
-    objective : Objective
-    seed : int
     calls : int
         Most prompts before the confirmation.
-    rounds, validations : int
     tell : callable
         Receives the number of every round and the least mean loss in it, nats.
     """

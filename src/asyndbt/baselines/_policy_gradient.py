@@ -47,8 +47,8 @@ async def learn_fragment(
 ) -> tuple[IntArray, int]:
     """Tune a fragment for these sites with their whole budgets for tuning.
 
-    `active` chooses the sites of a round, at least one, which take `local_steps` steps each. Returns
-    the fragment's (M,) indices into the vocabulary and the number of rounds.
+    `active` chooses one or more sites in a round, which take `local_steps` steps each. Returns the
+    fragment's (M,) indices into the vocabulary and the number of rounds.
     """
     plan = _plan(sites, local_steps)
     workers = {

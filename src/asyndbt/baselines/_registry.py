@@ -75,11 +75,9 @@ def resume_run(
 
     Parameters
     ----------
-    directory : path
     budget : mapping, optional
         Caps that replace those of the configuration, such as ``{"calls": 20000}`` or
         ``{"per_site": {"calls": 5000}}``. A run that exhausted its budget continues tuning.
-    observers : sequence of Observer
     model : LanguageModel, optional
         Replaces the one that the configuration names.
 

@@ -60,8 +60,6 @@ class Search:
 
     Parameters
     ----------
-    objective : PromptObjective
-    proposer : Proposer
     batch : int
         Training queries per prompt: the next ones of an endless shuffled pass.
     seed : int

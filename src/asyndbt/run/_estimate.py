@@ -81,7 +81,6 @@ def estimate_run(
 
     Parameters
     ----------
-    config : Config
     seconds_per_request : float, optional
         Of an endpoint; by default as the probe measured, else one second. A local model is timed
         on a few prompts.
@@ -224,7 +223,6 @@ class SimulatedModel(LanguageModel):
 
     Parameters
     ----------
-    model : LanguageModel
     batch : int
         Prompts of one round.
     """

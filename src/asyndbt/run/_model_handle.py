@@ -79,7 +79,6 @@ class ModelHandle:
         ----------
         prompts : sequence of Prompt
             Examples of what will be sent, the longest among them.
-        labels : sequence of str
         cache : AnswerCache, optional
             Records the requests, with those of earlier attempts.
         limits : Limits, optional

@@ -28,13 +28,10 @@ MOST_ITERATIONS: Final = 100_000
 
 @dataclass(frozen=True, slots=True)
 class RunSetup:
-    """What a run needs besides a clock.
+    """What a run needs, apart from a clock.
 
     Parameters
     ----------
-    plan : Plan
-    sites : dict of str to RunSite
-    vocabulary : tuple of str
     handle : ModelHandle or None
         The language model after its probe; None where every site has a model of its own.
     warnings : tuple of str
@@ -75,8 +72,6 @@ def prepare_run(
 
     Parameters
     ----------
-    config : Config
-    directory : RunDirectory
     model : LanguageModel, optional
         Replaces the one that the configuration names.
     shared : Config, optional
@@ -216,8 +211,6 @@ def build_plan(
 
     Parameters
     ----------
-    config : Config
-    sites, vocabulary : sequence of str
     validate_every : int
         Local steps between two validations of a site while it tunes.
     shared : str
