@@ -1,4 +1,4 @@
-"""The Python entrance: one function."""
+"""The Python entry point: one function."""
 
 from __future__ import annotations
 
@@ -26,22 +26,18 @@ def tune(
     config : Config, path or mapping, optional
         A configuration, its TOML file, or the same tables as a mapping.
     observers : sequence of Observer
-        Are shown what happens.
+        Receive every event.
     model : LanguageModel, optional
-        Takes the place of the one that the configuration names.
+        Replaces the one that the configuration names.
     **tables
         Instead of `config`: ``task=...``, ``data=...``, ``lm=...``, ``method=...``, ... as in the
-        file.  Here ``train``, ``validation`` and ``test`` of ``data`` may also be lists of rows,
+        file. Here ``train``, ``validation`` and ``test`` of ``data`` may also be lists of rows,
         mappings by column; they are kept in the run's directory, below ``sites/``.
-
-    Returns
-    -------
-    Result
 
     Raises
     ------
     AsyndbtError
-        With a text meant for the user.
+        With a message for the user.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Running a coroutine to its end from ordinary code, in a notebook too."""
+"""Run a coroutine to completion from synchronous code, also in a notebook."""
 
 from __future__ import annotations
 
@@ -16,14 +16,8 @@ NewLoop = Callable[[], asyncio.AbstractEventLoop]
 def run_sync(work: Coroutine[Any, Any, T], new_loop: NewLoop | None = None) -> T:
     """Run `work` on an event loop of its own and return its result.
 
-    Where an event loop runs already, as in a notebook, the new one gets a thread; the caller waits
-    for it all the same. Ctrl-C meanwhile cancels the work.
-
-    Parameters
-    ----------
-    work : coroutine
-    new_loop : callable, optional
-        Makes the event loop; asyncio's own without it.
+    If a loop is already running, as in a notebook, the new one runs in a thread while the caller
+    waits. Ctrl-C cancels the work. `new_loop` makes the event loop; by default asyncio does.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What AsynDBT is compared with, on the same data, at the same cost, counted by the same ledger."""
+"""Methods to compare AsynDBT with, on the same data and budget, counted by the same ledger."""
 
 from asyndbt.baselines._asyndbt import CenDBT
 from asyndbt.baselines._base import (

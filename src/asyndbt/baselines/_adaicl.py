@@ -1,4 +1,4 @@
-"""AdaICL: annotate the examples that the model finds hard and that stand for others.
+"""AdaICL: annotate the examples that the model finds hard and that represent others.
 
 Source: Mavromatis et al., "Which examples to annotate for in-context learning? Towards effective
 and efficient selection", 2023, arXiv 2310.20046; as used by Ma et al., Scientific Reports 16:9381
@@ -7,24 +7,23 @@ and efficient selection", 2023, arXiv 2310.20046; as used by Ma et al., Scientif
 Steps:
 
 1. Embed all candidates; annotate those nearest to the centres of a k-means clustering.
-2. Ask the language model about every candidate not annotated, shown its nearest annotated ones; its
-   uncertainty is the loss of the label that it predicts itself. With text alone: the entropy of the
-   votes over `samples` answers.
+2. Query the language model on every other candidate, with its nearest annotated ones as
+   demonstrations; its uncertainty is the loss of the predicted label or, with text feedback, the
+   entropy of the votes over `samples` answers.
 3. The hard set is the more uncertain half.
-4. Join every candidate to its nearest neighbours by cosine; a candidate covers the hard ones within
-   two hops of it.
-5. Annotate greedily whatever covers most hard ones that are not covered yet. When all are covered
-   and annotations are left, go back to 2 with the new annotations.
+4. Join every candidate to its nearest neighbours by cosine; it covers the hard ones within two
+   hops.
+5. Annotate greedily what covers most uncovered hard ones. When all are covered and annotations are
+   left, return to 2 with the new annotations.
 6. Queries are shown their nearest annotated examples.
 
-Departures: the labels of the candidates are known here; those not annotated are not looked at.
-Neighbourhood is mutual: an edge counts both ways. Votes differ by the order in which the
-demonstrations are shown, not by sampling, so that models that answer the same thing to the same
-prompt can be uncertain. If the budget does not cover another scoring, the rest is annotated by the
-last one, most uncertain first.
+Departures: the labels of all candidates are known here, but only those annotated are used.
+Neighbourhood is mutual: an edge counts both ways. Votes differ by the order of the demonstrations,
+not by sampling, so that deterministic models can be uncertain. If the budget does not cover another
+scoring, the latest one decides the rest, most uncertain first.
 
-A call is spent on: one candidate's uncertainty (`samples` calls with text); one look at the
-validation split, for the record alone; and the evaluation.
+A call is spent on: one candidate's uncertainty (`samples` calls with text); one validation, for the
+record only; and the evaluation.
 """
 
 from __future__ import annotations
@@ -52,10 +51,8 @@ class AdaICL(PerSiteBaseline):
 
     Parameters
     ----------
-    annotations : int
-        Candidates that are annotated in all.
-    start : int
-        Of those, how many k-means chooses.
+    annotations, start : int
+        Candidates that are annotated in all, and those of them that k-means chooses.
     neighbours : int
         Demonstrations of a query.
     links : int
@@ -63,11 +60,11 @@ class AdaICL(PerSiteBaseline):
     hard_share : float
         Share of the candidates not annotated that counts as hard.
     samples : int
-        Answers whose votes are counted where there are no log-probabilities.
+        Answers that vote where there are no log-probabilities.
     encoder : str
         ``tfidf``, or a model of sentence-transformers.
     order : {"nearest-first", "nearest-last"}
-        In which demonstrations are shown.
+        Of the demonstrations.
     """
 
     annotations: int = 20
@@ -88,7 +85,7 @@ class AdaICL(PerSiteBaseline):
             )
 
     async def tune_site(self, site: BaselineSite) -> tuple[Predictor, int]:
-        """Annotate."""
+        """Annotate candidates."""
         check_fits(site, self.neighbours)
         shelf = site.candidates
         vectors = Vectors(self.encoder, shelf)
@@ -100,7 +97,7 @@ class AdaICL(PerSiteBaseline):
     async def _annotate(
         self, site: BaselineSite, shelf: Sequence[Example], vectors: Vectors
     ) -> tuple[list[int], int]:
-        """Return the indices of what is annotated, in order, and the number of scorings."""
+        """Return the indices of the annotated candidates, in order, and the number of scorings."""
         placed = vectors.encode(shelf)
         wanted = min(self.annotations, len(shelf))
         near = reach(placed, self.links)
@@ -130,12 +127,12 @@ class AdaICL(PerSiteBaseline):
         annotated: Sequence[int],
         asked: Sequence[int],
     ) -> FloatArray:
-        """Return how little the model is sure of each candidate, nats.
+        """Return the model's uncertainty on each candidate asked about, nats.
 
         Raises
         ------
         BudgetError
-            If the budget for tuning does not cover the asking; nothing was asked then.
+            Before any request, if the budget for tuning does not cover them.
         """
         objective = site.objective
         queries = [shelf[index] for index in asked]
@@ -164,12 +161,12 @@ class AdaICL(PerSiteBaseline):
 
 
 def _order(count: int, vote: int) -> list[int]:
-    """Return an order of the demonstrations: turned by one from vote to vote, later mirrored."""
+    """Return an order of the demonstrations: rotated by one from vote to vote, later mirrored."""
     turned = [(place + vote) % count for place in range(count)]
     return turned[::-1] if vote // count % 2 else turned
 
 
 def _vote_entropy(named: IntArray) -> float:
-    """Entropy of the labels named; an answer that names none is a vote of its own, -1."""
+    """Entropy of the votes, nats; an answer that names no label votes -1."""
     shares = np.unique(named, return_counts=True)[1] / len(named)
     return -float((shares * np.log(shares)).sum())

@@ -6,7 +6,7 @@ consensus, no planes. ``method.centralised`` in a configuration.
 Departures: see ``docs/method.md``. Its one site may spend what the sites together may: caps per
 site are multiplied by their number.
 
-A call is spent on: one draw of words and demonstrations about one training query, validation, and
+A call is spent on: one draw of words and demonstrations for one training query, validation, and
 the evaluation.
 """
 
@@ -24,7 +24,7 @@ class CenDBT(AsynDBT):
     name: ClassVar[str] = "cendbt"
 
     def configure(self, config: Config) -> Config:
-        """Return the configuration with the data at one place, and the budget of all sites."""
+        """Pool the data, and multiply the caps per site."""
         apart = super().configure(config)
         sites = len(load_inputs(apart).sites)
         changes: dict[str, Any] = {"method.centralised": True}

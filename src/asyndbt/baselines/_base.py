@@ -1,11 +1,11 @@
 """What all baselines share: tune at every site, evaluate once, record.
 
-The same splits, demonstration slots, vocabulary, gateway, budget and ledger as a run of AsynDBT. Of
-the budget, validation and the final evaluation are kept back until their time comes; the rest is
-for tuning. The test split is asked about when every site has finished tuning, and never before.
+Splits, demonstration slots, vocabulary, gateway, budget and ledger are those of AsynDBT. Validation
+and the final evaluation have a reserve in the budget; the rest is for tuning. The test split is
+used only after every site has finished tuning.
 
-A baseline writes no checkpoint: a run that was interrupted repeats its steps with the answers that
-were paid for, and ends as if nothing had happened.
+A baseline writes no checkpoint: an interrupted run repeats its steps with the paid answers and ends
+with the same result.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import asyncio
 import zlib
 from abc import abstractmethod
 from bisect import bisect
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -34,7 +34,7 @@ from asyndbt.run import Method, Outcome, RunSite, Session
 from asyndbt.task import Example, Task
 
 _DONE = "done"
-"""Why it ended; not "budget", which would say that more of it could be spent by resuming."""
+"""Stop reason; "budget" would mean that a larger budget can be spent by resuming."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +57,17 @@ class TuningOutcome:
 
 
 class Baseline(Method):
-    """A method that AsynDBT is compared with."""
+    """A method to compare AsynDBT with."""
 
     modes: ClassVar[tuple[str, ...]] = ("both", "demonstrations")
-    """Values of ``method.mode`` that it works under; under others, the mode is ``both``."""
+    """Values of ``method.mode`` that it supports; with others, the mode is ``both``."""
 
     @abstractmethod
     async def tune(self, sites: Mapping[str, BaselineSite]) -> TuningOutcome:
-        """Spend what the budget leaves for tuning, and return what was found."""
+        """Spend the budget for tuning, and return what was found."""
 
     def configure(self, config: Config) -> Config:
-        """Return the configuration that the method is run on: data at their sites."""
+        """Keep the data at their sites, and the mode among those supported."""
         changes: dict[str, Any] = {}
         if config.method.centralised:
             changes["method.centralised"] = None
@@ -84,7 +84,10 @@ class Baseline(Method):
             model=config.lm.title,
             seed=config.run.seed,
         )
-        sites = sites_of(session)
+        sites = {
+            name: BaselineSite(name, objective_of(site), session.setup.plan, session)
+            for name, site in session.setup.sites.items()
+        }
         found = await self.tune(sites)
         scores = await asyncio.gather(
             *(found.predictors[name].validate(site.objective) for name, site in sites.items())
@@ -121,14 +124,14 @@ class Baseline(Method):
 
 
 class PerSiteBaseline(Baseline):
-    """A baseline that every site carries out on its own."""
+    """A baseline that every site runs on its own."""
 
     @abstractmethod
     async def tune_site(self, site: BaselineSite) -> tuple[Predictor, int]:
         """Return what was found at a site, and after how many iterations."""
 
     async def tune(self, sites: Mapping[str, BaselineSite]) -> TuningOutcome:
-        """Tune at all sites, side by side."""
+        """Tune at all sites in parallel."""
         outcomes = await asyncio.gather(*(self.tune_site(site) for site in sites.values()))
         predictors = dict(zip(sites, (predictor for predictor, _ in outcomes), strict=True))
         return TuningOutcome(predictors, max((count for _, count in outcomes), default=0))
@@ -143,13 +146,10 @@ class BaselineSite:
 
     Parameters
     ----------
-    name : str
     objective : PromptObjective
-        Behind it is the gateway; its budget keeps back what the looks at the validation split and
-        the final evaluation need.
+        Its budget has a reserve for validations and the final evaluation.
     plan : Plan
-        What AsynDBT would do here: sizes, settings, steps.
-    session : Session
+        AsynDBT's plan: sizes, settings, steps.
     """
 
     name: str
@@ -164,7 +164,7 @@ class BaselineSite:
 
     @property
     def prompts(self) -> SitePrompts:
-        """What the site's prompts are made of."""
+        """The site's material for prompts."""
         return self.objective.prompts
 
     @property
@@ -174,19 +174,19 @@ class BaselineSite:
 
     @property
     def candidates(self) -> tuple[Example, ...]:
-        """Examples that may be shown: all candidates of all demonstration slots."""
+        """All candidates of all demonstration slots."""
         return tuple(dict.fromkeys(example for slot in self.prompts.slots for example in slot))
 
     @property
     def most_prompts(self) -> int:
-        """Prompts that AsynDBT would ask for at most, whatever the budget says."""
+        """Most prompts of AsynDBT's plan, whatever the budget."""
         settings = self.plan.settings
         steps = self.plan.iterations * self.plan.local_steps
         return min(_MOST, steps * settings.draws * settings.batch_size)
 
     @property
     def allowance(self) -> int:
-        """Prompts that may surely still be asked for tuning; at least 1."""
+        """Prompts that the budget for tuning still covers at least; 1 or more."""
         affords = self.objective.affords_step
         counts = range(2, self.most_prompts + 1)
         return 1 + bisect(counts, False, key=lambda prompts: not affords(prompts))
@@ -194,15 +194,7 @@ class BaselineSite:
     def note(
         self, iteration: int, train_loss: float | None = None, validation: Score | None = None
     ) -> None:
-        """Record a step of the method at this site.
-
-        Parameters
-        ----------
-        iteration : int
-        train_loss : float, optional
-            Nats, of the prompts just tried.
-        validation : Score, optional
-        """
+        """Log a step at this site; `train_loss` is of the prompts just tried, nats."""
         setup = self.session.setup
         calls = {name: site.worker.objective.spent().calls for name, site in setup.sites.items()}
         scored = validation is not None and validation.n > 0
@@ -226,30 +218,18 @@ class BaselineSite:
             seconds_left=None,
         )
 
-    def entropy(self, purpose: str) -> Sequence[int]:
-        """Return a seed that depends on the run's, the site and the purpose."""
-        return [self.seed, zlib.crc32(self.name.encode()), zlib.crc32(purpose.encode())]
-
     def integer(self, purpose: str) -> int:
-        """Return a seed for what takes one number, below 2^31."""
+        """Return a seed below 2^31 for a purpose."""
         return int(self.rng(purpose).integers(1 << 31))
 
     def rng(self, purpose: str) -> np.random.Generator:
-        """Return the generator for a purpose."""
-        return np.random.default_rng(self.entropy(purpose))
-
-
-def sites_of(session: Session) -> dict[str, BaselineSite]:
-    """Return the sites of a session by name."""
-    setup = session.setup
-    return {
-        name: BaselineSite(name, objective_of(site), setup.plan, session)
-        for name, site in setup.sites.items()
-    }
+        """Return a generator seeded by the run's seed, the site and the purpose."""
+        names = (zlib.crc32(text.encode()) for text in (self.name, purpose))
+        return np.random.default_rng([self.seed, *names])
 
 
 def objective_of(site: RunSite) -> PromptObjective:
-    """Return the objective of a site that was assembled for a run."""
+    """Return the objective of a run's site."""
     objective = site.worker.objective
     assert isinstance(objective, PromptObjective)
     return objective

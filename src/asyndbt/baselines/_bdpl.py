@@ -1,4 +1,4 @@
-"""BDPL: the fragment alone, at each site on its own.
+"""BDPL: the fragment only, at each site on its own.
 
 Source: Diao et al., TMLR 2023, arXiv 2201.08531; as used by Ma et al., Scientific Reports 16:9381
 (2026).
@@ -6,10 +6,10 @@ Source: Diao et al., TMLR 2023, arXiv 2201.08531; as used by Ma et al., Scientif
 Steps: draw fragments from the policy, evaluate them on one minibatch, estimate the gradient from
 the differences of their losses, step, project; at the end take the read-out.
 
-Departures: see `asyndbt.baselines._policy_gradient`; the read-out is confirmed on validation data
-against earlier ones.
+Departures: see `asyndbt.baselines._policy_gradient`; validation compares the final read-out with
+earlier ones.
 
-A call is spent on: one fragment about one training query; the looks at the validation split.
+A call is spent on: one fragment for one training query; validation.
 """
 
 from __future__ import annotations

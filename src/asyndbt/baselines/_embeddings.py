@@ -1,9 +1,7 @@
-"""Texts as vectors of length 1, so that the dot product of two is their cosine.
+"""Texts as unit vectors, whose dot product is the cosine, and the choice of representative ones.
 
-Which vectors stand for others: centres of clusters, a graph of neighbours, a greedy cover.
-
-These are the steps of AdaICL that ask no language model; the algorithm is in
-``asyndbt.baselines._adaicl``.
+The choices are the steps of AdaICL without a language model: centres of clusters, a graph of
+neighbours, a greedy cover.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ TFIDF = "tfidf"
 
 
 def text_of(example: Example) -> str:
-    """Return an example's texts in the order of its fields, without the label."""
+    """Return an example's texts in the order of its fields."""
     return " ".join(example.fields.values())
 
 
@@ -35,14 +33,14 @@ class Vectors:
         ``tfidf`` (scikit-learn, extra ``study``), or the name or path of a model that
         sentence-transformers loads (extra ``vectors``).
     corpus : sequence of Example
-        What TF-IDF counts words in.
+        Texts that TF-IDF is fitted to.
 
     Raises
     ------
     MissingExtraError
         If the package is not installed.
     ConfigError
-        If the encoder cannot be loaded, in the library's words.
+        If the encoder cannot be loaded.
 
     Examples
     --------
@@ -56,7 +54,7 @@ class Vectors:
         self._model = _tfidf(corpus) if encoder == TFIDF else _sentences(encoder)
 
     def encode(self, examples: Sequence[Example]) -> FloatArray:
-        """Return (B, D) vectors of length 1; of length 0 where nothing is known of a text."""
+        """Return (B, D) vectors of length 1; of length 0 for texts of unknown words."""
         if not examples:
             return np.zeros((0, 1))
         found = self._model([text_of(example) for example in examples])
@@ -66,9 +64,9 @@ class Vectors:
 
 
 def nearest_rows(queries: FloatArray, shelf: FloatArray, count: int) -> IntArray:
-    """Return (B, count) indices of the vectors on the shelf nearest to each query by cosine.
+    """Return (B, count) indices of the shelf's vectors nearest to each query by cosine.
 
-    Nearest first; of equals, the first on the shelf.
+    Nearest first; ties go to the first on the shelf.
 
     Examples
     --------
@@ -85,7 +83,7 @@ def _tfidf(corpus: Sequence[Example]) -> Any:
         from sklearn.feature_extraction.text import TfidfVectorizer
     except ImportError:
         raise MissingExtraError("scikit-learn", "study") from None
-    # Every run of letters or digits is a word, so that no text of words is without one.
+    # Single letters count as words, unlike in the default pattern.
     fitted = TfidfVectorizer(token_pattern=r"(?u)\b\w+\b").fit(map(text_of, corpus))
     return lambda texts: fitted.transform(texts).toarray()
 
@@ -110,13 +108,7 @@ BoolArray = NDArray[np.bool_]
 def central(placed: FloatArray, count: int, seed: int) -> list[int]:
     """Return the vectors nearest to the centres of a k-means clustering, each once.
 
-    Parameters
-    ----------
-    placed : FloatArray
-        (V, D) vectors.
-    count : int
-        Centres; fewer if fewer vectors are different.
-    seed : int
+    `placed` is (V, D). There are fewer than `count` centres if fewer vectors are distinct.
 
     Raises
     ------
@@ -141,14 +133,9 @@ def central(placed: FloatArray, count: int, seed: int) -> list[int]:
 
 
 def reach(placed: FloatArray, links: int) -> BoolArray:
-    """Return (V, V) who is within two hops of whom, oneself included.
+    """Return the (V, V) matrix of pairs within two hops, oneself included.
 
-    Parameters
-    ----------
-    placed : FloatArray
-        (V, D) vectors of length 1.
-    links : int
-        Nearest neighbours that each is joined to, both ways.
+    Every row of `placed`, (V, D) of length 1, is joined to its `links` nearest ones, both ways.
 
     Examples
     --------
@@ -176,18 +163,13 @@ def cover(near: BoolArray, hard: BoolArray, taken: Sequence[int], most: int) -> 
     Parameters
     ----------
     near : BoolArray
-        (V, V) whom each would cover.
+        (V, V), whether the row covers the column.
     hard : BoolArray
-        (V,) the hard set.
+        (V,), the hard set.
     taken : sequence of int
-        Annotated before: they are not chosen again, and cover nothing here.
+        Annotated before: not chosen again, and they cover nothing here.
     most : int
-        At least 1.
-
-    Returns
-    -------
-    list of int
-        No more than needed to cover every hard one, and no more than `most`.
+        Most choices, at least 1; fewer if they cover the hard set.
     """
     open_ones, free = hard.copy(), np.ones(hard.size, dtype=np.bool_)
     free[list(taken)] = False

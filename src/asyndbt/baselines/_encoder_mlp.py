@@ -1,23 +1,20 @@
-"""An encoder and a small network on top: what supervised learning makes of the same examples.
+"""A pretrained encoder with a small network on top: supervised learning on the same examples.
 
 Source: the reference "RoBERTa + MLP" of Ma et al., Scientific Reports 16:9381 (2026): sentence
 vectors summed, a one-layer network, cross-entropy, learning rate 2e-5.
 
-Steps: every text field becomes a vector, the mean of the encoder's last hidden states over its
-tokens; the vectors of a query's fields are added; a hidden layer (tanh) and an output layer give
-the labels' scores. Encoder and network are trained together by AdamW on all labelled examples of
-the site, candidates for demonstrations and training queries, `epochs` times at most; the state of
-the least validation loss is kept, and training ends `patience` epochs after it.
+Steps: the vector of a text field is the mean of the encoder's last hidden states over its tokens;
+the vectors of a query's fields are added; a hidden layer (tanh) and an output layer give the
+labels' scores. Encoder and network are trained together by AdamW on all labelled examples of the
+site, candidates for demonstrations and training queries, `epochs` times at most; the state of the
+least validation loss is kept, and training ends `patience` epochs after it.
 
-Departures: which layer and which pooling the source uses is not printed.
+Departures: the source does not say which layer and which pooling it uses.
 
-A call is spent on: nothing but the references of the evaluation, plain prompt and random
-demonstrations. Training costs no language-model call; its own budget is the number of epochs, and
-the last point of the curve says how many it took.
+A call is spent on: the references of the evaluation, plain prompt and random demonstrations.
+Training sends no request; its budget is the number of epochs, shown by the last point of the curve.
 
 Needs torch and transformers, extra ``hf``.
-
-A Hugging Face encoder with a small network on top, as torch has it.
 """
 
 from __future__ import annotations
@@ -49,11 +46,10 @@ class EncoderMLP(PerSiteBaseline):
         Name or path of a Hugging Face encoder.
     hidden : int
         Width of the hidden layer.
-    learning_rate : float
     epochs : int
         Most passes over the examples.
     patience : int
-        Epochs without a lesser validation loss after which training ends.
+        Epochs without a lower validation loss after which training ends.
     batch : int
         Examples per step.
     device : str
@@ -71,7 +67,7 @@ class EncoderMLP(PerSiteBaseline):
     needs_calls: ClassVar[bool] = False
 
     async def tune_site(self, site: BaselineSite) -> tuple[Predictor, int]:
-        """Train."""
+        """Train the classifier."""
         seed = site.integer("weights")
         classifier = EncoderClassifier(self.encoder, site.task, self.hidden, self.device, seed)
         data = site.prompts.data
@@ -86,9 +82,9 @@ class EncoderMLP(PerSiteBaseline):
                 classifier.step(optimizer, [examples[k] for k in order[at : at + self.batch]])
                 for at in range(0, len(examples), self.batch)
             ]
-            look = classifier.score(data.validation)
-            site.note(epoch, float(np.mean(losses)), look)
-            judged = look.loss if look.n else float(np.mean(losses))
+            validation = classifier.score(data.validation)
+            site.note(epoch, float(np.mean(losses)), validation)
+            judged = validation.loss if validation.n else float(np.mean(losses))
             if judged < best:
                 best, kept, since = judged, classifier.state(), 0
             else:
@@ -100,7 +96,7 @@ class EncoderMLP(PerSiteBaseline):
 
 @dataclass(frozen=True, slots=True)
 class TrainedEncoder:
-    """A classifier that asks no language model."""
+    """A classifier without a language model."""
 
     classifier: EncoderClassifier
     encoder: str
@@ -111,14 +107,14 @@ class TrainedEncoder:
         return self.classifier.score(objective.prompts.data.validation)
 
     async def test(self, objective: PromptObjective, rng: np.random.Generator) -> TestScores:
-        """Score the test split, and ask about the two references beside it."""
+        """Score the test split, and the two references with it."""
         return replace(
             await objective.test_prompts(None, rng),
             tuned=self.classifier.score(objective.prompts.data.test),
         )
 
     def write(self, folder: Path) -> None:
-        """Write what was trained; the weights are not kept."""
+        """Write encoder and epochs; the weights are not kept."""
         part = {"encoder": self.encoder, "epochs": self.epochs}
         write_atomically(folder / "result.json", to_json(part))
 
@@ -128,27 +124,16 @@ _LENGTH = 256
 
 
 class EncoderClassifier:
-    """Scores of the labels from the summed vectors of a query's text fields.
+    """An encoder and a network that score the labels of examples.
 
-    A field's vector is the mean of the encoder's last hidden states over its tokens.
-
-    Parameters
-    ----------
-    encoder : str
-        Name or path.
-    task : Task
-    hidden : int
-        Width of the hidden layer.
-    device : str
-    seed : int
-        Of the first weights, and of dropout.
+    `hidden` is the network's width; `seed` fixes its first weights and dropout.
 
     Raises
     ------
     MissingExtraError
         Without torch or transformers.
     ConfigError
-        If the encoder cannot be loaded, in the library's words.
+        If the encoder cannot be loaded.
     """
 
     def __init__(self, encoder: str, task: Task, hidden: int, device: str, seed: int) -> None:
@@ -179,11 +164,11 @@ class EncoderClassifier:
         return torch.optim.AdamW(self._whole.parameters(), lr=learning_rate)
 
     def step(self, optimizer: Any, examples: Sequence[Example]) -> float:
-        """Take one step on these examples; return their mean cross-entropy, nats, before it."""
+        """Take one step on these examples; return their mean cross-entropy before it, nats."""
         import torch
 
         with torch.random.fork_rng(devices=[]):
-            # Dropout draws from torch's one generator: a seed of this step's own.
+            # Dropout draws from torch's global generator, seeded for this step.
             torch.manual_seed(int(torch.randint(1 << 31, (1,), generator=self._random)))
             self._whole.train()
             gold = torch.tensor([self._task.class_of(e.label) for e in examples])
@@ -194,7 +179,7 @@ class EncoderClassifier:
         return float(loss.item())
 
     def score(self, examples: Sequence[Example], batch: int = 32) -> Score:
-        """Return how many are right, and the mean cross-entropy, nats."""
+        """Return the number of correct labels, and the mean cross-entropy, nats."""
         import torch
 
         if not examples:
@@ -216,7 +201,7 @@ class EncoderClassifier:
         return copy.deepcopy(self._whole.state_dict())
 
     def load(self, state: Any) -> None:
-        """Take over what `state` returned."""
+        """Restore what `state` returned."""
         self._whole.load_state_dict(state)
 
     def _scores(self, examples: Sequence[Example]) -> Any:

@@ -4,12 +4,12 @@ Source: McMahan et al., "Communication-efficient learning of deep networks from 
 AISTATS 2017, over BDPL (Diao et al., TMLR 2023), as FedOne (Wang et al., ICML 2025, arXiv
 2506.14929) describes it for all clients active.
 
-Steps: every round all sites start from the server's policy, take `local_steps` steps of BDPL, and
+Steps: every round all sites start from the server's policy and take `local_steps` steps of BDPL;
 the server waits for all and takes the mean of their policies.
 
-Departures: see `asyndbt.baselines._policy_gradient`; sites weigh the same, as in AsynDBT.
+Departures: see `asyndbt.baselines._policy_gradient`; sites have equal weights, as in AsynDBT.
 
-A call is spent on: one fragment about one training query; the looks at the validation split.
+A call is spent on: one fragment for one training query; validation.
 """
 
 from __future__ import annotations
@@ -24,18 +24,12 @@ from asyndbt.baselines._policy_gradient import shared_fragment
 
 @dataclass(frozen=True, slots=True)
 class FedAvgBDPL(Baseline):
-    """All sites in every round.
-
-    Parameters
-    ----------
-    local_steps : int
-        Steps of a site in a round.
-    """
+    """All sites in every round; each takes `local_steps` steps."""
 
     local_steps: int = 1
     name: ClassVar[str] = "fedavg-bdpl"
     modes: ClassVar[tuple[str, ...]] = ("both",)
 
     async def tune(self, sites: Mapping[str, BaselineSite]) -> TuningOutcome:
-        """Learn one fragment."""
+        """Tune one fragment."""
         return await shared_fragment(sites, lambda number, able: able, self.local_steps)

@@ -7,11 +7,11 @@ when a single client is active in each round.
 Steps: every round one site, drawn uniformly, starts from the server's policy, takes `local_steps`
 steps of BDPL, and its policy becomes the server's.
 
-Departures: see `asyndbt.baselines._policy_gradient`; the policy itself is stepped on and projected,
-in place of the source's parameters behind a Gumbel-softmax. A site whose budget is used up is drawn
-no more, so that the sites together spend what every other method spends.
+Departures: see `asyndbt.baselines._policy_gradient`; steps and projections act on the policy
+itself, instead of the source's parameters behind a Gumbel-softmax. A site whose budget is used up
+is not drawn again, so that the sites together spend what every other method spends.
 
-A call is spent on: one fragment about one training query; the looks at the validation split.
+A call is spent on: one fragment for one training query; validation.
 """
 
 from __future__ import annotations
@@ -28,20 +28,14 @@ from asyndbt.baselines._policy_gradient import shared_fragment
 
 @dataclass(frozen=True, slots=True)
 class FedOne(Baseline):
-    """One site in every round.
-
-    Parameters
-    ----------
-    local_steps : int
-        Steps of the site in its round.
-    """
+    """One site in every round; it takes `local_steps` steps."""
 
     local_steps: int = 1
     name: ClassVar[str] = "fedone"
     modes: ClassVar[tuple[str, ...]] = ("both",)
 
     async def tune(self, sites: Mapping[str, BaselineSite]) -> TuningOutcome:
-        """Learn one fragment."""
+        """Tune one fragment."""
         seed = next(iter(sites.values())).seed
 
         def one(number: int, able: Sequence[str]) -> Sequence[str]:

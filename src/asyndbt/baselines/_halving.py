@@ -3,17 +3,16 @@
 Source: Karnin, Koren and Somekh, "Almost optimal exploration in multi-armed bandits", ICML 2013,
 algorithm 2 (sequential halving).
 
-Steps: draw prompts uniformly; in every round ask all that are left about the same new training
-queries, twice as many as in the round before, and keep the better half by the mean loss so far; so
-every round costs the same. The last one takes all queries that are left, and so may cost more. As
-many prompts are drawn as use the budget up. Those left after the last round are scored on the
-validation split, and the least validation loss wins.
+Steps: draw prompts uniformly; every round scores those left on the same new training queries, twice
+as many as in the round before, and keeps the better half by mean loss so far, so that rounds cost
+the same. The last one takes all remaining queries, and so may cost more. The number of prompts uses
+the budget up. Those left after the last round are validated, and the least validation loss wins.
 
-Departures: the source halves until one arm is left and knows no validation data; here the last few
-are told apart on the validation split, with as many looks as AsynDBT has. Losses of earlier rounds
-are kept, and the arms of a round share their queries, which takes the queries' own spread out.
+Departures: the source halves until one arm is left, without validation data; here validation
+decides among the last few, as often as in AsynDBT. Losses of earlier rounds are kept, and the arms
+of a round share their queries, which removes the variance between queries.
 
-A call is spent on: one prompt about one training query; the looks at the validation split.
+A call is spent on: one prompt for one training query; validation.
 """
 
 from __future__ import annotations
@@ -40,8 +39,8 @@ class Halving(PerSiteBaseline):
     Parameters
     ----------
     rounds : int
-        Halvings and one; at least 2^(rounds - 1) times as many prompts are drawn as confirmed, if
-        the budget covers that.
+        One more than the halvings; at least 2^(rounds - 1) times as many prompts are drawn as
+        confirmed, if the budget covers that.
     """
 
     rounds: int = 4
@@ -50,7 +49,7 @@ class Halving(PerSiteBaseline):
 
     def __post_init__(self) -> None:
         if self.rounds < 1:
-            raise ConfigError(f"rounds = {self.rounds}: there must be one at least")
+            raise ConfigError(f"rounds = {self.rounds}: give 1 or more")
 
     async def tune_site(self, site: BaselineSite) -> tuple[Predictor, int]:
         """Search."""
@@ -59,8 +58,8 @@ class Halving(PerSiteBaseline):
             site.integer("proposals"),
             calls=site.allowance,
             rounds=self.rounds,
-            looks=max(1, site.objective.validations_left),
-            tell=lambda level, loss: site.note(level, loss),
+            validations=max(1, site.objective.validations_left),
+            tell=site.note,
         )
         return FixedPrompt.of(site.prompts, *pair), self.rounds
 
@@ -71,28 +70,20 @@ async def halving_search(
     *,
     calls: int,
     rounds: int = 4,
-    looks: int = 10,
+    validations: int = 10,
     tell: Callable[[int, float], None] = lambda level, loss: None,
 ) -> Pair:
-    """Halve a set of random prompts until `looks` are left, then confirm those.
+    """Halve a set of random prompts until `validations` are left, then confirm those.
 
     Parameters
     ----------
-    objective : Objective
-    seed : int
     calls : int
-        Prompts that may be asked for before the confirmation; never exceeded.
-    rounds : int
-    looks : int
+        Most prompts before the confirmation.
     tell : callable
-        Is told the number of every round and the least mean loss in it, nats.
-
-    Returns
-    -------
-    Pair
+        Receives the number of every round and the least mean loss in it, nats.
     """
     queries = np.random.default_rng([seed, 102]).permutation(objective.counts[0])
-    sizes, count = _design(calls, queries.size, min(rounds, calls), looks)
+    sizes, count = _design(calls, queries.size, min(rounds, calls), validations)
     proposer = RandomProposer(objective.shape, seed)
     pairs: list[Pair] = [proposer.propose() for _ in range(count)]
     sums, spent = np.zeros((2, count)), 0
@@ -115,20 +106,20 @@ async def halving_search(
         alive = alive[np.argsort(means[alive], kind="stable")]
         if not last:
             alive = alive[: max(1, alive.size // 2)]
-    alive = alive[:looks]
+    alive = alive[:validations]
     scores = [await objective.validate(*pairs[k]) for k in alive]
     best = min(range(alive.size), key=lambda k: (not scores[k].n, scores[k].loss))
     return pairs[int(alive[best])]
 
 
-def _design(calls: int, queries: int, rounds: int, looks: int) -> tuple[list[int], int]:
-    """Return how many queries every round asks about, and how many prompts there are at first.
+def _design(calls: int, queries: int, rounds: int, validations: int) -> tuple[list[int], int]:
+    """Return the number of queries of every round, and the number of prompts at first.
 
-    Rounds that double cost the same. As no query is asked twice, few of them want many prompts; the
+    Rounds that double cost the same. As no query is used twice, few of them need many prompts; the
     last round has all that are left.
     """
     doubled = 2**rounds - 1
-    first = max(1, min(calls // (rounds * looks * 2 ** (rounds - 1)), queries // doubled))
+    first = max(1, min(calls // (rounds * validations * 2 ** (rounds - 1)), queries // doubled))
     sizes = [first * 2**level for level in range(rounds) if first * 2**level <= queries]
     while sum(sizes) > queries:
         sizes.pop()

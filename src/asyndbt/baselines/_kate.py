@@ -3,15 +3,15 @@
 Source: Liu et al., "What makes good in-context examples for GPT-3?", DeeLIO 2022, arXiv 2101.06804;
 as used by Ma et al., Scientific Reports 16:9381 (2026): 5 neighbours.
 
-Steps: turn the candidates and the query into vectors, take the `neighbours` candidates of the
-largest cosine, show them, nearest first.
+Steps: embed candidates and query, and show the `neighbours` candidates of the largest cosine,
+nearest first.
 
 Departures: the source's encoders are RoBERTa models; the default here is TF-IDF, which needs no
 weights, and any model of sentence-transformers may be named. Distance is the cosine throughout,
 where the source also has the Euclidean one.
 
-A call is spent on: one look at the validation split, for the record alone, and the evaluation.
-Retrieval asks no language model.
+A call is spent on: one validation, for the record only, and the evaluation. Retrieval sends no
+request.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class KATE(PerSiteBaseline):
     encoder : str
         ``tfidf``, or a model of sentence-transformers.
     order : {"nearest-first", "nearest-last"}
-        In which they are shown; the last one stands next to the query.
+        Of the demonstrations; the last one is next to the query.
     """
 
     neighbours: int = 5
@@ -60,7 +60,7 @@ class KATE(PerSiteBaseline):
             )
 
     async def tune_site(self, site: BaselineSite) -> tuple[Predictor, int]:
-        """Fill the shelf that is retrieved from."""
+        """Embed the candidates."""
         check_fits(site, self.neighbours)
         shelf = site.candidates
         vectors = Vectors(self.encoder, shelf)
@@ -86,7 +86,7 @@ def retriever(
 
 
 def check_fits(site: BaselineSite, count: int) -> None:
-    """Find out, without a request, whether the longest prompt with so many demonstrations fits.
+    """Check, without a request, that the longest prompt with `count` demonstrations fits.
 
     Raises
     ------

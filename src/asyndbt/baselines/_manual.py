@@ -1,11 +1,11 @@
-"""The manual prompt: the instruction as somebody wrote it, without demonstrations or fragment.
+"""The manual prompt: the task's instruction, without demonstrations or fragment.
 
 Source: the reference "manual prompt" of Ma et al., Scientific Reports 16:9381 (2026): the task's
 template without "Note".
 
 Steps: render the instruction; nothing is chosen.
 
-A call is spent on: one look at the validation split, for the record alone, and the evaluation.
+A call is spent on: one validation, for the record only, and the evaluation.
 """
 
 from __future__ import annotations
@@ -26,5 +26,5 @@ class Manual(PerSiteBaseline):
     needs_calls: ClassVar[bool] = False
 
     async def tune_site(self, site: BaselineSite) -> tuple[Predictor, int]:
-        """Take the template as it is."""
+        """Take the template unchanged."""
         return FixedPrompt(TunedPrompt(site.task)), 0

@@ -1,4 +1,4 @@
-"""Rounds of BDPL at several sites: what BDPL, FedOne and federated averaging have in common.
+"""Rounds of BDPL at several sites, shared by BDPL, FedOne and federated averaging.
 
 BDPL: Diao et al., "Black-box prompt learning for pre-trained language models", TMLR 2023, arXiv
 2201.08531: a categorical distribution of words at every position of the fragment, moved by a policy
@@ -7,15 +7,15 @@ demonstrations are shown.
 
 In a round the active sites start from the server's policy, take local steps, and send their policy
 back; the server takes the mean. With one site this is BDPL. At the end the read-outs of the last
-policy and of those on the way are compared on the sites' validation data, as AsynDBT does.
+policy and of earlier ones are compared on the sites' validation data, as in AsynDBT.
 
-Departures: a round's mean needs no projection, for the simplex is convex. Adam's moments stay at
-their site from round to round. BDPL takes the loss of a softmax of probabilities; here it is the
-configuration's ``method.loss``, as for all methods. A configuration whose
-estimator is ``reinforce`` (preset "paper") gives the step sizes; otherwise, `STEP` does: a
-probability moves about 1e-2 a step instead of 1e-4, so that it arrives anywhere within a few
-thousand calls. On demo tasks with rows of another generator seed, where this project's own settings
-were chosen too, BDPL and FedOne did no better with 3e-2 or 1e-1.
+Departures: a round's mean needs no projection, since the simplex is convex. Adam's moments stay at
+their site from round to round. BDPL takes the loss of a softmax of probabilities; here it is
+``method.loss``, as for all methods. A configuration whose estimator is ``reinforce`` (preset
+"paper") gives the step sizes; otherwise `STEP` does: a probability moves about 1e-2 a step instead
+of 1e-4, so that it converges within a few thousand calls. On demo tasks with rows of another
+generator seed, also used to choose this project's own settings, BDPL and FedOne did no better with
+3e-2 or 1e-1.
 """
 
 from __future__ import annotations
@@ -33,14 +33,13 @@ from asyndbt.federation import Confirm, ConfirmDone, FragmentSelection, Plan, St
 from asyndbt.optim import FloatArray, IntArray, Reinforce, uniform_rows
 
 STEP: Mapping[str, Any] = {"estimator": Reinforce.name, "step": "adam", "eta_p": 0.01}
-"""For configurations whose estimator is another one."""
+"""Settings for configurations with another estimator."""
 
 _IDLE = 100
-"""Rounds in a row that ask nothing new, after which the policy counts as settled."""
-
+"""Rounds in a row without a new request, after which the policy counts as converged."""
 
 Active = Callable[[int, Sequence[str]], Sequence[str]]
-"""From a round's number and the sites that can pay another step to those that work in it."""
+"""Chooses the sites of a round, by its number and the sites that can pay for a step."""
 
 
 async def learn_fragment(
@@ -48,19 +47,8 @@ async def learn_fragment(
 ) -> tuple[IntArray, int]:
     """Tune a fragment for these sites with their whole budgets for tuning.
 
-    Parameters
-    ----------
-    sites : mapping of str to Site
-    active : callable
-        Which sites work in a round; at least one.
-    local_steps : int
-        Steps of a site in a round.
-
-    Returns
-    -------
-    fragment : IntArray
-        (M,) indices into the vocabulary.
-    rounds : int
+    `active` chooses one or more sites in a round, which take `local_steps` steps each. Returns the
+    fragment's (M,) indices into the vocabulary and the number of rounds.
     """
     plan = _plan(sites, local_steps)
     workers = {
@@ -120,7 +108,7 @@ def _plan(sites: Mapping[str, BaselineSite], local_steps: int) -> Plan:
 
 
 def _able(worker: Worker) -> bool:
-    """Whether a site can pay another step, and has not had all that the plan allows."""
+    """Whether a site can pay for another step, and the plan allows it."""
     most = worker.plan.iterations * worker.plan.local_steps
     return worker.learner.affords_step and worker.learner.steps < most
 
@@ -132,17 +120,11 @@ def _calls(workers: Mapping[str, Worker]) -> int:
 async def _step(worker: Worker, z: FloatArray, number: int) -> StepDone:
     """Start a site from the server's policy."""
     worker.learner.p = z.copy()
-    plan, pull = worker.plan, np.zeros_like(z)
-    report = await worker.handle(
-        Step(
-            site=worker.site,
-            id=number,
-            iteration=number,
-            z=z,
-            pull=pull,
-            local_steps=plan.local_steps,
-        )
+    pull, local_steps = np.zeros_like(z), worker.plan.local_steps
+    step = Step(
+        site=worker.site, id=number, iteration=number, z=z, pull=pull, local_steps=local_steps
     )
+    report = await worker.handle(step)
     assert isinstance(report, StepDone)
     return report
 

@@ -1,7 +1,8 @@
-"""What a baseline has found at a site: something that answers queries."""
+"""What a baseline has found at a site: a way to classify queries."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,26 +19,37 @@ from asyndbt.task import Example, Task
 
 
 class Predictor(Protocol):
-    """Answers queries at one site.
-
-    Implementations: `FixedPrompt`, `RetrievedPrompts`, `Reasoned`, `TrainedEncoder`.
-    """
+    """Classifies queries at one site."""
 
     async def validate(self, objective: PromptObjective) -> Score:
         """Score the validation split."""
         ...
 
     async def test(self, objective: PromptObjective, rng: np.random.Generator) -> TestScores:
-        """Score the test split, and the two references beside it, once."""
-        ...
+        """Score the test split, and the two references with it, once."""
 
     def write(self, folder: Path) -> None:
-        """Write what was found into the site's own part of the run directory."""
-        ...
+        """Write what was found into the site's folder."""
 
 
-@dataclass(frozen=True, slots=True)
-class FixedPrompt:
+class _PromptPredictor(ABC):
+    """Classifies each query with one prompt."""
+
+    @abstractmethod
+    def prompts(self, queries: Sequence[Example]) -> list[Prompt]:
+        """Return one prompt per query."""
+
+    async def validate(self, objective: PromptObjective) -> Score:
+        """Score the validation split."""
+        return await objective.validate_prompts(self.prompts(objective.prompts.data.validation))
+
+    async def test(self, objective: PromptObjective, rng: np.random.Generator) -> TestScores:
+        """Score the test split, and the two references with it."""
+        return await objective.test_prompts(self.prompts(objective.prompts.data.test), rng)
+
+
+@dataclass(frozen=True)
+class FixedPrompt(_PromptPredictor):
     """The same fragment and demonstrations for every query."""
 
     prompt: TunedPrompt
@@ -53,49 +65,25 @@ class FixedPrompt:
         """Take words (M,) by their indices, and no demonstrations."""
         return cls(TunedPrompt(prompts.task, prompts.fragment(words)))
 
-    async def validate(self, objective: PromptObjective) -> Score:
-        """Score the validation split."""
-        return await objective.validate_prompts(self._rendered(objective.prompts.data.validation))
-
-    async def test(self, objective: PromptObjective, rng: np.random.Generator) -> TestScores:
-        """Score the test split, and the two references beside it."""
-        return await objective.test_prompts(self._rendered(objective.prompts.data.test), rng)
-
     def write(self, folder: Path) -> None:
-        """Write the prompt, as a run of AsynDBT does."""
+        """Write the prompt, as AsynDBT does."""
         write_prompt(folder, self.prompt)
 
-    def _rendered(self, examples: Sequence[Example]) -> list[Prompt]:
-        return [self.prompt.render(**example.fields) for example in examples]
+    def prompts(self, queries: Sequence[Example]) -> list[Prompt]:
+        """Return one prompt per query."""
+        return [self.prompt.render(**query.fields) for query in queries]
 
 
-@dataclass(frozen=True, slots=True)
-class RetrievedPrompts:
-    """Demonstrations of its own for every query.
-
-    Parameters
-    ----------
-    task : Task
-    retrieve : callable
-        From queries to the examples that each is shown, in the order shown.
-    shelf : tuple of Example
-        What is retrieved from.
-    """
+@dataclass(frozen=True)
+class RetrievedPrompts(_PromptPredictor):
+    """Separate demonstrations for every query: `retrieve` finds them on the shelf, in order."""
 
     task: Task
     retrieve: Callable[[Sequence[Example]], list[list[Example]]]
     shelf: tuple[Example, ...]
 
-    async def validate(self, objective: PromptObjective) -> Score:
-        """Score the validation split."""
-        return await objective.validate_prompts(self.prompts(objective.prompts.data.validation))
-
-    async def test(self, objective: PromptObjective, rng: np.random.Generator) -> TestScores:
-        """Score the test split, and the two references beside it."""
-        return await objective.test_prompts(self.prompts(objective.prompts.data.test), rng)
-
     def write(self, folder: Path) -> None:
-        """Write the examples that demonstrations are retrieved from; there is no one prompt."""
+        """Write the shelf that demonstrations are retrieved from."""
         shelf = [{**example.fields, "label": example.label} for example in self.shelf]
         write_atomically(folder / "result.json", to_json({"retrieved_from": shelf}))
 

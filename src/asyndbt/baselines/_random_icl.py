@@ -1,4 +1,4 @@
-"""Random in-context learning: demonstrations drawn by chance, anew in each run.
+"""Random in-context learning: demonstrations drawn at random.
 
 Source: Brown et al., "Language models are few-shot learners", NeurIPS 2020; as used by Ma et al.,
 Scientific Reports 16:9381 (2026): one demonstration per class.
@@ -8,7 +8,7 @@ Steps: draw one candidate for every demonstration slot, from the run's seed and 
 Departures: none with ``demonstrations_per_class = 1``; other settings give the slots that AsynDBT
 fills. The figure ``random_icl`` of every result is the mean over several such draws.
 
-A call is spent on: one look at the validation split, for the record alone, and the evaluation.
+A call is spent on: one validation, for the record only, and the evaluation.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class RandomICL(PerSiteBaseline):
     needs_calls: ClassVar[bool] = False
 
     async def tune_site(self, site: BaselineSite) -> tuple[Predictor, int]:
-        """Draw."""
+        """Draw the demonstrations."""
         shape = site.prompts.shape
         shown = site.rng("draw").integers(shape.candidates, size=shape.slots)
         return FixedPrompt.of(site.prompts, np.empty(0, dtype=np.int64), shown), 0

@@ -3,11 +3,11 @@
 Source: Bergstra and Bengio, "Random search for hyper-parameter optimization", JMLR 13, 2012.
 
 Steps: draw prompts uniformly, each tried on one minibatch of training queries, until the budget for
-tuning is used; score the best on the validation split; take the least validation loss.
+tuning is used; validate the best, and take the least validation loss.
 
 Departures: none; the source leaves open how a noisy trial is confirmed.
 
-A call is spent on: one prompt about one training query; the looks at the validation split.
+A call is spent on: one prompt for one training query; validation.
 """
 
 from __future__ import annotations
@@ -22,13 +22,7 @@ from asyndbt.baselines._search import RandomProposer, run_search
 
 @dataclass(frozen=True, slots=True)
 class RandomSearch(PerSiteBaseline):
-    """Uniform prompts, the best confirmed.
-
-    Parameters
-    ----------
-    batch : int
-        Training queries that each prompt is tried on.
-    """
+    """Uniform prompts, each tried on `batch` training queries; validation confirms the best."""
 
     batch: int = 10
     name: ClassVar[str] = "random-search"

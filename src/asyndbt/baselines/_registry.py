@@ -1,4 +1,4 @@
-"""Methods by name: run one, or go on with a run that stopped."""
+"""Methods by name: run one, or resume a run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from asyndbt.run import METHOD_FILE, AsynDBT, Method, Observer, Result, RunDirec
 
 @cache
 def methods() -> Mapping[str, type[Method]]:
-    """Return every method by name: a class whose parameters are the method's options."""
+    """Return every method by name; the parameters of its class are its options."""
     found = find_plugins("asyndbt.methods", "asyndbt.baselines", Method, "name")
     return MappingProxyType(found)
 
@@ -31,26 +31,20 @@ def run_method(
     model: LanguageModel | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Result:
-    """Run a method on a configuration; one that was interrupted in that directory goes on.
+    """Run a method on a configuration; an interrupted run in its directory is resumed.
 
     Parameters
     ----------
     method : str
         A name among `methods`.
     config : Config
-        The same for all methods: task, data, language model, budget, seed, directory. Where a
-        method needs it, ``method.mode`` and ``method.centralised`` are set for it.
+        The same for all methods, which set ``method.mode`` and ``method.centralised`` as needed.
     observers : sequence of Observer
-        Are shown every event.
+        Receive every event.
     model : LanguageModel, optional
-        Takes the place of the one that the configuration names.
+        Replaces the one that the configuration names.
     options : mapping, optional
         The method's own settings by name, such as ``{"neighbours": 8}`` for ``kate``.
-
-    Returns
-    -------
-    Result
-        Of a directory as a run leaves it; ``result.json`` also names the method.
 
     Raises
     ------
@@ -75,26 +69,23 @@ def resume_run(
     observers: Sequence[Observer] = (),
     model: LanguageModel | None = None,
 ) -> Result:
-    """Go on with a run that stopped, from its latest checkpoint; a finished one is just read.
+    """Resume a run from its latest checkpoint; a finished one is only read.
 
     With a deterministic model the result is the one of an uninterrupted run, byte for byte.
 
     Parameters
     ----------
-    directory : path
     budget : mapping, optional
         Caps that replace those of the configuration, such as ``{"calls": 20000}`` or
-        ``{"per_site": {"calls": 5000}}``.  A run that ended because its budget was used up is
-        tuned further from where tuning ended.
-    observers : sequence of Observer
+        ``{"per_site": {"calls": 5000}}``. A run that exhausted its budget continues tuning.
     model : LanguageModel, optional
-        Takes the place of the one that the configuration names.
+        Replaces the one that the configuration names.
 
     Raises
     ------
     RunDirectoryError
-        If no run is recorded in that directory, settings or data are not those of its start, or
-        it ended for another reason than its budget.
+        If no run is recorded in that directory, settings or data have changed, or it ended for
+        another reason than its budget.
     """
     files = RunDirectory.open(Path(directory))
     changes: dict[str, Any] = {"run.dir": str(files.path.resolve())}
@@ -134,7 +125,7 @@ def _make(record: Mapping[str, Any]) -> Method:
 
 
 def _interrupted(config: Config, directory: RunDirectory, record: Mapping[str, Any]) -> bool:
-    """Whether the directory holds this very run, without a result."""
+    """Whether the directory holds this run, without a result."""
     if not directory.config_file.exists() or directory.result_file.exists():
         return False
     same = load_config(directory.config_file).fingerprint() == config.fingerprint()
@@ -144,8 +135,6 @@ def _interrupted(config: Config, directory: RunDirectory, record: Mapping[str, A
 def _full_keys(table: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return nested values by their full keys.
 
-    Examples
-    --------
     >>> _full_keys("budget", {"calls": 10, "per_site": {"calls": 5}})
     {'budget.calls': 10, 'budget.per_site.calls': 5}
     """

@@ -2,8 +2,8 @@
 
 A search works at one site in the same space as AsynDBT: a word of the vocabulary at every position
 of the fragment and a candidate in every demonstration slot. Prompts are ranked by their mean loss
-on training queries; the best few are scored on the validation split, with as many looks as AsynDBT
-has, and the least validation loss wins.
+on training queries; the best few are validated, as many as in AsynDBT, and the least validation
+loss wins.
 """
 
 from __future__ import annotations
@@ -24,32 +24,22 @@ Pair = tuple[IntArray, IntArray]
 """A prompt: word indices (M,) and demonstration indices (U,)."""
 
 _IDLE = 100
-"""Trials in a row that ask nothing new, after which the space counts as searched."""
+"""Trials in a row without a new request, after which the space counts as searched."""
 
 
 class Proposer(Protocol):
-    """Says which prompt to try next, and is told how it did.
-
-    Implementations: `RandomProposer`, ``asyndbt.baselines._tpe.TpeProposer``.
-    """
+    """Proposes prompts to try, and learns from their losses."""
 
     def propose(self) -> Pair:
         """Return a prompt."""
         ...
 
     def learn(self, loss: float) -> None:
-        """Take in the loss of the prompt proposed last; NaN if no request was answered."""
-        ...
+        """Learn from the loss of the last prompt; infinite if no request was answered."""
 
 
 class RandomProposer:
-    """Uniform over all prompts.
-
-    Parameters
-    ----------
-    shape : Shape
-    seed : int
-    """
+    """Uniform over all prompts."""
 
     def __init__(self, shape: Shape, seed: int) -> None:
         self._shape, self._rng = shape, np.random.default_rng([seed, 101])
@@ -66,19 +56,14 @@ class RandomProposer:
 
 @dataclass
 class Search:
-    """A search that can be asked for its choice at any time.
+    """A search whose choice is available at any time.
 
     Parameters
     ----------
-    objective : PromptObjective
-    proposer : Proposer
     batch : int
         Training queries per prompt: the next ones of an endless shuffled pass.
     seed : int
         Of the order of the queries.
-
-    Attributes
-    ----------
     tried : list of (float, Pair)
         Every prompt with its loss, nats.
     confirmed : dict of int to float
@@ -105,9 +90,11 @@ class Search:
         self.tried.append((loss, pair))
         return loss
 
-    async def choose(self, looks: int) -> Pair:
-        """Confirm the `looks` best so far on the validation split; those known cost nothing."""
-        ranks = sorted(range(len(self.tried)), key=lambda k: self.tried[k][0])[: max(1, looks)]
+    async def choose(self, validations: int) -> Pair:
+        """Validate the best prompts so far, unless done before, and return the best."""
+        ranks = sorted(range(len(self.tried)), key=lambda k: self.tried[k][0])[
+            : max(1, validations)
+        ]
         for rank in ranks:
             if rank not in self.confirmed:
                 score = await self.objective.validate(*self.tried[rank][1])
@@ -116,20 +103,7 @@ class Search:
 
 
 async def run_search(site: BaselineSite, proposer: Proposer, batch: int) -> tuple[Predictor, int]:
-    """Search with a site's whole budget for tuning.
-
-    Parameters
-    ----------
-    site : Site
-    proposer : Proposer
-    batch : int
-        Most training queries per prompt.
-
-    Returns
-    -------
-    predictor : Predictor
-    trials : int
-    """
+    """Search with a site's whole budget for tuning; return the choice and the number of trials."""
     most, idle, spent = site.most_prompts, 0, -1
     batch = min(batch, site.allowance)
     search = Search(site.objective, proposer, batch, site.integer("queries"))

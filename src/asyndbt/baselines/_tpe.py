@@ -5,13 +5,13 @@ tree-structured Parzen estimator), as optuna implements it; the search over inst
 demonstrations at the core of MIPROv2 (Opsahl-Ong et al., EMNLP 2024).
 
 Steps: one categorical variable per position and per demonstration slot; every prompt that the
-sampler suggests is tried on one minibatch of training queries and its mean loss told back, until
-the budget for tuning is used; the best are scored on the validation split.
+sampler suggests is tried on one minibatch of training queries, and the sampler learns its mean
+loss, until the budget for tuning is used; the best are validated.
 
-Departures: MIPROv2 lets a language model write its candidate instructions; here the candidates are
-those of AsynDBT, word by word, so that the space is the same. The sampler has its own defaults.
+Departures: in MIPROv2 a language model writes candidate instructions; here the candidates are those
+of AsynDBT, word by word, so that the space is the same. The sampler has its own defaults.
 
-A call is spent on: one prompt about one training query; the looks at the validation split.
+A call is spent on: one prompt for one training query; validation.
 
 Needs optuna, extra ``study``.
 """
@@ -32,11 +32,6 @@ from asyndbt.optim import Shape
 
 class TpeProposer:
     """Optuna's `TPESampler` with its own defaults.
-
-    Parameters
-    ----------
-    shape : Shape
-    seed : int
 
     Raises
     ------
@@ -70,7 +65,7 @@ class TpeProposer:
         return np.array(words, dtype=np.int64), np.array(shown, dtype=np.int64)
 
     def learn(self, loss: float) -> None:
-        """Take in the loss of the prompt proposed last; one without answers teaches nothing."""
+        """Learn from the loss of the last prompt; one without answers counts as failed."""
         if np.isfinite(loss):
             self._study.tell(self._trial, loss)
         else:
@@ -79,13 +74,7 @@ class TpeProposer:
 
 @dataclass(frozen=True, slots=True)
 class TPE(PerSiteBaseline):
-    """Optuna's tree-structured Parzen estimator.
-
-    Parameters
-    ----------
-    batch : int
-        Training queries that each prompt is tried on.
-    """
+    """Optuna's tree-structured Parzen estimator; `batch` training queries try each prompt."""
 
     batch: int = 10
     name: ClassVar[str] = "tpe"

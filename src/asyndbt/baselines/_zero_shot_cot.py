@@ -1,4 +1,4 @@
-"""Zero-shot chain of thought: the model is told to think before it answers.
+"""Zero-shot chain of thought: the model is instructed to reason before it answers.
 
 Source: Kojima et al., "Large language models are zero-shot reasoners", NeurIPS 2022, arXiv
 2205.11916; and the one-call form of Ma et al., Scientific Reports 16:9381 (2026).
@@ -6,20 +6,19 @@ Source: Kojima et al., "Large language models are zero-shot reasoners", NeurIPS 
 Steps, ``calls = 1``: the manual prompt and "Let's think step by step, first output your analysis,
 and then output the final answer."; the label is read from the end of the answer.
 Steps, ``calls = 2``: the manual prompt and "Let's think step by step."; then the same with the
-model's thoughts and "Therefore, the answer (LABELS) is"; the label is read from the second answer.
+model's reasoning and "Therefore, the answer (LABELS) is"; the label is read from the second answer.
 
-Needs a model that answers in text with room to think: ``lm.feedback = "text"`` and some hundred
-``lm.max_tokens``. Without, the one-call form still runs, but measures nothing more than an added
-sentence: the label is scored where the thoughts would begin. So it is with the pocket model, which
-answers one word whatever it is told and cannot think in text; the two-call form refuses other
-feedback than text, and with the pocket model its thought is that one word.
+Needs a model that can reason in text: ``lm.feedback = "text"`` and some hundred ``lm.max_tokens``.
+Otherwise the one-call form measures only the effect of an added sentence, since the label is scored
+where the reasoning would begin; the pocket model always answers with one word. The two-call form
+refuses other feedback than text; with the pocket model the reasoning is that one word.
 
 Departures: the published extraction differs from task to task; here the last line that names one
-label decides, and in it what follows the last "answer". The gateway's count ``unparsed`` knows
-nothing of that reading: thoughts that name two labels are counted in it.
+label decides, and in it what follows the last "answer". The gateway's count ``unparsed`` does not
+use that rule: it includes reasoning that names two labels.
 
-A call is spent on: one look at the validation split, for the record alone, and the evaluation; the
-two-call form pays for its thoughts out of the budget for tuning.
+A call is spent on: one validation, for the record only, and the evaluation; in the two-call form
+the budget for tuning pays for the reasoning.
 """
 
 from __future__ import annotations
@@ -47,13 +46,7 @@ TWO_CALLS = "Let's think step by step."
 
 @dataclass(frozen=True, slots=True)
 class ZeroShotCoT(PerSiteBaseline):
-    """Think, then answer.
-
-    Parameters
-    ----------
-    calls : {1, 2}
-        Calls of the language model per query.
-    """
+    """Reason, then answer, with `calls` (1 or 2) calls of the language model per query."""
 
     calls: Literal[1, 2] = 1
     name: ClassVar[str] = "zero-shot-cot"
@@ -64,7 +57,7 @@ class ZeroShotCoT(PerSiteBaseline):
             raise ConfigError(f"calls = {self.calls}: the forms have 1 or 2")
 
     async def tune_site(self, site: BaselineSite) -> tuple[Predictor, int]:
-        """Take the instruction as it is."""
+        """Check that the prompts fit."""
         if self.calls == 2 and site.objective.feedback != "text":
             raise ConfigError(
                 'the two-call form reads the model\'s thoughts: set lm.feedback = "text" and room '
@@ -77,14 +70,7 @@ class ZeroShotCoT(PerSiteBaseline):
 
 @dataclass(frozen=True, slots=True)
 class Reasoned:
-    """Answers after thinking.
-
-    Parameters
-    ----------
-    task : Task
-    calls : int
-        1 or 2 per query.
-    """
+    """Answers after reasoning, in `calls` calls per query."""
 
     task: Task
     calls: int
@@ -95,14 +81,14 @@ class Reasoned:
         return await self._score(objective, objective.prompts.data.validation)
 
     async def test(self, objective: PromptObjective, rng: np.random.Generator) -> TestScores:
-        """Score the test split, and the two references beside it."""
+        """Score the test split, and the two references with it."""
         objective.gateway.budget.release("test")
         tuned = await self._score(objective, objective.prompts.data.test)
         references = await objective.test_prompts(None, rng)
         return replace(references, tuned=tuned)
 
     def write(self, folder: Path) -> None:
-        """Write the (first) prompt."""
+        """Write the first prompt."""
         write_prompt(folder, TunedPrompt(self._thinking))
 
     @property
@@ -111,7 +97,7 @@ class Reasoned:
         return replace(self.task, instruction=f"{self.task.instruction} {added}")
 
     def prompts(self, queries: Sequence[Example]) -> list[Prompt]:
-        """Return one first prompt per query."""
+        """Return the first prompt for each query."""
         return [render(self._thinking, (), (), query.fields) for query in queries]
 
     async def _score(self, objective: PromptObjective, queries: Sequence[Example]) -> Score:
@@ -127,7 +113,7 @@ class Reasoned:
         return objective.score_of(found, queries)
 
     def _second(self, first: Sequence[Prompt], thoughts: Sequence[Answer | None]) -> list[Prompt]:
-        """Return the prompts that ask for the answer; no thought where that request failed."""
+        """Return the prompts for the answer; the reasoning is empty where its request failed."""
         named = " or ".join(self.task.label_words)
         return [
             Prompt(
@@ -140,7 +126,7 @@ class Reasoned:
 
 
 def final_label(text: str, label_words: Sequence[str]) -> int | None:
-    r"""Index of the label that a text of thoughts ends with, or None.
+    r"""Return the index of the label that a text of reasoning ends with, or None.
 
     The last sentence or line that names any label decides; if it names several, what follows the
     last "answer" in it.

@@ -1,4 +1,4 @@
-"""Across machines: the processes around a coordinator and a site, and what carries bytes there."""
+"""Federations across machines: the processes of coordinator and sites, and their transport."""
 
 from asyndbt.deploy._flower import register_key, status_lines
 from asyndbt.deploy._keys import new_certificates, new_key

@@ -1,11 +1,7 @@
-"""The two ends of Flower's app: a relay at every site, the conductor at the coordinator.
+"""The app that Flower runs: a relay at every site, and the run itself at the coordinator.
 
-Flower starts a process for every message at a site; this one only passes bytes on, to the process
-that has the site's data, model and state.
-
-The app that Flower hands to every site: small files that import what is installed there.
-
-A run that was submitted: the coordinator's end of it.
+Flower starts a process for every message at a site; it only passes bytes to the site's own process,
+which has its data, model and state. The app's files import what is installed on each machine.
 """
 
 from __future__ import annotations
@@ -33,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def pass_on(frame: bytes, relay: Path) -> bytes:
-    """Have the site's process answer; what goes wrong is told by its class alone."""
+    """Return the answer of the site's process; failures are reported by their class only."""
     try:
         return relay_request(relay, frame)
     except Exception as error:
@@ -55,7 +51,7 @@ def client_app() -> ClientApp:
 
 
 def server_app() -> ServerApp:
-    """Return the app of the coordinator: it carries out the run in the directory it is told."""
+    """Return the app of the coordinator, which runs what is configured in its directory."""
     from flwr.serverapp import ServerApp
 
     def main(grid: FlwrGrid, context: Context) -> None:
@@ -103,9 +99,9 @@ app = {factory}()
 
 @contextmanager
 def bundled() -> Iterator[Path]:
-    """Have the app in a directory of its own, with nothing else in it, while the context is open.
+    """Provide the app in a temporary directory of its own.
 
-    Flower takes every table and text file of that directory along to all sites.
+    Flower sends every table and text file of that directory to all sites.
     """
     with TemporaryDirectory(prefix="asyndbt-app-") as folder:
         app = Path(folder) / _NAME
@@ -123,7 +119,7 @@ def bundled() -> Iterator[Path]:
 
 
 def run_submitted(path: Path, grid: Grid, new_loop: NewLoop | None = None) -> None:
-    """Carry out the run whose configuration is in a directory, which tells what became of it."""
+    """Run the configuration in a directory, where the outcome is recorded."""
     directory = RunDirectory.open(path)
     config = load_config(directory.config_file).override({"run.dir": str(path)})
     conduct(config, directory, grid, new_loop=new_loop)

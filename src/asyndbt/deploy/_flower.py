@@ -1,9 +1,7 @@
-"""Flower's own commands: with a home of our own, no word to the outside, and no more than needed.
+"""Flower's commands: with a home directory of their own, no telemetry, and a minimal environment.
 
-What a site's environment holds, such as the key of its language model, is not passed on to the
-processes that run what the coordinator sends.
-
-What the coordinator's operator asks Flower: to admit a key, and how things are.
+What a site's environment holds, such as the key of its language model, is hidden from the
+processes that run code sent by the coordinator.
 """
 
 from __future__ import annotations
@@ -35,7 +33,7 @@ _PATIENCE = 90.0
 
 
 def check_installed() -> None:
-    """Raise MissingExtraError if Flower is not there."""
+    """Raise MissingExtraError if Flower is not installed."""
     if find_spec("flwr") is None:
         raise MissingExtraError("flwr", "flower")
 
@@ -56,13 +54,7 @@ def flower_of(config: Config) -> FlowerConfig:
 
 
 class Flower:
-    """Flower's command line, in a home directory of its own.
-
-    Parameters
-    ----------
-    home : Path
-        Made if need be; logs go there too.
-    """
+    """Flower's command line, with its configuration and logs below `home`."""
 
     def __init__(self, home: Path) -> None:
         check_installed()
@@ -71,14 +63,14 @@ class Flower:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What Flower's processes are given to see."""
+        """Environment of Flower's processes."""
         kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         tools = str(Path(sys.executable).parent)
         path = os.pathsep.join([tools, os.environ.get("PATH", os.defpath)])
         return {**kept, **_SETTINGS, "PATH": path, "FLWR_HOME": str(self.home)}
 
     def connect(self, config: FlowerConfig) -> None:
-        """Note where the coordinator is, for the commands that speak to it."""
+        """Write the coordinator's address into Flower's configuration."""
         link: dict[str, Any] = {"address": config.address}
         if config.root_certificate is None:
             link["insecure"] = True
@@ -88,17 +80,16 @@ class Flower:
         (self.home / "config.toml").write_text(format_table(table), encoding="utf-8")
 
     def ask(self, *arguments: str) -> Mapping[str, Any]:
-        """Run one of Flower's commands and return what it says.
+        """Run one of Flower's commands and return its JSON output.
 
         Raises
         ------
         DeployError
             If it fails, or the coordinator does not answer.
         """
-        command = ["flwr", *arguments, "--format", "json"]
         try:
             done = subprocess.run(
-                command,
+                ["flwr", *arguments, "--format", "json"],
                 env=self.environment,
                 capture_output=True,
                 text=True,
@@ -121,15 +112,7 @@ class Flower:
 
 
 def connected(config: Config) -> Flower:
-    """Return Flower's commands, told where the coordinator is.
-
-    Raises
-    ------
-    ConfigError
-        If the configuration is for one machine.
-    MissingExtraError
-        If Flower is not there.
-    """
+    """Return Flower's commands, configured for the coordinator's address."""
     section = flower_of(config)
     flower = Flower(section.home)
     flower.connect(section)
@@ -139,7 +122,7 @@ def connected(config: Config) -> Flower:
 def superlink_command(config: FlowerConfig, home: Path) -> list[str]:
     """Return the command that listens for sites.
 
-    A host name stands for all addresses of this machine; an address, for itself.
+    A host name means all addresses of this machine; an address means itself.
     """
     host, port = split_address(config.address)
     listen = host if host.replace(".", "").isdigit() or ":" in host else "0.0.0.0"
@@ -159,7 +142,7 @@ def superlink_command(config: FlowerConfig, home: Path) -> list[str]:
 
 
 def supernode_command(link: LinkConfig, site: str, relay: Path, port: int) -> list[str]:
-    """Return the command that dials the coordinator and hands its messages to the relay."""
+    """Return the command that connects to the coordinator and passes its messages to the relay."""
     node = f"site={json.dumps(site)} relay={json.dumps(str(relay))}"
     command = ["flower-supernode", "--superlink", link.address, "--node-config", node]
     command += ["--host", "127.0.0.1", "--port", str(port)]
@@ -173,7 +156,7 @@ def supernode_command(link: LinkConfig, site: str, relay: Path, port: int) -> li
 
 
 def _last_json(text: str) -> Mapping[str, Any]:
-    """Return the JSON object that a command has printed, below whatever else it said."""
+    """Return the JSON object in a command's output, whatever precedes it."""
     start = text.find("{")
     while start >= 0:
         try:
@@ -186,12 +169,12 @@ def _last_json(text: str) -> Mapping[str, Any]:
 
 
 def register_key(config: Config, public: Path) -> str:
-    """Admit the site with this public key; return its number as a node.
+    """Admit the site with this public key; return its node number.
 
     Raises
     ------
     DeployError
-        If the file is none, or the coordinator refuses it or is not there.
+        If there is no such file, or the coordinator refuses it or does not answer.
     """
     if not public.is_file():
         raise DeployError(f"{public}: no such file; asyndbt keys new makes one at the site")
@@ -199,7 +182,7 @@ def register_key(config: Config, public: Path) -> str:
 
 
 def status_lines(config: Config) -> Iterator[str]:
-    """Describe nodes and runs, one a line."""
+    """Describe nodes and runs, one per line."""
     flower = connected(config)
     for node in flower.ask("supernode", "list")["nodes"]:
         yield f"node {node['node-id']}: {node['status']}"

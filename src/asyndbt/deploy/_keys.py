@@ -1,7 +1,7 @@
-"""Keys and certificates for trying and for small federations.
+"""Keys and certificates for trials and small federations.
 
 Not by `trustme`, whose certificates are for tests: its authority is valid until the year 3000, and
-what that has signed may sign code.
+its certificates may sign code.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _YEARS = 2
 
 
 def new_key(path: Path) -> tuple[Path, Path]:
-    """Make a site's key pair (P-384, as Flower wants it); return private and public file.
+    """Make a site's key pair (P-384, as Flower requires); return private and public file.
 
     Raises
     ------
     DeployError
-        If one of the files is there already.
+        If one of the files exists.
     """
     _check_installed()
     from cryptography.hazmat.primitives import serialization
@@ -45,7 +45,7 @@ def new_key(path: Path) -> tuple[Path, Path]:
 
 
 def new_certificates(host: str, folder: Path) -> tuple[Path, Path, Path]:
-    """Make an authority of our own and a certificate of a host, which is for this machine too.
+    """Make a certificate of a host, valid for localhost too, and the authority that signs it.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def new_certificates(host: str, folder: Path) -> tuple[Path, Path, Path]:
     Raises
     ------
     DeployError
-        If one of the files is there already.
+        If one of the files exists.
     """
     _check_installed()
     from cryptography.hazmat.primitives import serialization

@@ -1,4 +1,4 @@
-"""Keeps processes running: starts them again when they end, and ends them when it does."""
+"""Keep processes running: restart them when they end, and stop them with this process."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 
 _LONGEST_PAUSE = 15.0
 _STEADY = 60.0
-"""Seconds after which a process counts as having started well."""
+"""Seconds after which a start counts as successful."""
 _LAST_WORDS = 2_000
-"""Bytes at the end of a log that may say why."""
+"""Bytes at the end of a log that are searched for a reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +22,14 @@ class Child:
 
     Parameters
     ----------
-    name : str
     command : callable
-        Returns the command anew for every start.
+        Returns the command for each start.
     log : Path
-        What the process prints is added there.
+        Receives the process's output.
     environment : mapping, optional
-        All that the process is given to see; that of this process without it.
+        Complete environment of the process; by default that of this one.
     refusals : mapping of str to str
-        What certain words among the last that it printed mean, for the user.
+        Explanations for the user, by words at the end of the log.
     """
 
     name: str
@@ -41,14 +40,7 @@ class Child:
 
 
 def keep_running(children: Sequence[Child], say: Callable[[str], None]) -> None:
-    """Run processes until SIGTERM or Ctrl-C.
-
-    Parameters
-    ----------
-    children : sequence of Child
-    say : callable
-        Is told in a line what starts and ends.
-    """
+    """Run processes until SIGTERM or Ctrl-C; `say` receives a line on what starts and ends."""
     asyncio.run(_keep_running(children, say))
 
 
@@ -66,7 +58,7 @@ async def _keep_running(children: Sequence[Child], say: Callable[[str], None]) -
 
 
 async def _keep(child: Child, say: Callable[[str], None]) -> None:
-    """Run one process, again and again, with pauses that grow while it does not last."""
+    """Restart one process again and again, with pauses that grow while it fails early."""
     loop, pause = asyncio.get_running_loop(), 1.0
     while True:
         started = loop.time()
@@ -87,7 +79,7 @@ def _reason(child: Child, code: int) -> str:
 
 
 async def _run(child: Child) -> int:
-    """Run a process to its end; end it, if this is cancelled."""
+    """Run a process to its end; stop it if this is cancelled."""
     child.log.parent.mkdir(parents=True, exist_ok=True)
     with child.log.open("ab") as log:
         process = await asyncio.create_subprocess_exec(

@@ -1,9 +1,8 @@
 """The long-lived part of a site: data, model and state, behind frames of bytes.
 
-Frames over a Unix socket: between Flower's app, a new process per message, and the site's own.
-
-A frame is 8 bytes of length, then as many bytes. A connection carries one ask and one answer. The
-socket lies in a directory that its owner alone may enter.
+Flower's app, a new process per message, reaches it through a Unix socket in a directory that only
+its owner may enter. A connection carries one request and one answer; a frame is 8 bytes of length,
+then as many bytes.
 """
 
 from __future__ import annotations
@@ -25,14 +24,9 @@ _log = logging.getLogger("asyndbt.site")
 
 
 class SiteHost:
-    """Answers what the coordinator asks, with the state of every run kept apart.
+    """Answers the coordinator's requests, with separate state for every run.
 
-    The site's files are read anew at the beginning of every run, and at a restart.
-
-    Parameters
-    ----------
-    file : Path
-        The site's own file, ``site.toml``.
+    `file`, the site's ``site.toml``, and its data are read at the start of every run and process.
     """
 
     def __init__(self, file: Path) -> None:
@@ -40,7 +34,7 @@ class SiteHost:
         self._site: RemoteSite | None = None
 
     async def answer(self, frame: bytes) -> bytes:
-        """Answer one frame; what goes wrong is told by its class, and in full to the site's log."""
+        """Answer one frame; failures are reported by their class, and in full in the site's log."""
         try:
             run, work = frames.unpack_request(frame)
             site = await self._at(run)
@@ -50,13 +44,13 @@ class SiteHost:
             return frames.pack_failure(error)
 
     async def close(self) -> None:
-        """Close the files of the run at hand."""
+        """Close the files of the current run."""
         if self._site is not None:
             await self._site.close()
         self._run, self._site = "", None
 
     async def _at(self, run: str) -> RemoteSite:
-        """Return the site's part in a run; the one before is put away."""
+        """Return the site's part in a run; that of the previous run is closed."""
         if self._site is None or run != self._run:
             await self.close()
             own = load_site_file(self._file)
@@ -75,26 +69,26 @@ _LONGEST_PATH = 100
 
 
 def relay_request(path: Path, frame: bytes) -> bytes:
-    """Send a frame to the site's process and wait for its answer, however long that takes.
+    """Send a frame to the site's process and wait for its answer, without a time limit.
 
     Raises
     ------
     OSError
-        If the process is not there, or goes away meanwhile.
+        If the process is not there, or ends meanwhile.
     """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
-        line.connect(str(path))
-        line.sendall(_HEAD.pack(len(frame)) + frame)
-        (length,) = _HEAD.unpack(_exactly(line, _HEAD.size))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.connect(str(path))
+        connection.sendall(_HEAD.pack(len(frame)) + frame)
+        (length,) = _HEAD.unpack(_read_exactly(connection, _HEAD.size))
         if length > LARGEST:
             raise ConnectionError("a frame beyond all bounds")
-        return _exactly(line, length)
+        return _read_exactly(connection, length)
 
 
-def _exactly(line: socket.socket, count: int) -> bytes:
+def _read_exactly(connection: socket.socket, count: int) -> bytes:
     parts = bytearray()
     while len(parts) < count:
-        part = line.recv(min(1 << 20, count - len(parts)))
+        part = connection.recv(min(1 << 20, count - len(parts)))
         if not part:
             raise ConnectionError("the site's process went away")
         parts += part

@@ -13,15 +13,7 @@ from asyndbt.deploy._site import SiteHost, serve_requests
 
 
 async def serve_site(file: Path, relay: Path) -> None:
-    """Answer frames at a socket until SIGTERM.
-
-    Parameters
-    ----------
-    file : Path
-        The site's own file.
-    relay : Path
-        The socket; its directory is there, and its owner's alone.
-    """
+    """Answer frames at the socket `relay`, in a private directory, until SIGTERM."""
     host, name = SiteHost(file), load_site_file(file).site.name
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)

@@ -1,4 +1,4 @@
-"""What runs at the coordinator, and what runs at a site."""
+"""The long-running processes of the coordinator and of a site."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def start_coordinator(config: Config, insecure: bool, say: Callable[[str], None]
     Raises
     ------
     ConfigError
-        If others could listen in, and nobody said that they may.
+        If the connection is not encrypted, unless `insecure` allows it or the address is local.
     """
     flower = flower_of(config)
     if not flower.secured and not insecure and not is_loopback(flower.address):
@@ -49,15 +49,15 @@ def start_coordinator(config: Config, insecure: bool, say: Callable[[str], None]
     say(f"log: {log}")
     if not is_loopback(flower.address):
         say(
-            "warning: whoever reaches this port can submit code that all sites run: "
-            "let the firewall admit the sites and nobody else"
+            "warning: anyone who reaches this port can submit code that all sites run: "
+            "let the firewall admit only the sites"
         )
     command = superlink_command(flower, flower.home)
     keep_running([Child("superlink", lambda: command, log, home.environment)], say)
 
 
 def start_site(file: Path, insecure: bool, say: Callable[[str], None]) -> None:
-    """Take part in runs until stopped: a process with the data, and one that dials.
+    """Take part in runs until stopped: a process with the data, and one that connects.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def _check_files(*paths: Path | None) -> None:
 def _safety(flower: FlowerConfig) -> str:
     if flower.secured:
         return "encrypted, for sites whose keys are registered"
-    return "NOT encrypted, and open to whoever can reach it"
+    return "NOT encrypted, and open to anyone who can reach it"
 
 
 def _free_port() -> int:

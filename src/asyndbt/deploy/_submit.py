@@ -1,4 +1,4 @@
-"""Handing a run to the coordinator, and following it by what it writes into its directory."""
+"""Submit a run to the coordinator, and follow it through the files in its directory."""
 
 from __future__ import annotations
 
@@ -18,23 +18,21 @@ from asyndbt.federation import unpack
 from asyndbt.run import Event, Observer, Result, RunDirectory, write_atomically
 
 _TICKET = "flower-run"
-_GLANCE, _INQUIRY = 0.3, 10.0
-"""Seconds between looks into the directory, and questions to Flower whether the run goes on."""
+_POLL, _QUERY = 0.3, 10.0
+"""Seconds between checks of the directory, and queries to Flower about the run's status."""
 _PATIENCE = 60.0
-"""Seconds for which a coordinator may be away, as while it is started again."""
+"""Seconds for which a coordinator may be unreachable, as during a restart."""
 Connect = Callable[[Config], Flower]
 
 
 class Clock(Protocol):
-    """What whoever waits needs of the module `time`."""
+    """The part of the module `time` that waiting needs."""
 
     def monotonic(self) -> float:
-        """Seconds since some moment."""
-        ...
+        """Return seconds since some moment."""
 
     def sleep(self, seconds: float, /) -> None:
-        """Return after so many seconds."""
-        ...
+        """Wait."""
 
 
 def submit_run(
@@ -44,33 +42,28 @@ def submit_run(
     connect: Connect = connected,
     clock: Clock = time,
 ) -> Result:
-    """Have a run carried out across sites, and wait for its end.
-
-    Ctrl-C stops the run; it may be taken up again.
+    """Submit a run across sites, and wait for its end; Ctrl-C stops the run, which can be resumed.
 
     Parameters
     ----------
     config : Config
         Of engine "flower".
-    observers : sequence of Observer
     connect : callable
         Returns Flower's commands for the coordinator that a configuration names.
-    clock : Clock
-        Says how long has been waited, and waits.
 
     Raises
     ------
     DeployError
-        If the coordinator is not there, or the run failed.
+        If the coordinator does not answer, or the run failed.
     RunDirectoryError
-        If the directory holds a run already.
+        If the directory already holds a run.
     """
     directory = RunDirectory(config.run.dir)
     directory.check_unused()
     flower = connect(config)
     directory.path.mkdir(parents=True, exist_ok=True)
     write_atomically(directory.config_file, config.to_toml().encode())
-    return _carry_out(flower, directory, observers, clock)
+    return _submit(flower, directory, observers, clock)
 
 
 def submit_again(
@@ -80,32 +73,27 @@ def submit_again(
     connect: Connect = connected,
     clock: Clock = time,
 ) -> Result:
-    """Go on with a run across sites from its latest checkpoint; a finished one is just read.
+    """Resume a run across sites from its latest checkpoint; a finished one is only read.
 
-    Parameters
-    ----------
-    path : Path
-        The run's directory.
-    observers, connect, clock
-        As in `submit_run`.
+    The parameters are those of `submit_run`.
 
     Raises
     ------
     DeployError
-        If the coordinator is not there, or the run failed.
+        If the coordinator does not answer, or the run failed.
     RunDirectoryError
-        If there is no run, or another process is at work on it and does not end.
+        If there is no run, or another process keeps working on it.
     """
     directory = RunDirectory.open(path)
     if directory.result_file.exists():
         return Result(path)
-    _tidy_up(directory, clock)
+    _drop_after_checkpoint(directory, clock)
     flower = connect(load_config(directory.config_file))
-    return _carry_out(flower, directory, observers, clock)
+    return _submit(flower, directory, observers, clock)
 
 
 def stop_run(path: Path, *, connect: Connect = connected) -> str:
-    """Stop the run in a directory, to be taken up later; return its number at Flower."""
+    """Stop the run in a directory, which can be resumed; return its number at Flower."""
     directory = RunDirectory.open(path)
     try:
         ticket = (path / _TICKET).read_text("ascii").strip()
@@ -115,10 +103,10 @@ def stop_run(path: Path, *, connect: Connect = connected) -> str:
     return ticket
 
 
-def _tidy_up(directory: RunDirectory, clock: Clock) -> None:
-    """Take back what goes beyond the checkpoint, once nobody is at work there any more.
+def _drop_after_checkpoint(directory: RunDirectory, clock: Clock) -> None:
+    """Drop events logged after the checkpoint, once no other process works in the directory.
 
-    When a coordinator was killed, the process that carried the run out takes a while to notice.
+    When a coordinator is killed, the process of its run takes a while to notice.
     """
     end = clock.monotonic() + _PATIENCE
     while True:
@@ -131,18 +119,18 @@ def _tidy_up(directory: RunDirectory, clock: Clock) -> None:
         except RunDirectoryError:
             if clock.monotonic() > end:
                 raise
-        clock.sleep(_GLANCE)
+        clock.sleep(_POLL)
 
 
-def _carry_out(
+def _submit(
     flower: Flower, directory: RunDirectory, observers: Sequence[Observer], clock: Clock
 ) -> Result:
     path = directory.path.resolve()
     seen = directory.events_length()
     with bundled() as app:
         place = f"directory={json.dumps(str(path))}"
-        said = flower.ask("run", str(app), "--run-config", place)
-    ticket = str(said["run-id"])
+        started = flower.ask("run", str(app), "--run-config", place)
+    ticket = str(started["run-id"])
     write_atomically(path / _TICKET, ticket.encode())
     try:
         for event in _events(flower, path, ticket, seen, clock):
@@ -156,7 +144,7 @@ def _carry_out(
 
 
 def _events(flower: Flower, path: Path, ticket: str, offset: int, clock: Clock) -> Iterator[Event]:
-    """What the run says, until it has a result.
+    """Yield the run's events until it has a result.
 
     Raises
     ------
@@ -173,14 +161,14 @@ def _events(flower: Flower, path: Path, ticket: str, offset: int, clock: Clock) 
             return
         if failed is not None:
             raise DeployError(f"{failed['kind']}: {failed['text']}")
-        if clock.monotonic() - asked > _INQUIRY:
+        if clock.monotonic() - asked > _QUERY:
             _check_alive(flower, path, ticket, clock)
             asked = clock.monotonic()
-        clock.sleep(_GLANCE)
+        clock.sleep(_POLL)
 
 
 def _check_alive(flower: Flower, path: Path, ticket: str, clock: Clock) -> None:
-    """Raise DeployError if the run ended without a word, or the coordinator stays away."""
+    """Raise DeployError if the run ended without a record, or the coordinator does not answer."""
     end = clock.monotonic() + _PATIENCE
     while True:
         try:
@@ -189,9 +177,9 @@ def _check_alive(flower: Flower, path: Path, ticket: str, clock: Clock) -> None:
         except DeployError:
             if clock.monotonic() > end:
                 raise
-        clock.sleep(_GLANCE)
-    told = any((path / name).exists() for name in ("result.json", FAILURE))
-    if run["status"].startswith("finished") and not told:
+        clock.sleep(_POLL)
+    recorded = any((path / name).exists() for name in ("result.json", FAILURE))
+    if run["status"].startswith("finished") and not recorded:
         raise DeployError(
             f"the run ended without a result ({run['status']} {run['status-details']}): see "
             f"{flower.home / 'logs' / 'superlink.log'}; go on with 'asyndbt resume {path}'"
@@ -199,7 +187,7 @@ def _check_alive(flower: Flower, path: Path, ticket: str, clock: Clock) -> None:
 
 
 def _new_lines(log: Path, offset: int) -> tuple[list[bytes], int]:
-    """Whole lines beyond an offset, and where they end."""
+    """Return complete lines after an offset, and the offset of their end."""
     if not log.exists():
         return [], offset
     with log.open("rb") as file:

@@ -1,7 +1,7 @@
 """Run a command that ends when its starter does, however that ended: ``python -m ... COMMAND``.
 
-The starter holds the other end of standard input. When that is closed the command is told to stop,
-and after ten seconds made to.
+The starter holds the other end of standard input. When that is closed the command is terminated,
+and killed after ten seconds.
 """
 
 from __future__ import annotations

@@ -1,8 +1,16 @@
-"""Runs: from a configuration to a directory that holds everything, and back."""
+"""Runs: from a configuration to a directory with the result."""
 
 from asyndbt.run._asyndbt import AsynDBT, run_config
-from asyndbt.run._curve import CurveMoment, curve_of_events, read_curve
-from asyndbt.run._directory import Event, Observer, RunDirectory, to_json, write_atomically
+from asyndbt.run._directory import (
+    CurveMoment,
+    Event,
+    Observer,
+    RunDirectory,
+    curve_of_events,
+    read_curve,
+    to_json,
+    write_atomically,
+)
 from asyndbt.run._estimate import Estimate, can_begin, estimate_run
 from asyndbt.run._inputs import load_inputs, load_site_data, make_task, place_rows, take_rows
 from asyndbt.run._model_handle import ModelCheck, check_model

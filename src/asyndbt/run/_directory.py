@@ -1,17 +1,15 @@
-"""A run is a directory: everything needed to resume it, and everything it found.
+"""A run is a directory: everything needed to resume it, everything it found, and its event log.
 
-config.toml       the configuration, every default written out
+config.toml       the configuration, with all defaults
 events.jsonl      what happened, one JSON object a line
-checkpoint        the coordinator after its latest decision
-model.json        the language model: what a probe found that it can do, and what that cost
-probe.sqlite      the requests of that probe, without a text
+checkpoint        the coordinator's state after its latest decision
+model.json        the language model: capabilities found by the probe, and the cost of the probe
+probe.sqlite      the requests of the probe, without texts
 lock              held while a process works here
-identity          the run's name in a cache that it shares with others
-traffic.json      messages and bytes that crossed each site's border
+identity          the run's name in a cache shared with other runs
+traffic.json      messages and bytes exchanged with each site
 result.json       the outcome; no text of any example
 sites/NAME/       a site's own part: state, paid answers, demonstrations, tuned prompt, predictions
-
-What observers of a run are told.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +29,7 @@ from asyndbt.lm import AnswerCache
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file so that a reader, or a crash, meets the old or the new content only."""
+    """Replace a file; readers, and a crash, see either the old or the new content."""
     temporary = path.with_name(path.name + ".new")
     with temporary.open("wb") as file:
         file.write(data)
@@ -41,18 +39,13 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def to_json(value: Any) -> bytes:
-    """Return JSON as the files of a run have it: sorted keys, two spaces."""
+    """Return JSON in the format of a run's files: sorted keys, indented by two spaces."""
     text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return (text + "\n").encode()
 
 
 class RunDirectory:
-    """The files of one run.
-
-    Parameters
-    ----------
-    path : Path
-    """
+    """The files of one run."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -67,7 +60,7 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path: Path) -> RunDirectory:
-        """Open the directory of a run that was started before.
+        """Open the directory of an existing run.
 
         Raises
         ------
@@ -81,49 +74,48 @@ class RunDirectory:
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
-        """Keep other processes from working here meanwhile; a killed process keeps nobody out.
+        """Lock the directory against other processes; the lock ends with the process.
 
         Raises
         ------
         RunDirectoryError
-            If another process is at work here.
+            If another process holds the lock.
         """
-        # A lock of SQLite is one on every system, and ends with its process.
-        with closing(
-            sqlite3.connect(self.path / "lock", timeout=0.0, isolation_level=None)
-        ) as lock:
+        # A lock of SQLite works on every system, and ends with its process.
+        lock = sqlite3.connect(self.path / "lock", timeout=0.0, isolation_level=None)
+        with closing(lock):
             try:
                 lock.execute("BEGIN EXCLUSIVE")
             except sqlite3.OperationalError as error:
                 raise RunDirectoryError(
-                    f"{self.path} is in use: another process is carrying this run out; wait for "
-                    "it, or stop it"
+                    f"{self.path} is in use: another process is working on this run; wait for it, "
+                    "or stop it"
                 ) from error
             yield
 
     @property
     def config_file(self) -> Path:
-        """The configuration as resolved."""
+        """The configuration, with all defaults."""
         return self.path / "config.toml"
 
     @property
     def result_file(self) -> Path:
-        """The outcome; there once the run is done."""
+        """The outcome; exists once the run is complete."""
         return self.path / "result.json"
 
     def site(self, name: str) -> Path:
-        """Return the site's own part, made if need be."""
+        """Return the folder of a site; it is made if missing."""
         part = self.path / "sites" / name
         part.mkdir(parents=True, exist_ok=True)
         return part
 
     def probe_cache(self) -> AnswerCache:
-        """Open the account of the requests that find out what the language model can do."""
+        """Open the record of the requests that probe the language model."""
         self.path.mkdir(parents=True, exist_ok=True)
         return AnswerCache(self.path / "probe.sqlite", "probe")
 
     def read_checkpoint(self) -> bytes | None:
-        """Return the latest checkpoint, or None if the run never got that far."""
+        """Return the latest checkpoint, or None if there is none."""
         file = self.path / "checkpoint"
         return file.read_bytes() if file.exists() else None
 
@@ -132,30 +124,29 @@ class RunDirectory:
         write_atomically(self.path / "checkpoint", data)
 
     def append_event(self, event: Event) -> None:
-        """Add a line to the event log."""
+        """Append a line to the event log."""
         line = {"kind": event.kind, "elapsed": round(event.elapsed, 3), **event.data}
         with self._events.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, sort_keys=True, ensure_ascii=False) + "\n")
 
     def events_length(self) -> int:
-        """Bytes of the event log."""
+        """Return the size of the event log in bytes."""
         return self._events.stat().st_size if self._events.exists() else 0
 
     def cut_events(self, length: int) -> None:
-        """Drop what the log says beyond the checkpoint: a resumed run says it again."""
+        """Drop events logged after the checkpoint; a resumed run logs them again."""
         if self.events_length() > length:
             os.truncate(self._events, length)
 
     def read_json(self, name: str) -> dict[str, Any] | None:
-        """Return a JSON file of the coordinator's part, or None if it is not there."""
+        """Return a JSON file of the coordinator's part, or None if it is missing."""
         file = self.path / name
-        content: dict[str, Any] | None = None
-        if file.exists():
-            content = json.loads(file.read_text("utf-8"))
+        content: dict[str, Any] | None
+        content = json.loads(file.read_text("utf-8")) if file.exists() else None
         return content
 
     def identity(self) -> str:
-        """Return a name that no other run has; made once."""
+        """Return a name that no other run has; it is made once."""
         file = self.path / "identity"
         if not file.exists():
             self.path.mkdir(parents=True, exist_ok=True)
@@ -174,7 +165,7 @@ class RunDirectory:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something happened.
+    """Something that happened in a run.
 
     Parameters
     ----------
@@ -193,11 +184,44 @@ class Event:
 
 
 class Observer(Protocol):
-    """Is shown every event and cannot change the run.
-
-    Implementations: the live display and the JSON lines of the command.
-    """
+    """Receives every event; cannot change the run."""
 
     def __call__(self, event: Event) -> None:
-        """Take notice of an event."""
-        ...
+        """Receive an event."""
+
+
+CurveMoment = dict[str, Any]
+"""``calls`` over all sites, ``site``, ``iteration``, ``train_loss``, ``validation_loss``,
+``validation_accuracy`` (None where not measured), ``seconds``."""
+
+
+def read_curve(directory: Path) -> list[CurveMoment]:
+    """Return the curve of the run in a directory; empty if it took no step."""
+    log = directory / "events.jsonl"
+    if not log.exists():
+        return []
+    lines = log.read_text("utf-8").splitlines()
+    return list(curve_of_events(json.loads(line) for line in lines))
+
+
+def curve_of_events(events: Iterable[Mapping[str, Any]]) -> Iterator[CurveMoment]:
+    """Yield a moment for every step and every site that took part in it."""
+    for event in events:
+        if event["kind"] != "step":
+            continue
+        calls = sum(event["calls"].values())
+        for site in event["active"]:
+            validation = event["validation"].get(site) or {}
+            yield {
+                "calls": calls,
+                "site": site,
+                "iteration": event["iteration"],
+                "train_loss": _rounded(event["loss"].get(site)),
+                "validation_loss": _rounded(validation.get("loss")),
+                "validation_accuracy": _rounded(validation.get("accuracy")),
+                "seconds": event["elapsed"],
+            }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)

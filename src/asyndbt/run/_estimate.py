@@ -1,16 +1,13 @@
-"""What a run will cost, found by playing it through with answers that nobody was asked for.
+"""The cost of a run, found by a simulation that sends no requests.
 
-The play uses the code of the run itself: the same plan, coordinator, workers, budget and ledger on
-a virtual clock. Only the model is a stand-in (`asyndbt.run._estimate`) that answers for nothing and
-costs what the real one would, and losses come out of a table of chance in which some words and
-demonstrations are better, so that the policies settle, and prompts repeat themselves, about as they
-will.
+The simulation uses the run's own plan, coordinator, workers, budget and ledger on a virtual clock.
+Only the language model and the losses are simulated. The model costs what the real one would. The
+losses come from a random table in which some words and demonstrations are better than others, so
+that policies converge, and prompts repeat, about as often as in the run.
 
-What plays the language model when a run is played through: nobody is asked, nothing is paid.
-
-The first prompts of a site go the whole way through its gateway.  Of the later ones it is only
-counted which are new, by what was drawn for them, and a few of every step are rendered to tell what
-the others cost.  So policies, budgets and repeats are played to the end of a long run too.
+The first prompts of a site pass through its gateway. Of later ones only the number of new prompts
+is counted; a few of every step are rendered to estimate the cost of the others. This keeps long
+runs quick to simulate.
 """
 
 from __future__ import annotations
@@ -52,19 +49,19 @@ class Estimate:
     usage : Usage
         Requests, tokens and money of all sites.
     evaluation : int
-        How many of the requests are the final evaluation, at most.
+        Most requests of the final evaluation, included in `usage`.
     seconds : float
         Time that the requests take.
     seconds_per_request : float
-        What was reckoned with: measured for a local model, assumed for an endpoint.
+        Measured for a local model, assumed for an endpoint that was not probed.
     steps : int
-        Steps of the site that takes fewest.
+        Fewest steps of a site.
     stop_reason : str
         What will probably end the tuning.
     priced : bool
-        Whether the money of `usage` says anything.
+        Whether the prices are known, so that the money in `usage` is meaningful.
     free : bool
-        Whether the model computes on this machine.
+        Whether the model runs on this machine.
     """
 
     usage: Usage
@@ -80,53 +77,52 @@ class Estimate:
 def estimate_run(
     config: Config, seconds_per_request: float | None = None, *, probe: bool = False
 ) -> Estimate:
-    """Find out what a run will cost.
+    """Estimate what a run will cost.
 
     Parameters
     ----------
-    config : Config
     seconds_per_request : float, optional
-        Of an endpoint; if it is left out, as the probe found, or else a second. A local model is
-        timed on a few prompts.
+        Of an endpoint; by default as the probe measured, else one second. A local model is timed
+        on a few prompts.
     probe : bool
-        Whether to ask the model a few times what it can do, as the run will: how many tokens a
-        prompt has, an endpoint alone knows.
+        Whether to send the few requests with which a run begins: only an endpoint knows how many
+        tokens a prompt has.
 
     Raises
     ------
     AsyndbtError
         Whatever would keep the run from starting.
     """
-    gathered = load_inputs(config)
-    connection = ModelHandle.of(config.lm)
-    model = connection.model
-    examples = gathered.check(model)
+    inputs = load_inputs(config)
+    handle = ModelHandle.of(config.lm)
+    model = handle.model
+    examples = inputs.check(model)
     if probe:
-        connection.detect_capabilities(examples, gathered.task.label_words)
-    each = seconds_per_request or connection.facts.get("seconds_per_request")
+        handle.detect_capabilities(examples, inputs.task.label_words)
+    each = seconds_per_request or handle.facts.get("seconds_per_request")
     if each is None:
-        each = _ASSUMED_SECONDS if model.is_remote else _timed(model, gathered, examples)
-    together = connection.policy.limiter.most if model.is_remote else model.batch
-    stand_in = SimulatedModel(model, together)
+        each = _ASSUMED_SECONDS if model.is_remote else _seconds_per_prompt(model, inputs, examples)
+    together = handle.policy.limiter.most if model.is_remote else model.batch
+    simulated = SimulatedModel(model, together)
     with TemporaryDirectory(prefix="asyndbt-estimate-") as folder:
-        assembly = build_setup(
+        setup = build_setup(
             config.override({"lm.cache": None}) if config.lm.cache else config,
-            gathered,
-            ModelHandle(stand_in, connection.policy),
+            inputs,
+            ModelHandle(simulated, handle.policy),
             RunDirectory(Path(folder)),
             objective=SimulatedObjective,
         )
         try:
-            coordinator = run_sync(_play(assembly, config, model.is_remote))
+            coordinator = run_sync(_play(setup, config, model.is_remote))
         finally:
-            for site in assembly.sites.values():
+            for site in setup.sites.values():
                 site.close()
     return Estimate(
-        usage=stand_in.spent + connection.ledger.spent,
-        evaluation=_evaluation(config, gathered),
-        seconds=_seconds(config, model, stand_in, len(assembly.sites), each),
+        usage=simulated.spent + handle.ledger.spent,
+        evaluation=_evaluation(config, inputs),
+        seconds=_seconds(config, model, simulated, len(setup.sites), each),
         seconds_per_request=each,
-        steps=min(site.worker.learner.steps for site in assembly.sites.values()),
+        steps=min(site.worker.learner.steps for site in setup.sites.values()),
         stop_reason=coordinator.stop_reason,
         priced=model.has_prices,
         free=not model.is_remote,
@@ -134,13 +130,13 @@ def estimate_run(
 
 
 def can_begin(config: Config) -> bool:
-    """Whether a run's budget covers the looks, one step and the evaluation; nothing is asked."""
-    gathered = load_inputs(config)
-    found = ModelHandle.of(config.lm)
-    gathered.check(found.model)
-    stand_in = SimulatedModel(found.model, 1)
+    """Whether a run's budget covers validations, one step and the evaluation; sends no request."""
+    inputs = load_inputs(config)
+    handle = ModelHandle.of(config.lm)
+    inputs.check(handle.model)
     try:
-        check_budget(config, gathered, ModelHandle(stand_in, found.policy))
+        simulated = SimulatedModel(handle.model, 1)
+        check_budget(config, inputs, ModelHandle(simulated, handle.policy))
     except BudgetError:
         return False
     return True
@@ -148,7 +144,7 @@ def can_begin(config: Config) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Unsaved:
-    """A site whose state nobody needs."""
+    """A site whose state is not saved."""
 
     worker: Worker
 
@@ -156,15 +152,15 @@ class _Unsaved:
         """Keep nothing."""
 
 
-async def _play(assembly: RunSetup, config: Config, is_remote: bool) -> Coordinator:
-    coordinator = Coordinator(assembly.plan)
-    sites = {name: _Unsaved(site.worker) for name, site in assembly.sites.items()}
+async def _play(setup: RunSetup, config: Config, is_remote: bool) -> Coordinator:
+    coordinator = Coordinator(setup.plan)
+    sites = {name: _Unsaved(site.worker) for name, site in setup.sites.items()}
     await _engine(config, is_remote).run(coordinator, sites, lambda now: None)
     return coordinator
 
 
 def _engine(config: Config, is_remote: bool) -> Engine:
-    """Waiting for an endpoint takes some time or other; a local model keeps its sites in turn."""
+    """Sites of an endpoint wait in parallel; those of a local model take turns."""
     delays = config.federation.delays
     if delays is None and not is_remote:
         return LocalEngine()
@@ -172,33 +168,34 @@ def _engine(config: Config, is_remote: bool) -> Engine:
     return VirtualEngine(Delays(**given, seed=config.run.seed))
 
 
-def _timed(model: LanguageModel, gathered: RunInputs, examples: Sequence[Prompt]) -> float:
-    """Seconds per prompt of a local model, which asks nobody."""
+def _seconds_per_prompt(
+    model: LanguageModel, inputs: RunInputs, examples: Sequence[Prompt]
+) -> float:
     batch = [examples[index % len(examples)] for index in range(_TIMED)]
-    labels = gathered.task.label_words
+    labels = inputs.task.label_words
     run_sync(model.score(batch, labels))
     start = time.perf_counter()
     run_sync(model.score(batch, labels))
     return (time.perf_counter() - start) / _TIMED
 
 
-def _evaluation(config: Config, gathered: RunInputs) -> int:
+def _evaluation(config: Config, inputs: RunInputs) -> int:
     shown = config.method.mode != "fragment"
     kinds = 2 + (config.method.random_icl_draws if shown else 0)
-    return kinds * sum(len(site.data.test) for site in gathered.sites.values())
+    return kinds * sum(len(site.data.test) for site in inputs.sites.values())
 
 
 def _seconds(
-    config: Config, model: LanguageModel, stand_in: SimulatedModel, sites: int, each: float
+    config: Config, model: LanguageModel, simulated: SimulatedModel, sites: int, each: float
 ) -> float:
-    """Time of the requests: in rounds of those that go together, and under the caps a minute."""
-    spent, options = stand_in.spent, config.lm.options
+    """Time of the requests: in rounds of concurrent ones, and under the limits per minute."""
+    spent, options = simulated.spent, config.lm.options
     if not isinstance(options, RemoteOptions):
         return spent.calls * each
     times = [
         each * spent.calls / options.max_concurrency,
-        # Sites go side by side, the rounds of a site one after another.
-        each * stand_in.rounds / sites,
+        # Sites work in parallel, the rounds of a site one after another.
+        each * simulated.rounds / sites,
     ]
     if options.requests_per_minute:
         times.append(60 * spent.calls / options.requests_per_minute)
@@ -210,10 +207,10 @@ def _seconds(
 _MARGIN: Final = 1.3
 _EFFECT: Final = 0.045
 _CHANCE: Final = 0.15
-"""Standard deviations, in the logarithm of a loss, of a word's effect and of what depends on the
-query: such that the policies of the demo tasks settle as fast as with the real losses."""
+"""Standard deviations, in the logarithm of a loss, of a word's effect and of its interaction with
+the query: such that policies converge on the demo tasks as fast as with the real losses."""
 _WHOLE: Final = 2_000
-"""Prompts of a site that go the whole way."""
+"""Prompts of a site that pass through its gateway."""
 _SAMPLE: Final = 4
 """Prompts of a later step that are rendered."""
 
@@ -222,20 +219,12 @@ _Drawn = tuple[IntArray, IntArray, int]
 
 
 class SimulatedModel(LanguageModel):
-    """Answers for nothing, and costs what a real model would.
+    """Answers without requests, and costs what a real model would.
 
     Parameters
     ----------
-    model : LanguageModel
     batch : int
-        Prompts that go together.
-
-    Attributes
-    ----------
-    rounds : int
-        Batches so far.
-    spent : Usage
-        What the answers so far would have cost.
+        Prompts of one round.
     """
 
     def __init__(self, model: LanguageModel, batch: int) -> None:
@@ -247,24 +236,24 @@ class SimulatedModel(LanguageModel):
 
     @property
     def name(self) -> str:
-        """Of a model that is nobody's: its answers are kept nowhere."""
+        """Not the real model's, so that its cached answers are not used."""
         return f"stand-in for {self._model.name}"
 
     @property
     def has_prices(self) -> bool:
-        """As of the real model."""
+        """As the real model."""
         return self._model.has_prices
 
     def expected_usage(self, prompt: Prompt) -> Usage:
-        """As of the real model."""
+        """As the real model."""
         return self._model.expected_usage(prompt)
 
     def check(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> None:
-        """As the real model does."""
+        """As the real model."""
         self._model.check(prompts, labels)
 
     def max_usage(self, prompt: Prompt) -> Usage:
-        """Bound what a request costs as the real one will when it has been probed."""
+        """Bound the cost of a request as the real model will after its probe."""
         bound = self._model.max_usage(prompt)
         if not self._model.is_remote:
             return bound
@@ -277,20 +266,20 @@ class SimulatedModel(LanguageModel):
         )
 
     async def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[Answer | None]:
-        """Answer every prompt alike."""
+        """Give every prompt the same answer."""
         scores = tuple(float(-index) for index in range(len(labels)))
         answers = [Answer(scores, labels[0], self.expected_usage(prompt)) for prompt in prompts]
         self.count(sum((answer.usage for answer in answers), Usage()))
         return list(answers)
 
     def count(self, usage: Usage) -> None:
-        """Take note of requests that go together as far as they can."""
+        """Add requests, grouped into as few rounds as possible."""
         self.rounds += math.ceil(usage.calls / self.batch)
         self.spent += usage
 
 
 class SimulatedObjective(PromptObjective):
-    """A site that asks as the real one does; its losses come out of a table of chance."""
+    """Sends the requests of a real site; its losses come from a random table."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -301,7 +290,7 @@ class SimulatedObjective(PromptObjective):
     async def losses(
         self, words: IntArray, demonstrations: IntArray, queries: IntArray
     ) -> FloatArray:
-        """Return losses (I, B) that are a sum over the words, demonstrations and queries drawn."""
+        """Return losses (I, B): sums of effects of words, demonstrations and queries."""
         new = self._new(words, demonstrations, queries)
         if self._asked < _WHOLE:
             await super().losses(words, demonstrations, queries)
@@ -316,7 +305,7 @@ class SimulatedObjective(PromptObjective):
         return losses
 
     def spent(self) -> Spent:
-        """Figures of the ledger, and of what was only counted."""
+        """Add what was only counted to the ledger."""
         ledger, counted = super().spent(), self._counted
         return replace(
             ledger,
@@ -327,7 +316,7 @@ class SimulatedObjective(PromptObjective):
         )
 
     def _new(self, words: IntArray, demonstrations: IntArray, queries: IntArray) -> list[_Drawn]:
-        """Return what was never drawn before, and remember it."""
+        """Return the prompts not drawn before, and remember them."""
         new: list[_Drawn] = []
         asked = list(dict.fromkeys(queries.tolist()))
         for w, d in zip(words, demonstrations, strict=True):
@@ -337,7 +326,7 @@ class SimulatedObjective(PromptObjective):
         return new
 
     def _count(self, new: Sequence[_Drawn]) -> None:
-        """Charge for prompts what some of them would cost."""
+        """Charge new prompts by the expected cost of a sample of them."""
         model, train = self.gateway.model, self.prompts.data.train
         assert isinstance(model, SimulatedModel)
         sample = [
@@ -358,7 +347,7 @@ class SimulatedObjective(PromptObjective):
 
     @cached_property
     def _tables(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Effects of the words, of the demonstrations, and of the queries beside them."""
+        """Effects of words, of demonstrations, and of their interaction with queries."""
         shape, rng = self.shape, np.random.default_rng(0)
         return (
             rng.normal(0.0, _EFFECT, (shape.positions, shape.words)),

@@ -1,6 +1,6 @@
 """The inputs of a run: task, vocabulary and every site's examples, loaded and checked.
 
-No language model is asked.  Examples given in Python are written to files first.
+No request is sent. Examples given in Python are written to files first.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Rows = Mapping[str, Sequence[Any]]
 """Rows by part: train, validation, test."""
 
 _ROWS_FOLDER = ".data"
-"""Below ``sites/``, where texts belong; no site has this name, since it begins with a dot."""
+"""Below ``sites/``, which may hold texts; a site's name cannot begin with a dot."""
 _MAX_NGRAMS = 200
 
 
@@ -72,7 +72,7 @@ def check_names(sites: Sequence[SiteData]) -> None:
 
 
 def check_delays(config: Config, sites: Sequence[str]) -> None:
-    """Raise ConfigError if a delay names an unknown site, which would go unnoticed."""
+    """Raise ConfigError if a delay names an unknown site, which would have no effect."""
     delays = config.federation.delays
     known = [*sites, *([MERGED_SITE] if config.method.centralised else [])]
     for name in ("slow", "dead", "rejoin") if delays else ():
@@ -86,7 +86,7 @@ def check_delays(config: Config, sites: Sequence[str]) -> None:
 
 @toml_keys()
 def load_site_data(config: Config, task: Task) -> Split:
-    """Load, partition and split the examples: pool, train, validation and test of every site."""
+    """Load, partition and split the examples of every site: pool, train, validation and test."""
     data = config.data
     sizes = SplitSizes(data.pool_per_class, data.train_per_class, data.validation_per_class)
     train = _examples(config, task, "train")
@@ -95,7 +95,6 @@ def load_site_data(config: Config, task: Task) -> Split:
 
 
 def _examples(config: Config, task: Task, part: str) -> list[Example]:
-    """Load the examples of one part (train, validation, test), each with its site."""
     data = config.data
     if data.sites is not None:
         return [
@@ -134,14 +133,12 @@ class RunInputs:
 
     Parameters
     ----------
-    task : Task
-    sites : dict of str to SitePrompts
     vocabulary : tuple of str
-        Empty where no fragment is learned.
+        Empty if no fragment is tuned.
     positions : int
         M, words of a fragment.
     duplicates : str
-        What was removed because it occurs in more than one split; empty if nothing was.
+        Removed examples that occur in more than one split; empty if there are none.
     """
 
     task: Task
@@ -151,12 +148,7 @@ class RunInputs:
     duplicates: str
 
     def check(self, model: LanguageModel) -> list[Prompt]:
-        """Check the labels and the longest prompts against a model.
-
-        Returns
-        -------
-        list of Prompt
-            The costliest and the cheapest prompt, to probe the model with.
+        """Check the labels and the longest prompts; return the costliest and the cheapest prompt.
 
         Raises
         ------
@@ -180,7 +172,7 @@ def load_inputs(config: Config) -> RunInputs:
     Raises
     ------
     ConfigError, DataError
-        If a setting or the data cannot be used; the message names file, line or field, and the fix.
+        With the file, line or field, and the remedy.
     """
     task, method = make_task(config), config.method
     split = load_site_data(config, task)
@@ -214,9 +206,8 @@ def _slots(config: Config, task: Task, data: SiteData) -> tuple[tuple[Example, .
 def resolve_vocabulary(config: Config, sites: Sequence[SiteData]) -> tuple[str, ...]:
     """Return the vocabulary that all sites use, in one order.
 
-    ``pmi`` takes n-grams of the sites' own texts: of a single site all, of several those that at
-    least ``vocabulary_min_sites`` of them have, those of most sites first.  It needs the texts of
-    all sites in this process.
+    ``pmi`` takes n-grams of the sites' texts, which must all be in this process: of a single site
+    all, of several those shared by at least ``vocabulary_min_sites``, the most shared first.
 
     Raises
     ------
@@ -241,7 +232,7 @@ def resolve_vocabulary(config: Config, sites: Sequence[SiteData]) -> tuple[str, 
 
 
 def _common(ngrams: Sequence[list[str]], least: int) -> list[str]:
-    """N-grams that at least so many sites have, those of most sites first, then by alphabet."""
+    """Return n-grams that `least` or more sites have: the most shared first, then by alphabet."""
     if least > len(ngrams):
         raise ConfigError(
             f"method.vocabulary_min_sites: {least} given for {len(ngrams)} sites; it must be 2 to "
@@ -257,14 +248,7 @@ def _texts(site: SiteData) -> Iterable[str]:
 
 
 def take_rows(tables: Mapping[str, Any]) -> tuple[dict[str, Any], Rows]:
-    """Replace lists of rows in the table ``data``, given in Python, by names of files.
-
-    Returns
-    -------
-    tables : dict
-        The tables with file names.
-    rows : Rows
-        What was replaced; for `place_rows`.
+    """Replace rows given in the table ``data`` by file names; return the tables and those rows.
 
     Examples
     --------
@@ -285,7 +269,7 @@ def take_rows(tables: Mapping[str, Any]) -> tuple[dict[str, Any], Rows]:
 
 
 def place_rows(config: Config, rows: Rows) -> Config:
-    """Write rows into the directory of a new run, and name the files in its configuration.
+    """Write rows into the directory of a new run, and set their paths in its configuration.
 
     Raises
     ------

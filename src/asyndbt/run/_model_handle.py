@@ -1,4 +1,4 @@
-"""The language model of a run: how it is asked, and what it was found to be able to do."""
+"""The language model of a run: how requests are sent to it, and its capabilities."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from asyndbt.run._inputs import load_inputs
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What a language model was found to be able to do.
+    """What a probe of a language model found.
 
     Parameters
     ----------
     facts : mapping
-        By name; nothing secret.
+        Capabilities by name; nothing secret.
     usage : Usage
-        What finding out cost, and at most may have cost where a reply was lost.
+        Cost of the probe, with an upper bound for lost replies.
     sent : int
-        Requests that were sent for it.
+        Requests sent.
     """
 
     facts: Mapping[str, Any]
@@ -43,17 +43,7 @@ class Probe:
 
 @dataclass(slots=True)
 class ModelHandle:
-    """A language model, how its provider is asked, and what was found that it can do.
-
-    Parameters
-    ----------
-    model : LanguageModel
-    policy : RetryPolicy
-    facts : mapping
-        What was found, by name.
-    ledger : Ledger
-        What finding out has cost.
-    """
+    """A language model, its retry policy, and what a probe found and cost."""
 
     model: LanguageModel
     policy: RetryPolicy
@@ -62,25 +52,18 @@ class ModelHandle:
 
     @classmethod
     def of(cls, lm: LMConfig, model: LanguageModel | None = None) -> Self:
-        """Make the model that a configuration names; asks nothing.
-
-        Parameters
-        ----------
-        lm : LMConfig
-        model : LanguageModel, optional
-            Takes the place of the one that the configuration names; the feedback is still that of
-            the configuration.
+        """Make the model of a configuration, unless `model` replaces it; sends no request.
 
         Raises
         ------
         ConfigError, MissingExtraError, ModelError
-            If it cannot be made: an unknown name, a missing package.
+            If the model cannot be made.
         """
         return cls(model or lm.make_model(), RetryPolicy.of(lm.options))
 
     @property
     def probe(self) -> Probe:
-        """What was found, and what that has cost."""
+        """What the probe found and cost."""
         return Probe(dict(self.facts), self.ledger.spent, self.ledger.sent)
 
     def detect_capabilities(
@@ -90,22 +73,21 @@ class ModelHandle:
         cache: AnswerCache | None = None,
         limits: Limits | None = None,
     ) -> None:
-        """Find out by a few requests what can be asked.
+        """Probe the model with a few requests.
 
         Parameters
         ----------
         prompts : sequence of Prompt
             Examples of what will be sent, the longest among them.
-        labels : sequence of str
         cache : AnswerCache, optional
-            Where the requests are written down, with those of earlier tries.
+            Records the requests, with those of earlier attempts.
         limits : Limits, optional
-            What they may cost.
+            What the probe may cost.
 
         Raises
         ------
         BudgetError, ConfigError, ModelError
-            With the remedy; what was sent is written down.
+            With the remedy; requests already sent are recorded.
         """
         cache = AnswerCache(":memory:") if cache is None else cache
         gateway = Gateway(self.model, cache, Budget(limits or Limits()), self.policy)
@@ -120,7 +102,7 @@ class ModelHandle:
         self.ledger = gateway.ledger()
 
     def restore_capabilities(self, record: Mapping[str, Any]) -> None:
-        """Go by what was found earlier, as `record` wrote it."""
+        """Restore the capabilities and costs that `record` returned."""
         cost = dict(record["probe"])
         sent, usage = cost.pop("sent"), Usage(**cost)
         self.facts = record["facts"]
@@ -128,7 +110,7 @@ class ModelHandle:
         self.model.restore_capabilities(self.facts)
 
     def record(self) -> dict[str, Any]:
-        """Return what belongs into the record of a run; nothing secret."""
+        """Return what the run's record says of the model; nothing secret."""
         return {
             "model": self.model.name,
             "facts": dict(self.facts),
@@ -143,12 +125,9 @@ class ModelCheck:
     Parameters
     ----------
     model : str
-        Identity of the language model, as answers are kept under.
-    probe : Probe
-        What it can do, and what finding out has cost.
+        Identity of the language model in the cache of answers.
     prompts : int
-        Queries of all sites, all of which fit.
-    sites : tuple of str
+        Queries of all sites.
     """
 
     model: str
@@ -158,13 +137,12 @@ class ModelCheck:
 
 
 def check_model(config: Config) -> ModelCheck:
-    """Load the data, and ask the language model a few times what it can do.
+    """Load the data and probe the language model.
 
     Raises
     ------
     AsyndbtError
-        Whatever would keep a run from starting, in the provider's own words where it is the
-        provider that objects.
+        Whatever would keep a run from starting, with the provider's own message where there is one.
     """
     inputs = load_inputs(config)
     handle = ModelHandle.of(config.lm)

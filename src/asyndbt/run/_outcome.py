@@ -1,4 +1,4 @@
-"""What a finished run leaves behind: ``result.json``, and each site's own part."""
+"""What a finished run records: ``result.json``, and each site's own part."""
 
 from __future__ import annotations
 
@@ -27,14 +27,12 @@ DOUBTFUL_SHARE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a method has found, and how it went.
+    """What a method has found, and how the run ended.
 
     Parameters
     ----------
     evaluations : mapping of str to EvaluateDone or None
         By site; None where nothing was evaluated.
-    stop_reason : str
-        What ended the tuning.
     iterations : int
         Most that a site, or the server, has done.
     fragment : tuple of str
@@ -42,10 +40,9 @@ class Outcome:
     prompts : mapping of str to callable
         By site in this process: writes what was found into the site's folder.
     spent : mapping of str to Spent
-        What sites elsewhere have reported.
+        As reported by sites on other machines.
     conduct : mapping of str to (bool, int)
-        By site, whether it was gone at the end, and how many of its reports were refused.
-    warnings : tuple of str
+        By site: whether it was gone at the end, and how many of its reports were refused.
     """
 
     evaluations: Mapping[str, EvaluateDone | None]
@@ -59,7 +56,7 @@ class Outcome:
 
 
 def build_result(config: Config, setup: RunSetup, outcome: Outcome) -> dict[str, Any]:
-    """Return the content of ``result.json``: figures and the shared fragment, no example's text."""
+    """Return the content of ``result.json``; it holds no text of any example."""
     draws = {"random_icl": config.method.random_icl_draws}
     known = [found for found in outcome.evaluations.values() if found is not None]
     overall = {
@@ -82,7 +79,7 @@ def build_result(config: Config, setup: RunSetup, outcome: Outcome) -> dict[str,
         "metrics": {"test": overall},
         "sites": sites,
         "ledger": ledger,
-        "model": setup.connection and setup.connection.record(),
+        "model": setup.handle and setup.handle.record(),
         "seed": config.run.seed,
         "versions": {
             "asyndbt": version("asyndbt"),
@@ -97,32 +94,32 @@ def build_result(config: Config, setup: RunSetup, outcome: Outcome) -> dict[str,
 
 
 def site_result(
-    fragment: Sequence[str], report: EvaluateDone, connection: ModelHandle
+    fragment: Sequence[str], report: EvaluateDone, handle: ModelHandle
 ) -> dict[str, Any]:
-    """Return what a site that is by itself knows of a run's outcome."""
+    """Return what a site on its own machine records of a run's outcome."""
     test = {kind: accuracy_interval(getattr(report, kind)) for kind in _KINDS}
     return {
         "schema_version": SCHEMA_VERSION,
         "fragment": list(fragment),
         "metrics": {"test": test},
-        "model": connection.record(),
+        "model": handle.record(),
         "sites": {report.site: {"metrics": {"test": test}}},
     }
 
 
 def _ledger(setup: RunSetup, elsewhere: Mapping[str, Spent]) -> tuple[dict[str, Any], int]:
-    """Sum the ledgers of all sites, those that are elsewhere too, and the probe; requests apart."""
+    """Sum the ledgers of all sites and of the probe; return the requests separately."""
     spent = dict(elsewhere)
     spent |= {name: site.worker.objective.spent() for name, site in setup.sites.items()}
     parts = [*spent.values()]
-    if setup.connection is not None:
-        parts.append(Spent(**setup.connection.ledger.totals()))
+    if setup.handle is not None:
+        parts.append(Spent(**setup.handle.ledger.totals()))
     ledger = {field: sum(getattr(s, field) for s in parts) for field in Spent.__slots__}
     return ledger, ledger.pop("requests")
 
 
 def write_prompt(folder: Path, prompt: TunedPrompt) -> None:
-    """Write a tuned prompt, as text and to be loaded again, into a site's part."""
+    """Write a tuned prompt into a site's folder: readable as text, and loadable."""
     demonstrations = [{**e.fields, "label": e.label} for e in prompt.demonstrations]
     part: Mapping[str, Any] = {"demonstrations": demonstrations, "fragment": list(prompt.fragment)}
     write_atomically(folder / "result.json", to_json(part))
@@ -131,7 +128,6 @@ def write_prompt(folder: Path, prompt: TunedPrompt) -> None:
 
 
 def _unanswered(ledger: Mapping[str, float], requests: int) -> Iterator[str]:
-    """Say how many requests brought nothing to learn from."""
     for count, of, what in (
         (ledger["failed"], requests - ledger["cached"], "requests failed"),
         (ledger["refused"], ledger["calls"], "prompts were refused by the provider"),
@@ -158,16 +154,10 @@ def pool_scores(scores: Sequence[Score]) -> Score:
 
 
 def accuracy_interval(score: Score, draws: int = 1) -> dict[str, Any] | None:
-    """Return accuracy, 95 % interval and n of a score; None without examples.
+    """Return accuracy, 95 % interval, mean loss and n of a score; None without examples.
 
-    Wilson's interval for one prompt. For a mean over random draws the variance of that mean over
-    draws, spread^2 / draws, is added to the sampling variance.
-
-    Parameters
-    ----------
-    score : Score
-    draws : int
-        Random draws that the score averages over.
+    Wilson's interval for one prompt. For a mean over `draws` random draws, the variance of that
+    mean, spread^2 / draws, is added to the sampling variance.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""One site by itself: a run of which the coordinator and all other sites are elsewhere."""
+"""One site on its own machine: a run whose coordinator and other sites are elsewhere."""
 
 from __future__ import annotations
 
@@ -19,30 +19,21 @@ from asyndbt.run._site import RunSite
 
 @dataclass(frozen=True, slots=True)
 class RemoteSite:
-    """A site's part in one run.
-
-    Parameters
-    ----------
-    site : RunSite
-    directory : RunDirectory
-        The site's own record of this run, in the form of a run of one site.
-    connection : ModelHandle
-        The site's language model.
-    """
+    """A site's part in one run; `directory` has the form of a run with one site."""
 
     site: RunSite
     directory: RunDirectory
-    connection: ModelHandle
+    handle: ModelHandle
 
     async def answer(self, message: bytes) -> bytes:
-        """Do a piece of work, or introduce the site where there is none.
+        """Do the work in a message, or introduce the site if the message is empty.
 
-        The state is on the disk before the answer is handed over.
+        The site's state is saved before the answer is returned.
 
         Raises
         ------
         MessageError
-            If it is not work for this site.
+            If the message is not work for this site.
         """
         if not message:
             return encode(self.site.worker.join())
@@ -55,32 +46,26 @@ class RemoteSite:
         return encode(report)
 
     async def close(self) -> None:
-        """Close the file of paid answers, and the connections of the model."""
+        """Close the cache of answers and the model's connections."""
         self.site.close()
-        await self.connection.model.close()
+        await self.handle.model.close()
 
     def _keep_result(self, work: Assignment, report: Report) -> None:
-        """Write down what the run is for: the tuned prompt, which never leaves the site."""
         if isinstance(work, Evaluate) and isinstance(report, EvaluateDone):
             prompts = self.site.prompts
             fragment = prompts.fragment(work.fragment)
             shown = prompts.chosen(self.site.worker.demonstrations)
             write_prompt(self.site.folder, TunedPrompt(prompts.task, fragment, shown))
-            self.directory.write_json("result.json", site_result(fragment, report, self.connection))
+            self.directory.write_json("result.json", site_result(fragment, report, self.handle))
 
 
 def check_site(private: Config) -> tuple[str, ...]:
-    """Load all that a site has, so that what is wrong shows before the coordinator is heard.
-
-    Returns
-    -------
-    tuple of str
-        What the user should know.
+    """Load all that a site has, to find errors before connecting; return warnings for the user.
 
     Raises
     ------
     ConfigError, DataError, BudgetError
-        With file, line or field, and the mend.
+        With the file, line or field, and the remedy.
     """
     with TemporaryDirectory(prefix="asyndbt-check-") as folder:
         setup = prepare_run(private, RunDirectory(Path(folder)))
@@ -90,23 +75,23 @@ def check_site(private: Config) -> tuple[str, ...]:
 
 
 def open_site(shared: Config, private: Config, folder: Path) -> RemoteSite:
-    """Take part in a run, from where this site stands in it.
+    """Take part in a run, from the site's latest saved state.
 
     Parameters
     ----------
     shared : Config
         What all sites agree on.
     private : Config
-        What this site is told: the same, with its own data, model and caps.
+        The same, with this site's data, model and caps.
     folder : Path
-        Where the site keeps its record of this run.
+        Where the site records this run.
     """
     directory = RunDirectory(folder)
     setup = prepare_run(private, directory, shared=shared)
-    assert setup.connection is not None
+    assert setup.handle is not None
     (site,) = setup.sites.values()
     site.load()
     if not directory.config_file.exists():
         config = private.override({"run.dir": str(folder)})
         write_atomically(directory.config_file, config.to_toml().encode())
-    return RemoteSite(site, directory, setup.connection)
+    return RemoteSite(site, directory, setup.handle)

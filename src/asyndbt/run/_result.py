@@ -1,4 +1,4 @@
-"""The outcome of a run, as an object."""
+"""The result of a run as an object."""
 
 from __future__ import annotations
 
@@ -29,17 +29,7 @@ from asyndbt.task import check_text
 
 
 class Result:
-    """What a run found.
-
-    Parameters
-    ----------
-    directory : Path
-        The directory of a finished run.
-
-    Attributes
-    ----------
-    data : dict
-        The content of ``result.json``.
+    """What a finished run found; `data` holds the content of ``result.json``.
 
     Raises
     ------
@@ -62,12 +52,12 @@ class Result:
 
     @property
     def directory(self) -> Path:
-        """Where the run is recorded."""
+        """The directory of the run."""
         return self._files.path
 
     @property
     def config(self) -> Config:
-        """The configuration that the run had."""
+        """The configuration of the run."""
         return load_config(self._files.config_file)
 
     @property
@@ -81,22 +71,16 @@ class Result:
         return sorted(path.parent.name for path in self.directory.glob("sites/*/prompt.json"))
 
     def prompt(self, site: str | None = None) -> TunedPrompt:
-        """Return a site's tuned prompt.
-
-        Parameters
-        ----------
-        site : str, optional
-            May be left out if there is one site only.
+        """Return a site's tuned prompt; `site` may be omitted if there is only one.
 
         Raises
         ------
         ConfigError
-            If there is no such site, or it is left out and there are several.
+            If there is no such site, or it is omitted and there are several.
         """
         return TunedPrompt.load(self._part(site) / "prompt.json")
 
     def _part(self, site: str | None) -> Path:
-        """Return the folder of a site, or of the only one."""
         names = self.sites
         if site is None and len(names) == 1:
             site = names[0]
@@ -108,27 +92,27 @@ class Result:
     def predict(
         self, rows: Sequence[Mapping[str, Any]], site: str | None = None
     ) -> list[dict[str, Any]]:
-        """Answer new examples with a site's tuned prompt; answers paid for once are kept.
+        """Classify new examples with a site's tuned prompt; paid answers are cached.
 
         Parameters
         ----------
         rows : sequence of mapping
-            One text per field of the task, in the columns that the run's data had; other keys are
-            carried along.
+            One text per field of the task, in the columns of the run's data; other keys are kept.
         site : str, optional
+            May be omitted if there is only one.
 
         Returns
         -------
         list of dict
-            The rows with ``prediction`` (a data label; None where the answer names none, or the
-            request failed) and ``scores`` (label to probability; None where the request failed).
-            Labels are compared and returned as text: ``1`` in the data is ``"1"`` here.
+            The rows with ``prediction`` (a data label as text, ``"1"`` for ``1``; None where the
+            answer names none or the request failed) and ``scores`` (label to probability; None
+            where the request failed).
 
         Raises
         ------
         DataError
-            Before any request: if a row lacks a text, has an empty one, or has a column
-            ``prediction`` or ``scores`` already, or the model cannot take a prompt.
+            Before any request: if a row lacks a text, has an empty one, or already has a column
+            ``prediction`` or ``scores``, or a prompt does not fit the model.
         ModelError
             If no row is answered.
         """
@@ -137,11 +121,11 @@ class Result:
         prompt, config = self.prompt(site), self.config
         words, lm = prompt.task.label_words, config.lm
         batch = [_query(prompt, config, number, row) for number, row in enumerate(rows, start=1)]
-        connection = ModelHandle.of(lm)
-        connection.restore_capabilities(self.data["model"])
-        check_requests(connection.model, words, batch)
+        handle = ModelHandle.of(lm)
+        handle.restore_capabilities(self.data["model"])
+        check_requests(handle.model, words, batch)
         with AnswerCache(self._part(site) / "predictions.sqlite") as cache:
-            gateway = Gateway(connection.model, cache, Budget(Limits()), connection.policy)
+            gateway = Gateway(handle.model, cache, Budget(Limits()), handle.policy)
             found = run_sync(_predictions(gateway, batch, words, lm))
             reasons = cache.attempts.reasons() | cache.refused()
         if batch and not found.answered.any():
@@ -164,7 +148,6 @@ async def _predictions(
 
 @toml_keys()
 def _query(prompt: TunedPrompt, config: Config, number: int, row: Mapping[str, Any]) -> Prompt:
-    """Render the prompt for one row."""
     if not isinstance(row, Mapping):
         raise DataError(f"row {number}: found {type(row).__name__}; give a mapping by column")
     for name in ("prediction", "scores"):
@@ -187,7 +170,6 @@ def _query(prompt: TunedPrompt, config: Config, number: int, row: Mapping[str, A
 
 
 def _outcome(labels: Sequence[str], label: int, logs: FloatArray) -> dict[str, Any]:
-    """Prediction and scores (U,) of one row."""
     if np.isnan(logs).any():
         return {"prediction": None, "scores": None}
     return {

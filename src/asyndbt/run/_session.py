@@ -1,8 +1,8 @@
-"""One path from a configuration to a result, whatever the method and wherever the sites are.
+"""One path from a configuration to a result, for every method and every placement of sites.
 
-A session claims the run's directory, finds the latest checkpoint if there is one, records what
-happens, runs the method, and writes ``result.json``. A resumed session goes on from the checkpoint;
-a method that writes none repeats its steps with the answers that were paid for.
+A session claims the run's directory, restores the latest checkpoint if there is one, logs events,
+runs the method, and writes ``result.json``. A method without checkpoints repeats its steps with the
+paid answers when it is resumed.
 """
 
 from __future__ import annotations
@@ -39,26 +39,26 @@ class Method(ABC):
     """
 
     name: ClassVar[str]
-    """Under which studies and records know the method."""
+    """The method's name in studies and records."""
     needs_calls: ClassVar[bool] = True
-    """Whether tuning asks the language model; without, only the evaluation does."""
+    """Whether tuning, not only the evaluation, sends requests."""
 
     def configure(self, config: Config) -> Config:
-        """Return the configuration that the method is run on."""
+        """Return the configuration as the method needs it."""
         return config
 
     def prepare(
         self, config: Config, directory: RunDirectory, model: LanguageModel | None
     ) -> RunSetup:
-        """Return what a run needs, or fail before the first paid step."""
+        """Return what a run needs; errors are raised before the first paid step."""
         return prepare_run(config, directory, model)
 
     @abstractmethod
     async def run(self, session: Session) -> Outcome:
-        """Tune, evaluate once, and return what was found; begins by `Session.begin`."""
+        """Call `Session.begin`, tune, evaluate once, and return what was found."""
 
     def failed(self, directory: RunDirectory, error: Exception) -> None:  # noqa: B027
-        """Take notice that a session has failed; its directory is still claimed."""
+        """Handle the failure of a session; its directory is still claimed."""
 
 
 @dataclass(slots=True)
@@ -67,17 +67,14 @@ class Session:
 
     Parameters
     ----------
-    config : Config
     directory : RunDirectory
-        Claimed.
-    setup : RunSetup
-    observers : sequence of Observer
+        Claimed by this process.
     channel : Channel
-        Carries the messages of sites in this process; counts all.
+        Carries the messages of sites in this process, and counts all traffic.
     checkpoint : bytes or None
-        Where an earlier session stopped.
+        The latest of an earlier session.
     extend : bool
-        Whether a run that used its budget up goes on with a larger one.
+        Whether a run that exhausted its budget continues with a larger one.
     method : mapping, optional
         Name and options of the method, for the record.
     elapsed : float
@@ -101,13 +98,7 @@ class Session:
         self.clock = lambda: time.monotonic() - start
 
     def begin(self, **about: Any) -> None:
-        """Write down the configuration, and say what is about to run.
-
-        Parameters
-        ----------
-        **about
-            Further data of the event ``start``: JSON values.
-        """
+        """Record the configuration, and log ``start`` with the JSON values of `about`."""
         if self.extend or not self.directory.config_file.exists():
             write_atomically(self.directory.config_file, self.config.to_toml().encode())
         if self.method is not None:
@@ -118,16 +109,13 @@ class Session:
             say("warning", self.elapsed, text=text)
 
     def tell(self, kind: str, elapsed: float, **data: Any) -> None:
-        """Log an event and show it to the observers.
-
-        The log may be passed on: where it lies on this machine is for the observers alone.
-        """
+        """Log an event and show it to the observers; the directory's path is not logged."""
         logged = {key: value for key, value in data.items() if key != "directory"}
         self.directory.append_event(Event(kind, logged, elapsed))
         self.show(kind, elapsed, **data)
 
     def show(self, kind: str, elapsed: float, **data: Any) -> None:
-        """Show an event to the observers alone."""
+        """Show an event to the observers only."""
         event = Event(kind, data, elapsed)
         for observer in self.observers:
             observer(event)
@@ -149,21 +137,16 @@ def run_session(
 
     Parameters
     ----------
-    method : Method
     config : Config
-        As `Method.configure` returned it.
-    directory : RunDirectory
-    observers : sequence of Observer
-        Are shown every event.
+        As returned by `Method.configure`.
     model : LanguageModel, optional
-        Takes the place of the one that the configuration names.
-    channel : Channel, optional
+        Replaces the one that the configuration names.
     extend : bool
-        Go on with a run that used up a budget that has since grown.
+        Whether to continue a run that exhausted a budget which has since grown.
     record : mapping, optional
         ``name`` and ``options`` of the method; the result then names it.
     new_loop : callable, optional
-        Makes the event loop, whose clock is the run's; asyncio's own without it.
+        Makes the event loop, whose clock is the run's.
 
     Raises
     ------
@@ -171,7 +154,7 @@ def run_session(
         If another process works in the directory, or the checkpoint was written under other
         settings.
     AsyndbtError
-        Whatever else ends the run, with a text meant for the user.
+        Whatever else ends the run.
     """
     with ExitStack() as resources:
         setup = method.prepare(config, directory, model)
@@ -201,7 +184,8 @@ async def _to_the_end(method: Method, session: Session) -> Outcome:
     try:
         return await method.run(session)
     finally:
-        await session.setup.close_model()
+        if (handle := session.setup.handle) is not None:
+            await handle.model.close()
 
 
 def _open(
@@ -211,12 +195,11 @@ def _open(
     observers: Sequence[Observer],
     channel: Channel,
 ) -> Session:
-    """Return the session at the directory's checkpoint; what the log says beyond it is dropped."""
-    session = Session(config, directory, setup, observers, channel)
+    """Return the session at the latest checkpoint; drop events logged after it."""
     checkpoint = directory.read_checkpoint()
     if checkpoint is None:
         directory.cut_events(0)
-        return session
+        return Session(config, directory, setup, observers, channel)
     saved = unpack(checkpoint)[0]["more"]
     _check_settings(config, saved)
     for site in setup.sites.values():

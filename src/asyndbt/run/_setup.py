@@ -1,8 +1,6 @@
-"""From a configuration to sites ready to work: everything that is checked before a call.
+"""From a configuration to sites that are ready to work: all checks before the first paid request.
 
-What is said before a run begins: what would make it fail, what to know before paying.
-
-What all machines of a federation derive from their copies of one file.
+Also the plan that every machine of a federation derives from its copy of one file.
 """
 
 from __future__ import annotations
@@ -30,15 +28,12 @@ MOST_ITERATIONS: Final = 100_000
 
 @dataclass(frozen=True, slots=True)
 class RunSetup:
-    """What a run needs besides a clock.
+    """What a run needs, apart from a clock.
 
     Parameters
     ----------
-    plan : Plan
-    sites : dict of str to RunSite
-    vocabulary : tuple of str
-    connection : ModelHandle or None
-        The language model, as it was found; None where every site asks a model of its own.
+    handle : ModelHandle or None
+        The language model after its probe; None where every site has a model of its own.
     warnings : tuple of str
         What the user should know before paying.
     """
@@ -46,11 +41,11 @@ class RunSetup:
     plan: Plan
     sites: dict[str, RunSite]
     vocabulary: tuple[str, ...]
-    connection: ModelHandle | None
+    handle: ModelHandle | None
     warnings: tuple[str, ...] = ()
 
     def example_counts(self) -> dict[str, dict[str, int]]:
-        """Return by site the sizes of its splits."""
+        """Return the sizes of the splits by site."""
         splits = ("train", "validation", "test")
         return {
             name: dict(zip(splits, site.worker.objective.counts, strict=True))
@@ -63,11 +58,6 @@ class RunSetup:
         known = [cap for cap in caps if cap is not None]
         return sum(known) if known else None
 
-    async def close_model(self) -> None:
-        """Close the connections of the language model."""
-        if self.connection is not None:
-            await self.connection.model.close()
-
 
 @toml_keys()
 def prepare_run(
@@ -76,61 +66,53 @@ def prepare_run(
     model: LanguageModel | None = None,
     shared: Config | None = None,
 ) -> RunSetup:
-    """Load, split, check and divide, so that nothing is left to fail after the first paid step.
+    """Load, split, check and divide, so that no error is left for after the first paid step.
 
-    A few requests are sent, once in a run, to find out what an endpoint can do.
+    An endpoint is probed with a few requests, once in a run.
 
     Parameters
     ----------
-    config : Config
-    directory : RunDirectory
     model : LanguageModel, optional
-        Takes the place of the one that the configuration names.
+        Replaces the one that the configuration names.
     shared : Config, optional
         At a site whose coordinator is elsewhere: what all sites agree on.
 
     Raises
     ------
     ConfigError, DataError, BudgetError, ModelError
-        With file, line or field, and the remedy.
+        With the file, line or field, and the remedy.
     """
     inputs = load_inputs(config)
-    connection = _known(config, inputs, directory, model)
-    if connection is None:
-        connection = ModelHandle.of(config.lm, model)
-        examples = inputs.check(connection.model)
-        _check_calls(config, inputs, connection)
-        remote = connection.model.is_remote
+    handle = _known(config, inputs, directory, model)
+    if handle is None:
+        handle = ModelHandle.of(config.lm, model)
+        examples = inputs.check(handle.model)
+        _check_calls(config, inputs, handle)
+        remote = handle.model.is_remote
         with directory.probe_cache() if remote else AnswerCache(":memory:") as cache:
-            connection.detect_capabilities(
+            handle.detect_capabilities(
                 examples, inputs.task.label_words, cache, _limits(config.budget)
             )
-        directory.write_json("model.json", connection.record())
-    return build_setup(config, inputs, connection, directory, shared=shared)
+        directory.write_json("model.json", handle.record())
+    return build_setup(config, inputs, handle, directory, shared=shared)
 
 
 def _known(
     config: Config, inputs: RunInputs, directory: RunDirectory, model: LanguageModel | None
 ) -> ModelHandle | None:
-    """Return the model that was probed for this run before, by what was found then.
-
-    Raises
-    ------
-    RunDirectoryError
-        If the run was begun with another one.
-    """
+    """Return the model with the capabilities recorded for this run; None if there is no record."""
     record = directory.read_json("model.json")
     if record is None:
         return None
-    connection = ModelHandle.of(config.lm, model)
-    inputs.check(connection.model)
-    connection.restore_capabilities(record)
-    if connection.model.name == record["model"]:
-        return connection
+    handle = ModelHandle.of(config.lm, model)
+    inputs.check(handle.model)
+    handle.restore_capabilities(record)
+    if handle.model.name == record["model"]:
+        return handle
     if not directory.config_file.exists():
         return None
     raise RunDirectoryError(
-        f"{directory.path}: the language model is {connection.model.name} now, and the run was "
+        f"{directory.path}: the language model is {handle.model.name} now, and the run was "
         f"begun with {record['model']}: name another directory"
     )
 
@@ -139,57 +121,49 @@ def _known(
 def build_setup(
     config: Config,
     inputs: RunInputs,
-    connection: ModelHandle,
+    handle: ModelHandle,
     directory: RunDirectory,
     *,
     objective: type[PromptObjective] = PromptObjective,
     shared: Config | None = None,
 ) -> RunSetup:
     """Divide the budget, make the plan, and open every site's files."""
-    model = connection.model
+    model = handle.model
     check_prices(config, model)
     needs = _needs(config, inputs, model)
-    limits = _shares(config.budget, needs, connection)
-    every = _validation_interval(config, needs, limits)
+    limits = _shares(config.budget, needs, handle)
+    steps = min(need.steps_within(limits[name]) for name, need in needs.items())
+    every = _validation_interval(config, steps)
     if shared is not None:
         plan = shared_plan(shared, validate_every=every)
     else:
         plan = build_plan(config, list(inputs.sites), inputs.vocabulary, validate_every=every)
     sites = {
-        name: _site(
-            config, plan, directory, prompts, connection, needs[name], limits[name], objective
-        )
+        name: _site(config, plan, directory, prompts, handle, needs[name], limits[name], objective)
         for name, prompts in inputs.sites.items()
     }
     warnings = (
         *inputs.duplicates.splitlines(),
-        *warn_few_steps(plan, needs, limits),
+        *warn_few_steps(plan, steps),
         *model.warnings([_texts(site) for site in inputs.sites.values()]),
     )
-    return RunSetup(plan, sites, inputs.vocabulary, connection, warnings)
+    return RunSetup(plan, sites, inputs.vocabulary, handle, warnings)
 
 
 @toml_keys()
-def check_budget(config: Config, inputs: RunInputs, connection: ModelHandle) -> None:
-    """Find out whether the budget covers what every site needs at least.
-
-    Raises
-    ------
-    BudgetError
-        If not, with what it would take.
-    """
-    _shares(config.budget, _needs(config, inputs, connection.model), connection)
+def check_budget(config: Config, inputs: RunInputs, handle: ModelHandle) -> None:
+    """Raise BudgetError if the budget does not cover every site's needs."""
+    _shares(config.budget, _needs(config, inputs, handle.model), handle)
 
 
-def _check_calls(config: Config, inputs: RunInputs, connection: ModelHandle) -> None:
-    """Find out before a probe that the calls do not last; of tokens it has to tell first."""
-    needs = _needs(config, inputs, connection.model)
+def _check_calls(config: Config, inputs: RunInputs, handle: ModelHandle) -> None:
+    """Check before a probe whether the calls suffice; tokens can be checked only after it."""
+    needs = _needs(config, inputs, handle.model)
     calls = {name: Usage(calls=need.least.calls) for name, need in needs.items()}
     split_limits(_limits(config.budget), _limits(config.budget.per_site), calls)
 
 
 def _needs(config: Config, inputs: RunInputs, model: LanguageModel) -> dict[str, Needs]:
-    """Return by site what it must be able to spend."""
     method, settings = config.method, config.method.settings()
     return {
         name: Needs.of(
@@ -204,24 +178,18 @@ def _needs(config: Config, inputs: RunInputs, model: LanguageModel) -> dict[str,
 
 
 def _shares(
-    budget: BudgetConfig, needs: Mapping[str, Needs], connection: ModelHandle
+    budget: BudgetConfig, needs: Mapping[str, Needs], handle: ModelHandle
 ) -> dict[str, Limits]:
-    """Return by site what it may spend; what the probe has cost is gone from the total.
-
-    Raises
-    ------
-    BudgetError
-        If the budget does not cover the needs.
-    """
+    """Return each site's share of the budget that the probe has left."""
     return split_limits(
-        _limits(budget).after(connection.ledger.spent),
+        _limits(budget).after(handle.ledger.spent),
         _limits(budget.per_site),
         {name: need.least for name, need in needs.items()},
     )
 
 
 def _final_validations(prompts: SitePrompts, candidates: int) -> int:
-    """Fragments that are compared, then demonstrations beside those that the fragments had."""
+    """Fragments that are compared, then demonstrations other than those that the fragments had."""
     shape = prompts.shape
     others = min(candidates - 1, shape.slots)
     return candidates + others if shape.positions else 1 + others
@@ -237,20 +205,16 @@ def build_plan(
     vocabulary: Sequence[str],
     *,
     validate_every: int = 0,
-    validations: int = TUNING_VALIDATIONS,
     shared: str = "",
 ) -> Plan:
     """Return what the server and all sites of a run agree on.
 
     Parameters
     ----------
-    config : Config
-    sites, vocabulary : sequence of str
-        Names of the sites, and words of the fragment.
-    validate_every, validations : int
-        Local steps between two validations of a site while it tunes, and how many of them.
+    validate_every : int
+        Local steps between two validations of a site while it tunes.
     shared : str
-        Digest of what every machine of a federation must have a copy of.
+        Digest of the settings that every machine of a federation must share.
     """
     method, federation = config.method, config.federation
     positions = method.fragment_length if vocabulary else 0
@@ -269,16 +233,14 @@ def build_plan(
         iterations=method.iterations or MOST_ITERATIONS,
         confirm_candidates=method.confirm_candidates,
         validate_every=validate_every,
-        validations=validations,
+        validations=TUNING_VALIDATIONS,
         shared=shared,
     )
 
 
-def _validation_interval(
-    config: Config, needs: Mapping[str, Needs], limits: Mapping[str, Limits]
-) -> int:
-    """Return after how many local steps a site validates, so that its validations spread out."""
-    method, steps = config.method, min(affordable_steps(needs, limits))
+def _validation_interval(config: Config, steps: int) -> int:
+    """Return the local steps between two validations that spread them evenly over the tuning."""
+    method = config.method
     if method.iterations:
         steps = min(steps, method.iterations * method.local_steps)
     return max(1, steps // (TUNING_VALIDATIONS + 1))
@@ -289,7 +251,7 @@ def _site(
     plan: Plan,
     directory: RunDirectory,
     prompts: SitePrompts,
-    connection: ModelHandle,
+    handle: ModelHandle,
     needs: Needs,
     limits: Limits,
     objective: type[PromptObjective],
@@ -302,7 +264,7 @@ def _site(
         cache = AnswerCache(lm.cache, f"{directory.identity()}/{name}")
     asked = objective(
         prompts,
-        Gateway(connection.model, cache, Budget(limits), connection.policy),
+        Gateway(handle.model, cache, Budget(limits), handle.policy),
         needs,
         feedback=lm.feedback,
         loss=plan.settings.loss,
@@ -318,7 +280,7 @@ USEFUL_STEPS: Final = 30
 
 
 def check_prices(config: Config, model: LanguageModel) -> None:
-    """A cap on money is none where nobody knows what a request costs."""
+    """Raise ConfigError if money is capped and the price of a request is not known."""
     capped = config.budget.money is not None or config.budget.per_site.money is not None
     if capped and not model.has_prices:
         raise ConfigError(
@@ -327,17 +289,9 @@ def check_prices(config: Config, model: LanguageModel) -> None:
         )
 
 
-def affordable_steps(needs: Mapping[str, Needs], limits: Mapping[str, Limits]) -> Iterator[int]:
-    """Return for every site the local steps that its budget surely covers."""
-    for name, need in needs.items():
-        yield need.steps_within(limits[name])
-
-
-def warn_few_steps(
-    plan: Plan, needs: Mapping[str, Needs], limits: Mapping[str, Limits]
-) -> Iterator[str]:
-    """Say that the budget, or the number of iterations, is too small to tune much."""
-    steps = min(plan.iterations * plan.local_steps, *affordable_steps(needs, limits))
+def warn_few_steps(plan: Plan, steps: int) -> Iterator[str]:
+    """Warn if the budget, or the number of iterations, is too small for useful tuning."""
+    steps = min(plan.iterations * plan.local_steps, steps)
     if steps < USEFUL_STEPS:
         yield (
             f"the budget surely buys {steps} steps of a site, and fewer than {USEFUL_STEPS} tune "
@@ -351,19 +305,14 @@ def _texts(site: SitePrompts) -> Sequence[str]:
 
 
 def shared_vocabulary(config: Config) -> tuple[str, ...]:
-    """Return the words of the fragment; none where demonstrations alone are tuned."""
+    """Return the words of the fragment; none if only demonstrations are tuned."""
     return () if config.method.mode == "demonstrations" else resolve_vocabulary(config, ())
 
 
 def shared_plan(config: Config, *, validate_every: int = 0) -> Plan:
-    """Return the plan of a run whose sites are elsewhere.
+    """Return the plan of a run of engine "flower".
 
-    Parameters
-    ----------
-    config : Config
-        Of engine "flower".
-    validate_every : int
-        What a site, which knows its budget, plans for itself; the coordinator does not use it.
+    `validate_every` is known only to a site, which knows its budget; the coordinator ignores it.
     """
     return build_plan(
         config,
@@ -375,7 +324,7 @@ def shared_plan(config: Config, *, validate_every: int = 0) -> Plan:
 
 
 def _digest(config: Config) -> str:
-    """Digest of what must be the same in every copy: words by their digest, not by their path."""
+    """Digest the settings that every copy must share; the vocabulary has its own digest."""
     values = config.to_dict()
     agreed = {name: values[name] for name in ("task", "method", "budget")}
     agreed["method"].pop("vocabulary", None)
