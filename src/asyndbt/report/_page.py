@@ -1,4 +1,4 @@
-"""The page: one HTML file that needs no other, on a run or on a study."""
+"""The report on a run or a study: one HTML file that needs no other."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ from asyndbt.report._record import Record, read_record
 from asyndbt.report._timeline import timeline_section
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-"""Nothing is loaded and no script runs, whatever the texts in a record are."""
-
+"""Nothing is loaded and no script runs, whatever texts a record has."""
 _SITES = 40
 _ROWS = 200
 _MODES = {"both": "words and demonstrations", "fragment": "words"}
@@ -63,7 +62,6 @@ def build_page(directory: Path | str, *, reload_seconds: int | None = None) -> s
 
 
 def document(title: str, content: Html, reload_seconds: int | None = None) -> str:
-    """Return a whole page, which a browser reloads after `reload_seconds` if they are given."""
     style = Html(files("asyndbt.report").joinpath("page.css").read_text("utf-8"))
     head_parts = [
         tag("meta", charset="utf-8"),
@@ -93,26 +91,22 @@ def _run_page(record: Record) -> Html:
         traffic_section(record),
         _settings_section(record),
     ]
-    return join([head_section(record), _contents(parts[1:]), tag("main", *parts), _foot()])
+    foot = (
+        "Made from the run's record by asyndbt report. It shows texts of examples where the record "
+        "has the sites' own parts."
+    )
+    main = tag("main", *parts)
+    return join([head_section(record), _contents(parts[1:]), main, tag("footer", foot)])
 
 
 def _contents(parts: list[Html]) -> Html:
-    """Return links to the sections."""
     titles = [found.group(1) for part in parts if (found := re.search(r"<h2[^>]*>([^<]+)<", part))]
     links = [tag("a", Html(title), href=f"#{anchor(title)}") for title in titles]
     return tag("nav", *links, aria_label="sections")
 
 
-def _foot() -> Html:
-    return tag(
-        "footer",
-        "Made from the run's record by asyndbt report. It shows texts of examples where the record "
-        "has the sites' own parts.",
-    )
-
-
 def _settings_section(record: Record) -> Html:
-    configuration = _without_paths(record.config_text)
+    text = _without_paths(record.config_text)
     return section(
         "Settings and versions",
         _examples(record),
@@ -120,7 +114,7 @@ def _settings_section(record: Record) -> Html:
         tag(
             "details",
             tag("summary", "The configuration, every default written out"),
-            tag("pre", configuration, tabindex="0", aria_label="configuration"),
+            tag("pre", text, tabindex="0", aria_label="configuration"),
         ),
     )
 
@@ -158,7 +152,7 @@ def _facts(record: Record) -> Iterator[tuple[str, str]]:
 
 
 def _without_paths(text: str) -> str:
-    r"""Cut absolute paths down to their last part: a report may be passed on.
+    r"""Shorten absolute paths to their last part: a report may be passed on.
 
     Examples
     --------
@@ -169,7 +163,7 @@ def _without_paths(text: str) -> str:
 
 
 def _study_page(directory: Path) -> Html:
-    """Return the study's own page, README.md; before there is one, the first of its results."""
+    """Return the study's README.md or, before there is one, the first of its results."""
     readme = directory / "README.md"
     if readme.exists():
         parts = list(_blocks(directory, readme.read_text("utf-8").split("\n\n")))
@@ -204,7 +198,7 @@ def _table(title: str, block: str) -> Html:
 
 
 def _inline(text: str) -> Html:
-    """Return a text in which bold, underlined and code words stand out.
+    """Return a text with its bold, underlined and code words as HTML.
 
     Examples
     --------

@@ -1,8 +1,7 @@
-"""The page of a running run, served on this machine and made at every request."""
+"""The page of a running run, served on this machine and built at every request."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -14,13 +13,7 @@ _RELOAD_SECONDS = 3
 
 
 def serve_page(directory: Path, port: int = 0) -> ThreadingHTTPServer:
-    """Return a server of the report, bound to 127.0.0.1 and not yet started.
-
-    Parameters
-    ----------
-    directory : Path
-    port : int
-        0 takes a free one.
+    """Return a server of the report, bound to 127.0.0.1 (port 0: any free one) and not yet started.
 
     Raises
     ------
@@ -30,18 +23,18 @@ def serve_page(directory: Path, port: int = 0) -> ThreadingHTTPServer:
         If the port is taken.
     """
     build_page(directory)
-    return ThreadingHTTPServer(("127.0.0.1", port), _handler(lambda: _page(directory)))
+    return ThreadingHTTPServer(("127.0.0.1", port), _handler(directory))
 
 
 def _page(directory: Path) -> str:
-    """Return the page, or one that names the error: a file may be incomplete at this moment."""
+    """Return the page, or one with the error: a file may be incomplete at this moment."""
     try:
         return build_page(directory, reload_seconds=_RELOAD_SECONDS)
     except (AsyndbtError, OSError) as error:
         return document("Report", paragraph(str(error)), _RELOAD_SECONDS)
 
 
-def _handler(page: Callable[[], str]) -> type[BaseHTTPRequestHandler]:
+def _handler(directory: Path) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         """Serves the page alone, and only under this machine's own names."""
 
@@ -52,7 +45,7 @@ def _handler(page: Callable[[], str]) -> type[BaseHTTPRequestHandler]:
             elif self.path != "/":
                 self.send_error(404)
             else:
-                content = page().encode()
+                content = _page(directory).encode()
                 self.send_response(200)
                 self.send_header("Content-Type", "text/html; charset=utf-8")
                 self.send_header("Content-Length", str(len(content)))
