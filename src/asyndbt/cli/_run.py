@@ -1,4 +1,4 @@
-"""``asyndbt run FILE`` and ``asyndbt resume DIR``, and what every command that tunes shares."""
+"""``asyndbt run FILE`` and ``asyndbt resume DIR``, and what all tuning commands share."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from asyndbt.study import is_study
 
 
 def add_run(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add ``run``."""
     parser = commands.add_parser(
         "run",
         help="tune prompts as a configuration file says",
@@ -54,7 +53,6 @@ def _run_config(config: Config, observers: Sequence[Observer]) -> Result:
 
 
 def add_resume(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add ``resume``."""
     parser = commands.add_parser(
         "resume",
         help="continue a run that was stopped",
@@ -112,13 +110,7 @@ def _caps(pairs: Sequence[str]) -> dict[str, Any]:
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during work that can be resumed.
-
-    Parameters
-    ----------
-    command : str
-        The command that does so.
-    """
+    """Ctrl-C during work that `command` continues."""
 
     def __init__(self, command: str) -> None:
         super().__init__()
@@ -126,7 +118,6 @@ class Interrupted(KeyboardInterrupt):
 
 
 def add_display_flags(parser: argparse.ArgumentParser) -> None:
-    """Add ``--quiet`` and ``--json``."""
     group = parser.add_mutually_exclusive_group()
     group.add_argument("--quiet", action="store_true", help="print nothing but the final result")
     group.add_argument(
@@ -146,7 +137,7 @@ def follow(
     args : argparse.Namespace
         With the flags of `add_display_flags`.
     run : callable
-        Runs, with the observers that it is given.
+        Takes the observers of the run.
     directory : Path, optional
         Of the record, if there is one already.
 
@@ -183,9 +174,5 @@ def _display(args: argparse.Namespace) -> Display:
         return JsonLines(sys.stdout)
     if args.quiet:
         return Display()
-    is_terminal = sys.stdout.isatty() and _can_redraw()
-    return LiveDisplay() if is_terminal else PlainLines(sys.stdout)
-
-
-def _can_redraw() -> bool:
-    return os.environ.get("TERM", "dumb") not in ("dumb", "unknown") or sys.platform == "win32"
+    redraws = os.environ.get("TERM", "dumb") not in ("dumb", "unknown") or sys.platform == "win32"
+    return LiveDisplay() if sys.stdout.isatty() and redraws else PlainLines(sys.stdout)
