@@ -15,7 +15,7 @@ import asyndbt.baselines
 import asyndbt.run
 from asyndbt.cli._display import Display, JsonLines, LiveDisplay, PlainLines
 from asyndbt.cli._outcome_text import outcome_text
-from asyndbt.config import Config, load_config
+from asyndbt.config import load_config
 from asyndbt.deploy import submit_again, submit_run
 from asyndbt.errors import AsyndbtError, ConfigError
 from asyndbt.run import Event, Observer, Result
@@ -41,15 +41,10 @@ def _run(args: argparse.Namespace) -> None:
     config = load_config(args.file)
     if args.dir is not None:
         config = config.override({"run.dir": args.dir})
-    result, _ = follow(args, lambda observers: _run_config(config, observers))
+    run = submit_run if config.federation.engine == "flower" else asyndbt.run.run_config
+    result, _ = follow(args, lambda observers: run(config, observers=observers))
     if not args.json:
         print(outcome_text(result))
-
-
-def _run_config(config: Config, observers: Sequence[Observer]) -> Result:
-    if config.federation.engine == "flower":
-        return submit_run(config, observers=observers)
-    return asyndbt.run.run_config(config, observers=observers)
 
 
 def add_resume(commands: argparse._SubParsersAction[Any]) -> None:

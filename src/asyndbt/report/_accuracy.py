@@ -125,7 +125,8 @@ def accuracy_section(record: Record) -> Html:
             (name, ((site.get("metrics") or {}).get("test")) or {})
             for name, site in record.result.get("sites", {}).items()
         ]
-    ruler = tag("div", *map(_mark, (0, 25, 50, 75, 100)), class_="ruler", aria_hidden="true")
+    marks = (tag("span", f"{at}", style=f"left:{at}%") for at in (0, 25, 50, 75, 100))
+    ruler = tag("div", *marks, class_="ruler", aria_hidden="true")
     return section(
         title,
         paragraph("Test examples were used once, after every decision. Lines are 95 % intervals."),
@@ -146,10 +147,6 @@ def accuracy_section(record: Record) -> Html:
             class_="accuracies",
         ),
     )
-
-
-def _mark(share: int) -> Html:
-    return tag("span", f"{share}", style=f"left:{share}%")
 
 
 def _group(name: str, scores: Mapping[str, Any]) -> Html:

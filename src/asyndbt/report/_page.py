@@ -1,4 +1,4 @@
-"""The report on a run or a study: one HTML file that needs no other."""
+"""The report on a run or a study: one HTML file that needs no other, written or served."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import base64
 import csv
 import re
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from itertools import islice
 from pathlib import Path
 
-from asyndbt.errors import RunDirectoryError
+from asyndbt.errors import AsyndbtError, RunDirectoryError
 from asyndbt.report._accuracy import (
     accuracy_section,
     head_section,
@@ -26,6 +27,7 @@ from asyndbt.report._timeline import timeline_section
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """Nothing is loaded and no script runs, whatever texts a record has."""
+_RELOAD_SECONDS = 3
 _SITES = 40
 _ROWS = 200
 _MODES = {"both": "words and demonstrations", "fragment": "words"}
@@ -52,16 +54,63 @@ def build_page(directory: Path | str, *, reload_seconds: int | None = None) -> s
     """
     folder = Path(directory)
     if not (folder / "config.toml").exists() and (folder / "results.csv").exists():
-        return document(f"Study {folder.resolve().name}", _study_page(folder))
+        return _document(f"Study {folder.resolve().name}", _study_page(folder))
     try:
         record = read_record(folder)
     except ValueError as error:
         raise RunDirectoryError(f"{folder}: the record cannot be read: {error}") from error
     again = reload_seconds if record.result is None else None
-    return document(f"Report on {record.name}", _run_page(record), again)
+    return _document(f"Report on {record.name}", _run_page(record), again)
 
 
-def document(title: str, content: Html, reload_seconds: int | None = None) -> str:
+def serve_page(directory: Path, port: int = 0) -> ThreadingHTTPServer:
+    """Return a server of the report, bound to 127.0.0.1 (port 0: any free one) and not yet started.
+
+    Raises
+    ------
+    RunDirectoryError
+        If neither a run nor a study is recorded there.
+    OSError
+        If the port is taken.
+    """
+    build_page(directory)
+    return ThreadingHTTPServer(("127.0.0.1", port), _handler(directory))
+
+
+def _current_page(directory: Path) -> str:
+    """Return the page, or one with the error: a file may be incomplete at this moment."""
+    try:
+        return build_page(directory, reload_seconds=_RELOAD_SECONDS)
+    except (AsyndbtError, OSError) as error:
+        return _document("Report", paragraph(str(error)), _RELOAD_SECONDS)
+
+
+def _handler(directory: Path) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        """Serves the page alone, and only under this machine's own names."""
+
+        def do_GET(self) -> None:
+            host = self.headers.get("Host", "").rsplit(":", 1)[0]
+            if host not in ("127.0.0.1", "localhost"):
+                self.send_error(403, "this page is for this machine only")
+            elif self.path != "/":
+                self.send_error(404)
+            else:
+                content = _current_page(directory).encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "text/html; charset=utf-8")
+                self.send_header("Content-Length", str(len(content)))
+                self.send_header("Cache-Control", "no-store")
+                self.end_headers()
+                self.wfile.write(content)
+
+        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+            """Log nothing."""
+
+    return Handler
+
+
+def _document(title: str, content: Html, reload_seconds: int | None = None) -> str:
     style = Html(files("asyndbt.report").joinpath("page.css").read_text("utf-8"))
     head_parts = [
         tag("meta", charset="utf-8"),

@@ -33,12 +33,10 @@ _REPORT_SECONDS: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class CellResult:
-    """What is known of a cell that has ended.
+    """The outcome of a cell.
 
     Parameters
     ----------
-    seconds : float
-        Duration of the run.
     asked : int
         Calls that reached the language model; the others were answered from the shared cache.
     error : str
@@ -56,14 +54,12 @@ class CellResult:
 
 @dataclass(frozen=True, slots=True)
 class CellProgress:
-    """Progress of one cell: it has begun, has made calls, or has ended.
+    """Progress of one cell; `result` is None until it has ended.
 
     Parameters
     ----------
     calls : int
         Made for tuning so far; 0 at the start.
-    result : CellResult or None
-        None until the cell has ended.
     done, total : int
         Cells of the study: those that are done, including earlier commands, and all.
     """
@@ -81,23 +77,11 @@ Observe = Callable[[CellProgress], None]
 def run_study(
     file: StudyFile, *, jobs: int = 1, observe: Observe = lambda progress: None
 ) -> list[CellResult]:
-    """Run what is not done yet of a study, then write its tables, figures and page.
+    """Run what is not done yet of a study, in `jobs` processes, then write its results.
 
     Everything is in the directory of the study: ``runs/`` with a directory for every run,
     ``answers/`` with the answers that the runs share, ``results.parquet``, ``results.csv``,
     ``curve.csv``, ``tables/``, ``figures/``, ``README.md``.
-
-    Parameters
-    ----------
-    jobs : int
-        Number of processes.
-    observe : callable
-        Called with the progress of every cell.
-
-    Returns
-    -------
-    list of CellResult
-        Every run of the study.
 
     Raises
     ------
@@ -126,24 +110,10 @@ def execute_cells(
     jobs: int = 1,
     observe: Observe = lambda progress: None,
 ) -> list[CellResult]:
-    """Run what is not done yet, in this process if there is one job.
+    """Run what is not done yet; with one job, in this process. The results are in cell order.
 
     A finished cell is not run again. One that failed or was interrupted starts from the beginning:
-    the answers that it has paid for are in the shared cache.
-
-    Parameters
-    ----------
-    answers : Path
-        Directory of the shared answers, one file per task.
-    jobs : int
-        Number of processes.
-    observe : callable
-        Called with the progress of every cell.
-
-    Returns
-    -------
-    list of CellResult
-        In the order of `cells`, including those that were done before.
+    the answers that it has paid for are in the directory of shared answers, a file per task.
 
     Raises
     ------
@@ -185,14 +155,9 @@ def outcome_of(cell: Cell) -> CellResult:
 
 
 def execute_cell(cell: Cell, answers: Path, jobs: int, report: Callable[[int], None]) -> CellResult:
-    """Run one cell in this process.
+    """Run one cell in this process, and report the calls made so far, first 0.
 
-    Parameters
-    ----------
-    jobs : int
-        Processes that share the rate limits of the endpoint.
-    report : callable
-        Called with the number of calls made so far, first 0.
+    `jobs` processes share the rate limits of the endpoint.
 
     Raises
     ------

@@ -37,17 +37,9 @@ _POINTS: Final = 200
 
 
 def draw_figures(summary: Summary, curve: pd.DataFrame, folder: Path) -> list[tuple[str, str]]:
-    """Draw every figure for which there are numbers, as SVG and as PNG.
+    """Draw every figure for which there are numbers, as SVG and PNG; return names and captions.
 
-    Parameters
-    ----------
-    curve : DataFrame
-        The curves at the summary's point of the grid.
-
-    Returns
-    -------
-    list of (str, str)
-        File name without suffix, and caption.
+    `curve` has the curves at the summary's point of the grid.
     """
     # Equal numbers give equal files.
     matplotlib.rcParams["svg.hashsalt"] = "asyndbt"

@@ -204,7 +204,9 @@ class StudyFile(Section):
                     yield _unknown_name(f"{place}.{method}", method, self.study.methods)
 
     def _reserved_keys(self) -> Iterator[SettingError]:
-        parts = [*self._tables("tasks", "overrides"), ("grid", self.grid)]
+        parts = [(f"tasks.{task}", table) for task, table in self.tasks.items()]
+        parts += [(f"overrides.{method}", table) for method, table in self.overrides.items()]
+        parts.append(("grid", self.grid))
         for place, table in (("base", self.base), *parts):
             for name, remedy in _RESERVED.items():
                 if name in keys_of(table):
@@ -223,11 +225,6 @@ class StudyFile(Section):
                 yield SettingError(f"grid.{name}", "takes a list of values, such as [1, 2]")
             else:
                 yield from _repeated(f"grid.{name}", values)
-
-    def _tables(self, *names: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        for name in names:
-            for of, table in getattr(self, name).items():
-                yield f"{name}.{of}", table
 
 
 def load_study(path: Path | str) -> StudyFile:

@@ -31,13 +31,7 @@ class _Section:
 
 
 def write_page(file: StudyFile, done: Sequence[CellResult]) -> Path:
-    """Write the results, the tables and figures made from them, and ``README.md``.
-
-    Returns
-    -------
-    Path
-        The page.
-    """
+    """Write the results, the tables and figures made from them, and ``README.md``; return it."""
     folder = file.study.dir
     results, curve = results_of(done), curve_of(done)
     write_csv(results, folder / "results.csv")

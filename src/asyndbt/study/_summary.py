@@ -48,14 +48,8 @@ class Paired:
 class Comparison:
     """A method against a reference, paired by seed.
 
-    Parameters
-    ----------
-    overall : Paired
-        Means over the tasks: an inference about these tasks only.
-    corrected : float or None
-        The p-value of `overall`, corrected for the number of methods.
-    corrected_by_task : dict of str to float or None
-        The p-values of `by_task`, corrected for the number of tasks.
+    `overall` compares means over the tasks, an inference about these tasks only; its p-value is
+    `corrected` for the number of methods, those of `by_task` for the number of tasks.
     """
 
     overall: Paired
@@ -66,14 +60,9 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The results at one point of the grid.
+    """The results of all sites together at one point of the grid.
 
-    Parameters
-    ----------
-    results : DataFrame
-        Values of all sites together.
-    seeds, calls, mode
-        Of the main tables.
+    `seeds`, `calls` and `mode` are those of the main tables.
     """
 
     results: pd.DataFrame
@@ -102,12 +91,8 @@ class Summary:
     ) -> pd.DataFrame:
         """Return a metric at a budget, by default that of the main tables.
 
-        A method that needs no calls has the same results at every budget.
-
-        Returns
-        -------
-        DataFrame, shape (seeds, methods x tasks)
-            NaN if there is no result.
+        The shape is (seeds, methods x tasks), with NaN for missing results. A method that needs no
+        calls has the same results at every budget.
         """
         budget = {
             method: self.calls if calls is None or not needs_calls(method) else calls
@@ -143,13 +128,7 @@ class Summary:
         return [method for method in self.methods if known[method].all()]
 
     def over_tasks(self, calls: int | None = None) -> pd.DataFrame:
-        """Return the mean accuracy over all tasks.
-
-        Returns
-        -------
-        DataFrame, shape (seeds, methods)
-            NaN if a task is missing.
-        """
+        """Return the mean accuracy over tasks, shape (seeds, methods); NaN if one is missing."""
         values = self.values(calls=calls)
         return pd.DataFrame({m: values[m].apply(fmean, axis=1) for m in self.methods})
 

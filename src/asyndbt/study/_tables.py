@@ -49,10 +49,7 @@ class TextTable:
 def tables_of(summary: Summary, ablation: Sequence[str]) -> Iterator[TextTable]:
     """Yield every table for which there are numbers.
 
-    Parameters
-    ----------
-    ablation : sequence of str
-        Methods that were also run with demonstrations alone and with the fragment alone.
+    The methods of `ablation` were also run with demonstrations alone and with the fragment alone.
     """
     yield _accuracy(summary)
     yield from (_ablation(summary, method) for method in ablation)
