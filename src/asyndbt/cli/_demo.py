@@ -1,4 +1,4 @@
-"""``asyndbt demo`` and ``asyndbt init``: a small task at three sites, to see and to start from."""
+"""``asyndbt demo`` and ``asyndbt init``: a small task at three sites, to start from."""
 
 from __future__ import annotations
 
@@ -28,7 +28,6 @@ the method works on it; they say nothing about real language models."""
 
 
 def add_demo(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add ``demo``."""
     parser = commands.add_parser(
         "demo",
         help="tune for a small task at three sites, offline",
@@ -77,13 +76,7 @@ def _outcome(task: str, result: Result, start: Mapping[str, Any]) -> str:
 
 
 def demo_values(task: str) -> dict[str, dict[str, Any]]:
-    """Return the configuration of the demo as nested tables, without keys left at their default.
-
-    Parameters
-    ----------
-    task : str
-        A key of `asyndbt.pocket.TASKS`.
-    """
+    """Return the demo's configuration for a task of `asyndbt.pocket.TASKS`, without defaults."""
     known = TASKS[task]
     values = known.config_tables()
     tested = -(-SIZES["test"] // len(known.sites))
@@ -94,24 +87,12 @@ def demo_values(task: str) -> dict[str, dict[str, Any]]:
 
 
 def demo_config(task: str, seed: int = 0, directory: Path | None = None) -> Config:
-    """Return the configuration of the demo.
-
-    Parameters
-    ----------
-    task : str
-        A key of `asyndbt.pocket.TASKS`.
-    seed : int
-    directory : Path, optional
-        Of the record; ``runs/demo-TASK-seedSEED`` by default.
-    """
-    run: dict[str, Any] = {"seed": seed}
-    if directory is not None:
-        run["dir"] = str(directory)
+    """Return the demo's configuration; its directory is ``runs/demo-TASK-seedSEED`` by default."""
+    run = {"seed": seed} if directory is None else {"seed": seed, "dir": str(directory)}
     return Config.from_dict({**demo_values(task), "run": run}, name=f"demo-{task}")
 
 
 def add_init(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add ``init``."""
     parser = commands.add_parser(
         "init",
         help="write a commented configuration to start from",

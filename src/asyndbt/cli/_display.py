@@ -1,4 +1,4 @@
-"""Displays of a running run: nothing, JSON lines, plain lines, or a live table in a terminal.
+"""Displays of a running run: none, JSON lines, plain lines, or a live table in a terminal.
 
 Each is an observer of the run (see ``asyndbt.run``) and a context manager around it.
 """
@@ -21,13 +21,13 @@ from asyndbt._text import duration, percent
 from asyndbt.run import Event
 
 _LINES = 40
-"""Lines for the steps of a run of which a limit is known."""
+"""Most lines for the steps of a run whose limit is known."""
 _ROWS = 12
-"""Most sites in the live table; if there are more, those that lag most come first."""
+"""Most sites in the live table; if there are more, the stalest come first."""
 
 
 class Display:
-    """Shows nothing; the base of the displays that show something."""
+    """Shows nothing; the base class of the displays."""
 
     def __enter__(self) -> Self:
         return self
@@ -43,25 +43,18 @@ class Display:
 
 
 class JsonLines(Display):
-    """One JSON object a line, as in ``events.jsonl``; the result is the last.
-
-    Parameters
-    ----------
-    stream : text stream
-    """
+    """One JSON object per line, as in ``events.jsonl``; the result is the last."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._elapsed = 0.0
 
     def __call__(self, event: Event) -> None:
-        """Print the event; the result waits for `finish`."""
         self._elapsed = event.elapsed
         if event.kind != "result":
             self._print(event.kind, event.data)
 
     def finish(self, result: Mapping[str, Any]) -> None:
-        """Print the result."""
         self._print("result", result)
 
     def _print(self, kind: str, data: Mapping[str, Any]) -> None:
@@ -70,7 +63,7 @@ class JsonLines(Display):
 
 
 def _finite(value: Any) -> Any:
-    """Replace numbers that JSON lacks by None: showing a run must not end it."""
+    """Replace numbers that JSON lacks by None: a display must not end the run."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Mapping):
@@ -94,13 +87,12 @@ class LatestMetrics:
         self.sites: dict[str, dict[str, Any]] = {}
 
     def update(self, step: Mapping[str, Any]) -> None:
-        """Take over the data of an event "step"."""
+        """Update from the data of an event "step"."""
         for name in ("staleness", "loss", "validation", "entropy_q", "calls"):
             for site, value in step.get(name, {}).items():
                 self.sites.setdefault(site, {})[name] = value
 
     def mean(self, name: str, digits: int) -> str:
-        """Return the mean of a metric over the sites."""
         values = self._values(name)
         return f"{sum(values) / len(values):.{digits}f}" if values else "-"
 
@@ -112,7 +104,7 @@ class LatestMetrics:
         return percent(correct / n) if n else "-"
 
     def most_stale(self) -> str:
-        """Return the largest staleness in steps, and the site that has it."""
+        """Return the largest staleness in steps, and its site."""
         staleness = {name: site.get("staleness") or 0 for name, site in self.sites.items()}
         slowest = max(staleness, key=lambda name: staleness[name], default="")
         return f"{staleness[slowest]} ({slowest})" if slowest and staleness[slowest] else "0"
@@ -123,14 +115,7 @@ class LatestMetrics:
 
 
 class PlainLines(Display):
-    """A line every few seconds, and at most about 40 for the steps of a run.
-
-    Parameters
-    ----------
-    stream : text stream
-    clock : callable
-        Seconds; only differences count.
-    """
+    """A line every few seconds, and at most about 40 for the steps of a run."""
 
     seconds = 2.0
 
@@ -143,7 +128,6 @@ class PlainLines(Display):
         self._latest = LatestMetrics()
 
     def __call__(self, event: Event) -> None:
-        """Print the event, unless it is a step too soon after the last one printed."""
         data = event.data
         if event.kind == "step":
             self._latest.update(data)
@@ -164,7 +148,7 @@ class PlainLines(Display):
     def _is_due(self, data: Mapping[str, Any]) -> bool:
         now, limit = self._clock(), data.get("calls_limit")
         share = data["calls_total"] / limit if limit else None
-        # Without a limit the end is not known: lines become rarer as the run grows older.
+        # Without a limit the end is not known, and the intervals grow with the run's age.
         pause = self.seconds if share is not None else max(self.seconds, (now - self._began) / 6)
         if now - self._printed < pause:
             return False
@@ -208,12 +192,7 @@ def _step_text(data: Mapping[str, Any], latest: LatestMetrics, quorum: int | str
 
 
 class LiveDisplay(Display):
-    """A table of the sites that is redrawn in place.
-
-    Parameters
-    ----------
-    console : Console, optional
-    """
+    """A table of the sites that is redrawn in place."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console()
@@ -231,7 +210,6 @@ class LiveDisplay(Display):
         self._live.stop()
 
     def __call__(self, event: Event) -> None:
-        """Keep an event; it is drawn at the next refresh."""
         data = event.data
         match event.kind:
             case "start":
@@ -278,8 +256,7 @@ class LiveDisplay(Display):
     def _row(self, site: str) -> list[str]:
         metrics, step = self._latest.sites[site], self._step
         state = "gone" if site in step["gone"] else "active" if site in step["active"] else ""
-        score = metrics.get("validation")
-        loss, entropy = metrics.get("loss"), metrics.get("entropy_q")
+        score, loss, entropy = (metrics.get(name) for name in ("validation", "loss", "entropy_q"))
         return [
             state,
             str(metrics.get("staleness", 0)),

@@ -16,7 +16,6 @@ from asyndbt.study import StudyEstimate, estimate_study, is_study, load_study
 
 
 def add_estimate(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add the command."""
     parser = commands.add_parser(
         "estimate",
         help="estimate the cost of a run or a study",

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,10 @@ from asyndbt.deploy import (
 )
 
 _SHARED_FILE = "the configuration that all sites share"
+_print = partial(print, flush=True)
 
 
 def add_coordinator(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add ``coordinator start``."""
     parser = commands.add_parser(
         "coordinator",
         help="listen for sites on other machines",
@@ -40,11 +41,10 @@ def add_coordinator(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def _start_coordinator(args: argparse.Namespace) -> None:
-    start_coordinator(load_config(args.file), args.insecure, _print_now)
+    start_coordinator(load_config(args.file), args.insecure, _print)
 
 
 def add_site(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add ``site start``."""
     parser = commands.add_parser(
         "site",
         help="take part in runs with this machine's data",
@@ -62,15 +62,10 @@ def add_site(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def _start_site(args: argparse.Namespace) -> None:
-    start_site(args.config.resolve(), args.insecure, _print_now)
-
-
-def _print_now(text: str) -> None:
-    print(text, flush=True)
+    start_site(args.config.resolve(), args.insecure, _print)
 
 
 def add_keys(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add ``keys new``, ``keys register`` and ``keys tls``."""
     parser = commands.add_parser(
         "keys",
         help="make and register keys and certificates",
@@ -78,7 +73,7 @@ def add_keys(commands: argparse._SubParsersAction[Any]) -> None:
         "(docs/three-hospitals.md).",
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
-    new = actions.add_parser("new", help="at a site: make its key; give FILE.pub away")
+    new = actions.add_parser("new", help="at a site: make its key pair, FILE and FILE.pub")
     new.add_argument("file", metavar="FILE", type=Path, help="private key to write")
     new.set_defaults(execute=_new)
     register = actions.add_parser("register", help="at the coordinator: admit a site's key")
@@ -109,7 +104,6 @@ def _tls(args: argparse.Namespace) -> None:
 
 
 def add_status(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add ``status``."""
     parser = commands.add_parser(
         "status",
         help="show connected sites and runs of a federation",
@@ -125,7 +119,6 @@ def _status(args: argparse.Namespace) -> None:
 
 
 def add_stop(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add ``stop``."""
     parser = commands.add_parser(
         "stop",
         help="stop a run across sites",

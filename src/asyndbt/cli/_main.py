@@ -47,7 +47,6 @@ _COMMANDS = (
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command."""
     parser = argparse.ArgumentParser(
         prog="asyndbt",
         description="Tune prompts for black-box language models across sites "
@@ -75,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain("stopped", "before anything was recorded")
         return 130
     except BrokenPipeError:
-        # The reader went away (`| head`); without this, Python complains once more at exit.
+        # The reader is gone (`| head`); without this, Python complains again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except AsyndbtError as error:

@@ -18,10 +18,16 @@ from asyndbt.pocket import PocketServer
 from asyndbt.run import check_model
 
 _PORTS = range(2**16)
+_GREETING = """\
+The pocket model answers at {url} (Ctrl-C ends it). In a configuration:
+
+[lm]
+provider = "openai"
+base_url = "{url}"
+model = "pocket\""""
 
 
 def add_check(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add ``check``."""
     parser = commands.add_parser(
         "check",
         help="find out what the language model can do, by a few requests",
@@ -57,7 +63,6 @@ def _fact_text(value: Any) -> str:
 
 
 def add_serve_model(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add ``serve-model``."""
     parser = commands.add_parser(
         "serve-model",
         help="serve the pocket model as an OpenAI-compatible endpoint, offline",
@@ -80,19 +85,9 @@ def _serve_model(args: argparse.Namespace) -> None:
             "address, or --port 0 for any free one"
         ) from error
     with suppress(KeyboardInterrupt), threadpool_limits(limits=1, user_api="blas"), server:
-        print(_greeting(server.url), flush=True)
+        print(_GREETING.format(url=server.url), flush=True)
         while True:
             time.sleep(3600)
-
-
-def _greeting(url: str) -> str:
-    return f"""\
-The pocket model answers at {url} (Ctrl-C ends it). In a configuration:
-
-[lm]
-provider = "openai"
-base_url = "{url}"
-model = "pocket\""""
 
 
 def _port(text: str) -> int:

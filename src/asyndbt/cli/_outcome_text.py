@@ -1,4 +1,4 @@
-"""What a finished run found, as plain text."""
+"""The result of a finished run as plain text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from asyndbt.run import Result
 
 _COLUMNS = (("plain", "plain"), ("random_icl", "random demonstrations"), ("tuned", "tuned"))
 _SITES = 20
-"""Most sites that are listed; the rest is in the record."""
+"""Most sites that are listed."""
 
 
 def outcome_text(result: Result) -> str:
@@ -38,13 +38,7 @@ def outcome_text(result: Result) -> str:
 
 
 def accuracy_table(data: Mapping[str, Any]) -> str:
-    """Return accuracies on test data with 95 % intervals, per site and overall.
-
-    Parameters
-    ----------
-    data : mapping
-        The content of ``result.json``.
-    """
+    """Return the test accuracies in a ``result.json`` with 95 % intervals, by site and overall."""
     overall = data["metrics"]["test"]
     if not any(overall.values()):
         return "No accuracy was measured: there is no test data (data.test)."
@@ -78,7 +72,7 @@ def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def calls_text(ledger: Mapping[str, Any], more: str = "") -> str:
-    """Return what the run requested of the language model, followed by the sentence `more`."""
+    """Return the calls of a run, followed by the sentence `more`."""
     money = f", {ledger['money']:,.4g} of money" if ledger["money"] else ""
     failed = f"; {ledger['failed']:,} requests failed" if ledger.get("failed") else ""
     return _wrapped(
@@ -89,7 +83,7 @@ def calls_text(ledger: Mapping[str, Any], more: str = "") -> str:
 
 
 def prompts_text(result: Result, fields: Sequence[str]) -> str:
-    """Return the tuned prompt of each site, with the names of `fields` where the query goes."""
+    """Return the tuned prompt of each site, with the names of `fields` in place of a query."""
     query = {name: f"{{{name}}}" for name in fields}
     parts = []
     for site in result.sites[:_SITES]:
@@ -99,15 +93,7 @@ def prompts_text(result: Result, fields: Sequence[str]) -> str:
 
 
 def border_text(directory: Path, start: Mapping[str, Any]) -> str:
-    """Return what left each site.
-
-    Parameters
-    ----------
-    directory : Path
-        Of the run.
-    start : mapping
-        Data of the event "start".
-    """
+    """Return what left each site of a run, `start` being the data of its event "start"."""
     size = f" ({start['positions']} x {start['words']} numbers)" if start else ""
     text = (
         f"What left each site: its probabilities of the shared words{size}, step by step, and mean "

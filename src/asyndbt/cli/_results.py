@@ -1,4 +1,4 @@
-"""``asyndbt predict DIR`` and ``asyndbt report DIR``: what a run found, used and shown."""
+"""``asyndbt predict DIR`` and ``asyndbt report DIR``: use and inspect the result of a run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from asyndbt.task import read_file
 
 
 def add_predict(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add ``predict``."""
     parser = commands.add_parser(
         "predict",
         help="label new examples with a tuned prompt",
@@ -55,7 +54,7 @@ def _predict(args: argparse.Namespace) -> None:
 
 
 def _check_output(output: Path, source: Path) -> None:
-    """Refuse an output file that cannot be written before any answer is paid for."""
+    """Refuse an unusable output file before any answer is paid for."""
     if output.resolve() == source.resolve():
         raise DataError(f"{output}: this is the input: give --output another name")
     if output.suffix.lower() not in ("", ".jsonl", ".json"):
@@ -65,7 +64,6 @@ def _check_output(output: Path, source: Path) -> None:
 
 
 def add_report(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add ``report``."""
     parser = commands.add_parser(
         "report",
         help="one HTML page on a run, finished or not",

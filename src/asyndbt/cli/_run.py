@@ -1,4 +1,4 @@
-"""``asyndbt run FILE`` and ``asyndbt resume DIR``, and what every command that tunes shares."""
+"""``asyndbt run FILE`` and ``asyndbt resume DIR``, and what all tuning commands share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import asyndbt.baselines
 import asyndbt.run
 from asyndbt.cli._display import Display, JsonLines, LiveDisplay, PlainLines
 from asyndbt.cli._outcome_text import outcome_text
-from asyndbt.config import Config, load_config
+from asyndbt.config import load_config
 from asyndbt.deploy import submit_again, submit_run
 from asyndbt.errors import AsyndbtError, ConfigError
 from asyndbt.run import Event, Observer, Result
@@ -23,7 +23,6 @@ from asyndbt.study import is_study
 
 
 def add_run(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add ``run``."""
     parser = commands.add_parser(
         "run",
         help="tune prompts as a configuration file says",
@@ -42,19 +41,13 @@ def _run(args: argparse.Namespace) -> None:
     config = load_config(args.file)
     if args.dir is not None:
         config = config.override({"run.dir": args.dir})
-    result, _ = follow(args, lambda observers: _run_config(config, observers))
+    run = submit_run if config.federation.engine == "flower" else asyndbt.run.run_config
+    result, _ = follow(args, lambda observers: run(config, observers=observers))
     if not args.json:
         print(outcome_text(result))
 
 
-def _run_config(config: Config, observers: Sequence[Observer]) -> Result:
-    if config.federation.engine == "flower":
-        return submit_run(config, observers=observers)
-    return asyndbt.run.run_config(config, observers=observers)
-
-
 def add_resume(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add ``resume``."""
     parser = commands.add_parser(
         "resume",
         help="continue a run that was stopped",
@@ -112,13 +105,7 @@ def _caps(pairs: Sequence[str]) -> dict[str, Any]:
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during work that can be resumed.
-
-    Parameters
-    ----------
-    command : str
-        The command that does so.
-    """
+    """Ctrl-C during work that `command` continues."""
 
     def __init__(self, command: str) -> None:
         super().__init__()
@@ -126,7 +113,6 @@ class Interrupted(KeyboardInterrupt):
 
 
 def add_display_flags(parser: argparse.ArgumentParser) -> None:
-    """Add ``--quiet`` and ``--json``."""
     group = parser.add_mutually_exclusive_group()
     group.add_argument("--quiet", action="store_true", help="print nothing but the final result")
     group.add_argument(
@@ -146,7 +132,7 @@ def follow(
     args : argparse.Namespace
         With the flags of `add_display_flags`.
     run : callable
-        Runs, with the observers that it is given.
+        Takes the observers of the run.
     directory : Path, optional
         Of the record, if there is one already.
 
@@ -183,9 +169,5 @@ def _display(args: argparse.Namespace) -> Display:
         return JsonLines(sys.stdout)
     if args.quiet:
         return Display()
-    is_terminal = sys.stdout.isatty() and _can_redraw()
-    return LiveDisplay() if is_terminal else PlainLines(sys.stdout)
-
-
-def _can_redraw() -> bool:
-    return os.environ.get("TERM", "dumb") not in ("dumb", "unknown") or sys.platform == "win32"
+    redraws = os.environ.get("TERM", "dumb") not in ("dumb", "unknown") or sys.platform == "win32"
+    return LiveDisplay() if sys.stdout.isatty() and redraws else PlainLines(sys.stdout)

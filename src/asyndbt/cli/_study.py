@@ -24,7 +24,6 @@ from asyndbt.study import Cell, CellProgress, load_study, run_study
 
 
 def add_study(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add ``study``."""
     parser = commands.add_parser(
         "study",
         help="compare methods at equal cost, with tables and figures",
@@ -76,13 +75,7 @@ def _display(args: argparse.Namespace, title: str) -> StudyDisplay:
 
 
 class StudyDisplay:
-    """Shows nothing, and keeps count for those that do.
-
-    Parameters
-    ----------
-    clock : callable
-        Seconds; only differences count.
-    """
+    """Shows nothing; the base class of the displays, which keeps the counts."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -97,7 +90,7 @@ class StudyDisplay:
         pass
 
     def __call__(self, progress: CellProgress) -> None:
-        """Take the news of a cell."""
+        """Update the counts, and show the progress of a cell."""
         cell, self._done, self._total = progress.cell, progress.done, progress.total
         if progress.result is None:
             self._running[cell.directory] = (cell, progress.calls)
@@ -109,36 +102,24 @@ class StudyDisplay:
         return f"[{self._done}/{self._total}]"
 
     def _running_texts(self) -> Iterator[str]:
-        """Yield every cell under way with its calls so far, those of all sites together."""
+        """Yield every running cell with its calls so far, at all sites together."""
         for cell, calls in self._running.values():
             yield f"{cell.title}: {calls:,} calls made"
 
     def _end_text(self, progress: CellProgress) -> str:
-        """Return a line on a cell that has ended."""
         assert progress.result is not None
         error, seconds = progress.result.error, progress.result.seconds
         outcome = f"failed: {error.splitlines()[0]}" if error else duration(seconds)
-        return f"{self._count()} {progress.cell.title}: {outcome}, {self._left()} left"
-
-    def _left(self) -> str:
-        elapsed = self._clock() - self._began
-        return duration(elapsed / self._ended * (self._total - self._done))
+        per_cell = (self._clock() - self._began) / self._ended
+        left = duration(per_cell * (self._total - self._done))
+        return f"{self._count()} {progress.cell.title}: {outcome}, {left} left"
 
 
 class StudyLines(StudyDisplay):
-    """A line for every cell that ends, and between them, now and then, one on what is running.
-
-    Parameters
-    ----------
-    title : str
-        The first line.
-    stream : text stream
-    clock : callable
-        Seconds; only differences count.
-    """
+    """A line for every cell that ends and, at growing intervals, one on the running cells."""
 
     seconds = 2.0
-    """Least time between two lines on what is running; it grows with the age of the study."""
+    """Least time between two lines on the running cells; it grows with the age of the study."""
     most = 4
     """Most cells on such a line."""
 
@@ -153,15 +134,14 @@ class StudyLines(StudyDisplay):
         return self
 
     def __call__(self, progress: CellProgress) -> None:
-        """Print what is new, if it is time for that."""
         super().__call__(progress)
         now = self._clock()
         if progress.result is not None:
             self._print(self._end_text(progress), now)
         elif now - self._printed >= max(self.seconds, (now - self._began) / 60):
-            some = list(self._running_texts())
-            more = f"; and {len(some) - self.most} more" if len(some) > self.most else ""
-            self._print(f"{self._count()} running: {'; '.join(some[: self.most])}{more}", now)
+            texts = list(self._running_texts())
+            more = f"; and {len(texts) - self.most} more" if len(texts) > self.most else ""
+            self._print(f"{self._count()} running: {'; '.join(texts[: self.most])}{more}", now)
 
     def _print(self, text: str, now: float) -> None:
         self._printed = now
@@ -169,16 +149,7 @@ class StudyLines(StudyDisplay):
 
 
 class LiveStudy(StudyDisplay):
-    """A line for every cell that ends; below them, redrawn in place, what is running.
-
-    Parameters
-    ----------
-    title : str
-        Shown until the first cell begins.
-    console : Console, optional
-    clock : callable
-        Seconds; only differences count.
-    """
+    """A line for every cell that ends; below them, redrawn in place, the running cells."""
 
     def __init__(
         self,
@@ -198,7 +169,6 @@ class LiveStudy(StudyDisplay):
         self._live.stop()
 
     def __call__(self, progress: CellProgress) -> None:
-        """Print the end of a cell; the rest is drawn at the next refresh."""
         super().__call__(progress)
         if progress.result is not None:
             self._live.console.print(Text(self._end_text(progress)))

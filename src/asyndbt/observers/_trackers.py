@@ -1,26 +1,91 @@
-"""Trackers of experiments, each of an extra of its own that is imported when used."""
+"""Trackers of experiments, whose packages are imported when they are used."""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Mapping
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from asyndbt.errors import MissingExtraError
-from asyndbt.observers._tracker import Tracker
+from asyndbt.run import Event
+
+_REPORTED = ("loss", "validation", "entropy_q")
+_OMITTED = frozenset(
+    {"calls_limit", "iteration", "model", "n", "schema_version", "seconds_left", "seed"}
+)
+
+
+class Tracker(ABC):
+    """An observer that logs a run's numbers; no text of any example is among them.
+
+    A tracker that fails warns once and then does nothing: the run, which may cost money, goes on.
+    As a context manager it is also closed when the run ends in an error::
+
+        with TensorBoardTracker("logs") as tracker:
+            asyndbt.tune("asyndbt.toml", observers=[tracker])
+    """
+
+    def __init__(self) -> None:
+        self._open = self._closed = False
+        self._iteration = 0
+
+    @abstractmethod
+    def begin(self, settings: Mapping[str, str]) -> None:
+        """Open the tracking of a run; a resumed one has no settings."""
+
+    @abstractmethod
+    def log(self, metrics: Mapping[str, float], iteration: int) -> None:
+        """Log the metrics of a server step."""
+
+    @abstractmethod
+    def end(self, finished: bool) -> None:
+        """Close the tracking of a run that finished or was interrupted."""
+
+    def __call__(self, event: Event) -> None:
+        if self._closed:
+            return
+        try:
+            self._take(event)
+        except Exception as error:
+            self._closed = True
+            warnings.warn(
+                f"{type(self).__name__} has failed and is switched off; the run goes on: {error}",
+                stacklevel=2,
+            )
+
+    def _take(self, event: Event) -> None:
+        if not self._open:
+            self._open = True
+            self.begin(_settings(event.data) if event.kind == "start" else {})
+        if event.kind == "step":
+            self._iteration = int(event.data["iteration"])
+            self.log(_metrics(event.data), self._iteration)
+        elif event.kind == "result":
+            self.log(_metrics({"result": event.data}), self._iteration)
+            self.close(finished=True)
+
+    def close(self, *, finished: bool) -> None:
+        """End the tracking, once."""
+        if self._open and not self._closed:
+            self.end(finished)
+        self._closed = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.close(finished=kind is None)
 
 
 class TensorBoardTracker(Tracker):
     """Writes scalars for ``tensorboard --logdir``, by tensorboardX, which needs no PyTorch.
 
-    Parameters
-    ----------
-    directory : path
-        Of the event files.
-    writer : object, optional
-        A ``SummaryWriter`` to use in place of a new one.
+    `writer` is a ``SummaryWriter`` to use in place of a new one.
 
     Raises
     ------
@@ -35,32 +100,22 @@ class TensorBoardTracker(Tracker):
         )
 
     def begin(self, settings: Mapping[str, str]) -> None:
-        """Write the settings as a text."""
         if settings:
             lines = [f"* {name}: {value}" for name, value in settings.items()]
             self._writer.add_text("settings", "\n".join(lines), 0)
 
     def log(self, metrics: Mapping[str, float], iteration: int) -> None:
-        """Write a scalar per metric."""
         for name, value in metrics.items():
             self._writer.add_scalar(name, value, iteration)
 
     def end(self, finished: bool) -> None:
-        """Close the files."""
         self._writer.close()
 
 
 class MLflowTracker(Tracker):
-    """Logs a run to an MLflow server, by its client: no active run of the process is touched.
+    """Logs to an MLflow server, by its client: no active run of the process is touched.
 
-    Parameters
-    ----------
-    experiment : str
-        Created if it does not exist.
-    name : str, optional
-        Of the run.
-    client : object, optional
-        An ``MlflowClient`` to use in place of a new one.
+    `client` is an ``MlflowClient`` to use in place of a new one.
 
     Raises
     ------
@@ -77,7 +132,6 @@ class MLflowTracker(Tracker):
         self._run = ""
 
     def begin(self, settings: Mapping[str, str]) -> None:
-        """Create the run, with the settings as its parameters."""
         known = self._client.get_experiment_by_name(self._experiment)
         place = known.experiment_id if known else self._client.create_experiment(self._experiment)
         self._run = self._client.create_run(place, run_name=self._name).info.run_id
@@ -85,7 +139,6 @@ class MLflowTracker(Tracker):
             self._client.log_param(self._run, key, value)
 
     def log(self, metrics: Mapping[str, float], iteration: int) -> None:
-        """Log the metrics without waiting for the server."""
         now = int(1000 * time.time())
         for key, value in metrics.items():
             self._client.log_metric(
@@ -93,20 +146,11 @@ class MLflowTracker(Tracker):
             )
 
     def end(self, finished: bool) -> None:
-        """Set the run's state."""
         self._client.set_terminated(self._run, "FINISHED" if finished else "KILLED")
 
 
 class WandbTracker(Tracker):
-    """Logs a run to Weights & Biases.
-
-    Parameters
-    ----------
-    project : str
-    name : str, optional
-        Of the run.
-    init : callable, optional
-        Used in place of ``wandb.init``.
+    """Logs to Weights & Biases; `init` is used in place of ``wandb.init``.
 
     Raises
     ------
@@ -126,15 +170,12 @@ class WandbTracker(Tracker):
         self._run: Any = None
 
     def begin(self, settings: Mapping[str, str]) -> None:
-        """Start the run, with the settings as its configuration."""
         self._run = self._init(project=self._project, name=self._name, config=dict(settings))
 
     def log(self, metrics: Mapping[str, float], iteration: int) -> None:
-        """Log the metrics; W&B puts the latest into the summary."""
         self._run.log(dict(metrics), step=iteration)
 
     def end(self, finished: bool) -> None:
-        """Finish the run."""
         self._run.finish(exit_code=0 if finished else 1)
 
 
@@ -143,3 +184,44 @@ def _load(package: str, name: str, extra: str) -> Any:
         return getattr(import_module(package), name)
     except ImportError:
         raise MissingExtraError(package, extra) from None
+
+
+def _settings(start: Mapping[str, Any]) -> dict[str, str]:
+    """Return the data of the event "start" as text, without the path of the record.
+
+    Examples
+    --------
+    >>> _settings({"quorum": 2, "sites": {"north": {}}, "directory": "/runs/one"})
+    {'quorum': '2', 'sites': 'north'}
+    """
+    shown = {key: value for key, value in start.items() if key != "directory"}
+    return {key: ", ".join(value) if key == "sites" else str(value) for key, value in shown.items()}
+
+
+def _metrics(data: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers in an event "step" or "result", nested names joined by a slash.
+
+    A step repeats the latest reports of inactive sites; these are left out.
+
+    Examples
+    --------
+    >>> _metrics({"loss": {"north": 0.5, "south": 0.9}, "active": ["north"], "planes": 2})
+    {'loss/north': 0.5, 'planes': 2.0}
+    >>> _metrics({"metrics": {"test": {"tuned": {"accuracy": 0.9, "interval": [0.8, 1.0]}}}})
+    {'metrics/test/tuned/accuracy': 0.9}
+    """
+    found = dict(data)
+    for key in _REPORTED if "active" in data else ():
+        reported = data.get(key, {})
+        found[key] = {name: reported[name] for name in data["active"] if name in reported}
+    return dict(sorted(_flat("", found)))
+
+
+def _flat(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    for key, value in values.items():
+        if key in _OMITTED:
+            continue
+        if isinstance(value, Mapping):
+            yield from _flat(f"{prefix}{key}/", value)
+        elif type(value) in (int, float) and math.isfinite(value):
+            yield f"{prefix}{key}", float(value)

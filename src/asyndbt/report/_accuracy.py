@@ -13,9 +13,8 @@ from asyndbt.report._html import (
     accuracy_text,
     count_text,
     duration_text,
-    exact,
+    exact_percent,
     paragraph,
-    percent_text,
     section,
     tag,
 )
@@ -35,7 +34,6 @@ _STOP_REASONS = {
 
 
 def head_section(record: Record) -> Html:
-    """Return the headline, a summary and the main facts."""
     return tag(
         "header",
         paragraph(f"asyndbt, {'run' if record.result else 'unfinished run'}: ", record.name),
@@ -46,7 +44,6 @@ def head_section(record: Record) -> Html:
 
 
 def _test_scores(record: Record) -> dict[str, Mapping[str, Any]]:
-    """Return the scores over all sites by kind of prompt."""
     found = ((record.result or {}).get("metrics") or {}).get("test") or {}
     return {kind: score for kind, score in found.items() if score}
 
@@ -59,13 +56,9 @@ def _headline(record: Record) -> Iterator[str]:
     elif "tuned" not in scores:
         yield "Tuned, and not tested: there was no test data"
     else:
-        yield from ("The tuned prompt is right in ", _accuracy(scores["tuned"]), " of cases")
+        yield from ("The tuned prompt is right in ", exact_percent(scores["tuned"]), " of cases")
         if "plain" in scores:
-            yield from (", the plain prompt in ", _accuracy(scores["plain"]))
-
-
-def _accuracy(score: Mapping[str, Any]) -> Html:
-    return exact(score["accuracy"], percent_text(score["accuracy"]))
+            yield from (", the plain prompt in ", exact_percent(scores["plain"]))
 
 
 def _summary(record: Record) -> Iterator[str]:
@@ -110,7 +103,6 @@ def _facts(record: Record) -> Iterator[Html]:
 
 
 def warnings_section(record: Record) -> Html:
-    """Return the warnings of the run; nothing if there are none."""
     found = [event["text"] for event in record.kind("warning")]
     found += (record.result or {}).get("warnings", ())
     items = [tag("li", text) for text in dict.fromkeys(found)]
@@ -120,11 +112,10 @@ def warnings_section(record: Record) -> Html:
 
 
 def accuracy_section(record: Record) -> Html:
-    """Return accuracies on test data before and after, with intervals, overall and per site."""
+    """Return accuracies on test data for each kind of prompt, overall and by site."""
     if record.result is None:
         return Html()
-    title = "Accuracy before and after"
-    overall = _test_scores(record)
+    title, overall = "Accuracy before and after", _test_scores(record)
     if not overall:
         text = ("No accuracy was measured: there is no test data (", tag("code", "data.test"), ").")
         return section(title, paragraph(*text))
@@ -134,13 +125,11 @@ def accuracy_section(record: Record) -> Html:
             (name, ((site.get("metrics") or {}).get("test")) or {})
             for name, site in record.result.get("sites", {}).items()
         ]
-    ruler = tag("div", *map(_mark, (0, 25, 50, 75, 100)), class_="ruler", aria_hidden="true")
+    marks = (tag("span", f"{at}", style=f"left:{at}%") for at in (0, 25, 50, 75, 100))
+    ruler = tag("div", *marks, class_="ruler", aria_hidden="true")
     return section(
         title,
-        paragraph(
-            "Test examples were put into a prompt once, after everything was decided. Lines are "
-            "95 % intervals."
-        ),
+        paragraph("Test examples were used once, after every decision. Lines are 95 % intervals."),
         tag(
             "table",
             tag("caption", "Accuracy on test data, with 95 % intervals"),
@@ -158,10 +147,6 @@ def accuracy_section(record: Record) -> Html:
             class_="accuracies",
         ),
     )
-
-
-def _mark(share: int) -> Html:
-    return tag("span", f"{share}", style=f"left:{share}%")
 
 
 def _group(name: str, scores: Mapping[str, Any]) -> Html:
@@ -184,12 +169,11 @@ def _group(name: str, scores: Mapping[str, Any]) -> Html:
 
 
 def prompts_section(record: Record) -> Html:
-    """Return the tuned prompt of every site whose own part is there, else what all share."""
+    """Return the tuned prompts that the record has, else what all sites share."""
     if record.result is None:
         return Html()
     prompts = {name: part.prompt for name, part in record.parts.items() if part.prompt}
-    several = len(record.sites) > 1
-    blocks: list[Html] = []
+    blocks, several = [], len(record.sites) > 1
     if record.fragment and several:
         words = tag("q", " ".join(record.fragment))
         blocks.append(paragraph("Words that all sites share: ", words))

@@ -1,7 +1,7 @@
-"""Charts that keep their letters and lines at one size on every screen, and in print.
+"""Charts whose text and lines keep their size on every screen, and in print.
 
-The curves are an SVG that is stretched to the width at hand, with strokes that are not; ticks and
-labels are HTML, placed in percent.
+Curves are an SVG that is stretched to the available width, with strokes of constant width; ticks
+and labels are HTML, positioned in per cent.
 """
 
 from __future__ import annotations
@@ -17,26 +17,17 @@ from asyndbt.report._html import Html, join, tag, tidy
 Points = Sequence[tuple[float, float]]
 
 STYLES = 6
-"""Kinds of lines that can be told apart."""
+"""Number of distinguishable kinds of lines."""
 _UNITS = 1000
 _HEIGHT = 190
-"""Pixels of the plotting area; labels at the side are kept apart by it."""
+"""Of the plotting area, pixels; the labels at its side are `_LABEL` apart."""
 _LABEL = 16
 _MOST_POINTS = 400
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """A linear scale.
-
-    Parameters
-    ----------
-    unit : str
-        What is counted; written at the axis.
-    low, high : float
-    write : callable
-        Formats a tick.
-    """
+    """A linear scale from `low` to `high`, titled `unit`; `write` formats a tick."""
 
     unit: str
     low: float
@@ -44,7 +35,7 @@ class Axis:
     write: Callable[[float], str] = tidy
 
     def share(self, value: float) -> float:
-        """Return where a value lies between the ends, 0..1."""
+        """Return the position of a value between the ends, 0..1."""
         return min(1.0, max(0.0, (value - self.low) / ((self.high - self.low) or 1.0)))
 
 
@@ -54,8 +45,6 @@ class Series:
 
     Parameters
     ----------
-    label : str
-    points : sequence of (x, y)
     style : int
         Colour and dashes, below `STYLES`.
     form : {"line", "dots", "specks", "steps"}
@@ -88,7 +77,7 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
 
 
 def time_axis(high: float) -> Axis:
-    """Return the axis of a run of `high` seconds, in the unit that suits its length."""
+    """Return the axis of a run of `high` seconds, in a suitable unit."""
     for unit, length in (("hours", 3600.0), ("minutes", 60.0)):
         if high > 3 * length:
             return Axis(f"{unit} since the start", 0.0, high / length)
@@ -131,22 +120,21 @@ def _text_alternative(series: Sequence[Series], x: Axis, y: Axis) -> str:
 
 def _grid(x: Axis, y: Axis) -> Html:
     rows = [
-        tag("span", tag("b", y.write(tick)), class_="row", style=f"bottom:{_share(y, tick)}")
-        for tick in ticks(y.low, y.high)
+        tag("span", tag("b", y.write(at)), class_="row", style=f"bottom:{100 * y.share(at):.4g}%")
+        for at in ticks(y.low, y.high)
     ]
-    columns = [
-        tag("span", x.write(tick), class_="column", style=f"left:{_share(x, tick)}")
-        for tick in ticks(x.low, x.high)
-    ]
-    return join([*rows, *columns])
+    return join([*rows, *columns(x)])
 
 
-def _share(axis: Axis, value: float) -> str:
-    return f"{100 * axis.share(value):.4g}%"
+def columns(x: Axis) -> list[Html]:
+    return [
+        tag("span", x.write(at), class_="column", style=f"left:{100 * x.share(at):.4g}%")
+        for at in ticks(x.low, x.high)
+    ]
 
 
 def _labels(series: Sequence[Series], y: Axis) -> list[Html]:
-    """Name the lines at their ends, pushed apart where they meet."""
+    """Name the lines at their ends, moved apart where they would overlap."""
     order = sorted(series, key=lambda one: -one.points[-1][1])
     tops = [(1 - y.share(one.points[-1][1])) * _HEIGHT for one in order]
     for index in range(1, len(tops)):
@@ -162,7 +150,7 @@ def _labels(series: Sequence[Series], y: Axis) -> list[Html]:
 
 
 def drawing(height: int, *shapes: Html, class_: str | None = None) -> Html:
-    """Return shapes in a box of 1000 by `height` that is stretched to the place it stands in."""
+    """Return shapes in a box of 1000 by `height` that is stretched to its container."""
     return tag(
         "svg",
         *shapes,
@@ -191,7 +179,7 @@ def _shape(one: Series, x: Axis, y: Axis) -> Html:
 
 
 def thinned(points: Points) -> list[tuple[float, float]]:
-    """Leave out points that no screen could show: every stretch keeps its least and its largest.
+    """Leave out points that no screen could show; every stretch keeps its minimum and maximum.
 
     Examples
     --------
@@ -208,12 +196,12 @@ def thinned(points: Points) -> list[tuple[float, float]]:
 
 
 def path_of_dots(points: Sequence[tuple[int, int]]) -> str:
-    """Return a path of lines without length, whose round ends are seen as dots."""
+    """Return a path of lines without length, whose round ends are visible as dots."""
     return "".join(f"M{x} {y}h0" for x, y in points)
 
 
 def interval_chart(kind: str, score: Mapping[str, Any]) -> Html:
-    """Return a score's interval and its point, a ring, a square or a disc, on 0 to 100 %."""
+    """Return a score's interval and its point (a ring, square or disc) on 0 to 100 %."""
     low, high = (round(_UNITS * end) for end in score["interval"])
     point = path_of_dots([(round(_UNITS * score["accuracy"]), 10)])
     return drawing(

@@ -36,18 +36,15 @@ _SITES = 40
 
 
 def costs_section(record: Record) -> Html:
-    """Return calls, tokens and money, in all and per site."""
     spent = [dict(zip(Spent.__slots__, member["spent"], strict=True)) for member in record.roster]
     ledger = (record.result or {}).get("ledger")
     if ledger is None and spent:
-        # During a step the budget has been charged for more than the sites have reported.
+        # In the middle of a step, the sites have not reported all that the budget was charged.
         ledger = {key: sum(one[key] for one in spent) for key in _MEANING}
     if not ledger:
         return Html()
     rows = [
-        (meaning, _money(ledger[key]) if key == "money" else count_text(ledger[key]))
-        for key, meaning in _MEANING.items()
-        if key in ledger
+        (meaning, _amount(key, ledger[key])) for key, meaning in _MEANING.items() if key in ledger
     ]
     if "sent" in ledger:
         retries = max(0, ledger["sent"] - ledger["calls"])
@@ -61,8 +58,8 @@ def costs_section(record: Record) -> Html:
     )
 
 
-def _money(value: float) -> Html:
-    return exact(value, tidy(value))
+def _amount(key: str, value: float) -> Html:
+    return exact(value, tidy(value)) if key == "money" else count_text(value)
 
 
 def _by_site(names: list[str], spent: list[dict[str, float]]) -> Html:
@@ -73,7 +70,7 @@ def _by_site(names: list[str], spent: list[dict[str, float]]) -> Html:
             name,
             *(count_text(one[key]) for key in ("calls", "cached", "failed")),
             count_text(one["tokens_in"] + one["tokens_out"]),
-            _money(one["money"]),
+            _amount("money", one["money"]),
         ]
         for name, one in list(zip(names, spent, strict=True))[:_SITES]
     ]
@@ -83,15 +80,12 @@ def _by_site(names: list[str], spent: list[dict[str, float]]) -> Html:
 
 def _detection(record: Record) -> Html:
     calls = ((record.model or {}).get("probe") or {}).get("calls")
-    if not calls:
-        return Html()
-    return paragraph(
-        f"Of these, {counted(calls, 'call')} went into finding out what the model can do."
-    )
+    text = f"Of these, {counted(calls or 0, 'call')} found out what the model can do."
+    return paragraph(text) if calls else Html()
 
 
 def traffic_section(record: Record) -> Html:
-    """Return the kinds, counts, bytes and fields of all messages, and each site's total."""
+    """Return the messages by kind and by site: their number, bytes and fields."""
     if not record.traffic:
         return Html()
     return section(

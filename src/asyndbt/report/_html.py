@@ -1,6 +1,6 @@
 """HTML from small pure functions: text that is not marked as HTML is always escaped.
 
-Numbers carry their exact value for machines; a no-break space keeps them with their unit.
+Numbers carry their exact value for machines, and a no-break space before their unit.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ def tag(name: str, /, *children: str, **attributes: object) -> Html:
 
     Parameters
     ----------
-    name : str
     *children : str
         Escaped unless they are `Html`.
     **attributes : object
@@ -65,7 +64,6 @@ def join(parts: Iterable[str], between: str = "") -> Html:
 
 
 def paragraph(*children: str, class_: str | None = None) -> Html:
-    """Return a paragraph."""
     return tag("p", *children, class_=class_)
 
 
@@ -76,7 +74,7 @@ def section(title: str, *children: str) -> Html:
 
 
 def anchor(title: str) -> str:
-    """Return the name under which a heading can be linked to.
+    """Return the link target of a heading.
 
     Examples
     --------
@@ -96,14 +94,7 @@ def table(
 ) -> Html:
     """Return a table whose first column names its rows.
 
-    Parameters
-    ----------
-    caption : str
-    head : sequence of str
-    rows : iterable of sequence of str
-    class_ : str, optional
-    texts : int
-        Columns, from the left, that hold text; the others hold numbers.
+    The first `texts` columns hold text, the others numbers.
     """
     sides = [None if column < texts else "number" for column in range(len(head))]
     body = (
@@ -133,12 +124,10 @@ def exact(value: float, shown: str) -> Html:
 
 
 def percent_text(share: float, digits: int = 1) -> str:
-    """Return a share in percent."""
     return _unbroken(percent(share, digits))
 
 
 def duration_text(seconds: float) -> str:
-    """Return a length of time."""
     return _unbroken(duration(seconds, digits=1))
 
 
@@ -147,14 +136,16 @@ def _unbroken(text: str) -> str:
 
 
 def accuracy_text(score: Mapping[str, Any]) -> Html:
-    """Return an accuracy with its 95 % interval."""
-    shown = exact(score["accuracy"], percent_text(score["accuracy"]))
     interval = percent_range(score["interval"], "–")
-    return join([shown, tag("span", f" ({interval})", class_="quiet")])
+    return join([exact_percent(score), tag("span", f" ({interval})", class_="quiet")])
+
+
+def exact_percent(score: Mapping[str, Any]) -> Html:
+    return exact(score["accuracy"], percent_text(score["accuracy"]))
 
 
 def count_text(value: float) -> Html:
-    """Return a whole number.
+    """Return a whole number with thousands separators.
 
     Examples
     --------
@@ -179,7 +170,7 @@ def size_text(value: float) -> Html:
 
 
 def tidy(value: float) -> str:
-    """Write a number with as many digits as a reader needs.
+    """Format a number to about three significant digits.
 
     Examples
     --------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,11 +20,11 @@ _STEPS = "server steps"
 _CALLS = "calls for tuning, all sites"
 _LOSSES = {"error": "Loss by right or wrong answers", "cross_entropy": "Cross-entropy"}
 _STRETCHES = 8
-"""A loss is smoothed over one part in so many of a site's reports."""
+"""A loss is smoothed over one in so many of a site's reports."""
 
 
 def learning_curves_section(record: Record) -> Html:
-    """Return loss and accuracy over calls, and over server steps where there are any."""
+    """Return loss and accuracy over calls, and over server steps if there are any."""
     reports = _reports(record)
     if not reports:
         return Html()
@@ -39,11 +39,11 @@ def learning_curves_section(record: Record) -> Html:
             _validation_loss(reports, x, place),
             _validation_accuracy(record, reports, x, place, over),
         ]
-    return section("How tuning went", _grid(figures))
+    return section("How tuning went", tag("div", *figures, class_="figures"))
 
 
 def _reports(record: Record) -> list[dict[str, Any]]:
-    """Return what sites reported, site by site: a report per step and site that took part."""
+    """Return the reports of the sites, site by site: one per step and active site."""
     return [
         {
             "site": name,
@@ -61,7 +61,7 @@ def _reports(record: Record) -> list[dict[str, Any]]:
 
 
 def _curves(reports: Reports, place: str, key: str) -> Curves:
-    """Return one quantity by site."""
+    """Return the curve of one quantity by site."""
     found: Curves = {}
     for report in reports:
         if report.get(key) is not None:
@@ -71,10 +71,6 @@ def _curves(reports: Reports, place: str, key: str) -> Curves:
 
 def _values(curves: Curves) -> list[float]:
     return [value for points in curves.values() for _, value in points]
-
-
-def _grid(figures: Iterable[Html]) -> Html:
-    return tag("div", *figures, class_="figures")
 
 
 def _training_loss(record: Record, reports: Reports, x: Axis, place: str, over: str) -> Html:
@@ -97,7 +93,7 @@ def _training_loss(record: Record, reports: Reports, x: Axis, place: str, over: 
 
 
 def _spread(reports: Reports, place: str, key: str, width: int = 1) -> list[Series]:
-    """Return mean, upper and lower tenth over the latest values of many sites."""
+    """Return the mean and the upper and lower tenth of the latest values of many sites."""
     latest: dict[str, float] = {}
     values: dict[float, list[float]] = {}
     for report in sorted(reports, key=lambda report: float(report[place])):
@@ -121,7 +117,7 @@ def _specks(curves: Curves) -> list[Series]:
 
 
 def _lines(curves: Curves, form: str = "line") -> list[Series]:
-    """Return a line per site, unless there are too many to tell apart."""
+    """Return a line per site, unless there are too many to distinguish."""
     if len(curves) > STYLES:
         return _specks(curves)
     alone = len(curves) == 1 and form == "dots"
@@ -179,7 +175,7 @@ def agreement_section(record: Record) -> Html:
     if shared and not record.config.get("method", {}).get("centralised"):
         figures = [_distance(record, x), _planes(record, x), *figures]
     title = "Agreement and certainty" if shared else "Certainty"
-    return section(title, _grid(figures), _lower_level(record))
+    return section(title, tag("div", *figures, class_="figures"), _lower_level(record))
 
 
 def _of_steps(record: Record, key: str) -> list[tuple[float, float]]:
@@ -234,8 +230,8 @@ def _lower_level(record: Record) -> Html:
     if not estimates:
         return Html()
     text = (
-        f"The lower level was estimated {counted(len(estimates), 'time')}; the last time the sites "
-        f"stood {tidy(estimates[-1]['violation'])} (L1, largest over positions) from its solution. "
+        f"The lower level was estimated {counted(len(estimates), 'time')}; at the last, the sites "
+        f"were {tidy(estimates[-1]['violation'])} (L1, largest over positions) from its solution. "
     )
     if not any(event["planes"] for event in estimates):
         tolerance = record.config.get("method", {}).get("plane_tolerance")

@@ -1,4 +1,4 @@
-"""The page: one HTML file that needs no other, on a run or on a study."""
+"""The report on a run or a study: one HTML file that needs no other, written or served."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import base64
 import csv
 import re
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from itertools import islice
 from pathlib import Path
 
-from asyndbt.errors import RunDirectoryError
+from asyndbt.errors import AsyndbtError, RunDirectoryError
 from asyndbt.report._accuracy import (
     accuracy_section,
     head_section,
@@ -25,8 +26,8 @@ from asyndbt.report._record import Record, read_record
 from asyndbt.report._timeline import timeline_section
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-"""Nothing is loaded and no script runs, whatever the texts in a record are."""
-
+"""Nothing is loaded and no script runs, whatever texts a record has."""
+_RELOAD_SECONDS = 3
 _SITES = 40
 _ROWS = 200
 _MODES = {"both": "words and demonstrations", "fragment": "words"}
@@ -53,17 +54,63 @@ def build_page(directory: Path | str, *, reload_seconds: int | None = None) -> s
     """
     folder = Path(directory)
     if not (folder / "config.toml").exists() and (folder / "results.csv").exists():
-        return document(f"Study {folder.resolve().name}", _study_page(folder))
+        return _document(f"Study {folder.resolve().name}", _study_page(folder))
     try:
         record = read_record(folder)
     except ValueError as error:
         raise RunDirectoryError(f"{folder}: the record cannot be read: {error}") from error
     again = reload_seconds if record.result is None else None
-    return document(f"Report on {record.name}", _run_page(record), again)
+    return _document(f"Report on {record.name}", _run_page(record), again)
 
 
-def document(title: str, content: Html, reload_seconds: int | None = None) -> str:
-    """Return a whole page, which a browser reloads after `reload_seconds` if they are given."""
+def serve_page(directory: Path, port: int = 0) -> ThreadingHTTPServer:
+    """Return a server of the report, bound to 127.0.0.1 (port 0: any free one) and not yet started.
+
+    Raises
+    ------
+    RunDirectoryError
+        If neither a run nor a study is recorded there.
+    OSError
+        If the port is taken.
+    """
+    build_page(directory)
+    return ThreadingHTTPServer(("127.0.0.1", port), _handler(directory))
+
+
+def _current_page(directory: Path) -> str:
+    """Return the page, or one with the error: a file may be incomplete at this moment."""
+    try:
+        return build_page(directory, reload_seconds=_RELOAD_SECONDS)
+    except (AsyndbtError, OSError) as error:
+        return _document("Report", paragraph(str(error)), _RELOAD_SECONDS)
+
+
+def _handler(directory: Path) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        """Serves the page alone, and only under this machine's own names."""
+
+        def do_GET(self) -> None:
+            host = self.headers.get("Host", "").rsplit(":", 1)[0]
+            if host not in ("127.0.0.1", "localhost"):
+                self.send_error(403, "this page is for this machine only")
+            elif self.path != "/":
+                self.send_error(404)
+            else:
+                content = _current_page(directory).encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "text/html; charset=utf-8")
+                self.send_header("Content-Length", str(len(content)))
+                self.send_header("Cache-Control", "no-store")
+                self.end_headers()
+                self.wfile.write(content)
+
+        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+            """Log nothing."""
+
+    return Handler
+
+
+def _document(title: str, content: Html, reload_seconds: int | None = None) -> str:
     style = Html(files("asyndbt.report").joinpath("page.css").read_text("utf-8"))
     head_parts = [
         tag("meta", charset="utf-8"),
@@ -93,26 +140,22 @@ def _run_page(record: Record) -> Html:
         traffic_section(record),
         _settings_section(record),
     ]
-    return join([head_section(record), _contents(parts[1:]), tag("main", *parts), _foot()])
+    foot = (
+        "Made from the run's record by asyndbt report. It shows texts of examples where the record "
+        "has the sites' own parts."
+    )
+    main = tag("main", *parts)
+    return join([head_section(record), _contents(parts[1:]), main, tag("footer", foot)])
 
 
 def _contents(parts: list[Html]) -> Html:
-    """Return links to the sections."""
     titles = [found.group(1) for part in parts if (found := re.search(r"<h2[^>]*>([^<]+)<", part))]
     links = [tag("a", Html(title), href=f"#{anchor(title)}") for title in titles]
     return tag("nav", *links, aria_label="sections")
 
 
-def _foot() -> Html:
-    return tag(
-        "footer",
-        "Made from the run's record by asyndbt report. It shows texts of examples where the record "
-        "has the sites' own parts.",
-    )
-
-
 def _settings_section(record: Record) -> Html:
-    configuration = _without_paths(record.config_text)
+    text = _without_paths(record.config_text)
     return section(
         "Settings and versions",
         _examples(record),
@@ -120,7 +163,7 @@ def _settings_section(record: Record) -> Html:
         tag(
             "details",
             tag("summary", "The configuration, every default written out"),
-            tag("pre", configuration, tabindex="0", aria_label="configuration"),
+            tag("pre", text, tabindex="0", aria_label="configuration"),
         ),
     )
 
@@ -158,7 +201,7 @@ def _facts(record: Record) -> Iterator[tuple[str, str]]:
 
 
 def _without_paths(text: str) -> str:
-    r"""Cut absolute paths down to their last part: a report may be passed on.
+    r"""Shorten absolute paths to their last part: a report may be passed on.
 
     Examples
     --------
@@ -169,7 +212,7 @@ def _without_paths(text: str) -> str:
 
 
 def _study_page(directory: Path) -> Html:
-    """Return the study's own page, README.md; before there is one, the first of its results."""
+    """Return the study's README.md or, before there is one, the first of its results."""
     readme = directory / "README.md"
     if readme.exists():
         parts = list(_blocks(directory, readme.read_text("utf-8").split("\n\n")))
@@ -204,7 +247,7 @@ def _table(title: str, block: str) -> Html:
 
 
 def _inline(text: str) -> Html:
-    """Return a text in which bold, underlined and code words stand out.
+    """Return a text with its bold, underlined and code words as HTML.
 
     Examples
     --------

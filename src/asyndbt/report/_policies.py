@@ -1,4 +1,4 @@
-"""What was learned: the policies p and q as heat maps that show the words themselves."""
+"""The policies p and q as heat maps that show the words themselves."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from asyndbt.report._html import Html, join, paragraph, percent_text, section, t
 from asyndbt.report._record import Record, SitePart
 
 _RANKS = ("most probable", "second", "third or chosen")
-"""Entries of a row that are shown; the rest is summed up."""
+"""The entries of a row that are shown; the rest is summed."""
 _SITES = 12
 _LEAST = 0.0005
 
 
 def policies_section(record: Record) -> Html:
-    """Return the consensus, and the policies of the sites whose own part is there."""
+    """Return the consensus, and the policies of the sites whose own part is recorded."""
     blocks = [*_words(record), *_demonstrations(record)]
     if not blocks:
         return Html()
@@ -25,9 +25,9 @@ def policies_section(record: Record) -> Html:
         "What was learned",
         paragraph(
             "A row is a place in the prompt, with the most probable entries first: the stronger "
-            "the tint, the more probable. A check mark is on what the prompt has, and need not be "
-            "on the most probable: of several prompts the one that did best on validation data is "
-            "taken, and a prompt has no word twice unless method.distinct_words is false."
+            "the tint, the more probable. A check mark is on the entry in the prompt, which need "
+            "not be the most probable: the prompt is the best of several on validation data, and "
+            "has no word twice unless method.distinct_words is false."
         ),
         *blocks,
     )
@@ -74,7 +74,7 @@ def _demonstrations(record: Record) -> Iterator[Html]:
 
 
 def _texts(part: SitePart) -> Html:
-    """Return the chosen demonstrations as they stand in the prompt, in the order of the slots."""
+    """Return the chosen demonstrations as in the prompt, in the order of the slots."""
     if part.prompt is None or not part.prompt.demonstrations:
         return Html()
     items = [
@@ -96,7 +96,7 @@ def _heat_map(
     what: str,
     chosen: Sequence[int],
 ) -> Html:
-    """Return a policy (rows, entries) as a table: a row a place, its entries by rank.
+    """Return a policy (rows, entries) as a table: one row per place, its entries by rank.
 
     An entry without a name is called `what` and its number; `chosen` may be empty.
     """

@@ -24,7 +24,7 @@ class SitePart:
     Parameters
     ----------
     p, q : FloatArray or None
-        Policies (M, N) and (U, V), as the site wrote them last.
+        Policies (M, N) and (U, V), in their latest state.
     chosen : tuple of int
         Candidate of every slot: the final one, or the most probable so far.
     prompt : TunedPrompt or None
@@ -43,19 +43,12 @@ class Record:
 
     Parameters
     ----------
-    name : str
-        Name of the directory.
-    config_text : str
-    config : mapping
-        The parsed `config_text`.
-    events : tuple of mapping
-    result, model : mapping or None
     traffic : mapping
         Site to kind of message to (messages, bytes).
     state, arrays : mapping
         The coordinator's checkpoint.
-    parts : dict of str to SitePart
-        Of the sites whose own part is in the directory.
+    parts : mapping of str to SitePart
+        For the sites whose own part is in the directory.
     """
 
     name: str
@@ -70,22 +63,20 @@ class Record:
     parts: Mapping[str, SitePart] = field(default_factory=dict)
 
     def kind(self, *kinds: str) -> list[Mapping[str, Any]]:
-        """Return the events of the given kinds, in order."""
         return [event for event in self.events if event["kind"] in kinds]
 
     @cached_property
     def start(self) -> Mapping[str, Any]:
-        """The event "start"; empty without one."""
+        """The event "start"; empty if there is none."""
         return next(iter(self.kind("start")), {})
 
     @cached_property
     def steps(self) -> list[Mapping[str, Any]]:
-        """Events of steps."""
         return self.kind("step")
 
     @property
     def asynchronous(self) -> bool:
-        """Whether a coordinator took the steps; otherwise the sites of a baseline did."""
+        """Whether a coordinator took the steps, and not the sites of a baseline."""
         return "quorum" in self.start
 
     @property
@@ -114,7 +105,6 @@ class Record:
 
     @property
     def roster(self) -> list[Mapping[str, Any]]:
-        """The members in the coordinator's checkpoint."""
         return list(self.state.get("roster", ()))
 
     @property
@@ -124,12 +114,11 @@ class Record:
 
     @property
     def fragment(self) -> tuple[str, ...]:
-        """Words of the chosen fragment."""
         return tuple((self.result or {}).get("fragment", ()))
 
     @property
     def phase(self) -> str:
-        """A phase of the coordinator; "starting" before the first step."""
+        """Phase of the coordinator; "starting" before the first step."""
         if self.result is not None:
             return "done"
         phases = [event["phase"] for event in self.kind("phase") if event["phase"] != "done"]
@@ -139,7 +128,7 @@ class Record:
     def vocabulary(self) -> Mapping[int, str]:
         """Words by index, as far as the record determines them.
 
-        Of words that the sites agreed on from their texts it has the chosen ones only.
+        Of a vocabulary that the sites agreed on from their texts, it has only the chosen words.
         """
         method = self.config.get("method", {})
         spec = method.get("vocabulary", "builtin")
@@ -168,7 +157,8 @@ def read_record(directory: Path) -> Record:
             "'asyndbt run' has written"
         )
     text = (directory / "config.toml").read_text("utf-8")
-    state, arrays = _checkpoint(directory / "checkpoint")
+    checkpoint = directory / "checkpoint"
+    state, arrays = unpack(checkpoint.read_bytes()) if checkpoint.exists() else ({}, {})
     return Record(
         name=directory.resolve().name,
         config_text=text,
@@ -179,7 +169,11 @@ def read_record(directory: Path) -> Record:
         traffic=_json(directory / "traffic.json") or state.get("more", {}).get("traffic", {}),
         state=state,
         arrays=arrays,
-        parts=dict(_parts(directory / "sites")),
+        parts={
+            part.name: _site_part(part)
+            for part in sorted((directory / "sites").glob("*"))
+            if part.is_dir() and not part.name.startswith(".")
+        },
     )
 
 
@@ -196,17 +190,7 @@ def _events(file: Path) -> Iterator[Mapping[str, Any]]:
             yield json.loads(line)
 
 
-def _checkpoint(file: Path) -> tuple[Mapping[str, Any], Mapping[str, FloatArray]]:
-    return unpack(file.read_bytes()) if file.exists() else ({}, {})
-
-
-def _parts(folder: Path) -> Iterator[tuple[str, SitePart]]:
-    for part in sorted(folder.glob("*")):
-        if part.is_dir() and not part.name.startswith("."):
-            yield part.name, _part(part)
-
-
-def _part(folder: Path) -> SitePart:
+def _site_part(folder: Path) -> SitePart:
     arrays: Mapping[str, FloatArray] = {}
     if (folder / "state").exists():
         _, _, packed = (folder / "state").read_bytes().partition(b"\n")

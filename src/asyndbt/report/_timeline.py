@@ -1,4 +1,4 @@
-"""Who answered when: one lane per site, with staleness, gone and back, and one for the server."""
+"""Which site answered when: a lane per site, with staleness and absences, and the server's."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from asyndbt._text import counted
-from asyndbt.report._chart import Axis, drawing, path_of_dots, thinned, ticks, time_axis
+from asyndbt.report._chart import Axis, columns, drawing, path_of_dots, thinned, time_axis
 from asyndbt.report._html import Html, duration_text, join, paragraph, section, table, tag
 from asyndbt.report._record import Record
 
 Place = Callable[[float], int]
-"""From seconds since the start to 0..1000, left to right."""
+"""Maps seconds since the start to 0..1000, left to right."""
 
 _LANES = 40
 _SIZES = 4
@@ -19,11 +19,10 @@ _SPANS = 12
 _REFUSED = 60
 _HEIGHT = 40
 _BOTTOM, _TOP = 30, 4
-"""Heights in a lane: staleness 0, and the most that is shown."""
+"""Heights in a lane: staleness 0, and the largest staleness."""
 
 
 def timeline_section(record: Record) -> Html:
-    """Return the section; nothing for a run without server steps."""
     if not record.steps or not record.asynchronous:
         return Html()
     x = time_axis(record.end)
@@ -94,7 +93,6 @@ def _server(record: Record, place: Place) -> Html:
 
 
 def _lane(record: Record, name: str, place: Place, most: int) -> Html:
-    """Draw one site's lane."""
     used = [place(step["elapsed"]) for step in record.steps if name in step["active"]]
     staleness = _staleness(record, name)
     line = [
@@ -130,7 +128,7 @@ def _staleness(record: Record, name: str) -> list[tuple[float, int]]:
 
 
 def _moment(text: str, place: int) -> Html:
-    """Label a moment, on the side of it that has room."""
+    """Label a moment, on the side that has room."""
     side = f"left:{place / 10}%" if place < 500 else f"right:{100 - place / 10}%"
     return tag("span", text, class_="moment", style=side)
 
@@ -150,7 +148,7 @@ def _marks(places: list[int], top: int, bottom: int) -> str:
 
 
 def _stairs(points: list[tuple[int, int]], away: list[tuple[int, int]]) -> str:
-    """Return a staircase that is interrupted where the site is away."""
+    """Return a staircase that is interrupted while the site is away."""
     path, before = [], None
     for place, height in thinned(points):
         gone = before is not None and any(before <= a and place >= b for a, b in away)
@@ -169,7 +167,7 @@ def _present(away: list[tuple[int, int]]) -> str:
 
 
 def _absences(record: Record, name: str) -> Iterator[tuple[float, float]]:
-    """Yield from when to when a site counted as gone, seconds."""
+    """Yield the start and end of each absence of a site, in seconds."""
     since: float | None = None
     for event in record.kind("gone", "banned", "back", "joined"):
         if event.get("site") != name:
@@ -184,14 +182,10 @@ def _absences(record: Record, name: str) -> Iterator[tuple[float, float]]:
 
 
 def _ruler(x: Axis) -> Html:
-    marks = [
-        tag("span", x.write(tick), class_="column", style=f"left:{100 * x.share(tick):.4g}%")
-        for tick in ticks(x.low, x.high)
-    ]
     return tag(
         "div",
         tag("span", class_="who"),
-        tag("div", *marks, tag("span", x.unit, class_="unit"), class_="track"),
+        tag("div", *columns(x), tag("span", x.unit, class_="unit"), class_="track"),
         tag("span", class_="total"),
         class_="lane ruler-lane",
         aria_hidden="true",

@@ -25,7 +25,7 @@ HALVES: Final = ("demonstrations", "fragment")
 """What an ablation tunes alone."""
 
 Point = tuple[tuple[str, Any], ...]
-"""A point of the grid: pairs of a key and its value."""
+"""A point of the grid: pairs of key and value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +34,14 @@ class Cell:
 
     Parameters
     ----------
-    method : str
-    task : str
-    seed : int
     calls : int
-        Of a site, for tuning and validation.
+        Budget of a site, for tuning and validation.
     mode : str
         What is tuned: ``both``, ``demonstrations`` or ``fragment``.
-    point : Point
     config : Config
-        Its directory is the cell's own.
+        With a directory of its own, which depends on every setting.
     options : mapping
-        The method's own.
+        Options of the method.
     """
 
     method: str
@@ -59,26 +55,25 @@ class Cell:
 
     @property
     def directory(self) -> Path:
-        """Where the run is recorded; other settings have another directory."""
+        """Directory of the run's record."""
         return self.config.run.dir
 
     @property
     def title(self) -> str:
-        """The cell in a few words."""
-        mode = () if self.mode == BOTH else (f"{self.mode} only",)
-        more = (*mode, *(f"{name} = {value}" for name, value in self.point))
-        return ", ".join(
-            (f"{self.method}, {self.task}, seed {self.seed}, {self.calls} calls", *more)
-        )
+        """Name of the cell in messages."""
+        parts = [self.method, self.task, f"seed {self.seed}", f"{self.calls} calls"]
+        if self.mode != BOTH:
+            parts.append(f"{self.mode} only")
+        return ", ".join([*parts, *(f"{name} = {value}" for name, value in self.point)])
 
 
 def needs_calls(method: str) -> bool:
-    """Whether a method's budget matters: some ask nothing before the final evaluation."""
+    """Whether the results of a method depend on the budget for tuning."""
     return methods()[method].needs_calls
 
 
 def is_baseline(method: str) -> bool:
-    """Whether a method is one to compare with, and not this project's own."""
+    """Whether a method is compared with asyndbt."""
     return not issubclass(methods()[method], AsynDBT)
 
 
@@ -102,7 +97,7 @@ def cells_of(file: StudyFile) -> list[Cell]:
             if needs_calls(method):
                 others = [calls for calls in study.curve_calls if calls != study.calls]
                 cells += [cell(seed, calls) for calls in others for seed in curve_seeds]
-    # Where the base has the mode of a half already, the ablation repeats cells.
+    # If the base tunes one half only, the ablation repeats cells.
     unique = {cell.directory: cell for cell in cells}
     return sorted(unique.values(), key=lambda cell: cell.calls != study.calls)
 
@@ -124,8 +119,6 @@ def _points(grid: Mapping[str, Any]) -> list[Point]:
 
 @dataclass(frozen=True, slots=True)
 class _CellFactory:
-    """Makes the cells of one method on one task at one point of the grid."""
-
     file: StudyFile
     point: Point
     task: str
@@ -145,17 +138,18 @@ class _CellFactory:
         return Cell(self.method, self.task, seed, calls, mode, self.point, config, options)
 
     def _config(self, seed: int) -> Config:
-        """Return the configuration, with a placeholder for the budget."""
-        file, tables = self.file, _pocket_tables(self.task)
+        file, demo = self.file, self.task.startswith(POCKET)
+        tables = TASKS[self.task.removeprefix(POCKET)].config_tables() if demo else {}
         for more in (file.base, file.tasks.get(self.task, {}), file.overrides.get(self.method, {})):
             tables = _merged(tables, more)
+        # The budget depends on the sizes of the data, and is set once these are known.
         for name, value in (*self.point, ("run.seed", seed), ("budget.calls", 1)):
             tables = _merged(tables, _nested(name, value))
         return Config.from_dict(tables, base=file.place, name=file.study.name or "study")
 
 
 def _total(config: Config, method: str, calls: int, options: Mapping[str, Any]) -> int:
-    """Return the whole budget: the sites' calls for tuning and validation, and the evaluation."""
+    """Return the whole budget: tuning and validation at all sites, and the final evaluation."""
     sizes = sizes_of(config)
     tuned = _baseline_mode(config, method, options) if is_baseline(method) else config.method.mode
     kinds = 2 + (config.method.random_icl_draws if tuned != "fragment" else 0)
@@ -163,7 +157,7 @@ def _total(config: Config, method: str, calls: int, options: Mapping[str, Any]) 
 
 
 def _baseline_mode(config: Config, method: str, options: Mapping[str, Any]) -> str:
-    """Return what a baseline tunes: some have no demonstrations, whatever the settings say."""
+    """Return what a baseline tunes: some have no demonstrations, whatever is configured."""
     try:
         made = methods()[method](**options)
     except TypeError as error:
@@ -172,7 +166,7 @@ def _baseline_mode(config: Config, method: str, options: Mapping[str, Any]) -> s
 
 
 class Sizes(NamedTuple):
-    """The number of sites, and how many examples all of them have together."""
+    """Numbers of sites, validation examples and test examples."""
 
     sites: int
     validation: int
@@ -180,7 +174,6 @@ class Sizes(NamedTuple):
 
 
 def sizes_of(config: Config) -> Sizes:
-    """Return the sizes of a configuration's data."""
     values = {name: config.to_dict()[name] for name in ("task", "data")}
     return _sizes(json.dumps(values, sort_keys=True), config.run.seed)
 
@@ -197,21 +190,6 @@ def _sizes(tables: str, seed: int) -> Sizes:
     )
 
 
-def _pocket_tables(task: str) -> dict[str, Any]:
-    """Return the tables of a demo task; none for another."""
-    if not task.startswith(POCKET):
-        return {}
-    name = task.removeprefix(POCKET)
-    known = TASKS[name]
-    parts = ("train", "validation", "test")
-    return {
-        "task": {"instruction": known.instruction, "labels": dict(known.labels)},
-        "data": {**{part: f"{task}/{part}" for part in parts}, "site_column": "site"},
-        "lm": {"provider": "pocket"},
-        "method": {"vocabulary": "pocket"},
-    }
-
-
 def _name(
     method: str, task: str, seed: int, calls: int, config: Config, options: Mapping[str, Any]
 ) -> str:
@@ -224,7 +202,7 @@ def _name(
 
 
 def _merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge nested tables; where both have a key, `other` counts."""
+    """Merge nested tables; `other` takes precedence."""
     merged = dict(one)
     for name, value in other.items():
         below = one.get(name)
@@ -234,7 +212,7 @@ def _merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _nested(name: str, value: Any) -> dict[str, Any]:
-    """Return a value by its full key as nested tables.
+    """Return a value by its dotted key as nested tables.
 
     Examples
     --------

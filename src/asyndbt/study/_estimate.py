@@ -1,10 +1,10 @@
-"""What a study will cost, within some per cent: the sum over its runs, before the first request.
+"""What a study will cost: the sum over its runs, before the first request.
 
-For every kind of settings one run of asyndbt is simulated by `asyndbt.run.estimate_run`: one seed,
-with the largest budget.  With another budget it asks no more than then, and no more than the
-budget.  One half in an ablation, and any other method, is taken to use its whole budget, at the
-cost per call of the simulated run; cendbt asks no more than its iterations and validations.
-Answers that runs share lower the sum by what cannot be known beforehand.
+For every kind of settings, `asyndbt.run.estimate_run` simulates one run of asyndbt: one seed, with
+the largest budget. Runs with another budget make at most as many calls, and at most their budget.
+A run that tunes one half in an ablation, and a run of any other method, is taken to use its whole
+budget, at the cost per call of the simulated run; cendbt makes at most the calls of its iterations
+and validations. Answers that runs share lower the sum by an amount that is not known beforehand.
 """
 
 from __future__ import annotations
@@ -32,15 +32,12 @@ class StudyEstimate:
 
     Parameters
     ----------
-    runs : int
     short : int
-        How many of them have too small a budget to begin, and cost nothing.
-    usage : Usage
+        How many of the `runs` have too small a budget to begin, and cost nothing.
     seconds : float
-        Of requests, one run after the other.
-    by_method : dict of str to Usage
+        Duration of the requests, one run after the other.
     priced : bool
-        Whether prices are known, so that the money of `usage` counts.
+        Whether prices are known, so that the money of `usage` is meaningful.
     free : bool
         Whether the model computes on this machine.
     """
@@ -59,7 +56,6 @@ def estimate_study(file: StudyFile, seconds_per_request: float | None = None) ->
 
     Parameters
     ----------
-    file : StudyFile
     seconds_per_request : float, optional
         As for `asyndbt.run.estimate_run`.
 
@@ -75,7 +71,7 @@ def estimate_study(file: StudyFile, seconds_per_request: float | None = None) ->
     by_method: dict[str, Usage] = {}
     seconds = 0.0
     whole = _whole(cells)
-    # The largest first: that is the one to simulate.
+    # The run with the largest budget comes first: it is the one to simulate.
     fitting.sort(
         key=lambda each: (each[1].method == _POOLED, each[1].directory in whole, -_budget(each[1]))
     )
@@ -85,9 +81,10 @@ def estimate_study(file: StudyFile, seconds_per_request: float | None = None) ->
         if kind not in simulated:
             with naming(cell.title):
                 simulated[kind] = estimate_run(_as_it_runs(cell), seconds_per_request)
-        usage = _scaled(simulated[kind], _most_calls(cell, simulated[kind], half=half))
+        run = simulated[kind]
+        usage = _scaled(run, _most_calls(cell, run, half=half))
         by_method[cell.method] = by_method.get(cell.method, Usage()) + usage
-        seconds += simulated[kind].seconds * usage.calls / simulated[kind].usage.calls
+        seconds += run.seconds * usage.calls / run.usage.calls
     total, some = sum(by_method.values(), Usage()), simulated.values()
     priced, free = all(each.priced for each in some), all(each.free for each in some)
     short = len(cells) - len(fitting)
@@ -95,14 +92,14 @@ def estimate_study(file: StudyFile, seconds_per_request: float | None = None) ->
 
 
 def _settings(cell: Cell) -> str:
-    """Return all settings that determine the cost of a run, but the budget; seeds hardly do."""
+    """Return the settings that determine the cost of a run, except budget and seed."""
     values = cell.config.to_dict()
     del values["run"]["seed"], values["run"]["dir"], values["budget"]
     return json.dumps(values, sort_keys=True)
 
 
 def _whole(cells: Sequence[Cell]) -> dict[Path, str]:
-    """Return by directory of a run that tunes one half the settings of that which tunes both.
+    """Map the directory of a run that tunes one half to the settings of the run that tunes both.
 
     A call costs no more there, and such a run is not simulated: a half may settle early, and then
     repeats itself for very many steps.
@@ -127,8 +124,8 @@ def _fitting(cells: Sequence[Cell]) -> Iterator[Cell]:
     """Yield the cells of a kind whose budget is large enough to begin."""
     by_calls = sorted(cells, key=lambda cell: cell.calls)
     enough = False
-    for _, some in groupby(by_calls, key=lambda cell: cell.calls):
-        same = list(some)
+    for _, group in groupby(by_calls, key=lambda cell: cell.calls):
+        same = list(group)
         largest = max(same, key=_budget)
         with naming(largest.title):
             enough = enough or can_begin(_as_it_runs(largest))
@@ -137,23 +134,22 @@ def _fitting(cells: Sequence[Cell]) -> Iterator[Cell]:
 
 
 def _budget(cell: Cell) -> int:
-    """Return all calls that a run may make, those of the evaluation included."""
     return cell.config.budget.calls or 0
 
 
 def _as_it_runs(cell: Cell) -> Config:
-    """Return the configuration of a cell; cendbt is the one method whose data are pooled."""
+    """Return the configuration of a cell; cendbt is the one method that pools the data."""
     return CenDBT().configure(cell.config) if cell.method == _POOLED else cell.config
 
 
 def _most_calls(cell: Cell, simulated: Estimate, *, half: bool) -> int:
-    """Return how many calls a run makes at most."""
+    """Return the most calls that a run can make."""
     budget, method = _budget(cell), cell.config.method
     if not (is_baseline(cell.method) or cell.method == _POOLED or half):
         return min(budget, simulated.usage.calls)
     if not needs_calls(cell.method):
         sizes = sizes_of(cell.config)
-        # zero-shot-cot may ask everything twice.
+        # zero-shot-cot may make two calls for each example.
         again = (int(cell.options.get("calls", 1)) - 1) * (sizes.validation + sizes.test)
         return min(budget, simulated.evaluation + sizes.validation + again)
     if cell.method == _POOLED and method.iterations:
@@ -168,7 +164,7 @@ def _most_calls(cell: Cell, simulated: Estimate, *, half: bool) -> int:
 
 
 def _scaled(simulated: Estimate, calls: int) -> Usage:
-    """Return what `calls` calls cost at the cost per call of the simulated run."""
+    """Return the usage of `calls` calls at the cost per call of the simulated run."""
     share, used = calls / simulated.usage.calls, simulated.usage
     tokens = (round(used.tokens_in * share), round(used.tokens_out * share))
     return Usage(calls, *tokens, used.money * share)

@@ -1,4 +1,4 @@
-"""Runs a study: every cell once, several at a time, and no answer asked for twice."""
+"""Run every cell of a study once, several at a time, and pay for no answer twice."""
 
 from __future__ import annotations
 
@@ -28,18 +28,15 @@ from asyndbt.study._file import StudyFile
 
 _RECORD: Final = "cell.json"
 _REPORT_SECONDS: Final = 0.5
-"""How often a process says what its cell has come to, and how often that is read."""
+"""How often a process reports its progress, and how often that is read."""
 
 
 @dataclass(frozen=True, slots=True)
 class CellResult:
-    """What is known of a cell that has ended.
+    """The outcome of a cell.
 
     Parameters
     ----------
-    cell : Cell
-    seconds : float
-        That it took.
     asked : int
         Calls that reached the language model; the others were answered from the shared cache.
     error : str
@@ -57,17 +54,14 @@ class CellResult:
 
 @dataclass(frozen=True, slots=True)
 class CellProgress:
-    """News of one cell: it has begun, has made calls, or has ended.
+    """Progress of one cell; `result` is None until it has ended.
 
     Parameters
     ----------
-    cell : Cell
     calls : int
-        Made for tuning so far; 0 as it begins.
-    result : CellResult or None
-        Once the cell has ended.
+        Made for tuning so far; 0 at the start.
     done, total : int
-        Cells of the study that are done, those of earlier commands among them, and all of them.
+        Cells of the study: those that are done, including earlier commands, and all.
     """
 
     cell: Cell
@@ -83,24 +77,11 @@ Observe = Callable[[CellProgress], None]
 def run_study(
     file: StudyFile, *, jobs: int = 1, observe: Observe = lambda progress: None
 ) -> list[CellResult]:
-    """Run what is not done yet of a study, then write its tables, figures and page.
+    """Run what is not done yet of a study, in `jobs` processes, then write its results.
 
-    Everything lies in the directory of the study: ``runs/`` with a directory for every run,
+    Everything is in the directory of the study: ``runs/`` with a directory for every run,
     ``answers/`` with the answers that the runs share, ``results.parquet``, ``results.csv``,
     ``curve.csv``, ``tables/``, ``figures/``, ``README.md``.
-
-    Parameters
-    ----------
-    file : StudyFile
-    jobs : int
-        Processes.
-    observe : callable
-        Takes the news of every cell.
-
-    Returns
-    -------
-    list of CellResult
-        Every run of the study.
 
     Raises
     ------
@@ -109,7 +90,7 @@ def run_study(
         ModelError where no request can succeed.
     """
     try:
-        # Needs the extra; hours of work must not end with the message that it is missing.
+        # Imported first: hours of work must not end with the message that the extra is missing.
         from asyndbt.study._page import write_page
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name).partition(".")[0], "study") from error
@@ -129,25 +110,10 @@ def execute_cells(
     jobs: int = 1,
     observe: Observe = lambda progress: None,
 ) -> list[CellResult]:
-    """Run what is not done yet.
+    """Run what is not done yet; with one job, in this process. The results are in cell order.
 
-    A finished cell is not run again.  One that failed or was interrupted starts from the beginning:
-    the answers that it has paid for are in the shared cache.
-
-    Parameters
-    ----------
-    cells : sequence of Cell
-    answers : Path
-        Directory of the shared answers, a file for every task.
-    jobs : int
-        Processes; with 1 the cells run in this one.
-    observe : callable
-        Takes the news of every cell.
-
-    Returns
-    -------
-    list of CellResult
-        In the order of `cells`, those included that were done before.
+    A finished cell is not run again. One that failed or was interrupted starts from the beginning:
+    the answers that it has paid for are in the directory of shared answers, a file per task.
 
     Raises
     ------
@@ -158,13 +124,13 @@ def execute_cells(
     left = [cell for cell in cells if not is_done(cell)]
     done = len(cells) - len(left)
 
-    def report(cell: Cell, news: int | CellResult) -> None:
+    def report(cell: Cell, progress: int | CellResult) -> None:
         nonlocal done
-        if isinstance(news, CellResult):
+        if isinstance(progress, CellResult):
             done += 1
-            observe(CellProgress(cell, 0, news, done, len(cells)))
+            observe(CellProgress(cell, 0, progress, done, len(cells)))
         else:
-            observe(CellProgress(cell, news, None, done, len(cells)))
+            observe(CellProgress(cell, progress, None, done, len(cells)))
 
     jobs = min(jobs, len(left))
     if jobs > 1:
@@ -185,26 +151,18 @@ def is_done(cell: Cell) -> bool:
 
 def outcome_of(cell: Cell) -> CellResult:
     """Read the record of a cell that has ended."""
-    record = json.loads((cell.directory / _RECORD).read_text("utf-8"))
-    return CellResult(cell, **record)
+    return CellResult(cell, **json.loads((cell.directory / _RECORD).read_text("utf-8")))
 
 
 def execute_cell(cell: Cell, answers: Path, jobs: int, report: Callable[[int], None]) -> CellResult:
-    """Run one cell in this process.
+    """Run one cell in this process, and report the calls made so far, first 0.
 
-    Parameters
-    ----------
-    cell : Cell
-    answers : Path
-    jobs : int
-        Processes that share the limits of the endpoint.
-    report : callable
-        Takes the calls made so far, first 0.
+    `jobs` processes share the rate limits of the endpoint.
 
     Raises
     ------
     ModelError
-        If no request can succeed: then none of another cell can either.
+        If no request can succeed, for this cell or another.
     """
     report(0)
     shutil.rmtree(cell.directory, ignore_errors=True)
@@ -236,7 +194,7 @@ def execute_cell(cell: Cell, answers: Path, jobs: int, report: Callable[[int], N
 
 
 def _file(cell: Cell, answers: Path) -> Path:
-    """Return the file of answers: prompts of different tasks are never the same."""
+    """Return the file of answers: different tasks have no prompt in common."""
     return answers / f"{cell.task.replace(':', '-')}.sqlite"
 
 
@@ -250,7 +208,6 @@ def _rate_limits(cell: Cell, jobs: int) -> dict[str, Any]:
     return {f"lm.{name}": max(1, cap // jobs) for name, cap in caps.items() if cap is not None}
 
 
-# ---------------------------------------------------------------------- processes
 def _execute_in_processes(
     cells: Sequence[Cell],
     answers: Path,
@@ -260,7 +217,7 @@ def _execute_in_processes(
     # Numerical libraries read these once, when a process begins.
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
-    # SQLite does not wait its turn where several processes make the same file.
+    # SQLite does not wait for its lock while several processes create the same file.
     for file in {_file(cell, answers) for cell in cells}:
         AnswerCache(file).close()
     others = set(active_children())
@@ -294,7 +251,7 @@ def _execute_in_processes(
                 "with fewer --jobs; what is done stays done"
             ) from error
         except BaseException:
-            # Ctrl-C in a terminal reaches them too; a signal to the command alone does not.
+            # Ctrl-C in a terminal reaches the processes too; a signal to the command does not.
             ours = set(active_children()) - others
             for process in ours:
                 process.terminate()
@@ -307,7 +264,7 @@ def _execute_in_processes(
 
 @dataclass(frozen=True, slots=True)
 class _Stopped:
-    """An error as it passes between processes, since not every error can be pickled."""
+    """An error that can be passed between processes: not every exception can be pickled."""
 
     text: str
     provider: str | None
@@ -341,7 +298,7 @@ def _execute_apart(number: int, cell: Cell, answers: Path, jobs: int) -> CellRes
 
 
 def _start_process(reports: SimpleQueue[tuple[int, int]]) -> None:
-    """Let a process end silently at Ctrl-C, and whenever the command does."""
+    """Let a process end silently at Ctrl-C, and when its parent ends."""
     global _reports
     _reports = reports
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -1,6 +1,6 @@
 """The figures of a study, readable without colour: markers, line styles, hatches.
 
-Figure 1 and the figures of the tasks have the form of the paper's Figure 1 and 2 to 7 (Ma et al.,
+Figure 1 and the figures of the tasks have the form of Figures 1 to 7 of the paper (Ma et al.,
 doi 10.1038/s41598-026-39582-5); accuracy against calls is not in the paper.
 """
 
@@ -27,32 +27,21 @@ _COLOURS: Final = (
 )  # fmt: skip
 """Okabe and Ito's, which most people can tell apart."""
 _FREE_STYLE: Final = (0, (1, 3))
-_BESIDE: Final = 1.008
+_SHIFT: Final = 1.008
 _PANELS: Final = (
     ("validation_accuracy", "accuracy on validation data, per cent", 100),
     ("validation_loss", "cross-entropy on validation data, nats", 1),
     ("train_loss", "training loss", 1),
 )
 _POINTS: Final = 200
-"""Most points of a curve."""
 
 
 def draw_figures(summary: Summary, curve: pd.DataFrame, folder: Path) -> list[tuple[str, str]]:
-    """Draw every figure for which there are numbers, as SVG and as PNG.
+    """Draw every figure for which there are numbers, as SVG and PNG; return names and captions.
 
-    Parameters
-    ----------
-    summary : Summary
-    curve : DataFrame
-        The curves at its point of the grid.
-    folder : Path
-
-    Returns
-    -------
-    list of (str, str)
-        File name without suffix, and what the figure shows.
+    `curve` has the curves at the summary's point of the grid.
     """
-    # The same numbers give the same file.
+    # Equal numbers give equal files.
     matplotlib.rcParams["svg.hashsalt"] = "asyndbt"
     made = []
     for name, caption, figure in _figures(summary, curve):
@@ -91,7 +80,7 @@ def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
     return made, made.subplots(1, columns)
 
 
-def _look(summary: Summary, method: str) -> dict[str, Any]:
+def _style(summary: Summary, method: str) -> dict[str, Any]:
     """Return how a method is drawn: the same in every figure."""
     index = summary.methods.index(method)
     return {
@@ -138,13 +127,13 @@ def _progress(summary: Summary, curve: pd.DataFrame) -> Any:
             if metric == "train_loss":
                 curves = list(map(smoothed, curves))
             if curves:
-                shown, look = band(curves), _look(summary, method)
+                shown, style = band(curves), _style(summary, method)
                 x, mean, spread = shown.index, shown["mean"], shown["deviation"]
-                (line,) = axes.plot(x, factor * mean, markevery=max(1, x.size // 8), **look)
+                (line,) = axes.plot(x, factor * mean, markevery=max(1, x.size // 8), **style)
                 drawn.setdefault(method, line)
                 low = factor * np.maximum(mean - spread, 0.0)
                 high = factor * (mean + spread)
-                axes.fill_between(x, low, high, color=look["color"], alpha=0.15, linewidth=0)
+                axes.fill_between(x, low, high, color=style["color"], alpha=0.15, linewidth=0)
         axes.set_xlabel("iteration")
         axes.set_ylabel(said)
         axes.grid(alpha=0.3)
@@ -158,19 +147,19 @@ def _by_calls(summary: Summary) -> Any:
     overall = {calls: means(summary.over_tasks(calls)) for calls in budgets}
     complete = {calls: summary.complete(calls) for calls in budgets}
     for method in summary.methods:
-        look = _look(summary, method)
+        style = _style(summary, method)
         found = [(calls, overall[calls][method]) for calls in budgets if method in complete[calls]]
         if not found:
             continue
         values = [100 * mean.mean for _, mean in found]
         halves = [0.0 if m.high is None else 100 * (m.high - m.mean) for _, m in found]
-        # Side by side, so that no interval hides another.
-        beside = _BESIDE ** (summary.methods.index(method) - len(summary.methods) / 2)
-        at = [calls * beside for calls, _ in found]
+        # Shifted, so that no interval hides another.
+        shift = _SHIFT ** (summary.methods.index(method) - len(summary.methods) / 2)
+        at = [calls * shift for calls, _ in found]
         if needs_calls(method):
-            axes.errorbar(at, values, halves, capsize=3, elinewidth=1, **look)
+            axes.errorbar(at, values, halves, capsize=3, elinewidth=1, **style)
         else:
-            axes.errorbar(at, values, **{**look, "linestyle": _FREE_STYLE})
+            axes.errorbar(at, values, **{**style, "linestyle": _FREE_STYLE})
     axes.set_xscale("log")
     axes.set_xticks(budgets, [f"{calls:,}" for calls in budgets])
     axes.set_xticks([], minor=True)
@@ -186,8 +175,7 @@ def _by_calls(summary: Summary) -> Any:
 def over_iterations(points: pd.DataFrame) -> pd.Series:
     """Return a metric of one run by iteration.
 
-    Where the run has no value for all sites together, it is the mean over the sites of each one's
-    latest.
+    Without values for all sites together, it is the mean over the sites of each one's latest.
     """
     together = points[points["site"] == OVERALL]
     ordered = (together if len(together) else points).sort_values(
@@ -198,7 +186,7 @@ def over_iterations(points: pd.DataFrame) -> pd.Series:
 
 
 def smoothed(curve: pd.Series, share: int = 20) -> pd.Series:
-    """Return the mean of every value and those before it, over one in `share` of the points.
+    """Return a moving mean over one in `share` of the points.
 
     Examples
     --------
@@ -211,7 +199,7 @@ def smoothed(curve: pd.Series, share: int = 20) -> pd.Series:
 def band(curves: Sequence[pd.Series]) -> pd.DataFrame:
     """Return mean and standard deviation of curves where all of them have begun.
 
-    A curve keeps its value until its next point, and its last one to the end.
+    A curve keeps its value until its next point, and its last value to the end.
 
     Examples
     --------

@@ -24,7 +24,7 @@ from asyndbt.errors import ConfigError
 from asyndbt.pocket import TASKS
 
 POCKET = "pocket:"
-"""Prefix of a demo task, which needs no table of its own, but may have one."""
+"""Prefix of a demo task, for which a table is optional."""
 _EXAMPLE = "docs/studies.md has one"
 _MODE = "method.mode"
 _RESERVED = {
@@ -44,7 +44,7 @@ def _file_name(value: str) -> str:
 
 
 def _study_name(value: str, info: ValidationInfo) -> str:
-    # A name that comes from the file's need not be one that can be given.
+    # The name of the file itself is not restricted.
     return value if value == (info.context or {}).get("name") else _file_name(value)
 
 
@@ -112,7 +112,7 @@ class StudySection(Section):
 
     @classmethod
     def derived(cls, given: Mapping[str, Any], info: ValidationInfo) -> Mapping[str, Any]:
-        """Return the name of the file, and a directory named after it."""
+        """Return the file's name, and a directory named after the study."""
         name = given.get("name") or (info.context or {}).get("name", "study")
         return {"name": name, "dir": resolved(f"runs/study-{name}", info)}
 
@@ -120,14 +120,14 @@ class StudySection(Section):
     def _check(self) -> Self:
         for name in ("methods", "ablation"):
             for method in getattr(self, name):
-                _known(name, method, list(methods()))
+                if method not in methods():
+                    raise _unknown_name(name, method, list(methods()))
         for method in self.ablation:
-            _known("ablation", method, self.methods)
+            if method not in self.methods:
+                raise _unknown_name("ablation", method, self.methods)
         for name in ("methods", "tasks", "seeds", "curve_calls", "ablation"):
-            values = getattr(self, name)
-            for value in values:
-                if values.count(value) > 1:
-                    raise SettingError(name, f"names {value!r} twice: remove one")
+            for problem in _repeated(name, getattr(self, name)):
+                raise problem
         return self
 
 
@@ -153,7 +153,7 @@ class StudyFile(Section):
         data : mapping
             Tables by name, as in the file.
         name : str
-            Name of the study where the file gives none.
+            Name of the study if `data` has none.
         source : str, optional
             The file, named in messages; relative paths start from its directory.
 
@@ -182,13 +182,12 @@ class StudyFile(Section):
         return self
 
     def _unknown_names(self) -> Iterator[SettingError]:
-        """Find unknown names, and tables of tasks and methods that are not compared."""
-        tables = list(self.tasks)
+        """Find unknown names, and tables of tasks or methods that the study does not have."""
         for task in self.study.tasks:
-            known = tables
+            known = list(self.tasks)
             if task.startswith(POCKET):
                 known = [f"{POCKET}{name}" for name in TASKS]
-            elif task not in tables:
+            elif task not in known:
                 yield SettingError(
                     "study.tasks",
                     f'names "{task}", which is no table here: write [tasks.{task}.task] and '
@@ -196,7 +195,7 @@ class StudyFile(Section):
                 )
             if task not in known:
                 yield _unknown_name("study.tasks", task, known)
-        for task in tables:
+        for task in self.tasks:
             if task not in self.study.tasks:
                 yield SettingError(f"tasks.{task}", "is not among study.tasks: name it there")
         for place in ("overrides", "options"):
@@ -205,8 +204,9 @@ class StudyFile(Section):
                     yield _unknown_name(f"{place}.{method}", method, self.study.methods)
 
     def _reserved_keys(self) -> Iterator[SettingError]:
-        """Find keys that the study itself sets for every run."""
-        parts = [*self._tables("tasks", "overrides"), ("grid", self.grid)]
+        parts = [(f"tasks.{task}", table) for task, table in self.tasks.items()]
+        parts += [(f"overrides.{method}", table) for method, table in self.overrides.items()]
+        parts.append(("grid", self.grid))
         for place, table in (("base", self.base), *parts):
             for name, remedy in _RESERVED.items():
                 if name in keys_of(table):
@@ -220,19 +220,11 @@ class StudyFile(Section):
                 )
 
     def _bad_lists(self) -> Iterator[SettingError]:
-        """Find values in the grid that are not lists of different values."""
         for name, values in keys_of(self.grid).items():
             if not isinstance(values, list) or not values:
                 yield SettingError(f"grid.{name}", "takes a list of values, such as [1, 2]")
-                continue
-            for value in values:
-                if values.count(value) > 1:
-                    yield SettingError(f"grid.{name}", f"names {value!r} twice: remove one")
-
-    def _tables(self, *names: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        for name in names:
-            for of, table in getattr(self, name).items():
-                yield f"{name}.{of}", table
+            else:
+                yield from _repeated(f"grid.{name}", values)
 
 
 def load_study(path: Path | str) -> StudyFile:
@@ -244,12 +236,11 @@ def load_study(path: Path | str) -> StudyFile:
         If the file cannot be read, is not TOML, or holds a wrong setting.
     """
     path = Path(path)
-    data = read_toml(path, _EXAMPLE)
-    return StudyFile.from_dict(data, name=path.stem, source=str(path))
+    return StudyFile.from_dict(read_toml(path, _EXAMPLE), name=path.stem, source=str(path))
 
 
 def is_study(path: Path | str) -> bool:
-    """Whether a file is that of a study: one that can be read, with a table [study]."""
+    """Whether a file can be read and has a table [study]."""
     try:
         return "study" in read_toml(Path(path), _EXAMPLE)
     except ConfigError:
@@ -257,7 +248,7 @@ def is_study(path: Path | str) -> bool:
 
 
 def keys_of(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of nested tables by their full keys; an empty table has none.
+    """Return the values of nested tables by dotted key; an empty table has none.
 
     Examples
     --------
@@ -273,12 +264,12 @@ def keys_of(table: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _known(place: str, name: str, known: list[str]) -> None:
-    if name not in known:
-        raise _unknown_name(place, name, known)
+def _repeated(place: str, values: list[Any]) -> Iterator[SettingError]:
+    for value in values:
+        if values.count(value) > 1:
+            yield SettingError(place, f"names {value!r} twice: remove one")
 
 
 def _unknown_name(place: str, name: str, known: list[str]) -> SettingError:
-    """Return the error for an unknown name, with the known one that was probably meant."""
     hint = did_you_mean(name, known, quoted) or f"; there are {', '.join(known)}"
     return SettingError(place, f'names "{name}", which is not one of them{hint}')

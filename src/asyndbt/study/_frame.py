@@ -1,17 +1,17 @@
 """The tidy tables of a study, read from the records of its runs and written as files.
 
-Everything that a study shows is computed from them. In both, every key of the grid is one more
-column, and ``site`` is ``all`` where a value is that of all sites together.
+Everything that a study shows is computed from them. Both tables have one more column per key of the
+grid; ``site`` is ``all`` for values of all sites together.
 
 Results
 -------
-One number of one run a row.
+One number of one run per row.
 
 method, task, seed, site : of the run
-split : ``test``, ``validation``, or ``train`` for what concerns tuning itself
+split : ``test``, ``validation``, or ``train`` for numbers about tuning itself
 metric : ``accuracy`` (a share), ``loss`` (cross-entropy, nats), ``n`` (examples); on the test split
-    also with ``plain_`` and ``random_icl_`` before them, for the two references. Of training,
-    ``iterations``, ``calls`` and, where the run has a virtual clock, ``seconds`` on it
+    also with the prefix ``plain_`` or ``random_icl_``, for the two references. For training,
+    ``iterations``, ``calls`` and, if the run has a virtual clock, its ``seconds``
 value : the number
 calls : spent by the run on tuning and validation, at all sites
 tokens : sent and received in the whole run
@@ -21,7 +21,7 @@ mode : what was tuned
 
 Curve
 -----
-One value at one moment of one run a row.
+One value at one moment of one run per row.
 
 method, task, seed, site, budget, mode : as above
 calls : spent so far, at all sites
@@ -68,27 +68,24 @@ Number = tuple[str, str, str, float]
 
 
 def results_of(done: Sequence[CellResult]) -> pd.DataFrame:
-    """Return the results of all cells that have one, without values that are not finite."""
+    """Return the finite results of all cells that have any."""
     return _frame((row for each in done if not each.error for row in _results(each)), _RESULTS)
 
 
 def curve_of(done: Sequence[CellResult]) -> pd.DataFrame:
-    """Return the curves of all cells that have one, without values that are not finite."""
+    """Return the finite values of the curves of all cells that have any."""
     return _frame((row for each in done if not each.error for row in _moments(each)), _CURVE)
 
 
 def grid_keys(frame: pd.DataFrame) -> list[str]:
-    """Return the columns that are keys of the grid."""
     return [name for name in frame.columns if name not in (*_RESULTS, *_CURVE)]
 
 
 def write_csv(frame: pd.DataFrame, file: Path) -> None:
-    """Write a table as CSV."""
     frame.to_csv(file, index=False, lineterminator="\n")
 
 
 def write_parquet(frame: pd.DataFrame, file: Path) -> None:
-    """Write a table as Parquet."""
     schema = pyarrow.schema([(name, _NUMBERS.get(name, "string")) for name in frame.columns])
     table = pyarrow.Table.from_pandas(frame, schema, preserve_index=False)
     pyarrow.parquet.write_table(table.replace_schema_metadata(), file)
@@ -96,7 +93,8 @@ def write_parquet(frame: pd.DataFrame, file: Path) -> None:
 
 def _frame(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
     found = list(rows)
-    frame = pd.DataFrame(found, columns=None if found else columns)
+    grid = [name for name in found[0] if name not in columns] if found else []
+    frame = pd.DataFrame(found, columns=[*columns, *grid])
     frame = frame.astype({name: kind for name, kind in _NUMBERS.items() if name in frame})
     return frame[np.isfinite(frame["value"])]
 
@@ -112,9 +110,7 @@ def _results(done: CellResult) -> Iterator[dict[str, Any]]:
         *_training(cell, data, curve, calls),
     ):
         yield {
-            "method": cell.method,
-            "task": cell.task,
-            "seed": cell.seed,
+            **_run_columns(cell),
             "site": site,
             "split": split,
             "metric": metric,
@@ -122,17 +118,15 @@ def _results(done: CellResult) -> Iterator[dict[str, Any]]:
             "calls": calls,
             "tokens": ledger["tokens_in"] + ledger["tokens_out"],
             "seconds": done.seconds,
-            "budget": cell.calls,
-            "mode": cell.mode,
-            **_grid_columns(cell),
         }
 
 
 def _tuning_calls(data: Mapping[str, Any], curve: Sequence[CurveMoment], draws: int) -> int:
     """Return the calls spent before the final evaluation.
 
-    The evaluation asks for every test example once under each kind of prompt, all of them new. Only
-    a method whose prompt is one of the references finds some answered; its curve has the calls.
+    The evaluation asks for every test example once under each kind of prompt, and none of these
+    calls was made before. The exception is a method whose prompt is one of the references: there,
+    the curve has the calls.
     """
     scores = {kind: score for kind, score in data["metrics"]["test"].items() if score}
     times = {"random_icl": draws}
@@ -161,7 +155,7 @@ def _training(
     yield OVERALL, "train", "calls", calls
     yield OVERALL, "train", "iterations", data["iterations"]
     seconds = [moment["seconds"] for moment in curve if moment.get("seconds") is not None]
-    # A real clock depends on which answers other runs had paid for; baselines have no other.
+    # A real clock depends on which answers were cached; baselines have no virtual one.
     virtual = not is_baseline(cell.method) and cell.config.federation.engine == "virtual"
     if seconds and virtual:
         yield OVERALL, "train", "seconds", max(seconds)
@@ -173,23 +167,26 @@ def _moments(done: CellResult) -> Iterator[dict[str, Any]]:
         for metric in ("train_loss", "validation_loss", "validation_accuracy"):
             if moment.get(metric) is not None:
                 yield {
-                    "method": cell.method,
-                    "task": cell.task,
-                    "seed": cell.seed,
+                    **_run_columns(cell),
                     "calls": moment["calls"],
                     "iteration": moment["iteration"] or 0,
                     "metric": metric,
                     "value": moment[metric],
                     "seconds": moment.get("seconds") or 0.0,
                     "site": moment.get("site") or OVERALL,
-                    "budget": cell.calls,
-                    "mode": cell.mode,
-                    **_grid_columns(cell),
                 }
 
 
-def _grid_columns(cell: Cell) -> dict[str, str]:
-    """Return the values of the grid as text, since those of one key may differ in type."""
+def _run_columns(cell: Cell) -> dict[str, Any]:
     return {
-        name: value if isinstance(value, str) else json.dumps(value) for name, value in cell.point
+        "method": cell.method,
+        "task": cell.task,
+        "seed": cell.seed,
+        "budget": cell.calls,
+        "mode": cell.mode,
+        # As text, since the values of one key may differ in type.
+        **{
+            name: value if isinstance(value, str) else json.dumps(value)
+            for name, value in cell.point
+        },
     }

@@ -1,4 +1,4 @@
-"""Everything that a study shows, made from its records: tables and figures as files, and a page."""
+"""The tables and figures of a study as files, and its page ``README.md``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PACKAGES = ("asyndbt", "numpy", "scipy", "scikit-learn", "optuna", "matplotlib"
 
 @dataclass(frozen=True, slots=True)
 class _Section:
-    """What is shown of one point of the grid."""
+    """One point of the grid: its numbers, tables and figures."""
 
     summary: Summary
     tables: Sequence[TextTable]
@@ -31,19 +31,7 @@ class _Section:
 
 
 def write_page(file: StudyFile, done: Sequence[CellResult]) -> Path:
-    """Write the results, the tables and figures made from them, and ``README.md``.
-
-    Parameters
-    ----------
-    file : StudyFile
-    done : sequence of CellResult
-        All cells of the study.
-
-    Returns
-    -------
-    Path
-        The page.
-    """
+    """Write the results, the tables and figures made from them, and ``README.md``; return it."""
     folder = file.study.dir
     results, curve = results_of(done), curve_of(done)
     write_csv(results, folder / "results.csv")
@@ -58,7 +46,7 @@ def write_page(file: StudyFile, done: Sequence[CellResult]) -> Path:
 def _sections(file: StudyFile, results: pd.DataFrame, curve: pd.DataFrame) -> Iterator[_Section]:
     study = file.study
     mode = file.base.get("method", {}).get("mode", "both")
-    each = summaries(
+    points = summaries(
         results,
         methods=study.methods,
         tasks=study.tasks,
@@ -66,8 +54,8 @@ def _sections(file: StudyFile, results: pd.DataFrame, curve: pd.DataFrame) -> It
         calls=study.calls,
         mode=mode,
     )
-    for number, summary in enumerate(each, start=1):
-        # Without a grid the files lie in the folders themselves.
+    for number, summary in enumerate(points, start=1):
+        # Without a grid there are no subfolders.
         part = f"point{number}/" if summary.point else ""
         tables, figures = (study.dir / kind / part for kind in ("tables", "figures"))
         for folder in (tables, figures):
@@ -128,7 +116,6 @@ def _versions() -> Iterator[str]:
 
 
 def _missing(done: Sequence[CellResult]) -> Iterator[str]:
-    """Name the runs that are not in the tables, and why."""
     too_small = [each.cell for each in done if each.short]
     if too_small:
         tasks: dict[str, set[str]] = {}

@@ -1,4 +1,4 @@
-"""What follows from the results of a study: means with intervals, ranks and paired tests."""
+"""Statistics of a study's results: means with intervals, ranks and paired tests."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from asyndbt.study._cells import BOTH, Point, is_baseline, needs_calls
 from asyndbt.study._frame import OVERALL, grid_keys
 
 DIGITS = 9
-"""Means of the same accuracies may differ in a digit after this one."""
+"""Beyond these, means of equal accuracies may differ."""
 _CONSTANT = 1e-12
-"""Standard deviations up to this are rounding."""
+"""Standard deviations up to this are rounding errors."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """A mean over n values, with their standard deviation and a 95 % interval.
+    """A mean over n values, with standard deviation and 95 % interval.
 
-    `deviation`, `low` and `high` are None for a single value.
+    `deviation` is None for a single value; `low` and `high` are None if the values do not vary.
     """
 
     mean: float
@@ -37,7 +37,7 @@ class Mean:
 class Paired:
     """Differences of pairs: their mean with a 95 % interval, and a two-sided p-value.
 
-    The interval and the p-value are None where the differences do not vary.
+    The interval and the p-value are None if the differences do not vary.
     """
 
     difference: Mean
@@ -46,18 +46,10 @@ class Paired:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A method against a reference.
+    """A method against a reference, paired by seed.
 
-    Parameters
-    ----------
-    overall : Paired
-        Means over the tasks, paired by seed: it holds for these tasks.
-    corrected : float or None
-        The p-value of `overall`, corrected for the number of methods.
-    by_task : dict of str to Paired
-        Paired by seed.
-    corrected_by_task : dict of str to float or None
-        Their p-values, corrected for the number of tasks.
+    `overall` compares means over the tasks, an inference about these tasks only; its p-value is
+    `corrected` for the number of methods, those of `by_task` for the number of tasks.
     """
 
     overall: Paired
@@ -68,21 +60,9 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The results at one point of the grid.
+    """The results of all sites together at one point of the grid.
 
-    Parameters
-    ----------
-    results : DataFrame
-        Those of all sites together.
-    methods, tasks : tuple of str
-        In the order of the study.
-    seeds : tuple of int
-        Of the main tables.
-    calls : int
-        The budget of the main tables.
-    point : Point
-    mode : str
-        What the methods of the main tables tune.
+    `seeds`, `calls` and `mode` are those of the main tables.
     """
 
     results: pd.DataFrame
@@ -95,12 +75,10 @@ class Summary:
 
     @property
     def ours(self) -> list[str]:
-        """The methods that are this project's."""
         return [method for method in self.methods if not is_baseline(method)]
 
     @property
     def baselines(self) -> list[str]:
-        """The methods to compare with."""
         return [method for method in self.methods if is_baseline(method)]
 
     def values(
@@ -113,25 +91,21 @@ class Summary:
     ) -> pd.DataFrame:
         """Return a metric at a budget, by default that of the main tables.
 
-        A method that needs no calls has the same results at every budget.
-
-        Returns
-        -------
-        DataFrame, shape (seeds, methods x tasks)
-            NaN where there is no result.
+        The shape is (seeds, methods x tasks), with NaN for missing results. A method that needs no
+        calls has the same results at every budget.
         """
-        found = self.results
         budget = {
             method: self.calls if calls is None or not needs_calls(method) else calls
             for method in self.methods
         }
+        found = self.results
         found = found[
             (found["metric"] == metric)
             & (found["split"] == split)
             & (found["mode"] == (mode or self.mode))
             & (found["budget"] == found["method"].map(budget))
         ]
-        # The one site of a method that pools them is named like all of them together.
+        # A method that pools the data has one site, named like all sites together.
         table = found.pivot_table("value", "seed", ["method", "task"], aggfunc="last")
         columns = pd.MultiIndex.from_product([self.methods, self.tasks])
         return table.reindex(index=self.seeds_of(calls), columns=columns)
@@ -141,13 +115,12 @@ class Summary:
         if calls in (None, self.calls):
             return list(self.seeds)
         found = self.results
-        there = found[(found["budget"] == calls) & (found["mode"] == self.mode)]["seed"]
-        return [seed for seed in self.seeds if seed in set(there)]
+        known = set(found["seed"][(found["budget"] == calls) & (found["mode"] == self.mode)])
+        return [seed for seed in self.seeds if seed in known]
 
     def budgets(self) -> list[int]:
-        """Return the budgets that have results, least first."""
-        found: list[int] = self.results["budget"][self.results["mode"] == self.mode].tolist()
-        return sorted(set(found))
+        """Return the budgets that have results, in increasing order."""
+        return sorted(set(self.results["budget"][self.results["mode"] == self.mode].tolist()))
 
     def complete(self, calls: int | None = None) -> list[str]:
         """Return the methods that have a result for every seed of a budget, on every task."""
@@ -155,22 +128,16 @@ class Summary:
         return [method for method in self.methods if known[method].all()]
 
     def over_tasks(self, calls: int | None = None) -> pd.DataFrame:
-        """Return the mean accuracy over all tasks.
-
-        Returns
-        -------
-        DataFrame, shape (seeds, methods)
-            NaN where a task is missing.
-        """
+        """Return the mean accuracy over tasks, shape (seeds, methods); NaN if one is missing."""
         values = self.values(calls=calls)
         return pd.DataFrame({m: values[m].apply(fmean, axis=1) for m in self.methods})
 
     def ranks(self) -> pd.Series:
-        """Return the average rank over tasks of every method that has all its results."""
+        """Return the average rank over tasks of the methods with all their results."""
         return average_ranks(self.values().mean().unstack().loc[self.complete()])
 
     def best_baseline(self) -> str | None:
-        """Return the baseline with the best mean accuracy over the tasks, of those with all."""
+        """Return the baseline with all its results and the best mean accuracy."""
         found = means(self.over_tasks())
         complete = [method for method in self.complete() if is_baseline(method)]
         return max(complete, key=lambda method: found[method].mean, default=None)
@@ -178,7 +145,7 @@ class Summary:
     def comparisons(
         self, reference: str, methods: Sequence[str] | None = None
     ) -> dict[str, Comparison]:
-        """Compare methods that have all their results, by default every one, with another."""
+        """Compare methods, by default all that have all their results, with a reference."""
         values, over_tasks = self.values(), self.over_tasks()
         others = methods or [method for method in self.complete() if method != reference]
         overall = {m: paired(over_tasks[m], over_tasks[reference]) for m in others}
@@ -219,7 +186,7 @@ def means(values: pd.DataFrame) -> dict[Any, Mean]:
 def mean_of(values: Sequence[float]) -> Mean:
     """Return mean, standard deviation (n - 1) and 95 % interval (Student's t).
 
-    Values that do not vary have no interval: they tell nothing of how others would.
+    Values that do not vary have no interval: they say nothing about further values.
 
     Examples
     --------
@@ -238,13 +205,7 @@ def mean_of(values: Sequence[float]) -> Mean:
 def paired(ours: Sequence[float], theirs: Sequence[float]) -> Paired:
     """Compare values pair by pair: Student's t-test of their differences against 0.
 
-    Differences that are all the same tell nothing of how others would vary, 0 or not: like a
-    single pair they have neither interval nor p-value.
-
-    Parameters
-    ----------
-    ours, theirs : sequence of float
-        Values in the same order.
+    Differences that do not vary, 0 or not, have neither interval nor p-value.
 
     Examples
     --------
@@ -260,8 +221,8 @@ def paired(ours: Sequence[float], theirs: Sequence[float]) -> Paired:
 def holm(p: Mapping[str, float | None]) -> dict[str, float | None]:
     """Correct p-values for their number (Holm, Scand. J. Statist. 6:65-70, 1979).
 
-    The i-th smallest of m is multiplied by m - i + 1, is never less than the ones before it, and
-    at most 1.  What has no p-value is no test, and does not count.
+    The i-th smallest of m is multiplied by m - i + 1, is at least the previous one and at most 1.
+    None is no test, and does not count.
 
     Examples
     --------
@@ -278,9 +239,9 @@ def holm(p: Mapping[str, float | None]) -> dict[str, float | None]:
 
 
 def average_ranks(values: pd.DataFrame) -> pd.Series:
-    """Return the mean over columns of the ranks within each; the largest value is the first.
+    """Return the mean over columns of the ranks within each; the largest value ranks first.
 
-    Equal values share the mean of their ranks. A row with a missing value takes no part.
+    Equal values share the mean of their ranks. Rows with a missing value are left out.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""The tables of a study, as Markdown and as LaTeX: the paper's 3 and 4, and what the paper lacks.
+"""The tables of a study, as Markdown and as LaTeX: the paper's 3 and 4, and further ones.
 
-Accuracies are in per cent.  Table 3 and 4 have the form of the paper's tables of the same number
-(Ma et al., doi 10.1038/s41598-026-39582-5).  The best of a group is bold, the second underlined.
+Accuracies are in per cent. Tables 3 and 4 have the form of the paper's (Ma et al., doi
+10.1038/s41598-026-39582-5). The best of a group is bold, the second underlined.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _NONE = "–"
 _FEWER = "(n = ...) where seeds are missing."
 _SIGNIFICANT = 0.05
 _LOCAL, _POOLED = "asyndbt", "cendbt"
-"""The methods of Figure 1, with the data at their sites and at one place."""
+"""The methods of Figure 1: data at the sites, and pooled."""
 _SPECIAL: Final = {"\\": r"\textbackslash{}", "±": r"$\pm$", "–": "--", "<": "$<$", "−": "$-$"}
 
 
 @dataclass(frozen=True, slots=True)
 class TextCell:
-    """A cell of a table: its text, and how it stands out."""
+    """A cell of a table: its text, and how it is emphasised."""
 
     text: str
     mark: Mark = ""
@@ -37,18 +37,7 @@ class TextCell:
 
 @dataclass(frozen=True, slots=True)
 class TextTable:
-    """A table.
-
-    Parameters
-    ----------
-    name : str
-        Of its files.
-    title : str
-    head : sequence of str
-    rows : sequence of sequence of TextCell
-    note : str
-        How to read it.
-    """
+    """A table: the name of its files, its title, head and rows, and a note on how to read it."""
 
     name: str
     title: str
@@ -60,11 +49,7 @@ class TextTable:
 def tables_of(summary: Summary, ablation: Sequence[str]) -> Iterator[TextTable]:
     """Yield every table for which there are numbers.
 
-    Parameters
-    ----------
-    summary : Summary
-    ablation : sequence of str
-        Methods that were also run with demonstrations alone and with the fragment alone.
+    The methods of `ablation` were also run with demonstrations alone and with the fragment alone.
     """
     yield _accuracy(summary)
     yield from (_ablation(summary, method) for method in ablation)
@@ -87,7 +72,7 @@ def tables_of(summary: Summary, ablation: Sequence[str]) -> Iterator[TextTable]:
 
 
 def short(task: str) -> str:
-    """Return a task's name without where it comes from."""
+    """Return a task's name without the prefix of demo tasks."""
     return task.removeprefix(POCKET)
 
 
@@ -186,7 +171,6 @@ def _wins(summary: Summary) -> TextTable:
 
 
 def _score(summary: Summary, ours: str, other: str) -> str:
-    """Return the tasks won, level and lost, as text."""
     values = summary.values()
     gaps = (values[ours].mean() - values[other].mean()).round(DIGITS)
     gaps = gaps[values[ours].notna().all() & values[other].notna().all()]
@@ -197,10 +181,8 @@ def _score(summary: Summary, ours: str, other: str) -> str:
 
 
 def _losses(summary: Summary) -> TextTable:
-    places: dict[str, pd.DataFrame] = {}
     values = summary.values()
-    for task in summary.tasks:
-        places[short(task)] = values.xs(task, axis=1, level=1)
+    places = {short(task): values.xs(task, axis=1, level=1) for task in summary.tasks}
     for calls in summary.budgets():
         places[f"mean over tasks, {calls:,} calls"] = summary.over_tasks(calls)
     rows = []
@@ -222,9 +204,7 @@ def _losses(summary: Summary) -> TextTable:
 def _ahead(summary: Summary, ours: str, place: str, values: pd.DataFrame) -> Iterator[list[str]]:
     """Yield a row for every baseline that is ahead at a place, or one for missing seeds.
 
-    Parameters
-    ----------
-    values : DataFrame, shape (seeds, methods)
+    `values` has shape (seeds, methods).
     """
     known = values[ours].notna()
     if not known.all():
@@ -277,7 +257,7 @@ def _spent(summary: Summary) -> TextTable:
 
 
 def training_time(summary: Summary) -> list[tuple[str, Mean, Mean]]:
-    """Return by task the seconds that tuning took, asynchronous and centralised, same seeds."""
+    """Return by task the seconds of tuning, asynchronous and centralised, for the same seeds."""
     if not {_LOCAL, _POOLED} <= set(summary.methods):
         return []
     seconds = summary.values("seconds", split="train")
@@ -306,7 +286,6 @@ def _time(summary: Summary) -> TextTable:
     )
 
 
-# ---------------------------------------------------------------------- cells
 def _by_task(summary: Summary) -> list[list[Mean | None]]:
     """Return the methods' accuracies on every task, and their means over the tasks."""
     found, overall = means(summary.values()), means(summary.over_tasks())
@@ -325,7 +304,7 @@ def _rows(
 
 
 def _comparable(found: Sequence[Mean | None], seeds: int) -> list[float | None]:
-    """Return the means over all seeds; others may not be compared."""
+    """Return the means; None if seeds are missing."""
     return [mean.mean if mean and mean.n == seeds else None for mean in found]
 
 
@@ -360,14 +339,7 @@ def _p(p: float | None) -> str:
 def marks(values: Sequence[float | None], *, least: bool = False) -> list[Mark]:
     """Return which values are best and second; equal ones share the mark.
 
-    After two that are best together there is no second.
-
-    Parameters
-    ----------
-    values : sequence of float or None
-        None takes no part.
-    least : bool
-        Whether the smallest is the best.
+    After two that are best together there is no second. None is left out.
 
     Examples
     --------
@@ -377,8 +349,8 @@ def marks(values: Sequence[float | None], *, least: bool = False) -> list[Mark]:
     ['best', 'best', '']
     """
     ranks = pd.Series(values, dtype=float).round(DIGITS).rank(method="min", ascending=least)
-    named: Mapping[float, Mark] = {1.0: "best", 2.0: "second"}
-    return [named.get(rank, "") for rank in ranks]
+    names: Mapping[float, Mark] = {1.0: "best", 2.0: "second"}
+    return [names.get(rank, "") for rank in ranks]
 
 
 def to_markdown(table: TextTable) -> str:
@@ -431,7 +403,4 @@ def to_latex(table: TextTable) -> str:
 
 
 def _escape(text: str) -> str:
-    def one(found: re.Match[str]) -> str:
-        return _SPECIAL.get(found[0], f"\\{found[0]}")
-
-    return re.sub(r"[&%$#_{}\\±–<−]", one, text)
+    return re.sub(r"[&%$#_{}\\±–<−]", lambda found: _SPECIAL.get(found[0], f"\\{found[0]}"), text)
