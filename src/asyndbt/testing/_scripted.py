@@ -1,4 +1,4 @@
-"""A language model that answers by script: for tests, documentation and trying things out."""
+"""A language model that answers by script, for tests, documentation and experiments."""
 
 from __future__ import annotations
 
@@ -12,37 +12,31 @@ ScriptedReply = Sequence[float] | str | None
 """Label log-probabilities, or a text, or None for a failed request."""
 
 Script = Callable[[Prompt, Sequence[str]], ScriptedReply] | Mapping[str, ScriptedReply]
-"""A function of prompt and labels, or replies by what the prompt's text contains."""
+"""A function of prompt and labels, or replies by substrings of the prompt."""
 
 
 class ScriptedLanguageModel(LanguageModel):
-    """Answers from a function or a table, and remembers what it was asked.
+    """Answers from a function or a table, and keeps the requests in `asked`.
 
-    A request costs one call, its words as tokens, and one token for the answer.
+    A request costs one call, its words as tokens, and one token for the answer; `charged` is the
+    total of the answered ones.
 
     Parameters
     ----------
     script : callable or mapping
-        ``script(prompt, labels)`` returns label log-probabilities, a text, or None for a request
-        that fails, and may raise `ModelError` and what is derived from it.  Of a mapping, the
-        first key that the prompt's text contains gives the reply.
+        ``script(prompt, labels)`` returns label log-probabilities, a text, or None for a failed
+        request, or raises a `ModelError`. In a mapping the first key that occurs in the prompt
+        gives the reply.
     delay : float
-        Seconds that every call of `score` takes; 0 never suspends.
+        Seconds that each call of `score` takes; 0 never suspends.
     failing : collection of int
-        Requests that fail, counted from 0 over the model's life.
+        Requests that fail, counted from 0 over all calls.
     price : float
         Money per request.
     name : str
         Identity for the cache.
     is_remote : bool
-        Whether it is asked as an endpoint is: one prompt at a time, paced, sent again.
-
-    Attributes
-    ----------
-    asked : list of Prompt
-        Every request received, in order, failed ones included.
-    charged : Usage
-        What the answered requests cost.
+        Whether requests are sent as to an endpoint: one prompt at a time, limited and retried.
 
     Examples
     --------
@@ -76,21 +70,14 @@ class ScriptedLanguageModel(LanguageModel):
 
     @property
     def name(self) -> str:
-        """Identity for the cache."""
         return self._name
 
     def max_usage(self, prompt: Prompt) -> Usage:
-        """Exactly what one request for `prompt` costs."""
+        """Return the exact cost of one request."""
         return Usage(1, len(prompt.text.split()), 1, self._price)
 
     async def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[Answer | None]:
-        """Answer every prompt by the script.
-
-        Raises
-        ------
-        ModelError
-            If the table has no reply to a prompt, or the function raises it.
-        """
+        """Answer each prompt; ModelError if the table has no reply to it."""
         first = len(self.asked)
         self.asked += prompts
         if self._delay > 0:
