@@ -25,14 +25,13 @@ Departures:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asyndbt.optim._types import FloatArray, IntArray
+from asyndbt.optim._types import Arrays, FloatArray, IntArray
 
 SignArray = NDArray[np.int8]
 
@@ -94,7 +93,7 @@ class Planes:
         return {"sizes": np.array(self.sizes, dtype=np.int64), **self.rows()}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> Planes:
+    def from_arrays(cls, arrays: Arrays) -> Planes:
         """Return the planes that `arrays` came from."""
         own: dict[str, Any] = {field.name: arrays[field.name] for field in fields(cls)}
         return cls(**own | {"sizes": tuple(own["sizes"].tolist())})
@@ -141,9 +140,10 @@ def add_planes(
     shares, products = np.empty(a.shape[:2]), np.empty(a.shape[:2])
     for row, position in enumerate(cut):
         target, policies = phi_p[:, position], p_all[:, position]
-        a[row] = np.sign(policies - target)
-        shares[row] = -_dots(a[row], target)
-        products[row] = _dots(a[row], policies) + shares[row]
+        signs = np.sign(policies - target)
+        a[row] = signs
+        shares[row] = -np.einsum("wn,wn->w", signs, target)
+        products[row] = np.einsum("wn,wn->w", signs, policies) + shares[row]
     b = np.sign(z[cut] - phi_z[cut]).astype(np.int8)
     constants = -(b * phi_z[cut]).sum(axis=1) - eps
     added = Planes(planes.sizes, cut, a, b, constants, shares, products, np.zeros(cut.size))
@@ -177,11 +177,6 @@ def grow(planes: Planes, workers: int) -> Planes:
         shares=np.concatenate([planes.shares, unmoved], axis=1),
         products=np.concatenate([planes.products, unmoved], axis=1),
     )
-
-
-def _dots(signs: SignArray, policies: FloatArray) -> FloatArray:
-    products: FloatArray = np.einsum("wn,wn->w", signs.astype(np.float64), policies)
-    return products
 
 
 def refresh_products(planes: Planes, p_all: FloatArray, workers: IntArray) -> Planes:

@@ -19,7 +19,7 @@ Departures:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,7 +35,7 @@ from asyndbt.optim._planes import (
 )
 from asyndbt.optim._settings import Settings
 from asyndbt.optim._simplex import project_rows, uniform_rows
-from asyndbt.optim._types import FloatArray, IntArray
+from asyndbt.optim._types import Arrays, FloatArray, IntArray
 
 # Numbers in a block of workers: fits the processor's cache, and a block's signs sum in int16.
 _BLOCK = 1 << 14
@@ -106,20 +106,14 @@ class ServerState:
         }
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> ServerState:
+    def from_arrays(cls, arrays: Arrays) -> ServerState:
         """Return the state that `arrays` came from, sharing no memory with p, theta, z and live."""
-        prefix = "planes_"
+        planes = {name.removeprefix("planes_"): value for name, value in arrays.items()}
         return cls(
             z=np.array(arrays["z"], dtype=np.float64),
             p_all=np.array(arrays["p_all"], dtype=np.float64),
             theta=np.array(arrays["theta"], dtype=np.float64),
-            planes=Planes.from_arrays(
-                {
-                    name.removeprefix(prefix): value
-                    for name, value in arrays.items()
-                    if name.startswith(prefix)
-                }
-            ),
+            planes=Planes.from_arrays(planes),
             live=np.array(arrays["live"], dtype=np.bool_),
             iteration=int(np.asarray(arrays["iteration"])),
         )

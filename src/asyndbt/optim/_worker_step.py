@@ -16,14 +16,12 @@ Departures:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import NDArray
 
 from asyndbt.optim._settings import Settings
 from asyndbt.optim._simplex import project_rows
-from asyndbt.optim._types import FloatArray, Gradient
+from asyndbt.optim._types import Arrays, FloatArray, Gradient
 
 OptimizerState = dict[str, NDArray[np.generic]]
 """Adam's moments and step count (`p_first`, `p_second`, `q_first`, ..., `steps`), or empty."""
@@ -52,7 +50,7 @@ def worker_step(
     pull: FloatArray | None,
     z: FloatArray | None,
     settings: Settings,
-    optimizer_state: Mapping[str, NDArray[np.generic]],
+    optimizer_state: Arrays,
 ) -> tuple[FloatArray, FloatArray, OptimizerState]:
     """Step on p and q.
 
@@ -115,7 +113,7 @@ def _adam(
     q: FloatArray,
     gradient: Gradient,
     settings: Settings,
-    before: Mapping[str, NDArray[np.generic]],
+    before: Arrays,
 ) -> tuple[FloatArray, FloatArray, OptimizerState]:
     """Return Adam's step (Kingma and Ba, 2015) followed by the projection."""
     steps = int(before["steps"]) + 1

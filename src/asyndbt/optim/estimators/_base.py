@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from asyndbt._plugins import find_plugins
 from asyndbt._section import Section
 from asyndbt.errors import ConfigError
-from asyndbt.optim._types import Evaluations, FloatArray, Gradient, Shape
+from asyndbt.optim._types import Arrays, Evaluations, FloatArray, Gradient, Shape
 
 EstimatorState = dict[str, NDArray[np.generic]]
 """Arrays only, for checkpoints."""
@@ -53,15 +53,11 @@ class Estimator(ABC):
         """Return the state before any evaluation."""
 
     @abstractmethod
-    def update(
-        self, state: Mapping[str, NDArray[np.generic]], evaluations: Evaluations
-    ) -> EstimatorState:
+    def update(self, state: Arrays, evaluations: Evaluations) -> EstimatorState:
         """Return a new state that includes `evaluations`; failed requests are NaN losses."""
 
     @abstractmethod
-    def gradient(
-        self, state: Mapping[str, NDArray[np.generic]], p: FloatArray, q: FloatArray
-    ) -> Gradient:
+    def gradient(self, state: Arrays, p: FloatArray, q: FloatArray) -> Gradient:
         """Return finite gradients at p and q, zero before any evaluation."""
 
 

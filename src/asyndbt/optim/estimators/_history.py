@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asyndbt.optim._types import Evaluations, FloatArray, IntArray, Shape
+from asyndbt.optim._types import Arrays, Evaluations, FloatArray, IntArray, Shape
 
 _UNUSED = -1
 
@@ -48,7 +47,7 @@ class History:
         )
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> History:
+    def from_arrays(cls, arrays: Arrays) -> History:
         """Return the history among an estimator's arrays."""
         own: dict[str, Any] = {field.name: arrays[field.name] for field in fields(cls)}
         return cls(**own)

@@ -20,14 +20,12 @@ vanishes as another position settles on it, so the positions choose different wo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from asyndbt._section import key
-from asyndbt.optim._types import Evaluations, FloatArray, Gradient, IntArray, Shape
+from asyndbt.optim._types import Arrays, Evaluations, FloatArray, Gradient, IntArray, Shape
 from asyndbt.optim.estimators._base import Estimator, EstimatorState
 from asyndbt.optim.estimators._history import History, gather, matches, words_present
 
@@ -83,9 +81,7 @@ class Regression(Estimator):
             **History.empty(shape).arrays(),
         }
 
-    def update(
-        self, state: Mapping[str, NDArray[np.generic]], evaluations: Evaluations
-    ) -> EstimatorState:
+    def update(self, state: Arrays, evaluations: Evaluations) -> EstimatorState:
         """Return a fitted state with `evaluations`, and without draws beyond the window."""
         updates = int(np.asarray(state["updates"], dtype=np.int64)) + 1
         history = History.from_arrays(state).extended(evaluations, updates, self.options.window)
@@ -105,9 +101,7 @@ class Regression(Estimator):
             **history.arrays(),
         }
 
-    def gradient(
-        self, state: Mapping[str, NDArray[np.generic]], p: FloatArray, q: FloatArray
-    ) -> Gradient:
+    def gradient(self, state: Arrays, p: FloatArray, q: FloatArray) -> Gradient:
         """Return the posterior mean main effects, every row centred under its policy.
 
         ``g_ij = e_ij + r_j prod_{k != i} (1 - p_kj)``, with
@@ -126,12 +120,7 @@ class Regression(Estimator):
             candidates - (q * candidates).sum(axis=1, keepdims=True),
         )
 
-    def predict(
-        self,
-        state: Mapping[str, NDArray[np.generic]],
-        words: IntArray,
-        demonstrations: IntArray,
-    ) -> FloatArray:
+    def predict(self, state: Arrays, words: IntArray, demonstrations: IntArray) -> FloatArray:
         """Return the (C,) posterior mean losses of C prompts on an average query seen so far.
 
         The prompts are given by their words (C, M) and demonstrations (C, U).
@@ -184,5 +173,5 @@ def _absent_elsewhere(p: FloatArray) -> FloatArray:
     return before * after
 
 
-def _shape(state: Mapping[str, NDArray[np.generic]]) -> Shape:
+def _shape(state: Arrays) -> Shape:
     return Shape(*(int(size) for size in np.asarray(state["shape"], dtype=np.int64)))

@@ -15,13 +15,10 @@ Departures:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
-from numpy.typing import NDArray
 
 from asyndbt._section import key
-from asyndbt.optim._types import Evaluations, FloatArray, Gradient, IntArray, Shape
+from asyndbt.optim._types import Arrays, Evaluations, FloatArray, Gradient, IntArray, Shape
 from asyndbt.optim.estimators._base import Estimator, EstimatorState
 from asyndbt.optim.estimators._history import gather
 
@@ -53,9 +50,7 @@ class Reinforce(Estimator):
             "advantages": np.empty(0),
         }
 
-    def update(
-        self, state: Mapping[str, NDArray[np.generic]], evaluations: Evaluations
-    ) -> EstimatorState:
+    def update(self, state: Arrays, evaluations: Evaluations) -> EstimatorState:
         """Return a state of `evaluations` alone."""
         return {
             "words": evaluations.words.copy(),
@@ -63,9 +58,7 @@ class Reinforce(Estimator):
             "advantages": _advantages(evaluations.losses),
         }
 
-    def gradient(
-        self, state: Mapping[str, NDArray[np.generic]], p: FloatArray, q: FloatArray
-    ) -> Gradient:
+    def gradient(self, state: Arrays, p: FloatArray, q: FloatArray) -> Gradient:
         """Return the estimate; the latest evaluations must be drawn from p and q."""
         advantages = np.asarray(state["advantages"], dtype=np.float64)
         words = np.asarray(state["words"], dtype=np.int64)
