@@ -1,7 +1,7 @@
-"""Extensions: classes of this package and of installed ones, found by their names.
+"""Extensions: classes of this package and of installed packages, found by name.
 
-A provider, an estimator or a method is one class in one module. Those of this package are found in
-the modules of their sub-package; an installed package declares its own as entry points.
+A provider, an estimator or a method is one class. The built-in ones are found in the modules of
+their sub-package; an installed package declares its own as entry points.
 """
 
 from __future__ import annotations
@@ -18,22 +18,21 @@ T = TypeVar("T")
 
 
 def find_plugins(group: str, package: str, base: type[T], attribute: str) -> dict[str, type[T]]:
-    """Return the concrete subclasses of `base` by name, those of this package first.
+    """Return the concrete subclasses of `base` by name, the built-in ones first.
 
     Parameters
     ----------
     group : str
-        Entry-point group in which installed packages declare theirs: ``name = "module:Class"``.
+        Entry-point group of installed packages: ``name = "module:Class"``.
     package : str
-        Sub-package of this one whose modules hold the built-in classes.
-    base : type
+        Sub-package whose modules hold the built-in classes.
     attribute : str
         Class attribute that holds the name; an entry point has the same name.
 
     Raises
     ------
     ConfigError
-        If an entry point cannot be loaded, is not such a class, or takes a name that is in use.
+        If an entry point cannot be loaded, is no such class, or has a name that is in use.
     """
     found: dict[str, type[T]] = {}
     for module in iter_modules(import_module(package).__path__, f"{package}."):

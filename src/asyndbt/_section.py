@@ -1,7 +1,7 @@
 """Tables of settings: frozen, strict, described key by key.
 
-The configuration file is made of such tables; a provider, an estimator or a method declares its own
-options as one, in the class that reads them.
+The configuration file consists of such tables; a provider, an estimator or a method declares its
+options as one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pydantic_core import CoreSchema, core_schema
 from asyndbt._text import did_you_mean, quoted
 
 NESTED = "[options]"
-"""Alias of a field whose own keys are written among those of the table that it is in."""
+"""Alias of a field whose keys are written among those of the table that contains it."""
 
 
 class Section(BaseModel):
@@ -36,35 +36,32 @@ class Section(BaseModel):
 
     @classmethod
     def all_keys(cls) -> Mapping[str, FieldInfo]:
-        """Return every key of the table in the order in which it is written."""
-        cls.model_rebuild()  # Fields may refer to tables that are defined further down.
+        """Return the keys of the table in the order of the file."""
+        cls.model_rebuild()  # fields may refer to tables defined further down
         return cls.model_fields
 
     @classmethod
     def variants(cls) -> Mapping[tuple[str, str], type[Section]]:
-        """Return tables whose keys are written among those of this one, by what chooses each.
+        """Return tables whose keys join this one's, by the key and value that select each.
 
-        What chooses a table is a key of this one and its value, such as
-        ``("provider", "openai")``.
+        For example ``("provider", "openai")``.
         """
         return {}
 
     @classmethod
     def derived(cls, given: Mapping[str, Any], info: ValidationInfo) -> Mapping[str, Any]:
-        """Return the defaults that depend on other keys or on where the file is.
+        """Return the defaults that depend on other keys, or on `info.context` (see `Config`).
 
         Parameters
         ----------
         given : mapping
-            The keys of the table as they were written, not yet validated.
-        info : ValidationInfo
-            Its ``context`` holds the directory of the file, among others.
+            The keys of the table as written, not yet validated.
         """
         return {}
 
     @property
     def given(self) -> frozenset[str]:
-        """The keys that were given, without those that have their default."""
+        """The keys that the user gave."""
         return frozenset(self.model_fields_set)
 
     @model_validator(mode="wrap")
@@ -80,19 +77,19 @@ class Section(BaseModel):
         return section
 
     def _restrict_given(self, names: frozenset[str]) -> None:
-        """Count only these keys as given; pydantic counts derived defaults, too."""
+        """Count only these keys as given; pydantic counts derived defaults as well."""
         self.model_fields_set.intersection_update(names)
 
 
 class SettingError(ValueError):
-    """A problem with one key that only shows in the light of others.
+    """A problem with one key that depends on others.
 
     Parameters
     ----------
     key : str
-        The key, relative to the table that was being validated.
+        Relative to the table that is being validated.
     text : str
-        The problem and the remedy; it follows the full key in the message.
+        The problem and the remedy, as they follow the full key in the message.
     """
 
     def __init__(self, key: str, text: str) -> None:
@@ -103,20 +100,13 @@ class SettingError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """Annotation of a text that is one of several names, which are looked up when it is read.
-
-    Parameters
-    ----------
-    names : callable
-        Returns the names; for extensions, which need not be loaded before.
-    """
+    """Annotation of a string that is one of several names, looked up only at validation."""
 
     names: Callable[[], Iterable[str]]
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
-        """Validate as the annotated type, then as one of the names."""
         return core_schema.no_info_after_validator_function(self._check, handler(source))
 
     def _check(self, value: str) -> str:
@@ -133,13 +123,13 @@ def key(default: Any, description: str, *, example: Any, kind: str = "", **bound
     Parameters
     ----------
     default : object
-        The value where the key is not given; ``...`` where it has to be.
+        ``...`` makes the key required.
     description : str
         One line on what the key does.
     example : object
-        Another value, shown by ``asyndbt init`` and in the reference.
+        A value other than the default, for ``asyndbt init`` and the reference.
     kind : str
-        What the value is, in words; derived from the annotation where it is empty.
+        What the value is, in words; by default derived from the annotation.
     **bounds
         Constraints of `pydantic.Field`, such as ``ge``.
     """

@@ -1,4 +1,4 @@
-"""Text for people: names and values in messages, numbers on the screen and in reports."""
+"""Formatting for people: names and values in messages, numbers on screen and in reports."""
 
 from __future__ import annotations
 
@@ -10,21 +10,14 @@ _WIDTH = 60
 
 
 def nearest(found: str, known: Iterable[str]) -> str | None:
-    """Return the known name that `found` was probably meant to be, in whatever case."""
+    """Return the known name most similar to `found`, whatever its case, if any is."""
     by_lower = {name.lower(): name for name in known}
     near = get_close_matches(found.lower(), by_lower, n=1)
     return by_lower[near[0]] if near else None
 
 
 def did_you_mean(found: str, known: Iterable[str], write: Callable[[str], str] = repr) -> str:
-    """Return a hint at the nearest known name, or an empty string.
-
-    Parameters
-    ----------
-    found : str
-    known : iterable of str
-    write : callable
-        How the message writes a name.
+    """Return a hint at the nearest known name, formatted by `write`, or an empty string.
 
     Examples
     --------
@@ -38,7 +31,7 @@ def did_you_mean(found: str, known: Iterable[str], write: Callable[[str], str] =
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names for a message, cut after a dozen.
+    """Return names for a message, at most a dozen of them.
 
     Examples
     --------
@@ -57,19 +50,13 @@ def quoted(name: str) -> str:
 
 
 def shorten(value: object) -> str:
-    """Show a found value in at most one line.
-
-    Examples
-    --------
-    >>> shorten(["a", 1])
-    "['a', 1]"
-    """
+    """Return the `repr` of a value, cut to part of a line."""
     text = repr(value)
     return text if len(text) <= _WIDTH else f"{text[:_WIDTH]}…"
 
 
 def counted(number: int, one: str, many: str = "") -> str:
-    """Write a number of things.
+    """Return a number with its noun.
 
     Examples
     --------
@@ -80,7 +67,7 @@ def counted(number: int, one: str, many: str = "") -> str:
 
 
 def percent(share: float, digits: int = 1) -> str:
-    """Write a share in percent.
+    """Format a share in percent.
 
     Examples
     --------
@@ -91,7 +78,7 @@ def percent(share: float, digits: int = 1) -> str:
 
 
 def percent_range(ends: Sequence[float], between: str = ", ") -> str:
-    """Write the two ends of an interval of shares in percent, without the sign.
+    """Format the two ends of an interval of shares in percent, without the sign.
 
     Examples
     --------
@@ -103,13 +90,7 @@ def percent_range(ends: Sequence[float], between: str = ", ") -> str:
 
 
 def duration(seconds: float, digits: int = 0) -> str:
-    """Write a length of time.
-
-    Parameters
-    ----------
-    seconds : float
-    digits : int
-        Decimals of seconds below ten.
+    """Format a duration; `digits` are the decimals below ten seconds.
 
     Examples
     --------

@@ -1,18 +1,18 @@
-"""The error tree: everything that this package raises on purpose.
+"""The errors that this package raises on purpose.
 
 AsyndbtError
 ├── ConfigError          a setting is missing, unknown, or out of range
 ├── DataError            a file, a line, a field or a label is not usable
 ├── MissingExtraError    an optional dependency is not installed
-├── BudgetError          the budget does not even buy one step
+├── BudgetError          the budget does not pay for one step
 ├── MessageError         a message is malformed, of another version, or out of bounds
 ├── RunDirectoryError    a run directory is missing, locked, or does not fit the command
-├── SiteError            a site elsewhere failed; what it said stays in its own log
-├── DeployError          what carries messages across sites cannot be started or reached
+├── SiteError            a remote site failed; the details stay in its own log
+├── DeployError          the transport between sites cannot be started or reached
 └── ModelError           the language model cannot be used at all
     ├── ExampleError     one request cannot be answered; others may be
-    ├── RateLimitError   a request was turned away for now; it may be sent again
-    └── TransientError   a request brought no answer this time; it may be sent again
+    ├── RateLimitError   a request was rejected for now; it may be sent again
+    └── TransientError   a request got no answer this time; it may be sent again
 """
 
 from __future__ import annotations
@@ -38,17 +38,12 @@ __all__ = [
 class Setting(str):
     """A setting in the text of an error, by the name that it has where the error is raised.
 
-    `asyndbt.config.toml_keys` puts the key of the configuration file in its place.
+    `asyndbt.config.toml_keys` replaces it by the key of the configuration file.
     """
 
 
 class AsyndbtError(Exception):
-    """Base class of every error raised on purpose; its text is meant for the user.
-
-    Parameters
-    ----------
-    *parts : str or Setting
-        The text in one or several parts.
+    """Base class of all errors; its text, given in one or several parts, is for the user.
 
     Examples
     --------
@@ -57,7 +52,6 @@ class AsyndbtError(Exception):
     """
 
     def __str__(self) -> str:
-        """Return the parts joined."""
         return "".join(map(str, self.args))
 
 
@@ -70,26 +64,18 @@ class DataError(AsyndbtError):
 
 
 class MissingExtraError(AsyndbtError):
-    """An optional dependency is missing.
-
-    Parameters
-    ----------
-    package : str
-        The distribution that could not be imported.
-    extra : str
-        The extra of this package that installs it.
-    """
+    """A distribution is missing that an extra of this package installs."""
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"{package} is not installed: pip install 'asyndbt[{extra}]'")
 
 
 class BudgetError(AsyndbtError):
-    """The budget does not buy one step and the final evaluation; the text says what does."""
+    """The budget does not pay for one step and the final evaluation; the text says what does."""
 
 
 class MessageError(AsyndbtError):
-    """A message that crosses a site's border is malformed, of another version, or out of bounds."""
+    """A message between sites is malformed, of another version, or out of bounds."""
 
 
 class RunDirectoryError(AsyndbtError):
@@ -97,7 +83,7 @@ class RunDirectoryError(AsyndbtError):
 
 
 class SiteError(AsyndbtError):
-    """A site elsewhere has failed over its work.
+    """A remote site has failed.
 
     Parameters
     ----------
@@ -112,7 +98,7 @@ class SiteError(AsyndbtError):
 
 
 class DeployError(AsyndbtError):
-    """What carries messages across sites cannot be started or reached; the text names the log."""
+    """The transport between sites cannot be started or reached; the text names its log."""
 
 
 class ModelError(AsyndbtError):
@@ -121,11 +107,10 @@ class ModelError(AsyndbtError):
     Parameters
     ----------
     message : str
-        What the provider said, in its own words.
+        As the provider worded it.
     provider : str
-        Name of the provider.
     status : int or None
-        HTTP status, where there is one.
+        HTTP status.
     """
 
     def __init__(self, message: str, *, provider: str, status: int | None = None) -> None:
@@ -135,24 +120,18 @@ class ModelError(AsyndbtError):
 
 
 class ExampleError(ModelError):
-    """One request cannot be answered as it is, and costs nothing; others may be answered.
-
-    Parameters
-    ----------
-    message, provider, status
-        As for `ModelError`.
-    """
+    """One request cannot be answered, and costs nothing; others may be answered."""
 
 
 class RateLimitError(ModelError):
-    """The provider turned a request away because there are too many; it costs nothing.
+    """The provider rejected a request because there are too many; it costs nothing.
 
     Parameters
     ----------
     message, provider, status
         As for `ModelError`.
     retry_after : float or None
-        Seconds to wait as the provider said; None where it said nothing.
+        Seconds to wait, if the provider said so.
     """
 
     def __init__(
@@ -168,7 +147,7 @@ class RateLimitError(ModelError):
 
 
 class TransientError(ModelError):
-    """A request brought no answer this time: a fault of the provider or of the way to it.
+    """A request got no answer this time: a fault of the provider or of the network.
 
     Parameters
     ----------
@@ -177,9 +156,9 @@ class TransientError(ModelError):
     kind : str
         One or two words for counting, such as ``"timeout"``.
     charged : bool
-        Whether the provider may ask money for it: it may have answered, and the answer was lost.
+        Whether the provider may charge for it: it may have answered, and the answer was lost.
     retry_after : float or None
-        Seconds to wait as the provider said; None where it said nothing.
+        Seconds to wait, if the provider said so.
     """
 
     def __init__(

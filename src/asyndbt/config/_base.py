@@ -1,4 +1,4 @@
-"""Types that tables of a configuration share: paths, sources of data, names of sites."""
+"""Types of keys that several tables share: paths, sources of data, names of sites."""
 
 from __future__ import annotations
 
@@ -11,26 +11,18 @@ from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 _PREFIXES = ("pocket", "datasets")
 
 
-def base_directory(info: ValidationInfo) -> Path:
-    """Return the directory that relative paths of this configuration start from."""
-    return Path((info.context or {}).get("base", "."))
-
-
 def resolved(path: str | Path, info: ValidationInfo) -> Path:
-    """Return a path of the configuration as an absolute one."""
-    return (base_directory(info) / Path(path).expanduser()).resolve()
+    """Return the absolute form of a path of the configuration."""
+    return (Path((info.context or {}).get("base", ".")) / Path(path).expanduser()).resolve()
 
 
-def _directory(value: object, info: ValidationInfo) -> Path:
-    if not isinstance(value, str | Path) or not str(value):
-        raise ValueError("give the path of a directory, in quotes")
-    return resolved(value, info)
+def _path_of(kind: str) -> BeforeValidator:
+    def read(value: object, info: ValidationInfo) -> Path:
+        if not isinstance(value, str | Path) or not str(value):
+            raise ValueError(f"give the path of a {kind}, in quotes")
+        return resolved(value, info)
 
-
-def _file(value: object, info: ValidationInfo) -> Path:
-    if not isinstance(value, str | Path) or not str(value):
-        raise ValueError("give the path of a file, in quotes")
-    return resolved(value, info)
+    return BeforeValidator(read)
 
 
 def _source(value: str, info: ValidationInfo) -> str:
@@ -48,7 +40,7 @@ def _source(value: str, info: ValidationInfo) -> str:
     name, colon, split = value.removeprefix("datasets:").partition(":")
     if not name.strip():
         raise ValueError("write the name of the data set after datasets:")
-    # A name may be a folder of data files; anything else is a name on the hub.
+    # Either a folder of data files or a name on the hub.
     folder = resolved(name, info)
     is_folder = prefix[1] == "datasets" and folder.is_dir()
     return f"datasets:{folder}{colon}{split}" if is_folder else value
@@ -61,6 +53,6 @@ def _name(value: str) -> str:
 
 
 Source = Annotated[str, AfterValidator(_source)]
-Directory = Annotated[Path, BeforeValidator(_directory)]
-File = Annotated[Path, BeforeValidator(_file)]
+Directory = Annotated[Path, _path_of("directory")]
+File = Annotated[Path, _path_of("file")]
 Name = Annotated[str, AfterValidator(_name)]

@@ -1,4 +1,4 @@
-"""The whole configuration, read from TOML and validated once; the tables [budget] and [run]."""
+"""The configuration, read from TOML and validated once, and the tables [budget] and [run]."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from asyndbt.config._toml import format_table, read_toml
 from asyndbt.errors import ConfigError
 
 _OF_A_SITE = ("data", "lm")
-"""Tables that every site has in its own file, engine "flower"."""
+"""Tables that are in each site's own file with engine "flower"."""
 
 
 class LimitsConfig(Section):
@@ -56,7 +56,6 @@ class RunConfig(Section):
 
     @classmethod
     def derived(cls, given: Mapping[str, Any], info: ValidationInfo) -> Mapping[str, Any]:
-        """Return the directory that is named after the file and the seed."""
         context = info.context or {}
         runs = resolved(context.get("runs", "runs"), info)
         return {"dir": runs / f"{context.get('name', 'run')}-seed{given.get('seed', 0)}"}
@@ -65,8 +64,7 @@ class RunConfig(Section):
 class Config(Section):
     """The configuration of a run; made by `load_config` or `Config.from_dict`.
 
-    Paths are absolute and presets resolved: two configurations are equal exactly when they describe
-    the same run.
+    Paths are absolute and presets resolved, so equal configurations describe the same run.
 
     Examples
     --------
@@ -96,7 +94,7 @@ class Config(Section):
         name: str = "run",
         source: str | None = None,
     ) -> Self:
-        """Check a configuration given as nested mappings.
+        """Validate a configuration given as nested mappings.
 
         Parameters
         ----------
@@ -112,15 +110,15 @@ class Config(Section):
         Raises
         ------
         ConfigError
-            If anything is unknown, missing or wrong: one line per problem.
+            If a key is unknown, missing or wrong, with one line per problem.
         """
         return cls._checked(data, {"base": Path(base), "name": name}, source)
 
     def override(self, changes: Mapping[str, Any]) -> Self:
         """Return this configuration with some keys changed, validated again.
 
-        Defaults that depend on other keys follow, unless they were given; relative paths among
-        the changes start from the working directory.
+        Defaults that depend on a changed key change with it; relative paths among the changes
+        start from the working directory.
 
         Parameters
         ----------
@@ -153,7 +151,7 @@ class Config(Section):
         return self._checked(given, context, None)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the resolved configuration as nested dictionaries, without idle and unset keys."""
+        """Return the resolved configuration without keys that are unset or have no effect."""
         values = self.model_dump(mode="json", exclude_none=True)
         for name in self.method.idle():
             values["method"].pop(name, None)
@@ -162,10 +160,7 @@ class Config(Section):
         return values
 
     def to_toml(self) -> str:
-        """Return the resolved configuration as TOML, every default that counts written out.
-
-        It reads back to an equal configuration from any directory.
-        """
+        """Return `to_dict` as TOML, which reads back to an equal configuration from anywhere."""
         return format_table(self.to_dict())
 
     def dump(self, path: Path) -> None:
@@ -173,9 +168,9 @@ class Config(Section):
         path.write_text(self.to_toml(), encoding="utf-8", newline="\n")
 
     def fingerprint(self) -> str:
-        """Return a SHA-256 of all that a checkpoint depends on: not ``run.dir``, not the budget.
+        """Return a SHA-256 of everything except ``run.dir`` and the budget, for checkpoints.
 
-        Files are known by their path alone, not by what they hold.
+        Files count by their paths, not their contents.
         """
         values = self.to_dict()
         del values["run"]["dir"], values["budget"]
@@ -194,13 +189,9 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        for problem in (
-            *self._endless(),
-            *self._unknown_sites(),
-            *self._idle(),
-            *self._misplaced(),
-        ):
-            raise problem
+        for check in (self._endless, self._unknown_sites, self._idle, self._misplaced):
+            for problem in check():
+                raise problem
         return self
 
     def _endless(self) -> Iterator[SettingError]:
@@ -217,13 +208,11 @@ class Config(Section):
             )
 
     def _idle(self) -> Iterator[SettingError]:
-        """Find keys that were given and have no effect."""
         for name, reason in self.method.idle().items():
             if name in self.method.given:
                 yield SettingError(f"method.{name}", f"has no effect with {reason}: remove it")
 
     def _misplaced(self) -> Iterator[SettingError]:
-        """Find tables and keys that cannot be in a file that all sites share."""
         if self.federation.engine != "flower":
             return
         for table in _OF_A_SITE:
@@ -244,7 +233,6 @@ class Config(Section):
             )
 
     def _unknown_sites(self) -> Iterator[SettingError]:
-        """Find sites with delays that are not sites."""
         if self.data.sites is None or self.federation.delays is None:
             return
         known = list(self.data.sites)
@@ -257,24 +245,18 @@ class Config(Section):
 
 
 def _plain(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn mappings of any kind into dictionaries, all the way down."""
     return {
         name: _plain(value) if isinstance(value, Mapping) else value for name, value in data.items()
     }
 
 
 def load_config(path: Path | str) -> Config:
-    """Read a configuration file.
-
-    Parameters
-    ----------
-    path : path
-        A TOML file; relative paths in it start from its directory.
+    """Read a TOML file; relative paths in it start from its directory.
 
     Raises
     ------
     ConfigError
-        If the file cannot be read, is not TOML, or holds a wrong setting.
+        If the file cannot be read, is not TOML, or has a wrong setting.
     """
     path = Path(path)
     data = read_toml(path, f"asyndbt init {path} writes one")

@@ -1,4 +1,4 @@
-"""The tables [task] and [data]: what is asked, and of which examples at which sites."""
+"""The tables [task] and [data]: the question, the examples, and the sites that hold them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class TaskConfig(Section):
     @field_validator("labels", mode="before")
     @classmethod
     def _as_text(cls, labels: Any) -> Any:
-        """Write numbers and truth values among the labels as the loader reads them in data."""
+        """Write numbers and booleans among the labels as the loader reads them in data."""
         if not isinstance(labels, Mapping):
             return labels
         texts = [str(label) if isinstance(label, int) else label for label in labels]

@@ -1,4 +1,4 @@
-"""Messages in the words of the configuration file: the key, what was given, the remedy."""
+"""Error messages in terms of the configuration file: the key, the given value, the remedy."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ _KEYS = {
     "train_per_class": "data.train_per_class",
     "validation_per_class": "data.validation_per_class",
 }
-"""What the file calls the settings that rooms below name in their errors."""
+"""Keys of the file by the names that other sub-packages give settings in their errors."""
 
 
 @contextmanager
 def toml_keys() -> Iterator[None]:
-    """Name settings by their keys in the file, in errors raised inside; a decorator, too."""
+    """Replace each `Setting` in errors raised inside by its key; also a decorator."""
     try:
         yield
     except AsyndbtError as error:
@@ -76,23 +76,14 @@ def toml_keys() -> Iterator[None]:
 
 
 def explain_errors(error: ValidationError, model: type[Section], source: str | None) -> str:
-    """Turn pydantic's report into one line per problem.
-
-    Parameters
-    ----------
-    error : ValidationError
-    model : type of Section
-        The model that was being validated.
-    source : str or None
-        The file, named at the head of every line.
-    """
+    """Return one line per problem that pydantic found in `model`, each headed by `source`."""
     head = f"{source}: " if source else ""
     lines = [head + _line(details, model) for details in error.errors(include_url=False)]
     return "\n".join(dict.fromkeys(lines))
 
 
 def _line(details: ErrorDetails, model: type[Section]) -> str:
-    # pydantic reports a key of a mapping that is wrong itself below "[key]".
+    # pydantic reports a wrong key of a mapping below "[key]".
     path = [str(part) for part in details["loc"] if part not in ("[key]", NESTED)]
     kind, context = details["type"], details.get("ctx", {})
     if kind == "extra_forbidden":
@@ -137,7 +128,7 @@ def _unknown(path: list[str], model: type[Section]) -> str:
 
 def _known(model: type[Section]) -> Iterator[tuple[str, ...]]:
     for table in reference_tables(model):
-        yield tuple(part for part in table.path) if table.path[-1] != SITE else table.path[:-1]
+        yield table.path[:-1] if table.path[-1] == SITE else table.path
         for key in table.keys:
             yield (*table.path, key.name)
 

@@ -68,7 +68,7 @@ class DelaysConfig(Section):
 
 
 def split_address(address: str) -> tuple[str, int]:
-    """Return host and port of an address.
+    """Return the host and the port of an address.
 
     Examples
     --------
@@ -80,7 +80,7 @@ def split_address(address: str) -> tuple[str, int]:
 
 
 def is_loopback(address: str) -> bool:
-    """Whether an address is reached from its own machine alone.
+    """Return whether an address can be reached from its own machine only.
 
     Examples
     --------
@@ -144,7 +144,6 @@ class FlowerConfig(Section):
 
     @classmethod
     def derived(cls, given: Mapping[str, Any], info: ValidationInfo) -> Mapping[str, Any]:
-        """Return the directory of Flower's files, beside the configuration."""
         return {"home": (info.context or {}).get("home") or resolved("flower", info)}
 
     @model_validator(mode="after")
@@ -191,7 +190,6 @@ class FederationConfig(Section):
     delays: DelaysConfig | None = key(
         None, 'How long sites take, for engine "virtual".', example={"kind": "lognormal"}
     )
-
     flower: FlowerConfig | None = key(
         None,
         'How sites reach the coordinator, engine "flower".',
@@ -200,7 +198,6 @@ class FederationConfig(Section):
 
     @classmethod
     def derived(cls, given: Mapping[str, Any], info: ValidationInfo) -> Mapping[str, Any]:
-        """Return the table that the engine has."""
         table = {"virtual": "delays", "flower": "flower"}.get(str(given.get("engine")))
         return {table: {}} if table else {}
 
@@ -209,28 +206,19 @@ class FederationConfig(Section):
         for name, engine in (("delays", "virtual"), ("flower", "flower"), ("sites", "flower")):
             if self.engine != engine and getattr(self, name) is not None:
                 raise SettingError(name, f'belongs to engine "{engine}": set engine = "{engine}"')
-        if self.engine == "flower":
-            self._check_sites()
+        if self.engine == "flower" and not self.sites:
+            raise SettingError("sites", 'is missing: name the sites, such as ["north", "south"]')
+        if self.sites and len(set(self.sites)) < len(self.sites):
+            raise SettingError("sites", "names a site twice: give every site its own name")
         return self
 
-    def _check_sites(self) -> None:
-        if not self.sites:
-            raise SettingError("sites", 'is missing: name the sites, such as ["north", "south"]')
-        if len(set(self.sites)) < len(self.sites):
-            raise SettingError("sites", "names a site twice: give every site its own name")
-
     def quorum_of(self, sites: int) -> int:
-        """Return the quorum as a number of sites.
-
-        Parameters
-        ----------
-        sites : int
-            Number of sites that take part.
+        """Return the quorum of this many sites as a number of sites.
 
         Raises
         ------
         ConfigError
-            If more sites are asked for than there are.
+            If the quorum is more than that.
         """
         if self.quorum == "all":
             return sites

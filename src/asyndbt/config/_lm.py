@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BeforeValidator,
     Field,
     PlainValidator,
     SerializeAsAny,
@@ -20,7 +18,7 @@ from pydantic.fields import FieldInfo
 
 from asyndbt._section import NESTED, OneOf, Section, SettingError, key
 from asyndbt._text import quoted
-from asyndbt.config._base import resolved
+from asyndbt.config._base import File
 from asyndbt.lm import (
     LanguageModel,
     OpenAILanguageModel,
@@ -29,19 +27,10 @@ from asyndbt.lm import (
 )
 
 
-def _cache(value: object, info: ValidationInfo) -> Path | None:
-    if value is None:
-        return None
-    if not isinstance(value, str | Path) or not str(value):
-        raise ValueError("give the path of a file, in quotes")
-    return resolved(value, info)
-
-
 def _options(given: Mapping[str, Any], info: ValidationInfo) -> Section:
-    """Validate the options of the provider that was chosen, by its own table."""
     provider = info.data.get("provider")
     if provider is None:
-        return Section()  # it is wrong itself, and reported
+        return Section()  # a wrong provider is reported by itself
     providers = find_providers()
     table = providers[provider].Options
     known = {name for other in providers.values() for name in other.Options.all_keys()}
@@ -77,7 +66,7 @@ class LMConfig(Section):
         gt=0,
         lt=1,
     )
-    cache: Annotated[Path | None, BeforeValidator(_cache)] = key(
+    cache: File | None = key(
         None,
         "File of paid answers to share with other runs; left out, every site of a run has its own "
         "in the run's directory.",
@@ -90,37 +79,34 @@ class LMConfig(Section):
 
     @classmethod
     def all_keys(cls) -> Mapping[str, FieldInfo]:
-        """Return the keys that do not depend on the provider."""
         return {name: field for name, field in cls.model_fields.items() if name != "options"}
 
     @classmethod
     def variants(cls) -> Mapping[tuple[str, str], type[Section]]:
-        """Return the options of every provider."""
         providers = find_providers().items()
         return {("provider", name): provider.Options for name, provider in providers}
 
     @property
     def given(self) -> frozenset[str]:
-        """The keys that were given, without those that have their default."""
         return super().given - {"options"} | self.options.given
 
     @property
     def is_remote(self) -> bool:
-        """Whether others compute."""
+        """Whether the model runs on another machine."""
         return find_providers()[self.provider].is_remote
 
     @property
     def title(self) -> str:
-        """Name of the model for people: its own where the provider has several."""
+        """Name of the model for people: that of the provider if it has only one."""
         return str(getattr(self.options, "model", self.provider))
 
     def make_model(self) -> LanguageModel:
-        """Make the language model; asks nothing.
+        """Return the language model, without sending a request.
 
         Raises
         ------
         ConfigError, MissingExtraError, ModelError
-            If it cannot be made: an unknown name, a missing package.
+            If it cannot be made, such as for an unknown name or a missing package.
         """
         return find_providers()[self.provider](self.feedback, **dict(self.options))
 
@@ -139,11 +125,9 @@ class LMConfig(Section):
         options: dict[str, Any] = own.pop("options", {})
         leading = getattr(self.options, "leading", ())
         first = {name: value for name, value in options.items() if name in leading}
-        head = {name: own[name] for name in ("provider",) if name in own}
-        tail = {name: own[name] for name in ("cache",) if name in own}
-        middle = {name: own[name] for name in own if name not in head | tail}
-        rest = {name: value for name, value in options.items() if name not in first}
-        return {**head, **first, **middle, **rest, **tail}
+        head = {name: own.pop(name) for name in ("provider",) if name in own}
+        tail = {name: own.pop(name) for name in ("cache",) if name in own}
+        return {**head, **first, **own, **options, **tail}
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -27,7 +27,7 @@ _PRESETS: Mapping[str, Mapping[str, Any]] = {
         "iterations": 500,
     },
 }
-"""Keys that a preset sets; the paper's fragment and epochs are those of its section 7."""
+"""Keys that a preset sets; the paper's fragment and epochs are from its section 7."""
 
 _OF_FRAGMENT = ("vocabulary", "vocabulary_limit", "vocabulary_min_sites", "fragment_length")
 _OF_DEMONSTRATIONS = ("demonstrations_per_class", "demonstrations_total")
@@ -96,24 +96,22 @@ class MethodConfig(Settings, _RunKeys):
 
     @classmethod
     def all_keys(cls) -> Mapping[str, FieldInfo]:
-        """Return every key in the order in which it is written, with what the paper sets."""
         return {name: _with_paper(name, field) for name, field in super().all_keys().items()}
 
     @classmethod
     def derived(cls, given: Mapping[str, Any], info: ValidationInfo) -> Mapping[str, Any]:
-        """Return what the preset sets, and one demonstration a class unless a total is given."""
         derived = dict(_PRESETS.get(str(given.get("preset")), {}))
         if given.get("demonstrations_total") is None:
             derived["demonstrations_per_class"] = 1
         return derived
 
     def settings(self) -> Settings:
-        """Return what the numerics read."""
+        """Return the keys that the numerics read."""
         values = self.model_dump()
         return Settings(**{name: values[name] for name in Settings.all_keys()})
 
     def idle(self) -> dict[str, str]:
-        """Return the keys that have no effect, each with the setting that takes it away."""
+        """Return the keys that have no effect, each with the setting that disables it."""
         idle: dict[str, str] = {}
         if self.mode == "fragment":
             idle |= dict.fromkeys(_OF_DEMONSTRATIONS, 'mode "fragment"')

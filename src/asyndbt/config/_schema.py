@@ -1,4 +1,4 @@
-"""Every key of a configuration, read from its models: for messages, docs/config.md and ``init``."""
+"""The keys of a configuration, read from its models: for messages, docs/config.md and ``init``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from asyndbt._text import quoted
 from asyndbt.config._toml import format_value
 
 SITE = "NAME"
-"""Stands for a site's name in the path of a table."""
+"""Placeholder of a site's name in the path of a table."""
 
 _WORDS = {bool: "true or false", int: "whole number", float: "number", str: "text", Path: "path"}
 _WIDTH = 96
@@ -42,10 +42,7 @@ class ReferenceKey:
 
 @dataclass(frozen=True, slots=True)
 class ReferenceTable:
-    """One table: its path, such as ``("data", "sites", "NAME")``, its title and its keys.
-
-    `choice` is the key and the value that give a variant of a table these keys, if it is one.
-    """
+    """One table, or the keys of one variant, which the key and value in `choice` select."""
 
     path: tuple[str, ...]
     title: str
@@ -54,14 +51,7 @@ class ReferenceTable:
 
 
 def reference_tables(model: type[Section], path: tuple[str, ...] = ()) -> Iterator[ReferenceTable]:
-    """List the tables below a model, parents first, in the order of the fields.
-
-    Parameters
-    ----------
-    model : type of Section
-    path : tuple of str
-        Path of `model` itself.
-    """
+    """List the tables below a model at `path`, parents first, in the order of the fields."""
     keys, below = [], []
     for name, field in model.all_keys().items():
         inner = _inner(field.annotation)
@@ -81,7 +71,7 @@ def reference_tables(model: type[Section], path: tuple[str, ...] = ()) -> Iterat
 
 
 def reference_markdown(model: type[Section]) -> str:
-    """Return the reference of every key below a model as Markdown tables."""
+    """Return the reference of all keys below a model as Markdown tables."""
     parts = []
     for table in reference_tables(model):
         name = f"[{'.'.join(table.path)}]"
@@ -98,25 +88,17 @@ def reference_markdown(model: type[Section]) -> str:
 
 
 def starter_toml(model: type[Section], values: Mapping[str, Any]) -> str:
-    """Write a commented configuration file that sets some keys and explains all of them.
+    """Return a commented configuration file that sets `values`, nested tables.
 
-    Parameters
-    ----------
-    model : type of Section
-    values : mapping
-        The keys to set, as nested tables.
-
-    Returns
-    -------
-    str
-        TOML; every key has a line on what it does, its default, and another value in a comment.
+    Every key has a line on what it does, its default, and another value in a comment.
     """
-    blocks = [_HEAD, *(_block(table, values) for table in reference_tables(model))]
-    return "\n".join(blocks)
+    return "\n".join([_HEAD, *(_block(table, values) for table in reference_tables(model))])
 
 
 def _block(table: ReferenceTable, values: Mapping[str, Any]) -> str:
-    given = _look_up(values, table.path)
+    given = values
+    for part in table.path:
+        given = given.get(part) or {}
     if table.choice is None:
         chosen = True
         is_set = len(table.path) == 1 or bool(given)
@@ -129,12 +111,6 @@ def _block(table: ReferenceTable, values: Mapping[str, Any]) -> str:
     for key in table.keys:
         lines += _entry(key, given.get(key.name, _UNSET) if chosen else _UNSET)
     return "\n".join(lines) + "\n"
-
-
-def _look_up(values: Mapping[str, Any], path: tuple[str, ...]) -> Mapping[str, Any]:
-    for part in path:
-        values = values.get(part) or {}
-    return values
 
 
 def _entry(key: ReferenceKey, value: object) -> Iterator[str]:
@@ -169,7 +145,7 @@ def _key(name: str, field: FieldInfo) -> ReferenceKey:
 
 
 def _title(model: type[Section]) -> str:
-    """Return the rest of a docstring that begins with "[table]: what the table is for"."""
+    # The docstring of a table is "[table]: title.".
     return (model.__doc__ or "").split("\n")[0].partition(": ")[2].rstrip(".")
 
 
@@ -182,7 +158,7 @@ def _plain(annotation: Any) -> Any:
 
 
 def _inner(annotation: Any) -> tuple[bool, type[Section]] | None:
-    """Return (is a table of tables, its model) where a key is a table of its own."""
+    """Return (is a table of tables, its model) if a key is a table."""
     plain = _plain(annotation)
     if isinstance(plain, type) and issubclass(plain, Section):
         return False, plain

@@ -45,11 +45,11 @@ class LinkConfig(Section):
 
     @property
     def lacks(self) -> list[str]:
-        """The keys that are missing for a connection to another machine."""
+        """The missing keys that a connection to another machine needs."""
         return [name for name in ("root_certificate", "key") if getattr(self, name) is None]
 
     def check(self, insecure: bool) -> None:
-        """Raise ConfigError if the connection is neither safe nor declared to be unsafe."""
+        """Raise ConfigError if the connection is not safe, unless `insecure` allows that."""
         if self.lacks and not insecure and not is_loopback(self.address):
             raise ConfigError(
                 f"coordinator.{self.lacks[0]} is missing, and {self.address} is another machine: "
@@ -58,7 +58,7 @@ class LinkConfig(Section):
 
 
 class SiteFile(Section):
-    """The configuration of one site besides the shared file."""
+    """The configuration of one site, in addition to the shared file."""
 
     site: SiteSection = Field(description="Who the site is.")
     coordinator: LinkConfig = Field(description="How the site reaches the coordinator.")
@@ -72,7 +72,7 @@ class SiteFile(Section):
         Raises
         ------
         ConfigError
-            If the file is not one of a federation, or this site is not among its sites.
+            If its engine is not "flower", or this site is not among its sites.
         """
         config = load_config(self.site.shared)
         names = config.federation.sites
@@ -88,13 +88,9 @@ class SiteFile(Section):
         return config
 
     def private(self, shared: Config, base: Path) -> Config:
-        """Return the configuration of this site alone: the shared one with its own data and model.
+        """Return the shared configuration with this site's own data, model and caps.
 
-        Parameters
-        ----------
-        shared : Config
-        base : Path
-            Directory that relative paths of this file start from.
+        Relative paths of this file start from `base`.
         """
         files = {part: self.data[part] for part in _PARTS if part in self.data}
         others = {name: value for name, value in self.data.items() if name not in _PARTS}
@@ -111,7 +107,7 @@ class SiteFile(Section):
         )
 
     def _caps(self, shared: Config) -> Mapping[str, Any]:
-        """Return the smallest of an equal share of the total, every site's cap, and its own."""
+        """Return the least of an equal share of the total, the cap of every site, and its own."""
         sites = len(shared.federation.sites or ())
         caps: dict[str, Any] = {}
         for field in LimitsConfig.model_fields:
@@ -128,7 +124,7 @@ def load_site_file(path: Path | str) -> SiteFile:
     Raises
     ------
     ConfigError
-        If the file cannot be read, is not TOML, or holds a wrong setting.
+        If the file cannot be read, is not TOML, or has a wrong setting.
     """
     path = Path(path)
     data = read_toml(path, "docs/three-hospitals.md has one")

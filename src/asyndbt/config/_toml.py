@@ -1,4 +1,4 @@
-"""TOML: files read with errors meant for the user, values written so that they read back."""
+"""TOML: files read with errors for the user, values written so that they read back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def read_toml(path: Path, remedy: str) -> dict[str, Any]:
     ----------
     path : Path
     remedy : str
-        Where to get such a file, for the message if there is none.
+        Where to get such a file, for the message if it does not exist.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def read_toml(path: Path, remedy: str) -> dict[str, Any]:
 
 
 def format_key(name: str) -> str:
-    """Write a key, in quotes only where it needs them.
+    """Format a key, in quotes only if it needs them.
 
     Examples
     --------
@@ -50,7 +50,7 @@ def format_key(name: str) -> str:
 
 
 def format_value(value: object) -> str:
-    """Write a value on one line; a mapping becomes an inline table.
+    """Format a value on one line; a mapping becomes an inline table.
 
     Examples
     --------
@@ -70,9 +70,7 @@ def format_value(value: object) -> str:
 
 
 def format_table(table: Mapping[str, Any]) -> str:
-    """Write a mapping as a TOML document, values before tables, in the order given.
-
-    Keys whose value is None are left out: TOML has no word for them.
+    """Format a mapping as a TOML document, values before tables, without keys that are None.
 
     Examples
     --------
@@ -102,5 +100,5 @@ def _text(value: str) -> str:
     needs_escapes = '"' in value or "\\" in value
     if needs_escapes and "'" not in value and value.isprintable():
         return f"'{value}'"
-    # JSON's escapes are TOML's, but for the delete character, which TOML wants escaped too.
+    # JSON's escapes are TOML's, except that TOML also wants the delete character escaped.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

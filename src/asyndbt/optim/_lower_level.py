@@ -1,15 +1,15 @@
 """Estimate of the lower level's solution phi by a few rounds of an augmented Lagrangian.
 
 Ma et al., Scientific Reports 16:9381 (2026), equations 7-13, after ADBO (arXiv 2212.10048,
-section 3.1): ``phi(K) = argmin { sum_v g_v(p^(v); K) : p^(v) = z }`` with demonstrations K held,
-K_in rounds from the current iterate and rho = 0. A round is a step of every worker
+section 3.1): ``phi(K) = argmin { sum_v g_v(p^(v); K) : p^(v) = z }`` for fixed demonstrations K,
+by K_in rounds from the current iterate and rho = 0. A round is a step of every worker
 (`lower_worker_step`) and one of the server (`lower_server_step`).
 
 Departures:
 
 * The worker's robust term is ``sign(p - z)``; the paper prints ``sign(z - p)``, which pushes p
   away from z in a descent step.
-* Its step size `eta_lower` is its own: the one of the exponentiated step is far too large for the
+* The step size `eta_lower` is separate: that of the exponentiated step is far too large for the
   projected step taken here.
 """
 
@@ -31,8 +31,6 @@ def lower_worker_step(
     ----------
     p, grad, rho, z : FloatArray
         (M, N) this worker's policy, the gradient of g at it, its multiplier, and the consensus.
-    settings : Settings
-        Reads `eta_lower`, `mu`, `psi`.
     """
     apart = p - z
     slope = grad + rho + settings.mu * apart + settings.psi * np.sign(apart)
@@ -42,7 +40,7 @@ def lower_worker_step(
 def lower_server_step(
     z: FloatArray, p_all: FloatArray, rho_all: FloatArray, settings: Settings
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the stepped consensus and, with it, the stepped multipliers.
+    """Return the stepped consensus (M, N) and, from it, the stepped multipliers (W, M, N).
 
     ``z <- P(z - eta_z sum_v [-rho^(v) + mu (z - p^(v)) + psi sign(z - p^(v))])``,
     ``rho^(v) <- rho^(v) + eta_rho (p^(v) - z)``.
@@ -53,8 +51,6 @@ def lower_server_step(
         (M, N) consensus.
     p_all, rho_all : FloatArray
         (W, M, N) policies and multipliers.
-    settings : Settings
-        Reads `eta_z`, `mu`, `psi`, `eta_rho`.
     """
     slope = np.zeros(z.shape)
     for p, rho in zip(p_all, rho_all, strict=True):

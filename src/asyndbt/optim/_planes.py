@@ -8,47 +8,46 @@ ADBO (Jiao et al., ICLR 2023, arXiv 2212.10048, section 3.2) and Ma et al., Scie
 h is convex, so at a point x0 with h(x0) > eps the plane ``h(x0) + s.(x - x0) <= eps`` with
 ``s = sign(x0 - phi)`` cuts x0 off and keeps every x that satisfies h(x) <= eps.
 
-In the Lagrangian plane l at position i enters as
-``lambda_l (sum_v (a_lv . p_i^(v) + shares_lv) + b_l . z_i + c_l)``; its pulls on workers and
+In the Lagrangian, plane l at position i enters as
+``lambda_l (sum_v (a_lv . p_i^(v) + shares_lv) + b_l . z_i + c_l)``; the pulls on workers and
 consensus are the gradients of the sum over planes.
 
 Departures:
 
-* The constant holds eps (the paper's equation 33 prints it without; feasible points are then cut).
-* Signs are kept as int8, an eighth of the memory and of the traffic.
+* The constant includes eps; without it (the paper's equation 33) feasible points are cut.
+* Signs are int8, an eighth of the memory and of the traffic.
 * ``h(x0) = s.(x0 - phi)``, so the constant is a sum of one share per worker, ``-s^(v).phi^(v)``,
-  kept apart. When a worker is declared gone its signs and its share leave together, and the plane
-  still keeps every feasible point of the workers that stay.
-* ``a_v . p_i^(v) + shares_v`` is cached for every worker (`Planes.products`) and refreshed only for
-  those that reported, so that a server step does not read all signs again.
+  kept separately. A worker that is declared gone leaves with its signs and its share, and the plane
+  still keeps every feasible point of the remaining workers.
+* ``a_v . p_i^(v) + shares_v`` is cached (`Planes.products`) and refreshed only for workers that
+  reported, so that a server step does not read all signs again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asyndbt.optim._types import FloatArray, IntArray
+from asyndbt.optim._types import Arrays, FloatArray, IntArray
 
 SignArray = NDArray[np.int8]
 
 
 @dataclass(frozen=True, slots=True)
 class Planes:
-    """All planes in force, L of them, in the order in which they were added.
+    """All L planes, in the order in which they were added.
 
-    Plane l reads ``sum_v (a_lv . p_i^(v) + shares_lv) + b_l . z_i + c_l <= 0`` with
-    ``i = position_l``.
+    Plane l is ``sum_v (a_lv . p_i^(v) + shares_lv) + b_l . z_i + c_l <= 0``, ``i = position_l``.
 
     Parameters
     ----------
     sizes : tuple of int
         (M, N): positions and words.
     position : IntArray
-        (L,) position of every plane.
+        (L,) position of each plane.
     a : NDArray[np.int8]
         (L, W, N) signs on the workers' policies.
     b : NDArray[np.int8]
@@ -74,7 +73,7 @@ class Planes:
 
     @classmethod
     def empty(cls, positions: int, words: int, workers: int) -> Planes:
-        """Return no planes over an (M, N) policy and W workers."""
+        """Return no planes for an (M, N) policy and W workers."""
         return cls(
             sizes=(positions, words),
             position=np.empty(0, dtype=np.int64),
@@ -90,32 +89,18 @@ class Planes:
         return int(self.position.size)
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """Return everything as named arrays, for a checkpoint."""
-        return {
-            "sizes": np.array(self.sizes, dtype=np.int64),
-            "position": self.position,
-            "a": self.a,
-            "b": self.b,
-            "c": self.c,
-            "shares": self.shares,
-            "products": self.products,
-            "multipliers": self.multipliers,
-        }
+        """Return the fields as arrays, for a checkpoint."""
+        return {"sizes": np.array(self.sizes, dtype=np.int64), **self.rows()}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> Planes:
+    def from_arrays(cls, arrays: Arrays) -> Planes:
         """Return the planes that `arrays` came from."""
-        positions, words = (int(size) for size in np.asarray(arrays["sizes"]))
-        return cls(
-            sizes=(positions, words),
-            position=np.asarray(arrays["position"], dtype=np.int64),
-            a=np.asarray(arrays["a"], dtype=np.int8),
-            b=np.asarray(arrays["b"], dtype=np.int8),
-            c=np.asarray(arrays["c"], dtype=np.float64),
-            shares=np.asarray(arrays["shares"], dtype=np.float64),
-            products=np.asarray(arrays["products"], dtype=np.float64),
-            multipliers=np.asarray(arrays["multipliers"], dtype=np.float64),
-        )
+        own: dict[str, Any] = {field.name: arrays[field.name] for field in fields(cls)}
+        return cls(**own | {"sizes": tuple(own["sizes"].tolist())})
+
+    def rows(self) -> dict[str, NDArray[Any]]:
+        """Return the fields that have a row for each plane."""
+        return {field.name: getattr(self, field.name) for field in fields(self)[1:]}
 
 
 def violation(p_all: FloatArray, z: FloatArray, phi_p: FloatArray, phi_z: FloatArray) -> FloatArray:
@@ -124,9 +109,9 @@ def violation(p_all: FloatArray, z: FloatArray, phi_p: FloatArray, phi_z: FloatA
     Parameters
     ----------
     p_all, phi_p : FloatArray
-        (W, M, N) policies and the lower level's estimate of them.
+        (W, M, N) policies and their lower-level estimate.
     z, phi_z : FloatArray
-        (M, N) consensus and the lower level's estimate of it.
+        (M, N) consensus and its lower-level estimate.
     """
     distances: FloatArray = np.abs(z - phi_z).sum(axis=1)
     for worker in range(p_all.shape[0]):
@@ -142,18 +127,11 @@ def add_planes(
     phi_z: FloatArray,
     eps: float,
 ) -> Planes:
-    """Return `planes` and one more for every position where ``h_i > eps``, its multiplier zero.
+    """Return `planes` with one more at each position where ``h_i > eps``, its multiplier zero.
 
     The plane at position i: ``a_v = sign(p_i^(v) - phi_i^(v))``, ``b = sign(z_i - phi_i^z)``,
-    ``c + sum_v shares_v = h(x0) - s.x0 - eps = -s.phi - eps``.
-
-    Parameters
-    ----------
-    planes : Planes
-    p_all, z, phi_p, phi_z : FloatArray
-        As in `violation`; (p_all, z) is the point x0 to cut off.
-    eps : float
-        Distance that is allowed.
+    ``c + sum_v shares_v = h(x0) - s.x0 - eps = -s.phi - eps``. The arrays are as in `violation`;
+    (p_all, z) is the point x0 to cut off.
     """
     cut = np.flatnonzero(violation(p_all, z, phi_p, phi_z) > eps)
     if cut.size == 0:
@@ -162,52 +140,32 @@ def add_planes(
     shares, products = np.empty(a.shape[:2]), np.empty(a.shape[:2])
     for row, position in enumerate(cut):
         target, policies = phi_p[:, position], p_all[:, position]
-        a[row] = np.sign(policies - target)
-        shares[row] = -_dots(a[row], target)
-        products[row] = _dots(a[row], policies) + shares[row]
+        signs = np.sign(policies - target)
+        a[row] = signs
+        shares[row] = -np.einsum("wn,wn->w", signs, target)
+        products[row] = np.einsum("wn,wn->w", signs, policies) + shares[row]
     b = np.sign(z[cut] - phi_z[cut]).astype(np.int8)
-    return replace(
-        planes,
-        position=np.concatenate([planes.position, cut]),
-        a=np.concatenate([planes.a, a]),
-        b=np.concatenate([planes.b, b]),
-        c=np.concatenate([planes.c, -(b * phi_z[cut]).sum(axis=1) - eps]),
-        shares=np.concatenate([planes.shares, shares]),
-        products=np.concatenate([planes.products, products]),
-        multipliers=np.concatenate([planes.multipliers, np.zeros(cut.size)]),
-    )
+    constants = -(b * phi_z[cut]).sum(axis=1) - eps
+    added = Planes(planes.sizes, cut, a, b, constants, shares, products, np.zeros(cut.size))
+    both = {name: np.concatenate([old, added.rows()[name]]) for name, old in planes.rows().items()}
+    return Planes(planes.sizes, **both)
 
 
 def drop_inactive(planes: Planes, previous_multipliers: FloatArray, gamma: float) -> Planes:
     """Return `planes` without those whose multiplier is <= gamma before and after an update.
 
-    Parameters
-    ----------
-    planes : Planes
-        With the multipliers after the update.
-    previous_multipliers : FloatArray
-        (L,) the multipliers before it.
-    gamma : float
+    `planes` has the multipliers after the update, `previous_multipliers` (L,) are those before it.
     """
     kept = np.maximum(planes.multipliers, previous_multipliers) > gamma
     if kept.all():
         return planes
-    return replace(
-        planes,
-        position=planes.position[kept],
-        a=planes.a[kept],
-        b=planes.b[kept],
-        c=planes.c[kept],
-        shares=planes.shares[kept],
-        products=planes.products[kept],
-        multipliers=planes.multipliers[kept],
-    )
+    return Planes(planes.sizes, **{name: rows[kept] for name, rows in planes.rows().items()})
 
 
 def grow(planes: Planes, workers: int) -> Planes:
-    """Return `planes` over `workers` more workers, whose signs and shares are zero.
+    """Return `planes` for `workers` more workers, whose signs and shares are zero.
 
-    A plane that keeps every feasible point keeps doing so: another worker only adds to h.
+    The planes still keep every feasible point: another worker only adds to h.
     """
     count, present, words = planes.a.shape
     a = np.zeros((count, present + workers, words), dtype=np.int8)
@@ -221,27 +179,13 @@ def grow(planes: Planes, workers: int) -> Planes:
     )
 
 
-def _dots(signs: SignArray, policies: FloatArray) -> FloatArray:
-    products: FloatArray = np.einsum("wn,wn->w", signs.astype(np.float64), policies)
-    return products
-
-
 def refresh_products(planes: Planes, p_all: FloatArray, workers: IntArray) -> Planes:
-    """Return `planes` with the products of the workers at these indices taken at their new p.
-
-    Parameters
-    ----------
-    planes : Planes
-    p_all : FloatArray
-        (W, M, N) every worker's last policy; only those of `workers` are read.
-    workers : IntArray
-        Indices of the workers whose policy is new.
-    """
+    """Return `planes` with the products of these workers at their new policies in (W, M, N)."""
     if len(planes) == 0:
         return planes
     fresh = np.empty((len(planes), workers.size))
     signs = np.empty((workers.size, planes.sizes[1]))
-    # Position by position: its policies stay in the processor's cache for all of its planes.
+    # Position by position, so that its policies stay in the processor's cache for all its planes.
     for position in np.unique(planes.position):
         policies = p_all[workers, position]
         for plane in np.flatnonzero(planes.position == position):
@@ -255,15 +199,8 @@ def refresh_products(planes: Planes, p_all: FloatArray, workers: IntArray) -> Pl
 def cached_values(planes: Planes, z: FloatArray, live: NDArray[np.bool_]) -> FloatArray:
     """Return (L,) ``sum_v products_v + b . z_i + c`` over the live workers; > 0 where violated.
 
-    Workers are summed in their fixed order, so the order of arrival cannot change a digit.
-
-    Parameters
-    ----------
-    planes : Planes
-    z : FloatArray
-        (M, N) consensus.
-    live : NDArray[np.bool_]
-        (W,) workers that count.
+    Workers, of whom `live` (W,) count, are summed in their fixed order, whatever the order of
+    arrival; z is (M, N).
     """
     own = planes.products if live.all() else planes.products[:, live]
     totals: FloatArray = own.sum(axis=1) + planes.c
@@ -272,22 +209,14 @@ def cached_values(planes: Planes, z: FloatArray, live: NDArray[np.bool_]) -> Flo
 
 
 def plane_values(planes: Planes, p_all: FloatArray, z: FloatArray) -> FloatArray:
-    """Return (L,) ``sum_v (a_v . p_i^(v) + shares_v) + b . z_i + c`` at any point.
-
-    Parameters
-    ----------
-    planes : Planes
-    p_all, z : FloatArray
-        (W, M, N) and (M, N).
-    """
+    """Return (L,) ``sum_v (a_v . p_i^(v) + shares_v) + b . z_i + c`` at p (W, M, N), z (M, N)."""
     workers = np.arange(p_all.shape[0])
     everyone = np.ones(p_all.shape[0], dtype=np.bool_)
     return cached_values(refresh_products(planes, p_all, workers), z, everyone)
 
 
 def pull_on_workers(planes: Planes, workers: IntArray) -> FloatArray:
-    """Return (len(workers), M, N) ``sum_l lambda^l a^l(v)`` of the workers at these indices."""
-    workers = np.asarray(workers, dtype=np.int64)
+    """Return (len(workers), M, N) ``sum_l lambda^l a^l(v)`` of these workers."""
     positions, words = planes.sizes
     pulls = np.zeros((workers.size, positions, words))
     for plane in np.flatnonzero(planes.multipliers):

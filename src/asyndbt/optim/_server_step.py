@@ -7,20 +7,19 @@ fall as t^(-1/4) down to a floor (ADBO, section 3).
 
 Departures:
 
-* Workers declared gone enter no sum; neither source has such workers.
+* Workers declared gone are in no sum; neither source has such workers.
 * With `averaging` alpha > 0 the step on z starts from z + alpha (mean of live p - z), the proximal
-  counterpart of the workers' `proximity`. One worker among W moves z by at most alpha / W of its
-  distance to z through it.
-* Workers are summed in their fixed order, whatever the order in which their reports came.
-* Constant weights of the regularisation (``regularisation = "constant"``) are the default, because
-  a scheduled c2 of 1 / eta_theta at the start keeps theta at p - z for long and the sites hardly
-  agree.
+  counterpart of the workers' `proximity`. One worker among W thereby moves z by at most alpha / W
+  of its distance to z.
+* Workers are summed in their fixed order, whatever the order of their reports.
+* ``regularisation = "constant"`` is the default: a scheduled c2, 1 / eta_theta at the start, keeps
+  theta at p - z for long, and the sites hardly agree.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,10 +35,9 @@ from asyndbt.optim._planes import (
 )
 from asyndbt.optim._settings import Settings
 from asyndbt.optim._simplex import project_rows, uniform_rows
-from asyndbt.optim._types import FloatArray, IntArray
+from asyndbt.optim._types import Arrays, FloatArray, IntArray
 
-# Workers are taken in blocks of about this many numbers, to stay in the processor's cache; small
-# enough, too, to count a block's signs in int16.
+# Numbers in a block of workers: fits the processor's cache, and a block's signs sum in int16.
 _BLOCK = 1 << 14
 
 
@@ -51,12 +49,10 @@ class ServerState:
     ----------
     z : FloatArray
         (M, N) consensus.
-    p_all : FloatArray
-        (W, M, N) every worker's last policy.
-    theta : FloatArray
-        (W, M, N) consensus multipliers.
+    p_all, theta : FloatArray
+        (W, M, N) the workers' last policies, and the consensus multipliers.
     planes : Planes
-        Planes and their multipliers lambda.
+        With their multipliers lambda.
     live : NDArray[np.bool_]
         (W,) workers that are not declared gone.
     iteration : int
@@ -72,7 +68,7 @@ class ServerState:
 
     @classmethod
     def initial(cls, workers: int, positions: int, words: int) -> ServerState:
-        """Return uniform policies of W workers, no planes, multipliers zero."""
+        """Return uniform policies of W workers, no planes, and zero multipliers."""
         z = uniform_rows(positions, words)
         return cls(
             z=z,
@@ -84,11 +80,11 @@ class ServerState:
         )
 
     def with_live(self, live: NDArray[np.bool_]) -> ServerState:
-        """Return the state with another set of live workers, (W,) booleans."""
+        """Return the state with other live workers, (W,) booleans."""
         return replace(self, live=live.copy())
 
     def with_worker(self) -> ServerState:
-        """Return the state with one more worker at the end: its policy at z, its theta zero."""
+        """Return the state with one more worker at the end, with policy z and zero theta."""
         return replace(
             self,
             p_all=np.concatenate([self.p_all, self.z[None]]),
@@ -98,7 +94,7 @@ class ServerState:
         )
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """Return everything as named arrays, for a checkpoint."""
+        """Return the fields as arrays, for a checkpoint."""
         planes = {f"planes_{name}": value for name, value in self.planes.arrays().items()}
         return {
             "z": self.z,
@@ -110,20 +106,14 @@ class ServerState:
         }
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> ServerState:
-        """Return the state that `arrays` came from; nothing is shared with them."""
-        prefix = "planes_"
+    def from_arrays(cls, arrays: Arrays) -> ServerState:
+        """Return the state that `arrays` came from, sharing no memory with p, theta, z and live."""
+        planes = {name.removeprefix("planes_"): value for name, value in arrays.items()}
         return cls(
             z=np.array(arrays["z"], dtype=np.float64),
             p_all=np.array(arrays["p_all"], dtype=np.float64),
             theta=np.array(arrays["theta"], dtype=np.float64),
-            planes=Planes.from_arrays(
-                {
-                    name.removeprefix(prefix): value
-                    for name, value in arrays.items()
-                    if name.startswith(prefix)
-                }
-            ),
+            planes=Planes.from_arrays(planes),
             live=np.array(arrays["live"], dtype=np.bool_),
             iteration=int(np.asarray(arrays["iteration"])),
         )
@@ -132,7 +122,7 @@ class ServerState:
 def server_step(
     state: ServerState, active: IntArray, reports_p: FloatArray, settings: Settings
 ) -> ServerState:
-    """Take in the active workers' policies and step on z, lambda and theta, in this order.
+    """Store the active workers' policies, then step on z, lambda and theta in this order.
 
     ``z <- P(z - eta_z (sum_l lambda^l b^l - sum_v theta^(v) + psi sum_v sign(z - p^(v))))``,
     ``lambda <- max(0, lambda + eta_lambda (sum_v a.p^(v) + b.z + c - c1_t lambda))``,
@@ -142,20 +132,13 @@ def server_step(
     Parameters
     ----------
     state : ServerState
-        Consumed: `p_all` and `theta` are changed in place and reused in the returned state, so that
-        no step copies them. Take `arrays()` and copy them to keep a state.
+        Consumed: `p_all` and `theta` are changed in place and reused in the returned state. Copy
+        `arrays()` to keep a state.
     active : IntArray
         (A,) indices of the workers that reported, each once, in any order.
     reports_p : FloatArray
         (A, M, N) their new policies.
-    settings : Settings
-
-    Returns
-    -------
-    ServerState
-        With `iteration` one higher.
     """
-    active = np.asarray(active, dtype=np.int64)
     state.p_all[active] = reports_p
     planes = refresh_products(state.planes, state.p_all, active)
 
@@ -185,7 +168,7 @@ def _workers_pull_on_consensus(state: ServerState, psi: float) -> FloatArray:
     for block in _blocks(np.flatnonzero(state.live), state.z.size):
         pull -= state.theta[block].sum(axis=0)
         if psi:
-            # sign(z - p) from two comparisons: np.sign is five times as slow.
+            # Two comparisons are five times as fast as np.sign(z - p).
             policies = state.p_all[block]
             sign = np.less(policies, state.z).view(np.int8)
             sign -= np.greater(policies, state.z).view(np.int8)
@@ -194,7 +177,6 @@ def _workers_pull_on_consensus(state: ServerState, psi: float) -> FloatArray:
 
 
 def _step_theta(state: ServerState, active: IntArray, z: FloatArray, settings: Settings) -> None:
-    """Step on the active workers' theta, in place."""
     eta, clip = settings.eta_theta, settings.theta_clip
     kept = 1.0 - eta * c2_at(state.iteration, settings)
     for block in _blocks(active, z.size):
@@ -205,7 +187,7 @@ def _step_theta(state: ServerState, active: IntArray, z: FloatArray, settings: S
 
 
 def _blocks(workers: IntArray, size: int) -> Iterator[IntArray | slice]:
-    """Yield `workers` in blocks; neighbours come as slices, which are read without a copy."""
+    """Yield `workers` in blocks, those of neighbours as slices, which are read without a copy."""
     length = max(1, _BLOCK // max(size, 1))
     for start in range(0, workers.size, length):
         block = workers[start : start + length]
@@ -215,12 +197,12 @@ def _blocks(workers: IntArray, size: int) -> Iterator[IntArray | slice]:
 
 
 def c1_at(iteration: int, settings: Settings) -> float:
-    """Return ``c1_t = max(c1_min, 1 / (eta_lambda (t + 1)^(1/4)))``, or c1_min where constant."""
+    """Return ``c1_t = max(c1_min, 1 / (eta_lambda (t + 1)^(1/4)))``, or c1_min if constant."""
     return _weight(iteration, settings.eta_lambda, settings.c1_min, settings)
 
 
 def c2_at(iteration: int, settings: Settings) -> float:
-    """Return ``c2_t = max(c2_min, 1 / (eta_theta (t + 1)^(1/4)))``, or c2_min where constant."""
+    """Return ``c2_t = max(c2_min, 1 / (eta_theta (t + 1)^(1/4)))``, or c2_min if constant."""
     return _weight(iteration, settings.eta_theta, settings.c2_min, settings)
 
 

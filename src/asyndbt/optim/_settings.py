@@ -1,4 +1,4 @@
-"""Settings of the method, as numbers only: what the formulas in this package read."""
+"""Settings of the numerics: what the formulas in this package read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from asyndbt.optim.estimators._base import option_owners
 
 
 def _options(given: Mapping[str, Any], info: ValidationInfo) -> tuple[Section, ...]:
-    """Validate the options of all estimators, each of them by its own table."""
     return tuple(
         estimator.Options.model_validate(
             {name: given[name] for name in estimator.Options.all_keys() if name in given},
@@ -33,10 +32,9 @@ def _options(given: Mapping[str, Any], info: ValidationInfo) -> tuple[Section, .
 
 
 class Settings(Section):
-    """Every number that the numerics of AsynDBT read; the defaults are those of a run.
+    """All settings of the numerics; the options of the estimators are keys like the others.
 
-    The options of the estimators are written beside the other keys:
-    ``Settings(draws=4, ridge=2.0)``.
+    For example ``Settings(draws=4, ridge=2.0)``.
     """
 
     loss: Literal["cross_entropy", "error"] = key(
@@ -140,7 +138,6 @@ class Settings(Section):
 
     @classmethod
     def all_keys(cls) -> Mapping[str, FieldInfo]:
-        """Return every key in the order in which it is written, options of estimators included."""
         options = {
             name: owner.Options.model_fields[name] for name, owner in cls.option_owners().items()
         }
@@ -151,12 +148,11 @@ class Settings(Section):
 
     @classmethod
     def option_owners(cls) -> Mapping[str, type[Estimator]]:
-        """Return the options of all estimators, each with the estimator that reads it."""
+        """Return the names of the estimators' options, each with the estimator that reads it."""
         return option_owners(frozenset(cls.model_fields))
 
     @property
     def given(self) -> frozenset[str]:
-        """The keys that were given, without those that have their default."""
         return super().given - {"options"} | {
             name for options in self.options for name in options.given
         }
@@ -235,16 +231,16 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "refresh_until": 500,
     },
 }
-"""What a preset changes: nothing; all terms of this project's own out; the paper's values."""
+"""What a preset changes: nothing; without this project's own terms; the paper's values."""
 
 
 def preset(name: str, **changes: Any) -> Settings:
-    """Return the settings of a preset, some of them changed.
+    """Return the settings of a preset, with some changed.
 
     Parameters
     ----------
     name : {"default", "plain", "paper"}
-        ``plain`` is the method without the terms that this project has added.
+        ``plain`` is the method without the terms that this project adds.
     **changes
         Keys of `Settings`.
 

@@ -1,7 +1,7 @@
 """Rows of probabilities: projection on the simplex, draws, entropy, read-out.
 
-A policy is a matrix whose every row is a categorical distribution: (M, N) for a fragment, (U, V)
-for demonstrations. Every function treats the rows independently and accepts matrices without rows.
+A policy is a matrix whose rows are categorical distributions: (M, N) for a fragment, (U, V) for
+demonstrations. All functions accept matrices without rows.
 
 The projection is the sort-based one of Held, Wolfe and Crowder (1974), also Duchi et al. (ICML
 2008); it is exact up to rounding. No departures.
@@ -15,20 +15,10 @@ from asyndbt.optim._types import FloatArray, IntArray
 
 
 def project_rows(x: FloatArray) -> FloatArray:
-    """Return the Euclidean projection of each row on the probability simplex.
+    """Return the Euclidean projection of each row of a finite (R, N) matrix on the simplex.
 
     ``P(x) = argmin { ||y - x||_2 : y >= 0, sum(y) = 1 } = max(x - tau, 0)`` with the tau that
     makes the sum 1.
-
-    Parameters
-    ----------
-    x : FloatArray
-        (R, N), finite.
-
-    Returns
-    -------
-    FloatArray
-        (R, N), every row on the simplex.
 
     Examples
     --------
@@ -37,7 +27,7 @@ def project_rows(x: FloatArray) -> FloatArray:
     """
     if x.size == 0:
         return x.astype(np.float64)
-    # Row maxima are taken out so that huge entries lose no digits in the running sums.
+    # Without the row maxima, huge entries lose no digits in the running sums.
     shifted = x - x.max(axis=1, keepdims=True)
     falling = -np.sort(-shifted, axis=1)
     excess = np.cumsum(falling, axis=1) - 1.0
@@ -49,23 +39,10 @@ def project_rows(x: FloatArray) -> FloatArray:
 
 
 def sample_rows(p: FloatArray, count: int, rng: np.random.Generator) -> IntArray:
-    """Draw `count` times one column per row, independently: ``J_ri ~ Cat(p_i)``.
+    """Return (count, R) columns drawn independently for each row: ``J_ri ~ Cat(p_i)``.
 
-    By inverse distribution function. A column of probability zero is never drawn, and rows whose
-    sum is off by rounding are drawn in proportion to their entries.
-
-    Parameters
-    ----------
-    p : FloatArray
-        (R, N), rows on the simplex.
-    count : int
-        Number of draws.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    IntArray
-        (count, R) column indices.
+    By the inverse distribution function. A column of probability zero is never drawn, and rows
+    whose sum is off by rounding are drawn in proportion to their entries.
     """
     rows = p.shape[0]
     uniforms = rng.random((count, rows))
@@ -91,7 +68,7 @@ def row_entropies(p: FloatArray) -> FloatArray:
 
 
 def read_out(p: FloatArray) -> IntArray:
-    """Return the (R,) most probable columns, the first one among equals."""
+    """Return the (R,) most probable columns, the first among equals."""
     if p.shape[0] == 0:
         return np.empty(0, dtype=np.int64)
     best: IntArray = np.argmax(p, axis=1)
@@ -99,7 +76,7 @@ def read_out(p: FloatArray) -> IntArray:
 
 
 def read_out_distinct(p: FloatArray) -> IntArray:
-    """Return (R,) columns, no column twice: the largest entry first, its row and column then taken.
+    """Return (R,) distinct columns, assigned greedily from the largest entry down.
 
     With fewer columns than rows repeats cannot be avoided, and it is `read_out`.
     """

@@ -39,13 +39,11 @@ def stationarity_gap(
     Parameters
     ----------
     state : ServerState
-        Its `p_all` are taken for the workers' policies.
+        Its `p_all` are the workers' policies.
     q_all : sequence of FloatArray
         W demonstration policies (U, V).
     gradients : sequence of Gradient
         W exact gradients of ``f_v`` at (p^(v), q^(v)).
-    settings : Settings
-        Step sizes, psi and the clip.
     c1, c2 : float
         Regularisation; zero for the problem itself, c1_t and c2_t for the regularised one.
     """

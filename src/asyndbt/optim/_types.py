@@ -1,4 +1,4 @@
-"""Array types and small records shared by the numerics."""
+"""Array types and records that the numerics share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Shape:
     positions, words : int
         M and N; the fragment policy p is (M, N). M = 0 tunes demonstrations only.
     slots, candidates : int
-        U and V; the demonstration policy q is (U, V), one row a demonstration of the prompt,
+        U and V; the demonstration policy q is (U, V), one row per demonstration of the prompt,
         each over its own candidates. U = 0 tunes the fragment only.
     """
 
@@ -38,12 +38,10 @@ class Evaluations:
 
     Parameters
     ----------
-    words : IntArray
-        (I, M) index of the word drawn at every position.
-    demonstrations : IntArray
-        (I, U) index of the candidate drawn in every slot.
+    words, demonstrations : IntArray
+        (I, M) words drawn at each position, (I, U) candidates drawn in each slot.
     queries : IntArray
-        (B,) indices of the training queries.
+        (B,) training queries.
     losses : FloatArray
         (I, B) cross-entropies in nats; NaN where the request failed.
     """

@@ -6,37 +6,34 @@ section 5): a descent step on the regularised Lagrangian in p and q, back on the
 Departures:
 
 * ``step = "exponentiated"`` (default), mirror descent with the entropy (Beck and Teboulle, 2003).
-* `entropy` holds the exponentiated step back from settling before enough has been seen.
-* ``step = "adam"`` projects after Adam's step; the paper names Adam and the simplex, not how they
-  are combined.
+* `entropy` keeps the exponentiated step from settling on too few evaluations.
+* ``step = "adam"`` projects after Adam's step; the paper does not say how it combines the two.
 * With `proximity` kappa > 0 the step starts from (1 - kappa) p + kappa z, a proximal pull towards
-  the consensus: the sites settle on the same word at the same position while all words are still
-  open. Multipliers alone bring them together later, when each has settled by itself.
+  the consensus, so that the sites settle on the same words together. The multipliers alone act
+  later, when each site has settled by itself.
 * Without consensus (cenDBT, one site) z is None: no pull and no robust term.
 """
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from asyndbt.optim._settings import Settings
 from asyndbt.optim._simplex import project_rows
-from asyndbt.optim._types import FloatArray, Gradient
+from asyndbt.optim._types import Arrays, FloatArray, Gradient
 
 OptimizerState = dict[str, NDArray[np.generic]]
 """Adam's moments and step count (`p_first`, `p_second`, `q_first`, ..., `steps`), or empty."""
 
 # Smallest probability that an exponentiated step starts from: a word at zero would stay at zero.
-# Small enough that 10,000 words at the floor hold 1e-8 of the mass together.
+# 10,000 words at this floor hold 1e-8 of the mass.
 _ALIVE = 1e-12
 _BETA_FIRST, _BETA_SECOND, _ADAM_EPSILON = 0.9, 0.999, 1e-8
 
 
 def initial_optimizer_state(p: FloatArray, q: FloatArray, settings: Settings) -> OptimizerState:
-    """Return what `worker_step` carries from step to step: Adam's zero moments, or nothing."""
+    """Return the first state of `worker_step`: zero moments for Adam, otherwise nothing."""
     if settings.step != "adam":
         return {}
     state: OptimizerState = {"steps": np.array(0, dtype=np.int64)}
@@ -53,7 +50,7 @@ def worker_step(
     pull: FloatArray | None,
     z: FloatArray | None,
     settings: Settings,
-    optimizer_state: Mapping[str, NDArray[np.generic]],
+    optimizer_state: Arrays,
 ) -> tuple[FloatArray, FloatArray, OptimizerState]:
     """Step on p and q.
 
@@ -65,20 +62,18 @@ def worker_step(
     p, q : FloatArray
         (M, N) and (U, V), rows on the simplex.
     gradient : Gradient
-        Gradients of the expected loss at p and q.
+        Of the expected loss at p and q.
     pull : FloatArray or None
         (M, N) ``sum_l lambda^l a^l + theta`` of this worker; None is zero.
     z : FloatArray or None
-        (M, N) consensus; None takes the centralised form, in which `pull` must be None too.
-    settings : Settings
-        Reads `step`, `eta_p`, `eta_q`, `psi`, `entropy`.
+        (M, N) consensus; None (and no `pull`) in the centralised form.
     optimizer_state : mapping of arrays
-        From `initial_optimizer_state` or the step before.
+        From `initial_optimizer_state` or the previous step.
 
     Returns
     -------
     tuple
-        New p, new q, new optimizer state; nothing given is changed.
+        New p, q and optimizer state; the arguments are not changed.
     """
     slope = gradient.p if pull is None else gradient.p + pull
     if z is not None:
@@ -118,7 +113,7 @@ def _adam(
     q: FloatArray,
     gradient: Gradient,
     settings: Settings,
-    before: Mapping[str, NDArray[np.generic]],
+    before: Arrays,
 ) -> tuple[FloatArray, FloatArray, OptimizerState]:
     """Return Adam's step (Kingma and Ba, 2015) followed by the projection."""
     steps = int(before["steps"]) + 1

@@ -1,7 +1,7 @@
-"""A black box small enough that every expectation is a finite sum.
+"""A black box so small that every expectation is a finite sum.
 
-The fake of this package: tests and benchmarks tune it where a user tunes a language model, and
-compare with exact gradients and the enumerated optimum.
+Tests and benchmarks tune it in place of a language model, and compare with exact gradients and the
+enumerated optimum.
 """
 
 from __future__ import annotations
@@ -18,17 +18,7 @@ from asyndbt.optim import Evaluations, FloatArray, Gradient, IntArray, Shape
 
 @dataclass(frozen=True, slots=True)
 class TabularOptimum:
-    """The best pure choice: one fragment for all workers, demonstrations for each.
-
-    Parameters
-    ----------
-    words : IntArray
-        (M,) the shared fragment.
-    demonstrations : IntArray
-        (W, U) every worker's demonstrations.
-    loss : float
-        Sum over workers of their expected losses.
-    """
+    """The best shared fragment (M,) and demonstrations (W, U), and their expected loss in total."""
 
     words: IntArray
     demonstrations: IntArray
@@ -38,24 +28,22 @@ class TabularOptimum:
 class TabularProblem:
     """W workers with a table of losses over all fragments, demonstrations and queries.
 
-    ``loss_v(J, K, b) = o_b + sum_i e_{i, J_i} + sum_u d_{u, K_u} + interactions``: words' effects e
-    are `agreement` shared among workers and the rest the worker's own, demonstrations' effects are
-    the worker's own, interactions an independent number per combination. Sampled losses carry
-    normal noise on top. Minimising the sum over workers of ``E_{J ~ p, K ~ q^(v)} mean_b loss_v``
-    over one p and all q^(v) has a pure optimum, found by enumeration.
+    ``loss_v(J, K, b) = o_b + sum_i e_{i, J_i} + sum_u d_{u, K_u} + interactions``: word effects e
+    are partly shared among workers, demonstration effects d are each worker's own, interactions are
+    independent for each combination. Sampled losses have normal noise. The sum over workers of
+    ``E_{J ~ p, K ~ q^(v)} mean_b loss_v`` has a pure optimum in p and all q^(v), found by
+    enumeration.
 
     Parameters
     ----------
     shape : Shape
-        M, N, U, V; ``N^M V^U`` combinations are held per worker and query.
-    workers, queries : int
-        W and the number of queries per worker.
-    seed : int
-        Of the tables.
+        M, N, U, V; the table has ``N^M V^U`` combinations per worker and query.
+    queries : int
+        Number of queries per worker.
     interaction : float
-        Standard deviation of the interactions; main effects have 1.
+        Standard deviation of the interactions; that of main effects is 1.
     agreement : float
-        In [0, 1], share of a word effect's variance that all workers have in common.
+        In [0, 1], share of the word effects' variance that all workers have in common.
     noise : float
         Standard deviation of a sampled loss.
     """
@@ -125,23 +113,14 @@ class TabularProblem:
         queries: IntArray,
         rng: np.random.Generator,
     ) -> Evaluations:
-        """Return noisy losses of the I given prompts on the B given queries.
-
-        Parameters
-        ----------
-        worker : int
-        words, demonstrations, queries : IntArray
-            (I, M), (I, U) and (B,).
-        rng : numpy.random.Generator
-            Of the noise.
-        """
+        """Return noisy losses of words (I, M) and demonstrations (I, U) on queries (B,)."""
         chosen = tuple(np.concatenate([words, demonstrations], axis=1).T)
         losses = self.tables[worker][chosen].reshape(words.shape[0], -1)[:, queries]
         losses = losses + self.noise * rng.normal(size=losses.shape)
         return Evaluations(words, demonstrations, queries, losses)
 
     def optimum(self) -> TabularOptimum:
-        """Return the best shared fragment with every worker's best demonstrations to it."""
+        """Return the best shared fragment with each worker's best demonstrations for it."""
         totals, choices = self._totals(np.argmin)
         best = int(np.argmin(totals))
         words = np.array(np.unravel_index(best, self._sizes[: self.shape.positions]))
@@ -154,12 +133,12 @@ class TabularProblem:
         )
 
     def loss_range(self) -> float:
-        """Return the worst minus the best sum over workers of expected losses."""
+        """Return the worst total of the workers' expected losses minus the best."""
         worst, _ = self._totals(np.argmax)
         return float(worst.max()) - self.optimum().loss
 
     def _totals(self, choose: Callable[..., Any]) -> tuple[FloatArray, list[IntArray]]:
-        """Return, per fragment, the sum of the workers' chosen losses and the choices."""
+        """Return for each fragment the total of the workers' chosen losses, and the choices."""
         totals = np.zeros(self.shape.words**self.shape.positions)
         choices = []
         for worker in range(self.workers):
@@ -175,20 +154,10 @@ class TabularProblem:
 
 
 class TabularObjective:
-    """One worker of a `TabularProblem`: every expected loss is known, so runs can be checked.
+    """One worker of a `TabularProblem`, whose expected losses are known, so runs can be checked.
 
-    Validation and test losses are told above the worker's least one: losses are nats, never
-    negative, and the coordinator takes them so.
-
-    Parameters
-    ----------
-    problem : TabularProblem
-    worker : int
-        Which of its workers this is.
-    limit : int or None
-        Prompts that may be spent on tuning.
-    seed : int
-        Of the noise.
+    Validation and test losses are relative to the worker's least one, since a coordinator expects
+    nats, which are not negative. At most `limit` prompts may be spent on tuning.
     """
 
     def __init__(
@@ -200,52 +169,44 @@ class TabularObjective:
 
     @property
     def shape(self) -> Shape:
-        """Sizes of the problem."""
         return self._problem.shape
 
     @property
     def counts(self) -> tuple[int, int, int]:
-        """As many training queries as the table has; validation and test are exact."""
+        """The numbers of queries; validation and test are exact."""
         return self._problem.queries, 1, 1
 
     def affords_step(self, prompts: int) -> bool:
-        """Whether the limit covers this many more prompts."""
         return self._limit is None or self._calls + prompts <= self._limit
 
     def spent(self) -> Spent:
-        """Prompts so far."""
         return Spent(calls=self._calls, requests=self._calls, sent=self._calls)
 
     async def losses(
         self, words: IntArray, demonstrations: IntArray, queries: IntArray
     ) -> FloatArray:
-        """Noisy losses from the table."""
         rng = np.random.default_rng([self._seed, self._worker, self._calls])
         self._calls += len(words) * len(queries)
         drawn = self._problem.sample_losses(self._worker, words, demonstrations, queries, rng)
         return drawn.losses
 
     async def validate(self, words: IntArray, demonstrations: IntArray) -> Score:
-        """Return the exact expected loss."""
         return Score(loss=self._exact(words, demonstrations), n=1)
 
     async def test(
         self, words: IntArray, demonstrations: IntArray, rng: np.random.Generator
     ) -> TestScores:
-        """Return the exact expected loss of the tuned prompt."""
         tuned = Score(loss=self._exact(words, demonstrations), n=1)
         return TestScores(Score(), Score(), tuned)
 
     def state(self) -> dict[str, int]:
-        """Prompts so far."""
         return {"calls": self._calls}
 
     def restore(self, state: Mapping[str, int]) -> None:
-        """Take over what `state` wrote."""
         self._calls = state["calls"]
 
     def reopen(self) -> None:
-        """Nothing to get ready."""
+        pass
 
     def _exact(self, words: IntArray, demonstrations: IntArray) -> float:
         p = np.eye(self.shape.words)[words]

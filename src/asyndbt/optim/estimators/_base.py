@@ -1,4 +1,4 @@
-"""What an estimator of gradients is, and where estimators are found."""
+"""The interface of gradient estimators, and the look-up of estimators by name."""
 
 from __future__ import annotations
 
@@ -13,39 +13,34 @@ from numpy.typing import NDArray
 from asyndbt._plugins import find_plugins
 from asyndbt._section import Section
 from asyndbt.errors import ConfigError
-from asyndbt.optim._types import Evaluations, FloatArray, Gradient, Shape
+from asyndbt.optim._types import Arrays, Evaluations, FloatArray, Gradient, Shape
 
 EstimatorState = dict[str, NDArray[np.generic]]
-"""Arrays only, so that it goes into a checkpoint as it is."""
+"""Arrays only, for checkpoints."""
 
 
 class Estimator(ABC):
     """Estimate the gradients of the expected loss over p and q from evaluated prompts.
 
     For independent categorical rows the exact gradient is the main effect
-    ``d/dp_ij E[L] = E[L | J_i = j]``; a constant added to a row does not matter on the simplex, so
-    an estimate is meant up to one constant per row.
+    ``d/dp_ij E[L] = E[L | J_i = j]``; estimates hold up to one constant per row, which does not
+    matter on the simplex.
 
-    An estimator holds options only. All that it learns is in a state that is passed in and never
-    changed: the same state and evaluations always give the same result.
+    An estimator holds only `options`, an instance of its `Options`. What it learns is in a state
+    that is passed in and never changed.
 
-    A new estimator is a subclass in a module of this sub-package, or of an installed package that
-    names it in the entry-point group ``asyndbt.estimators``.
-
-    Parameters
-    ----------
-    options : Section
-        An instance of the class's own `Options`.
+    A new estimator is a subclass in a module of this sub-package, or in an installed package that
+    declares it in the entry-point group ``asyndbt.estimators``.
     """
 
     name: ClassVar[str]
-    """What ``method.estimator`` calls it."""
+    """Its value of ``method.estimator``."""
 
     needs_fresh_draws: ClassVar[bool] = False
-    """Whether an estimate at p and q takes evaluations drawn from that very p and q."""
+    """Whether an estimate at p and q needs evaluations drawn from the same p and q."""
 
     always_applies: ClassVar[bool] = False
-    """Whether the options count in every run, because baselines use this estimator, too."""
+    """Whether the options matter in every run, because baselines use this estimator as well."""
 
     class Options(Section):
         """Keys of [method] that only this estimator reads; none unless a subclass has its own."""
@@ -58,48 +53,28 @@ class Estimator(ABC):
         """Return the state before any evaluation."""
 
     @abstractmethod
-    def update(
-        self, state: Mapping[str, NDArray[np.generic]], evaluations: Evaluations
-    ) -> EstimatorState:
+    def update(self, state: Arrays, evaluations: Evaluations) -> EstimatorState:
         """Return a new state that includes `evaluations`; failed requests are NaN losses."""
 
     @abstractmethod
-    def gradient(
-        self, state: Mapping[str, NDArray[np.generic]], p: FloatArray, q: FloatArray
-    ) -> Gradient:
-        """Return finite gradients at p and q, zero where nothing has been learnt."""
+    def gradient(self, state: Arrays, p: FloatArray, q: FloatArray) -> Gradient:
+        """Return finite gradients at p and q, zero before any evaluation."""
 
 
 @cache
 def find_estimators() -> Mapping[str, type[Estimator]]:
-    """Return the estimators of this package and of installed ones by name.
-
-    Raises
-    ------
-    ConfigError
-        If an installed one cannot be loaded, or has a name that is in use.
-    """
-    return find_plugins(
-        "asyndbt.estimators",
-        "asyndbt.optim.estimators",
-        Estimator,
-        "name",
-    )
+    """Return the estimators of this package and of installed packages by name."""
+    return find_plugins("asyndbt.estimators", "asyndbt.optim.estimators", Estimator, "name")
 
 
 @cache
 def option_owners(taken: frozenset[str]) -> Mapping[str, type[Estimator]]:
-    """Return the options of all estimators, each with the estimator that reads it.
-
-    Parameters
-    ----------
-    taken : frozenset of str
-        Keys of the table that the options are part of.
+    """Return the names of all estimators' options, each with the estimator that reads it.
 
     Raises
     ------
     ConfigError
-        If an option has the name of another key.
+        If two options have the same name, or one has a name that is `taken`.
     """
     owners: dict[str, type[Estimator]] = {}
     for name, estimator in find_estimators().items():

@@ -1,32 +1,32 @@
-"""The draws that an estimator remembers, and what they have in common."""
+"""The draws that an estimator remembers, and what draws have in common."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asyndbt.optim._types import Evaluations, FloatArray, IntArray, Shape
+from asyndbt.optim._types import Arrays, Evaluations, FloatArray, IntArray, Shape
 
 _UNUSED = -1
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Evaluated draws, the oldest first; n of them.
+    """The n evaluated draws, oldest first.
 
     Parameters
     ----------
     words, demonstrations : IntArray
         (n, M) and (n, U) indices drawn.
     queries : IntArray
-        (n, B) queries of every draw, padded with -1.
+        (n, B) queries of each draw, padded with -1.
     losses : FloatArray
-        (n, B) losses, NaN where a request failed or nothing was asked.
+        (n, B) losses, NaN for failed requests and padding.
     born : IntArray
-        (n,) the update that brought the draw.
+        (n,) the update that added the draw.
     """
 
     words: IntArray
@@ -47,25 +47,19 @@ class History:
         )
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> History:
+    def from_arrays(cls, arrays: Arrays) -> History:
         """Return the history among an estimator's arrays."""
-        return cls(
-            words=np.asarray(arrays["words"], dtype=np.int64),
-            demonstrations=np.asarray(arrays["demonstrations"], dtype=np.int64),
-            queries=np.asarray(arrays["queries"], dtype=np.int64),
-            losses=np.asarray(arrays["losses"], dtype=np.float64),
-            born=np.asarray(arrays["born"], dtype=np.int64),
-        )
+        own: dict[str, Any] = {field.name: arrays[field.name] for field in fields(cls)}
+        return cls(**own)
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """Return the fields by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def __len__(self) -> int:
         return int(self.born.size)
 
     def extended(self, evaluations: Evaluations, update: int, window: int) -> History:
-        """Return the latest `window` draws, those of `evaluations` without any answer left out."""
+        """Return the latest `window` draws, with those of `evaluations` that have any answer."""
         seen = np.isfinite(evaluations.losses).any(axis=1)
         queries = np.broadcast_to(evaluations.queries, evaluations.losses.shape)
         return History(
@@ -77,17 +71,17 @@ class History:
         )
 
     def answered(self) -> IntArray:
-        """Return (n,) numbers of queries answered."""
+        """Return (n,) numbers of answered queries."""
         counts: IntArray = np.isfinite(self.losses).sum(axis=1)
         return counts
 
     def mean_losses(self) -> FloatArray:
-        """Return (n,) means over the queries answered."""
+        """Return (n,) means over the answered queries."""
         means: FloatArray = np.nansum(self.losses, axis=1) / self.answered()
         return means
 
     def query_shares(self) -> FloatArray:
-        """Return (n, Q) the share of every query seen so far in every draw's mean loss."""
+        """Return (n, Q) shares of the Q queries seen so far in each draw's mean loss."""
         answered = np.isfinite(self.losses)
         labels, places = np.unique(self.queries[answered], return_inverse=True)
         shares = np.zeros((len(self), labels.size))
@@ -97,7 +91,7 @@ class History:
 
 
 def matches(left: IntArray, right: IntArray) -> FloatArray:
-    """Return (left, right) numbers of columns with the same entry."""
+    """Return (left, right) numbers of equal columns of two rows."""
     counts = np.zeros((left.shape[0], right.shape[0]), dtype=np.uint16)
     narrow_left, narrow_right = left.astype(np.int32), right.astype(np.int32)
     for column in range(left.shape[1]):
@@ -114,9 +108,9 @@ def words_present(words: IntArray, vocabulary: int) -> NDArray[np.float32]:
 
 def gather(drawn: IntArray, weights: FloatArray, shape: tuple[int, ...]) -> FloatArray:
     """Return (rows, columns) ``sum_s weights_s 1{drawn_si = j}``."""
-    gathered = np.zeros(shape)
-    np.add.at(gathered, (np.arange(shape[0]), drawn), weights[:, None])
-    return gathered
+    sums = np.zeros(shape)
+    np.add.at(sums, (np.arange(shape[0]), drawn), weights[:, None])
+    return sums
 
 
 def _stack(old: NDArray[np.generic], new: NDArray[np.generic], filler: float) -> FloatArray:

@@ -1,38 +1,35 @@
-"""Main effects by ridge regression on every answer so far; ours, no counterpart in the paper.
+"""Main effects by ridge regression on all answers so far; no counterpart in the paper.
 
-For independent categorical rows the gradient of the expected loss is a main effect,
-``d/dp_ij E[L] = E[L | J_i = j]`` up to a constant per row. All main effects are estimated at once
+The gradient, main effects ``d/dp_ij E[L] = E[L | J_i = j]`` up to a constant per row, is estimated
 by a ridge regression of losses on one-hot (position, word) and (slot, candidate) features over all
-evaluations so far, older ones discounted. Every answer that was paid for is used again, whereas
-`Reinforce` (BDPL, arXiv 2201.08531) forgets it after one step.
+evaluations so far, older ones discounted. Every answer is used again and again, whereas `Reinforce`
+(BDPL, arXiv 2201.08531) forgets it after one step.
 
-There are fewer evaluations than features (M N + U V goes up to 10,000), so it is solved in its
-dual form, as a Gaussian process: the loss of a drawn prompt, averaged over its queries, is
+There are fewer evaluations than features (M N + U V, up to 10,000), so the regression is solved in
+its dual form, as a Gaussian process: the loss of a drawn prompt, averaged over its queries, is
 
     y_s = mean_b o_b + sum_i e_{i, j_si} + sum_{j in prompt s} r_j + sum_u d_{u, k_su} + noise_s
 
 with independent effects of prior variance 1 for a candidate in its slot (d), `positional_words` for
-a word at its position (e), `shared_words` for what a word does wherever it stands, once however
-often it stands there (r), a nearly flat prior for the offset o_b of a query, and noise of variance
-``ridge / (answered queries * discount^age)``. The offsets do what a baseline does for a policy
-gradient: draws are compared on the same queries. That a word counts once makes its main effect at
-one position vanish as another position settles on it, so the positions choose different words.
+a word at its position (e), `shared_words` for a word anywhere in the prompt, counted once (r), a
+nearly flat prior for the offset o_b of a query, and noise of variance
+``ridge / (answered queries * discount^age)``. The offsets act like a baseline of a policy gradient:
+draws are compared on the same queries. Since a word counts once, its main effect at one position
+vanishes as another position settles on it, so the positions choose different words.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from asyndbt._section import key
-from asyndbt.optim._types import Evaluations, FloatArray, Gradient, IntArray, Shape
+from asyndbt.optim._types import Arrays, Evaluations, FloatArray, Gradient, IntArray, Shape
 from asyndbt.optim.estimators._base import Estimator, EstimatorState
 from asyndbt.optim.estimators._history import History, gather, matches, words_present
 
-# Prior variance of a query's own loss level relative to a word's effect: in effect unpenalised.
+# Prior variance of a query's loss level: practically unpenalised.
 _OFFSET_VARIANCE = 1e3
 _OLDEST_WEIGHT = 1e-9
 
@@ -40,7 +37,7 @@ _OLDEST_WEIGHT = 1e-9
 class Regression(Estimator):
     """Posterior mean of all main effects given all evaluations in the window.
 
-    Its state holds the draws (see `History`), the shape, the number of updates, and the fit: dual
+    Its state consists of the draws (`History`), the shape, the number of updates, and the fit: dual
     `weights` (n,) and the loss `level` of an average query.
     """
 
@@ -76,7 +73,6 @@ class Regression(Estimator):
     options: Options
 
     def initial(self, shape: Shape) -> EstimatorState:
-        """Return a state without evaluations."""
         return {
             "shape": np.array([shape.positions, shape.words, shape.slots, shape.candidates]),
             "updates": np.array(0, dtype=np.int64),
@@ -85,11 +81,9 @@ class Regression(Estimator):
             **History.empty(shape).arrays(),
         }
 
-    def update(
-        self, state: Mapping[str, NDArray[np.generic]], evaluations: Evaluations
-    ) -> EstimatorState:
-        """Return a state with `evaluations` added and those beyond the window dropped, fitted."""
-        updates = _integer(state["updates"]) + 1
+    def update(self, state: Arrays, evaluations: Evaluations) -> EstimatorState:
+        """Return a fitted state with `evaluations`, and without draws beyond the window."""
+        updates = int(np.asarray(state["updates"], dtype=np.int64)) + 1
         history = History.from_arrays(state).extended(evaluations, updates, self.options.window)
         weights: FloatArray = np.empty(0)
         level = 0.0
@@ -107,9 +101,7 @@ class Regression(Estimator):
             **history.arrays(),
         }
 
-    def gradient(
-        self, state: Mapping[str, NDArray[np.generic]], p: FloatArray, q: FloatArray
-    ) -> Gradient:
+    def gradient(self, state: Arrays, p: FloatArray, q: FloatArray) -> Gradient:
         """Return the posterior mean main effects, every row centred under its policy.
 
         ``g_ij = e_ij + r_j prod_{k != i} (1 - p_kj)``, with
@@ -128,19 +120,10 @@ class Regression(Estimator):
             candidates - (q * candidates).sum(axis=1, keepdims=True),
         )
 
-    def predict(
-        self,
-        state: Mapping[str, NDArray[np.generic]],
-        words: IntArray,
-        demonstrations: IntArray,
-    ) -> FloatArray:
+    def predict(self, state: Arrays, words: IntArray, demonstrations: IntArray) -> FloatArray:
         """Return the (C,) posterior mean losses of C prompts on an average query seen so far.
 
-        Parameters
-        ----------
-        state : mapping of arrays
-        words, demonstrations : IntArray
-            (C, M) and (C, U) indices of their words and demonstrations.
+        The prompts are given by their words (C, M) and demonstrations (C, U).
         """
         history = History.from_arrays(state)
         kernel = self._kernel(words, demonstrations, history, _shape(state))
@@ -148,7 +131,6 @@ class Regression(Estimator):
         return float(np.asarray(state["level"], dtype=np.float64)) + kernel @ weights
 
     def _system(self, history: History, updates: int, shape: Shape) -> _System:
-        """Return K + R and what it is solved against."""
         shares = history.query_shares()
         covariance = self._kernel(history.words, history.demonstrations, history, shape)
         covariance += _OFFSET_VARIANCE * (shares @ shares.T)
@@ -162,7 +144,7 @@ class Regression(Estimator):
     def _kernel(
         self, words: IntArray, demonstrations: IntArray, history: History, shape: Shape
     ) -> FloatArray:
-        """Return (C, n) prior covariances of given prompts' summed effects with the draws'."""
+        """Return (C, n) prior covariances of the prompts' summed effects with the draws'."""
         kernel = matches(demonstrations, history.demonstrations)
         if self.options.positional_words:
             kernel += self.options.positional_words * matches(words, history.words)
@@ -175,7 +157,7 @@ class Regression(Estimator):
 
 @dataclass(frozen=True, slots=True)
 class _System:
-    """``(K + R) alpha = targets``: (n, n), (n,), the mean taken out, and query shares (n, Q)."""
+    """``(K + R) alpha = targets``: (n, n), (n,), the subtracted mean, query shares (n, Q)."""
 
     covariance: FloatArray
     targets: FloatArray
@@ -191,9 +173,5 @@ def _absent_elsewhere(p: FloatArray) -> FloatArray:
     return before * after
 
 
-def _shape(state: Mapping[str, NDArray[np.generic]]) -> Shape:
+def _shape(state: Arrays) -> Shape:
     return Shape(*(int(size) for size in np.asarray(state["shape"], dtype=np.int64)))
-
-
-def _integer(scalar: NDArray[np.generic]) -> int:
-    return int(np.asarray(scalar, dtype=np.int64))

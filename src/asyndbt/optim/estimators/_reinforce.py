@@ -5,23 +5,20 @@ Diao et al., "Black-box prompt learning for pre-trained language models", TMLR 2
 
 Departures:
 
-* The plain score ``1{j_s = j} / p_ij``, gathered at drawn words only. The printed score, with
-  ``-1 / p`` at every other word, is twice this estimator up to a constant per row, and NaN as soon
-  as a projection makes a zero.
-* A denominator no smaller than `probability_floor`.
-* The mean is taken out query by query over the draws that were answered, so that a failed request
-  leaves the others comparable. Without failures this is the printed formula.
+* The plain score ``1{j_s = j} / p_ij``, at drawn words only. The printed score, with ``-1 / p`` at
+  every other word, is twice this estimator up to a constant per row, and NaN as soon as a
+  projection makes a zero.
+* The denominator is at least `probability_floor`.
+* The mean is subtracted for each query over its answered draws, so that the others stay comparable
+  if a request fails. Without failures this is the printed formula.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
-from numpy.typing import NDArray
 
 from asyndbt._section import key
-from asyndbt.optim._types import Evaluations, FloatArray, Gradient, IntArray, Shape
+from asyndbt.optim._types import Arrays, Evaluations, FloatArray, Gradient, IntArray, Shape
 from asyndbt.optim.estimators._base import Estimator, EstimatorState
 from asyndbt.optim.estimators._history import gather
 
@@ -35,7 +32,7 @@ class Reinforce(Estimator):
 
     name = "reinforce"
     needs_fresh_draws = True
-    always_applies = True  # BDPL, FedOne and FedAvg-BDPL use it in every run.
+    always_applies = True  # by BDPL, FedOne and FedAvg-BDPL
 
     class Options(Estimator.Options):
         """Keys of [method] that this estimator reads."""
@@ -47,27 +44,22 @@ class Reinforce(Estimator):
     options: Options
 
     def initial(self, shape: Shape) -> EstimatorState:
-        """Return a state without evaluations."""
         return {
             "words": np.empty((0, shape.positions), dtype=np.int64),
             "demonstrations": np.empty((0, shape.slots), dtype=np.int64),
             "advantages": np.empty(0),
         }
 
-    def update(
-        self, state: Mapping[str, NDArray[np.generic]], evaluations: Evaluations
-    ) -> EstimatorState:
-        """Return a state that holds `evaluations` and nothing older."""
+    def update(self, state: Arrays, evaluations: Evaluations) -> EstimatorState:
+        """Return a state of `evaluations` alone."""
         return {
             "words": evaluations.words.copy(),
             "demonstrations": evaluations.demonstrations.copy(),
             "advantages": _advantages(evaluations.losses),
         }
 
-    def gradient(
-        self, state: Mapping[str, NDArray[np.generic]], p: FloatArray, q: FloatArray
-    ) -> Gradient:
-        """Return the estimate; p and q are those that the latest evaluations were drawn from."""
+    def gradient(self, state: Arrays, p: FloatArray, q: FloatArray) -> Gradient:
+        """Return the estimate; the latest evaluations must be drawn from p and q."""
         advantages = np.asarray(state["advantages"], dtype=np.float64)
         words = np.asarray(state["words"], dtype=np.int64)
         demonstrations = np.asarray(state["demonstrations"], dtype=np.int64)
@@ -81,9 +73,9 @@ class Reinforce(Estimator):
 
 
 def _advantages(losses: FloatArray) -> FloatArray:
-    """Return (I,) weights ``mean_b (L_sb - mean_s L_sb) / (I_b - 1)`` over what was answered.
+    """Return (I,) weights ``mean_b (L_sb - mean_s L_sb) / (I_b - 1)`` over answered requests.
 
-    A query answered for fewer than two draws compares nothing and is left out.
+    A query answered for fewer than two draws is left out.
     """
     answered = np.isfinite(losses)
     comparable = answered.sum(axis=0) >= 2
