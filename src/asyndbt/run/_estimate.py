@@ -30,7 +30,7 @@ import numpy as np
 from asyndbt._async import run_sync
 from asyndbt.config import Config
 from asyndbt.errors import BudgetError
-from asyndbt.federation import Coordinator, PromptObjective, Spent, Worker
+from asyndbt.federation import Coordinator, PromptObjective, Spent
 from asyndbt.federation.engines import Delays, Engine, LocalEngine, VirtualEngine
 from asyndbt.lm import Answer, LanguageModel, Probe, Prompt, Usage
 from asyndbt.optim import FloatArray, IntArray
@@ -148,30 +148,19 @@ def can_begin(config: Config) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class _Unsaved:
-    """A site whose state nobody needs."""
-
-    worker: Worker
-
-    def save(self) -> None:
-        """Keep nothing."""
-
-
 async def _play(assembly: RunSetup, config: Config, metered: bool) -> Coordinator:
+    """Run the simulation: endpoints answer after delays, a local model serves sites in turn."""
     coordinator = Coordinator(assembly.plan)
-    sites = {name: _Unsaved(site.worker) for name, site in assembly.sites.items()}
-    await _engine(config, metered).run(coordinator, sites, lambda now: None)
-    return coordinator
-
-
-def _engine(config: Config, metered: bool) -> Engine:
-    """Waiting for an endpoint takes some time or other; a local model keeps its sites in turn."""
+    workers = {name: site.worker for name, site in assembly.sites.items()}
     delays = config.federation.delays
+    engine: Engine
     if delays is None and not metered:
-        return LocalEngine()
-    given: dict[str, Any] = delays.model_dump(exclude_none=True) if delays else {}
-    return VirtualEngine(Delays(**given, seed=config.run.seed))
+        engine = LocalEngine(coordinator, workers)
+    else:
+        given: dict[str, Any] = delays.model_dump(exclude_none=True) if delays else {}
+        engine = VirtualEngine(coordinator, workers, Delays(**given, seed=config.run.seed))
+    await engine.run(lambda now: None)
+    return coordinator
 
 
 def _timed(model: LanguageModel, gathered: RunInputs, examples: Sequence[Prompt]) -> float:
