@@ -40,7 +40,7 @@ from typing import Any
 import numpy as np
 
 from asyndbt.federation import Coordinator, Plan, Worker
-from asyndbt.federation.engines import Delays, Site, VirtualEngine
+from asyndbt.federation.engines import Delays, VirtualEngine
 from asyndbt.optim import (
     FloatArray,
     IntArray,
@@ -52,7 +52,7 @@ from asyndbt.optim import (
 )
 from asyndbt.testing import TabularObjective, TabularProblem
 from common import map_jobs, parser, table, write_results
-from engines import Bench, Enough
+from engines import Enough
 
 POSITIONS, WORDS, PER_POSITION = 75, 100, 10
 MANY_POSITIONS, MANY_WORDS, MANY_QUORUM = 8, 50, 100
@@ -169,7 +169,7 @@ def many_workers(workers: int, steps: int, profile: bool) -> dict[str, Any]:
         iterations=steps,
     )
     objective = Nothing(problem, 0)
-    sites: dict[str, Site] = {name: Bench(Worker(name, plan, objective, 0)) for name in names}
+    sites = {name: Worker(name, plan, objective, 0) for name in names}
     coordinator, moments = Coordinator(plan), [time.perf_counter()]
 
     def changed(now: float) -> None:
@@ -183,7 +183,7 @@ def many_workers(workers: int, steps: int, profile: bool) -> dict[str, Any]:
     if profile:
         profiler.enable()
     with suppress(Enough):
-        asyncio.run(VirtualEngine(Delays(mean=1.0)).run(coordinator, sites, changed))
+        asyncio.run(VirtualEngine(coordinator, sites, Delays(mean=1.0)).run(changed))
     profiler.disable()
     if profile:
         pstats.Stats(profiler).sort_stats("tottime").print_stats(25)

@@ -3,24 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from asyndbt.federation import Worker
-
-__all__ = ["Bench", "Enough", "finished"]
+__all__ = ["Enough", "finished"]
 
 _T = TypeVar("_T")
-
-
-@dataclass(slots=True)
-class Bench:
-    """A site whose state is not kept."""
-
-    worker: Worker
-
-    def save(self) -> None:
-        """Keep nothing."""
 
 
 class Enough(Exception):  # noqa: N818 - an end, not a mistake

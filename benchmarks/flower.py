@@ -45,7 +45,6 @@ from asyndbt.federation.engines import _envelope as frames
 from asyndbt.optim import Shape, preset
 from asyndbt.testing import LoopbackGrid, TabularObjective, TabularProblem
 from common import estimate, map_jobs, parser, table, write_results
-from engines import Bench
 
 RUN = "0123456789abcdef"
 POSITIONS, WORDS = 3, 6
@@ -90,24 +89,23 @@ def work(job: Job, folder: Path) -> Figures:
         name: Worker(name, plan, TabularObjective(problem, v, 10**9), job.seed)
         for v, name in enumerate(names)
     }
-    coordinator, wire, moments = Coordinator(plan), Channel(), dict[int, float]()
+    coordinator, channel, moments = Coordinator(plan), Channel(), dict[int, float]()
 
     def changed(now: float) -> None:
         if coordinator.phase == "tuning":
             moments.setdefault(coordinator.server.iteration, time.perf_counter())
 
     if job.kind == "local":
-        sites = {name: Bench(worker) for name, worker in workers.items()}
-        asyncio.run(LocalEngine(wire).run(coordinator, sites, changed))
+        asyncio.run(LocalEngine(coordinator, workers, channel).run(changed))
     else:
-        asyncio.run(_across(job, coordinator, wire, workers, changed))
-    return _figures(job, wire, moments)
+        asyncio.run(_across(job, coordinator, channel, workers, changed))
+    return _figures(job, channel, moments)
 
 
 async def _across(
     job: Job,
     coordinator: Coordinator,
-    wire: Channel,
+    channel: Channel,
     workers: dict[str, Worker],
     changed: Callable[[float], None],
 ) -> None:
@@ -118,8 +116,8 @@ async def _across(
             handler = _delayed(handler, worker.site, SLOW if node == 0 else 1.0, job.seed)
         grid.connect(node, handler)
     poll = 0.001 if job.kind == "delays" else 0.0
-    engine = FlowerEngine(grid, RUN, 1e6, wire, poll=poll, look=0.1)
-    await engine.run(coordinator, {}, changed)
+    engine = FlowerEngine(coordinator, grid, RUN, 1e6, channel, poll=poll, look=0.1)
+    await engine.run(changed)
 
 
 def _handler(worker: Worker) -> Handler:
@@ -151,9 +149,9 @@ def _content(frame: bytes) -> object:
     return decode(message) if message else None
 
 
-def _figures(job: Job, wire: Channel, moments: dict[int, float]) -> Figures:
+def _figures(job: Job, channel: Channel, moments: dict[int, float]) -> Figures:
     last = max(moments)
-    counts = [wire.traffic[name] for name in wire.traffic]
+    counts = [channel.traffic[name] for name in channel.traffic]
     bytes_in, bytes_out = (
         sum(count[kind][1] for count in counts) / max(1, sum(count[kind][0] for count in counts))
         for kind in ("in Step", "out StepDone")

@@ -33,11 +33,11 @@ from typing import Any
 import numpy as np
 
 from asyndbt.federation import Coordinator, Plan, Worker
-from asyndbt.federation.engines import Delays, Site, VirtualEngine
+from asyndbt.federation.engines import Delays, VirtualEngine
 from asyndbt.optim import Shape, preset
 from asyndbt.testing import TabularObjective, TabularProblem
 from common import map_jobs, parser, table, write_results
-from engines import Bench, Enough
+from engines import Enough
 
 SITES, SLOW = 8, 10.0
 LAST = f"site-{SITES}"
@@ -111,8 +111,8 @@ def engine_step(delays: Delays, job: Job) -> float:
         lease=1e9,
         iterations=job.steps,
     )
-    sites: dict[str, Site] = {
-        name: Bench(Worker(name, plan, TabularObjective(problem, number), 0))
+    sites = {
+        name: Worker(name, plan, TabularObjective(problem, number), 0)
         for number, name in enumerate(plan.sites)
     }
     coordinator, times = Coordinator(plan), [0.0]
@@ -124,7 +124,7 @@ def engine_step(delays: Delays, job: Job) -> float:
             raise Enough
 
     try:
-        asyncio.run(VirtualEngine(delays).run(coordinator, sites, changed))
+        asyncio.run(VirtualEngine(coordinator, sites, delays).run(changed))
     except Enough:
         first = len(times) // 10
         return (times[-1] - times[first]) / (len(times) - 1 - first)

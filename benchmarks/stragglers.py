@@ -35,7 +35,7 @@ from asyndbt.pocket import TASKS
 from asyndbt.run import RunDirectory, prepare_run
 from asyndbt.testing import TabularObjective, TabularProblem
 from common import estimate, map_jobs, parse_changes, parser, table, write_results
-from engines import Bench, Enough, finished
+from engines import Enough, finished
 from probe import Probe
 
 SITES, SLOW = 8, 10.0
@@ -65,7 +65,8 @@ def work(job: Job, folder: Path) -> Curve:
     names, plan, sites, look = (tabular if job.task == "tabular" else pocket)(job, folder)
     coordinator = Coordinator(plan)
     curve: Curve = []
-    engine = VirtualEngine(Delays(slow={names[-1]: SLOW}, seed=job.seed))
+    delays = Delays(slow={names[-1]: SLOW}, seed=job.seed)
+    engine = VirtualEngine(coordinator, sites, delays)
     settled: dict[str, IntArray] = {}
 
     def changed(now: float) -> None:
@@ -74,7 +75,7 @@ def work(job: Job, folder: Path) -> Curve:
         for member in coordinator.roster:
             # The engine computes a report when work is sent, so q of a site under way is ahead.
             if member.outstanding is None or member.sent_at == now:
-                settled[member.name] = read_out(sites[member.name].worker.learner.q)
+                settled[member.name] = read_out(sites[member.name].learner.q)
         if coordinator.server.iteration == len(curve):
             words = read_out(coordinator.server.z)
             curve.append(
@@ -82,13 +83,13 @@ def work(job: Job, folder: Path) -> Curve:
             )
 
     try:
-        asyncio.run(engine.run(coordinator, sites, changed))
+        asyncio.run(engine.run(changed))
     except Enough:
         return curve
     raise AssertionError
 
 
-Setting = tuple[list[str], Plan, dict[str, Bench], Callable[[str, IntArray, IntArray], float]]
+Setting = tuple[list[str], Plan, dict[str, Worker], Callable[[str, IntArray, IntArray], float]]
 
 
 def pocket(job: Job, folder: Path) -> Setting:
@@ -115,7 +116,7 @@ def pocket(job: Job, folder: Path) -> Setting:
             memory[key] = finished(probes[name].score((words, shown))).loss
         return memory[key]
 
-    sites = {name: Bench(site.worker) for name, site in assembly.sites.items()}
+    sites = {name: site.worker for name, site in assembly.sites.items()}
     return list(sites), assembly.plan, sites, look
 
 
@@ -132,12 +133,12 @@ def tabular(job: Job, folder: Path) -> Setting:
         **FORMS[job.form],
     )
     sites = {
-        name: Bench(Worker(name, plan, TabularObjective(problem, v, job.calls), job.seed))
+        name: Worker(name, plan, TabularObjective(problem, v, job.calls), job.seed)
         for v, name in enumerate(plan.sites)
     }
 
     def look(name: str, words: IntArray, shown: IntArray) -> float:
-        objective = sites[name].worker.objective
+        objective = sites[name].objective
         return finished(objective.validate(words, shown)).loss
 
     return list(sites), plan, sites, look

@@ -6,6 +6,7 @@ AsyndbtError
 ├── MissingExtraError    an optional dependency is not installed
 ├── BudgetError          the budget does not pay for one step
 ├── MessageError         a message is malformed, of another version, or out of bounds
+│   └── FrameError       a reply holds no message: the site, or the way to it, failed
 ├── RunDirectoryError    a run directory is missing, locked, or does not fit the command
 ├── SiteError            a remote site failed; the details stay in its own log
 ├── DeployError          the transport between sites cannot be started or reached
@@ -24,6 +25,7 @@ __all__ = [
     "DataError",
     "DeployError",
     "ExampleError",
+    "FrameError",
     "MessageError",
     "MissingExtraError",
     "ModelError",
@@ -76,6 +78,20 @@ class BudgetError(AsyndbtError):
 
 class MessageError(AsyndbtError):
     """A message between sites is malformed, of another version, or out of bounds."""
+
+
+class FrameError(MessageError):
+    """A reply that holds no message, since the site or the way to it failed.
+
+    Parameters
+    ----------
+    kind : str
+        Name of the error's class, or what the carrier says.
+    """
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"the site met {kind}")
+        self.kind = kind
 
 
 class RunDirectoryError(AsyndbtError):

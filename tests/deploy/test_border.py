@@ -13,7 +13,7 @@ import pytest
 
 from asyndbt.deploy._app import bundled, pass_on
 from asyndbt.deploy._site import serve_requests
-from asyndbt.errors import DeployError, MessageError
+from asyndbt.errors import DeployError, FrameError, MessageError
 from asyndbt.federation import decode
 from asyndbt.federation._messages import Step, StepDone, byte_bound
 from asyndbt.federation.engines import _envelope as frames
@@ -127,7 +127,7 @@ def test_asks_are_answered_one_after_another(tmp_path: Path) -> None:
 
 
 def test_without_the_sites_process_the_class_of_the_error_is_the_answer(tmp_path: Path) -> None:
-    with pytest.raises(frames.FrameError, match="FileNotFoundError"):
+    with pytest.raises(FrameError, match="FileNotFoundError"):
         frames.unpack_reply(pass_on(b"", tmp_path / "zyxnowhere"))
 
 
@@ -143,7 +143,7 @@ def test_a_process_that_goes_away_meanwhile(tmp_path: Path) -> None:
         listener.bind(str(tmp_path / "s"))
         listener.listen()
         threading.Thread(target=hear_and_leave).start()
-        with pytest.raises(frames.FrameError, match="Connection"):
+        with pytest.raises(FrameError, match="Connection"):
             frames.unpack_reply(pass_on(b"ask", tmp_path / "s"))
 
 
@@ -166,7 +166,7 @@ def test_what_is_no_message_for_this_site_is_refused(federation: Any) -> None:
     federation.write()
     host = federation.host("meals")
     for work in (b"nonsense", decoded_join(host)):
-        with pytest.raises(frames.FrameError, match="MessageError"):
+        with pytest.raises(FrameError, match="MessageError"):
             frames.unpack_reply(asyncio.run(host.answer(frames.pack_request(RUN, work))))
 
 

@@ -25,7 +25,7 @@ from asyndbt.federation._messages import (
     Step,
     StepDone,
 )
-from asyndbt.federation.engines._base import Channel
+from asyndbt.federation.engines._base import Channel, Engine
 from asyndbt.federation.engines._local import LocalEngine
 from asyndbt.federation.engines._virtual import Delays, VirtualEngine
 from asyndbt.optim import Settings, Shape, preset
@@ -37,22 +37,11 @@ QUIET = preset("plain", refresh_every=0)
 
 
 @dataclass
-class MemorySite:
-    """A site that keeps its state in memory."""
-
-    worker: Worker
-    saved: bytes = b""
-
-    def save(self) -> None:
-        self.saved = self.worker.state()
-
-
-@dataclass
 class Finished:
     """What a test looks at after a run."""
 
     coordinator: Coordinator
-    sites: dict[str, MemorySite]
+    sites: dict[str, Worker]
     problem: TabularProblem
     notices: list[dict[str, Any]] = field(default_factory=list)
     now: float = 0.0
@@ -63,7 +52,7 @@ class Finished:
         shape, total = self.problem.shape, 0.0
         fragment = np.eye(shape.words)[self.coordinator.fragment]
         for index, site in enumerate(self.sites.values()):
-            shown = np.eye(shape.candidates)[site.worker.demonstrations]
+            shown = np.eye(shape.candidates)[site.demonstrations]
             total += self.problem.expected_loss(index, fragment, shown)
         return (total - self.problem.optimum().loss) / self.problem.loss_range()
 
@@ -88,7 +77,7 @@ def run_tabular() -> RunTabular:
         delays: Delays | None = None,
         limit: int | None = 2_000,
         seed: int = 0,
-        wire: Channel | None = None,
+        channel: Channel | None = None,
         reports: Mapping[str, Callable[[Any], Any]] | None = None,
         **plan: Any,
     ) -> Finished:
@@ -103,11 +92,11 @@ def run_tabular() -> RunTabular:
             **plan,
         )
         sites = {
-            name: MemorySite(Worker(name, agreed, TabularObjective(problem, index, limit), seed))
+            name: Worker(name, agreed, TabularObjective(problem, index, limit), seed)
             for index, name in enumerate(names)
         }
         for name, change in (reports or {}).items():
-            _lie(sites[name].worker, change)
+            _lie(sites[name], change)
         coordinator = Coordinator(agreed)
         finished = Finished(coordinator, sites, problem)
 
@@ -115,9 +104,11 @@ def run_tabular() -> RunTabular:
             finished.notices += coordinator.notices()
             finished.now = now
 
-        engine = LocalEngine(wire) if delays is None else VirtualEngine(delays, wire)
+        engine: Engine = LocalEngine(coordinator, sites, channel)
+        if delays is not None:
+            engine = VirtualEngine(coordinator, sites, delays, channel)
         with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-            runner.run(engine.run(coordinator, sites, changed))
+            runner.run(engine.run(changed))
         return finished
 
     return run

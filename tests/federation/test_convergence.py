@@ -44,7 +44,7 @@ def test_the_read_out_reaches_the_enumerated_optimum(
     problem = TabularProblem(Shape(3, 5, 2, 4), workers=3, seed=seed)
     run = run_tabular(problem, settings=SETTINGS, delays=DELAYS, limit=1_500, **FORMS[form])
     assert run.gap <= 0.01
-    assert max(site.worker.objective.spent().calls for site in run.sites.values()) <= 1_500
+    assert max(site.objective.spent().calls for site in run.sites.values()) <= 1_500
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -47,7 +47,7 @@ def _plain_loop(sites: Any, settings: Settings, steps: int) -> ServerState:
 
     problem = TabularProblem(Shape(2, 4, 2, 3), workers=3, seed=1)
     workers = [
-        Worker(name, site.worker.plan, TabularObjective(problem, index), 0)
+        Worker(name, site.plan, TabularObjective(problem, index), 0)
         for index, (name, site) in enumerate(sites.items())
     ]
     state = ServerState.initial(3, 2, 4)
@@ -138,15 +138,6 @@ def test_the_local_engine_has_sites_waiting_side_by_side(run_tabular: Callable[.
         run = run_tabular(quorum=2, limit=200)
     assert most == 3
     assert run.coordinator.phase == "done"
-
-
-@dataclass
-class MemorySite:
-    """A site whose state is not kept."""
-
-    worker: Worker
-
-    def save(self) -> None: ...
 
 
 ENGINES = [None, Delays(kind="constant")]
@@ -251,17 +242,17 @@ def test_sites_that_were_gone_are_back_after_a_local_resume(
     problem = TabularProblem(Shape(2, 4, 2, 3), workers=2, seed=1)
     plan = Plan(sites=("a", "b"), positions=2, words=4, quorum=2)
     sites = {
-        name: MemorySite(Worker(name, plan, TabularObjective(problem, index, 300), 0))
+        name: Worker(name, plan, TabularObjective(problem, index, 300), 0)
         for index, name in enumerate(plan.sites)
     }
     coordinator = Coordinator(plan)
     with monkeypatch.context() as patch:
         patch.setattr(Worker, "handle", failing({"a", "b"}, OSError("no disk"), after=4))
         with pytest.raises(OSError, match="no disk"):
-            asyncio.run(LocalEngine().run(coordinator, sites, lambda now: None))
+            asyncio.run(LocalEngine(coordinator, sites).run(lambda now: None))
     coordinator, _ = restore(plan, snapshot(coordinator))
     assert coordinator.roster.live() == []
-    asyncio.run(LocalEngine().run(coordinator, sites, lambda now: None))
+    asyncio.run(LocalEngine(coordinator, sites).run(lambda now: None))
     assert set(coordinator.evaluations) == {"a", "b"}
 
 

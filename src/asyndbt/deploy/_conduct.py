@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from asyndbt._async import NewLoop
 from asyndbt.config import Config
 from asyndbt.errors import AsyndbtError, RunDirectoryError
+from asyndbt.federation import Coordinator
 from asyndbt.federation.engines import Channel, Engine, FlowerEngine, Grid
 from asyndbt.lm import LanguageModel
 from asyndbt.run import (
@@ -94,18 +95,12 @@ class _OverGrid(AsynDBT):
             raise RunDirectoryError(f'{directory.path}: not a run of engine "flower"')
         return RunSetup(shared_plan(config), {}, shared_vocabulary(config), None)
 
-    def engine(self, session: Session) -> Engine:
+    def engine(self, session: Session, coordinator: Coordinator) -> Engine:
         """Return the engine of the grid."""
         federation, name = session.config.federation, run_name(session.directory)
         assert federation.flower is not None
         ttl = federation.flower.ttl or 3 * federation.lease
-        return FlowerEngine(
-            self.grid,
-            name,
-            ttl,
-            session.channel,
-            session.elapsed,
-        )
+        return FlowerEngine(coordinator, self.grid, name, ttl, session.channel, session.elapsed)
 
     def failed(self, directory: RunDirectory, error: Exception) -> None:
         """Leave word for whoever submitted the run."""

@@ -96,22 +96,22 @@ class AsynDBT(Method):
             log.changed(session.elapsed)
             session.directory.result_file.unlink(missing_ok=True)
         session.begin(**_about(session))
-        engine = self.engine(session)
+        engine = self.engine(session, coordinator)
         session.clock = engine.now
         try:
-            await engine.run(coordinator, setup.sites, log.changed)
+            await engine.run(log.changed)
         finally:
             session.directory.write_json("traffic.json", session.channel.traffic)
         return _outcome(coordinator, setup)
 
-    def engine(self, session: Session) -> Engine:
-        """Return what carries the messages: `LocalEngine`, or `VirtualEngine` with delays."""
-        federation = session.config.federation
-        if federation.engine == "local" or federation.delays is None:
-            return LocalEngine(session.channel, session.elapsed)
-        delays = federation.delays.model_dump(exclude_none=True)
-        seed = session.config.run.seed
-        return VirtualEngine(Delays(**delays, seed=seed), session.channel, session.elapsed)
+    def engine(self, session: Session, coordinator: Coordinator) -> Engine:
+        """Return the engine that the configuration names, on this machine."""
+        config, sites = session.config, session.setup.sites
+        if config.federation.engine == "local" or config.federation.delays is None:
+            return LocalEngine(coordinator, sites, session.channel, session.elapsed)
+        given = config.federation.delays.model_dump(exclude_none=True)
+        delays = Delays(**given, seed=config.run.seed)
+        return VirtualEngine(coordinator, sites, delays, session.channel, session.elapsed)
 
 
 def _reopen(coordinator: Coordinator, setup: RunSetup) -> None:

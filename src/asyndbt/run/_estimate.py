@@ -27,7 +27,7 @@ import numpy as np
 from asyndbt._async import run_sync
 from asyndbt.config import Config
 from asyndbt.errors import BudgetError
-from asyndbt.federation import Coordinator, PromptObjective, Spent, Worker
+from asyndbt.federation import Coordinator, PromptObjective, Spent
 from asyndbt.federation.engines import Delays, Engine, LocalEngine, VirtualEngine
 from asyndbt.lm import Answer, LanguageModel, Prompt, RemoteOptions, Usage
 from asyndbt.optim import FloatArray, IntArray
@@ -142,30 +142,19 @@ def can_begin(config: Config) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class _Unsaved:
-    """A site whose state is not saved."""
-
-    worker: Worker
-
-    def save(self) -> None:
-        """Keep nothing."""
-
-
 async def _play(setup: RunSetup, config: Config, is_remote: bool) -> Coordinator:
+    """Run the simulation: endpoints answer after delays, a local model serves sites in turn."""
     coordinator = Coordinator(setup.plan)
-    sites = {name: _Unsaved(site.worker) for name, site in setup.sites.items()}
-    await _engine(config, is_remote).run(coordinator, sites, lambda now: None)
-    return coordinator
-
-
-def _engine(config: Config, is_remote: bool) -> Engine:
-    """Sites of an endpoint wait in parallel; those of a local model take turns."""
+    workers = {name: site.worker for name, site in setup.sites.items()}
     delays = config.federation.delays
+    engine: Engine
     if delays is None and not is_remote:
-        return LocalEngine()
-    given: dict[str, Any] = delays.model_dump(exclude_none=True) if delays else {}
-    return VirtualEngine(Delays(**given, seed=config.run.seed))
+        engine = LocalEngine(coordinator, workers)
+    else:
+        given: dict[str, Any] = delays.model_dump(exclude_none=True) if delays else {}
+        engine = VirtualEngine(coordinator, workers, Delays(**given, seed=config.run.seed))
+    await engine.run(lambda now: None)
+    return coordinator
 
 
 def _seconds_per_prompt(

@@ -36,12 +36,11 @@ class RemoteSite:
             If the message is not work for this site.
         """
         if not message:
-            return encode(self.site.worker.join())
+            return encode(self.site.join())
         work = decode(message)
         if not isinstance(work, Assignment) or work.site != self.site.worker.site:
             raise MessageError(f"{type(work).__name__} for {work.site} is no work for this site")
-        report = await self.site.worker.handle(work)
-        self.site.save()
+        report = await self.site.handle(work)
         self._keep_result(work, report)
         return encode(report)
 

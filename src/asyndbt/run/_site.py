@@ -1,4 +1,4 @@
-"""A site of a run on this machine, and its own part of the run's directory."""
+"""A site of a run on this machine, with its own part of the run directory."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asyndbt.errors import RunDirectoryError
-from asyndbt.federation import Needs, SitePrompts, Worker
+from asyndbt.federation import Assignment, Join, Needs, Report, SitePrompts, Worker
 from asyndbt.lm import AnswerCache, Limits
 from asyndbt.run._directory import write_atomically
 
 
 @dataclass(slots=True)
 class RunSite:
-    """A site of a run on this machine: its worker, its prompts, and where its state is kept.
+    """A site of a run on this machine: its worker, its prompts, and the folder of its state.
 
     `needs` is what it must be able to spend, `tuning` what its budget leaves for tuning.
     """
@@ -25,18 +25,28 @@ class RunSite:
     needs: Needs
     tuning: Limits
 
+    def join(self) -> Join:
+        """Return the message by which the site enters the run."""
+        return self.worker.join()
+
+    async def handle(self, assignment: Assignment) -> Report:
+        """Do a piece of work, and save the state after it."""
+        report = await self.worker.handle(assignment)
+        self.save()
+        return report
+
     def save(self) -> None:
-        """Put the worker's state into the site's own part of the run directory."""
+        """Write the worker's state into the site's folder."""
         head = self.prompts.digest.encode() + b"\n"
         write_atomically(self.folder / "state", head + self.worker.state())
 
     def load(self) -> None:
-        """Take over the state of an earlier session, if there is one.
+        """Restore the state of an earlier session, if there is one.
 
         Raises
         ------
         RunDirectoryError
-            If the session worked on other data: its policies would mean other texts here.
+            If the session had other data: its policies would select other texts here.
         """
         file = self.folder / "state"
         if not file.exists():
@@ -45,10 +55,10 @@ class RunSite:
         if digest.decode("ascii", "replace") != self.prompts.digest:
             raise RunDirectoryError(
                 f"site {self.worker.site!r}: its data, or the vocabulary, is not what this run "
-                "was started with; put the files back, or start anew in another directory"
+                "was started with; put the files back, or start a new run in another directory"
             )
         self.worker.restore(state)
 
     def close(self) -> None:
-        """Close the file of paid answers."""
+        """Close the answer cache."""
         self.cache.close()

@@ -1,4 +1,4 @@
-"""A grid of nodes in this process: for tests, and to see what crosses a site's border."""
+"""A grid of nodes in this process."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from asyndbt.federation.engines import GridReply, Handler
 
 
 class LoopbackGrid:
-    """Nodes in this process: for tests, and to see what crosses the border.
+    """Nodes in this process: for tests, and to observe what crosses a site's border.
 
     Parameters
     ----------
     tap : callable, optional
-        Is shown every frame, with the node and "in" (to the site) or "out".
+        Called with the node, "in" (to the site) or "out", and the frame.
     """
 
     def __init__(self, tap: Callable[[int, str, bytes], None] | None = None) -> None:
@@ -26,11 +26,11 @@ class LoopbackGrid:
         self._count = itertools.count(1)
 
     def connect(self, node: int, handler: Handler) -> None:
-        """Have a node."""
+        """Register a node and its handler."""
         self._handlers[node] = handler
 
     def disconnect(self, node: int, *, silently: bool = False) -> None:
-        """Lose a node with what it is doing; `silently` leaves its messages without any reply."""
+        """Drop a node and its work in progress; `silently` leaves its messages without reply."""
         self._handlers.pop(node, None)
         for id_, (worker, task) in list(self._working.items()):
             if worker == node:
@@ -53,7 +53,7 @@ class LoopbackGrid:
         return id_
 
     def pull(self, ids: Collection[str]) -> list[GridReply]:
-        """Return what has come back for these messages, each reply once."""
+        """Return the replies to these messages that have arrived, each reply once."""
         return [self._replies.pop(id_) for id_ in ids if id_ in self._replies]
 
     async def _handle(self, id_: str, node: int, frame: bytes, ttl: float) -> None:

@@ -1,4 +1,4 @@
-"""Who carries the messages, and what time it is."""
+"""Engines: they carry messages between the coordinator and sites, and keep time."""
 
 from asyndbt.federation.engines._base import Channel, Engine, Site
 from asyndbt.federation.engines._flower import FlowerEngine

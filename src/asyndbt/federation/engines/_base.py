@@ -1,9 +1,10 @@
-"""What an engine is: it carries messages and says what time it is."""
+"""The loop that all engines share: carry messages between the coordinator and sites, keep time."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Protocol
 
 from asyndbt.errors import AsyndbtError, MessageError, ModelError, SiteError
@@ -12,6 +13,7 @@ from asyndbt.federation._messages import (
     Assignment,
     ConfirmDone,
     EvaluateDone,
+    Join,
     Message,
     Report,
     StepDone,
@@ -20,29 +22,30 @@ from asyndbt.federation._messages import (
     encode,
 )
 from asyndbt.federation._plan import Plan
-from asyndbt.federation._worker import Worker
 
 
 class Site(Protocol):
-    """What an engine asks of a site: handle an assignment, and keep its state safe."""
+    """A site in this process, as an engine sees it.
 
-    @property
-    def worker(self) -> Worker:
-        """The site's worker."""
+    Implementations: `Worker`, whose state is kept nowhere, and `RunSite`.
+    """
+
+    def join(self) -> Join:
+        """Return the message by which the site enters the run."""
         ...
 
-    def save(self) -> None:
-        """Put the worker's state where a restart finds it."""
+    async def handle(self, assignment: Assignment) -> Report:
+        """Do a piece of work; the state after it is safe before the report is returned."""
         ...
 
 
 class Channel:
-    """Everything that crosses a site's border goes through here, as bytes.
+    """Encodes, counts and decodes every message that crosses a site's border.
 
     Parameters
     ----------
     tap : callable, optional
-        Is shown every message's bytes, with the site's name and "out" (leaving the site) or "in".
+        Called with the site's name, "out" (leaving the site) or "in", and the message's bytes.
     """
 
     def __init__(self, tap: Callable[[str, str, bytes], None] | None = None) -> None:
@@ -55,23 +58,23 @@ class Channel:
         Raises
         ------
         MessageError
-            If they are no message, or more than `limit`.
+            If the bytes are not a message, or are more than `limit`.
         """
         return decode(self.send(message, direction), limit)
 
     def send(self, message: Message, direction: str = "in") -> bytes:
-        """Encode and count a message whose receiver is elsewhere."""
+        """Encode and count a message to a receiver in another process."""
         data = encode(message)
         self._count(message, direction, data)
         return data
 
     def receive(self, data: bytes, limit: int | None = None) -> Message:
-        """Decode and count what a site elsewhere has sent.
+        """Decode and count a message from a site in another process.
 
         Raises
         ------
         MessageError
-            If it is no message, or more than `limit`.
+            If the bytes are not a message, or are more than `limit`.
         """
         message = decode(data, limit)
         self._count(message, "out", data)
@@ -86,58 +89,41 @@ class Channel:
         count[1] += len(data)
 
 
-def stopwatch(elapsed: float) -> Callable[[], float]:
-    """Return what tells the seconds of a run, by the clock of the running event loop.
-
-    Whatever sleeps on that loop keeps the same time.
-
-    Parameters
-    ----------
-    elapsed : float
-        Seconds at which the run stands now.
-    """
-    clock = asyncio.get_running_loop().time
-    start = clock() - elapsed
-    return lambda: clock() - start
-
-
 async def handle_assignment(site: Site, work: Assignment) -> Report | Exception:
-    """Have a site do its work; the error that is its own affair is returned, not raised.
+    """Have a site do its work; return its report, or the error that concerns this site alone.
 
     Raises
     ------
     ModelError
-        If nobody could succeed: the key, the name of the model, the quota.
+        If no site could succeed: the key, the model's name or the quota is at fault.
     """
     try:
-        report = await site.worker.handle(work)
-        site.save()
+        return await site.handle(work)
     except ModelError:
         raise
     except Exception as error:
         return error
-    return report
 
 
 class Inbox:
-    """Where an engine brings what came from sites, whatever it is.
+    """Passes what arrives from sites to the coordinator.
 
-    A message that is none counts against its sender; a site that fails is gone, with a notice of
-    the error's kind alone, since its text may hold private data; and the others go on.
+    A malformed message counts against its sender. A site that fails is gone, with a notice of the
+    error's class only, since its text may hold private data; the other sites go on.
 
     Parameters
     ----------
-    wire : Wire
+    channel : Channel
     coordinator : Coordinator
     """
 
-    def __init__(self, wire: Channel, coordinator: Coordinator) -> None:
-        self._wire, self._coordinator = wire, coordinator
+    def __init__(self, channel: Channel, coordinator: Coordinator) -> None:
+        self._channel, self._coordinator = channel, coordinator
         self._limit = _largest_report(coordinator.plan)
         self._failure: Exception | None = None
 
     def take(self, site: str, item: Message | bytes | Exception, now: float) -> None:
-        """Hand over what a site sent, as a message or as its bytes, or its failure."""
+        """Take a site's message, as such or as bytes, or its failure."""
         if isinstance(item, Exception):
             self._failure = item
             kind = item.kind if isinstance(item, SiteError) else type(item).__name__
@@ -153,19 +139,19 @@ class Inbox:
             self._coordinator.receive(message, now)
 
     def read(self, item: Message | bytes) -> Message:
-        """Return the message that a site has sent.
+        """Decode and count a message from a site.
 
         Raises
         ------
         MessageError
-            If it is none, or larger than any that a site may send.
+            If it is malformed, or larger than any report can be.
         """
         if isinstance(item, bytes):
-            return self._wire.receive(item, self._limit)
-        return self._wire.carry(item, "out", self._limit)
+            return self._channel.receive(item, self._limit)
+        return self._channel.carry(item, "out", self._limit)
 
     def nobody_left(self) -> Exception:
-        """Return the error of a run that waits for nobody and is not done."""
+        """Return the error of an unfinished run that has no site left to wait for."""
         return self._failure or AsyndbtError(
             "all sites are gone, or were refused too often: there is no result yet; when they are "
             "back, resume the run"
@@ -178,30 +164,35 @@ def _largest_report(plan: Plan) -> int:
     return max(byte_bound(kind, *sizes) for kind in kinds)
 
 
-class Engine(Protocol):
-    """Carries a run to its end.
+class Engine(ABC):
+    """Runs a coordinator to its end; a subclass says how messages travel and what time it is.
 
-    Implementations: `LocalEngine`, `VirtualEngine`, `FlowerEngine`.
+    Implementations: `LocalEngine`, `VirtualEngine`, `FlowerEngine`. An engine runs once.
+
+    Parameters
+    ----------
+    coordinator : Coordinator
+        Fresh or restored; work that it had handed out is sent again.
+    channel : Channel, optional
+    elapsed : float
+        Seconds that earlier sessions of the run have taken.
     """
+
+    def __init__(self, coordinator: Coordinator, channel: Channel | None, elapsed: float) -> None:
+        self.channel = channel or Channel()
+        self._coordinator = coordinator
+        self._inbox = Inbox(self.channel, coordinator)
+        self._seconds: Callable[[], float] = lambda: elapsed
 
     def now(self) -> float:
         """Seconds since the start of the run."""
-        ...
+        return self._seconds()
 
-    async def run(
-        self,
-        coordinator: Coordinator,
-        sites: Mapping[str, Site],
-        changed: Callable[[float], None],
-    ) -> None:
+    async def run(self, changed: Callable[[float], None]) -> None:
         """Run until the coordinator is done.
 
         Parameters
         ----------
-        coordinator : Coordinator
-            Fresh or restored; work it had handed out is sent again.
-        sites : mapping of str to Site
-            Those in this process; none where all are elsewhere.
         changed : callable
             Called with the time after everything the coordinator took in and handed out, before
             any of that work is sent: the moment to write a checkpoint.
@@ -213,4 +204,43 @@ class Engine(Protocol):
         Exception
             If no site is left: the last failure of one, or AsyndbtError.
         """
-        ...
+        try:
+            await self._open()
+            while True:
+                given = self._coordinator.assignments(self.now())
+                changed(self.now())
+                for assignment in given:
+                    await self._send(assignment)
+                if self._coordinator.phase == "done":
+                    return
+                if not await self._receive():
+                    raise self._inbox.nobody_left()
+        finally:
+            self._close()
+
+    def _start_clock(self) -> None:
+        """Have time pass by the clock of the running event loop, as for all that sleeps on it."""
+        clock = asyncio.get_running_loop().time
+        start = clock() - self.now()
+        self._seconds = lambda: clock() - start
+
+    @abstractmethod
+    async def _open(self) -> None:
+        """Start the clock, have sites join, and send restored work again."""
+
+    @abstractmethod
+    async def _send(self, assignment: Assignment) -> None:
+        """Send a piece of work to its site."""
+
+    @abstractmethod
+    async def _receive(self) -> bool:
+        """Wait for the next arrival or the end of a lease, and tell the coordinator.
+
+        Returns
+        -------
+        bool
+            False if nothing can arrive any more.
+        """
+
+    def _close(self) -> None:  # noqa: B027
+        """Stop what is still under way."""

@@ -1,7 +1,7 @@
-"""What is around a message between machines: of which run it is, or why there is none.
+"""The envelope of a message between machines.
 
-An *ask* goes to a site: a run, and an assignment, or nothing to have the site introduce itself. An
-*answer* comes back: a message, or the name of an error's class. Both are records of `codec`.
+A *request* to a site names a run and holds an assignment, or nothing to have the site introduce
+itself. A *reply* holds a message, or the name of an error's class. Both are records of `_codec`.
 """
 
 from __future__ import annotations
@@ -10,36 +10,22 @@ import re
 
 import numpy as np
 
-from asyndbt.errors import MessageError
+from asyndbt.errors import FrameError, MessageError
 from asyndbt.federation._codec import pack, unpack
 
 _RUN = re.compile(r"[0-9a-f]{16}")
 _KIND = re.compile(r"[A-Za-z_]\w{0,60}")
 
 
-class FrameError(MessageError):
-    """An answer that holds no message.
-
-    Parameters
-    ----------
-    kind : str
-        Class of the error that the site met.
-    """
-
-    def __init__(self, kind: str) -> None:
-        super().__init__(f"the site met {kind}")
-        self.kind = kind
-
-
 def pack_request(run: str, work: bytes = b"") -> bytes:
-    """Write what goes to a site.
+    """Write a request to a site.
 
     Parameters
     ----------
     run : str
-        16 hexadecimal digits: a site keeps the state of every run apart.
+        16 hexadecimal digits that name the run; a site has one state per run.
     work : bytes
-        An assignment; nothing to have the site offer itself.
+        An assignment, encoded; empty to have the site introduce itself.
 
     Examples
     --------
@@ -50,41 +36,41 @@ def pack_request(run: str, work: bytes = b"") -> bytes:
 
 
 def unpack_request(frame: bytes) -> tuple[str, bytes]:
-    """Read what `ask` wrote: the run and the work.
+    """Read a request: the run and the work.
 
     Raises
     ------
     MessageError
-        If it is anything else.
+        If it is malformed.
     """
     fields, arrays = unpack(frame)
     run = fields.get("run")
     if set(fields) != {"run"} or not isinstance(run, str) or not _RUN.fullmatch(run):
-        raise MessageError("an ask names a run by 16 hexadecimal digits")
+        raise MessageError("a request names a run by 16 hexadecimal digits")
     if set(arrays) != {"work"} or arrays["work"].dtype != np.int8:
-        raise MessageError("an ask holds one piece of work")
+        raise MessageError("a request holds one piece of work")
     return run, arrays["work"].tobytes()
 
 
 def pack_reply(message: bytes) -> bytes:
-    """Write a site's message."""
+    """Write a reply that holds a site's message."""
     return pack({}, {"message": np.frombuffer(message, np.int8)})
 
 
 def pack_failure(error: BaseException) -> bytes:
-    """Write that a site has failed: the error's class, since its text might quote an example."""
+    """Write a reply that names an error's class only: its text might quote an example."""
     return pack({"kind": type(error).__name__[:60]}, {})
 
 
 def unpack_reply(frame: bytes) -> bytes:
-    """Read a site's message.
+    """Read the message in a reply.
 
     Raises
     ------
     FrameError
         If the site says that it has failed.
     MessageError
-        If it is no answer.
+        If it is malformed.
 
     Examples
     --------
@@ -93,12 +79,12 @@ def unpack_reply(frame: bytes) -> bytes:
     >>> unpack_reply(pack_failure(KeyError("a text")))
     Traceback (most recent call last):
         ...
-    asyndbt.federation.engines._envelope.FrameError: the site met KeyError
+    asyndbt.errors.FrameError: the site met KeyError
     """
     fields, arrays = unpack(frame)
     kind = fields.get("kind")
     if isinstance(kind, str) and _KIND.fullmatch(kind):
         raise FrameError(kind)
     if fields or set(arrays) != {"message"} or arrays["message"].dtype != np.int8:
-        raise MessageError("an answer holds one message")
+        raise MessageError("a reply holds one message")
     return arrays["message"].tobytes()

@@ -1,31 +1,30 @@
-"""The engine across machines: messages go to sites by a grid of nodes, in real time.
+"""The engine across machines: messages reach sites through a grid of nodes, in real time.
 
-A node is a place that can be reached; which site is there, it says itself when it is greeted. A
-node holds one message at most. What it does not answer (it was lost, took too long, or failed) is
-no answer: the coordinator gives the site up, and the site is greeted again, later each time.
+A node is an address; which site is there, the node says when it is greeted. A node holds at most
+one message. If its work brings no report (lost, too late, or failed), the coordinator gives the
+site up, and the engine greets the node again, after longer and longer pauses.
 
-A site that is greeted while the coordinator waits for its answer gets the same piece of work
-again: what it has done already it answers from its state, so nothing is done twice, whichever side
-was restarted.
+A site that is greeted while the coordinator waits for its report gets the same piece of work
+again. A site answers work that it has already done from its state, so nothing is done twice,
+whichever side was restarted.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from asyndbt.errors import MessageError, SiteError
+from asyndbt.errors import FrameError, MessageError, SiteError
 from asyndbt.federation._coordinator import Coordinator
 from asyndbt.federation._messages import Assignment, Join
 from asyndbt.federation.engines import _envelope as frames
-from asyndbt.federation.engines._base import Channel, Inbox, Site, stopwatch
+from asyndbt.federation.engines._base import Channel, Engine
 from asyndbt.federation.engines._grid import Grid, GridReply
 
 
 @dataclass(slots=True)
 class _Node:
-    """What is known of a node: its site, the message it holds, and when to greet it again."""
+    """A node: its site, the message that it holds, and when to greet it again."""
 
     id: int
     site: str = ""
@@ -35,92 +34,76 @@ class _Node:
     quiet_until: float = 0.0
 
 
-class FlowerEngine:
+class FlowerEngine(Engine):
     """Runs sites on other machines.
 
     Parameters
     ----------
+    coordinator : Coordinator
     grid : Grid
     run : str
         16 hexadecimal digits that name the run at the sites, the same after a resume.
     ttl : float
         Seconds after which the grid gives a message up.
-    wire : Wire
+    channel : Channel, optional
     elapsed : float
         Seconds that earlier sessions of the run have taken.
     poll : float
-        Seconds between two looks for replies.
+        Seconds between two polls for replies.
     look : float
-        Seconds between two looks for nodes.
+        Seconds between two polls for nodes.
     """
 
     def __init__(
         self,
+        coordinator: Coordinator,
         grid: Grid,
         run: str,
         ttl: float,
-        wire: Channel | None = None,
+        channel: Channel | None = None,
         elapsed: float = 0.0,
         *,
         poll: float = 0.2,
         look: float = 2.0,
     ) -> None:
-        self.wire = wire or Channel()
+        super().__init__(coordinator, channel, elapsed)
         self._grid, self._run, self._ttl = grid, run, ttl
-        self._poll, self._look = poll, look
-        self._seconds: Callable[[], float] = lambda: elapsed
+        self._poll, self._look, self._lease = poll, look, coordinator.plan.lease
         self._next_look = 0.0
+        self._hopeful = elapsed
+        """When the coordinator last had a site to wait for."""
         self._nodes: dict[int, _Node] = {}
         self._connected: set[int] = set()
 
-    def now(self) -> float:
-        """Seconds since the start of the run."""
-        return self._seconds()
+    async def _open(self) -> None:
+        self._start_clock()
 
-    async def run(
-        self,
-        coordinator: Coordinator,
-        sites: Mapping[str, Site],
-        changed: Callable[[float], None],
-    ) -> None:
-        """Run until the coordinator is done; all sites are elsewhere."""
-        self._seconds = stopwatch(self.now())
-        desk = Inbox(self.wire, coordinator)
-        hopeful = self.now()
-        while True:
-            given = coordinator.assignments(self.now())
-            changed(self.now())
-            self._send(given)
-            if coordinator.phase == "done":
-                return
-            await asyncio.sleep(self._poll)
-            self._greet(coordinator)
-            self._collect(coordinator, desk)
-            now = self.now()
-            deadline = coordinator.deadline()
-            if deadline is not None:
-                hopeful = now
-                if deadline <= now:
-                    coordinator.advance(now)
-            elif now > hopeful + coordinator.plan.lease and coordinator.phase != "done":
-                raise desk.nobody_left()
+    async def _receive(self) -> bool:
+        await asyncio.sleep(self._poll)
+        self._greet()
+        self._collect()
+        now, deadline = self.now(), self._coordinator.deadline()
+        if deadline is None:
+            return now <= self._hopeful + self._lease or self._coordinator.phase == "done"
+        self._hopeful = now
+        if deadline <= now:
+            self._coordinator.advance(now)
+        return True
 
     # ------------------------------------------------------------------ out
-    def _send(self, work: list[Assignment]) -> None:
-        """Send work to whoever can be reached; the others get it when they are greeted."""
-        at = {node.site: node for node in self._nodes.values()}
-        for assignment in work:
-            node = at.get(assignment.site)
-            if node is not None and not node.message:
+    async def _send(self, assignment: Assignment) -> None:
+        """Send work to a site that can be reached; another gets it when it is greeted."""
+        for node in self._nodes.values():
+            if node.site == assignment.site and not node.message:
                 self._push(node, assignment)
 
     def _push(self, node: _Node, work: Assignment | None) -> None:
-        body = self.wire.send(work) if work is not None else b""
+        body = self.channel.send(work) if work is not None else b""
         id_ = self._grid.push(node.id, frames.pack_request(self._run, body), self._ttl)
         node.message, node.asked = id_ or "", work
 
-    def _greet(self, coordinator: Coordinator) -> None:
-        """Ask nodes who they are, where that is not known or their site is to come back."""
+    def _greet(self) -> None:
+        """Have nodes introduce themselves if their site is unknown, or is to come back."""
         now = self.now()
         if now < self._next_look:
             return
@@ -133,11 +116,18 @@ class FlowerEngine:
                 continue
             if node.id not in self._connected:
                 del self._nodes[node.id]
-            elif now >= node.quiet_until and _is_missed(coordinator, node.site):
+            elif now >= node.quiet_until and self._is_missed(node.site):
                 self._push(node, None)
 
+    def _is_missed(self, site: str) -> bool:
+        """Whether a greeting could bring a site (back), or its lost report."""
+        if site not in self._coordinator.roster:
+            return True
+        member = self._coordinator.roster[site]
+        return not member.banned and (not member.live or member.outstanding is not None)
+
     # ------------------------------------------------------------------ in
-    def _collect(self, coordinator: Coordinator, desk: Inbox) -> None:
+    def _collect(self) -> None:
         holders = {node.message: node for node in self._nodes.values() if node.message}
         replies = self._grid.pull(list(holders)) if holders else []
         for reply in replies:
@@ -146,24 +136,25 @@ class FlowerEngine:
             try:
                 data = _content(reply)
                 if asked is None:
-                    self._welcome(coordinator, desk, node, data)
+                    self._welcome(node, data)
                 else:
                     node.failures = 0
-                    desk.take(node.site, data, self.now())
-            except frames.FrameError as error:
-                self._fail(coordinator, desk, node, asked, error.kind)
+                    self._inbox.take(node.site, data, self.now())
+            except FrameError as error:
+                self._fail(node, asked, error.kind)
             except MessageError as error:
-                self._turn_away(coordinator, node, str(error))
+                self._refuse(node, str(error))
 
-    def _welcome(self, coordinator: Coordinator, desk: Inbox, node: _Node, data: bytes) -> None:
-        """Take in what a node says of itself.
+    def _welcome(self, node: _Node, data: bytes) -> None:
+        """Take in how a node introduces itself.
 
         Raises
         ------
         MessageError
             If it cannot take part.
         """
-        join, now = desk.read(data), self.now()
+        coordinator = self._coordinator
+        join, now = self._inbox.read(data), self.now()
         if not isinstance(join, Join):
             raise MessageError(f"{type(join).__name__} where a site should introduce itself")
         if join.site not in coordinator.plan.sites:
@@ -177,10 +168,10 @@ class FlowerEngine:
             return
         coordinator.receive(join, now)
         if not member.live:
-            self._back_off(node, coordinator.plan.lease)
+            self._back_off(node)
 
     def _settle(self, node: _Node, site: str) -> None:
-        """Note where a site is. Its name belongs to the first node that has it and is there."""
+        """Note a node's site. A name belongs to the first node that has it and is connected."""
         for other in list(self._nodes.values()):
             if other.site == site and other is not node:
                 if other.id in self._connected:
@@ -189,40 +180,26 @@ class FlowerEngine:
         node.site = site
 
     # ------------------------------------------------------------------ failures
-    def _fail(
-        self,
-        coordinator: Coordinator,
-        desk: Inbox,
-        node: _Node,
-        asked: Assignment | None,
-        kind: str,
-    ) -> None:
-        """Take note of work that was not done, or of a greeting that was not returned."""
-        self._back_off(node, coordinator.plan.lease)
+    def _fail(self, node: _Node, asked: Assignment | None, kind: str) -> None:
+        """Take note of work that was not done, or of a greeting without a reply."""
+        self._back_off(node)
         if asked is None:
-            coordinator.refuse(f"node {node.id}", kind, self.now())
-        elif coordinator.roster[node.site].outstanding is asked:
-            desk.take(node.site, SiteError(node.site, kind), self.now())
+            self._coordinator.refuse(f"node {node.id}", kind, self.now())
+        elif self._coordinator.roster[node.site].outstanding is asked:
+            self._inbox.take(node.site, SiteError(node.site, kind), self.now())
 
-    def _turn_away(self, coordinator: Coordinator, node: _Node, why: str) -> None:
-        self._back_off(node, coordinator.plan.lease)
-        coordinator.refuse(node.site or f"node {node.id}", why, self.now())
+    def _refuse(self, node: _Node, why: str) -> None:
+        self._back_off(node)
+        self._coordinator.refuse(node.site or f"node {node.id}", why, self.now())
 
-    def _back_off(self, node: _Node, lease: float) -> None:
+    def _back_off(self, node: _Node) -> None:
         """Leave a node alone for a time that doubles with every failure in a row."""
         node.failures += 1
-        node.quiet_until = self.now() + min(2.0 ** min(node.failures, 30) * self._look, 2 * lease)
-
-
-def _is_missed(coordinator: Coordinator, site: str) -> bool:
-    """Whether a greeting could bring a site (back), or its lost answer."""
-    if site not in coordinator.roster:
-        return True
-    member = coordinator.roster[site]
-    return not member.banned and (not member.live or member.outstanding is not None)
+        pause = min(2.0 ** min(node.failures, 30) * self._look, 2 * self._lease)
+        node.quiet_until = self.now() + pause
 
 
 def _content(reply: GridReply) -> bytes:
     if reply.error:
-        raise frames.FrameError(reply.error)
+        raise FrameError(reply.error)
     return frames.unpack_reply(reply.frame)

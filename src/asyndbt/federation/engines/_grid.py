@@ -1,7 +1,4 @@
-"""What the Flower engine asks of whoever carries its bytes, and one that does so in memory.
-
-Flower's own Grid under the few words that the engine needs of it.
-"""
+"""What the Flower engine needs of a carrier of bytes, and Flower's own grid as one."""
 
 from __future__ import annotations
 
@@ -12,12 +9,12 @@ from typing import TYPE_CHECKING, Protocol
 from asyndbt.errors import MissingExtraError
 
 Handler = Callable[[bytes], Awaitable[bytes]]
-"""A site: bytes in, bytes out."""
+"""A site's request handler: bytes in, bytes out."""
 
 
 @dataclass(frozen=True, slots=True)
 class GridReply:
-    """What came back for a message: bytes, or why there are none."""
+    """The reply to a message: bytes, or why there are none."""
 
     id: str
     frame: bytes = b""
@@ -42,12 +39,12 @@ class Grid(Protocol):
         node : int
         frame : bytes
         ttl : float
-            Seconds after which a reply that says so takes the place of an answer.
+            Seconds after which an error reply takes the place of an answer.
         """
         ...
 
     def pull(self, ids: Collection[str]) -> list[GridReply]:
-        """Return what has come back for these messages, each reply once."""
+        """Return the replies to these messages that have arrived, each reply once."""
         ...
 
 
@@ -64,11 +61,11 @@ _ERRORS = {
     5: "the node is not connected",
     8: "the app at the site was killed",
 }
-"""What Flower's codes of error replies mean here; their texts may quote a site's data."""
+"""Flower's error codes in words of our own: the texts of its errors may quote a site's data."""
 
 
 def to_record(frame: bytes) -> RecordDict:
-    """Put a frame into the only record that travels.
+    """Wrap a frame in the one record that is sent.
 
     Raises
     ------
@@ -83,7 +80,7 @@ def to_record(frame: bytes) -> RecordDict:
 
 
 def from_record(message: Message) -> bytes:
-    """Return the frame in a message; nothing where there is none."""
+    """Return the frame in a message, empty where there is none."""
     try:
         frame = message.content[_RECORD][_KEY]
     except (KeyError, ValueError):
@@ -92,7 +89,7 @@ def from_record(message: Message) -> bytes:
 
 
 class FlowerGrid:
-    """Carries bytes by Flower messages.
+    """Carries bytes in Flower messages.
 
     Parameters
     ----------
@@ -114,7 +111,7 @@ class FlowerGrid:
         return next(iter(self._grid.push_messages([message])), None) or None
 
     def pull(self, ids: Collection[str]) -> list[GridReply]:
-        """Return what has come back for these messages, each reply once."""
+        """Return the replies to these messages that have arrived, each reply once."""
         return [_reply(message) for message in self._grid.pull_messages(list(ids))]
 
 

@@ -1,99 +1,91 @@
 """The engine for one machine: asyncio, real time, workers really concurrent.
 
-Waiting for language models is where time goes, so sites wait side by side on one event loop. With
-a model that answers without waiting (the pocket model) a piece of work is done in one go, and the
-order of everything that happens follows from the order in which work was handed out: such a run,
-interrupted and resumed, is the run that was not interrupted.
+A run's time goes into waiting for language models, so all sites wait concurrently on one event
+loop. With a model that answers without waiting (the pocket model) a piece of work is done without
+interruption, and the order of all events follows from the order in which work was handed out: such
+a run, interrupted and resumed, equals the uninterrupted run.
 
-In one process a task that lives is a sign of life: a lease ends for sites alone that never join.
+In one process a running task is a sign of life: leases end only for sites that never join.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from asyndbt.federation._coordinator import Coordinator
 from asyndbt.federation._messages import Assignment, Report
-from asyndbt.federation.engines._base import Channel, Inbox, Site, handle_assignment, stopwatch
+from asyndbt.federation.engines._base import Channel, Engine, Site, handle_assignment
 
 _Task = asyncio.Task[Report | Exception]
 
 
-class LocalEngine:
+class LocalEngine(Engine):
     """Runs every site as a task of one event loop.
 
     Parameters
     ----------
-    wire : Wire
+    coordinator : Coordinator
+    sites : mapping of str to Site
+    channel : Channel, optional
     elapsed : float
         Seconds that earlier sessions of the run have taken.
     """
 
-    def __init__(self, wire: Channel | None = None, elapsed: float = 0.0) -> None:
-        self.wire = wire or Channel()
-        self._seconds: Callable[[], float] = lambda: elapsed
-
-    def now(self) -> float:
-        """Seconds since the start of the run."""
-        return self._seconds()
-
-    async def run(
+    def __init__(
         self,
         coordinator: Coordinator,
         sites: Mapping[str, Site],
-        changed: Callable[[float], None],
+        channel: Channel | None = None,
+        elapsed: float = 0.0,
     ) -> None:
-        """Run until the coordinator is done."""
-        self._seconds = stopwatch(self.now())
-        desk = Inbox(self.wire, coordinator)
-        finished: asyncio.Queue[_Task] = asyncio.Queue()
-        working: dict[str, _Task] = {}
+        super().__init__(coordinator, channel, elapsed)
+        self._sites = sites
+        self._working: dict[str, _Task] = {}
+        self._finished: asyncio.Queue[_Task] = asyncio.Queue()
 
-        def send(assignments: list[Assignment]) -> None:
-            for assignment in assignments:
-                carried = self.wire.carry(assignment, "in")
-                assert isinstance(carried, Assignment)
-                task = asyncio.create_task(
-                    handle_assignment(sites[carried.site], carried), name=carried.site
-                )
-                working[carried.site] = task
-                task.add_done_callback(finished.put_nowait)
+    async def _open(self) -> None:
+        self._start_clock()
+        for assignment in self._coordinator.outstanding():
+            await self._send(assignment)
+        for name, site in self._sites.items():
+            if not self._coordinator.roster[name].live:
+                self._inbox.take(name, site.join(), self.now())
 
-        send(coordinator.outstanding())
-        for name, site in sites.items():
-            if not coordinator.roster[name].live:
-                desk.take(name, site.worker.join(), self.now())
-        try:
-            while True:
-                given = coordinator.assignments(self.now())
-                changed(self.now())
-                send(given)
-                if coordinator.phase == "done":
-                    return
-                if not working and coordinator.deadline() is None:
-                    raise desk.nobody_left()
-                task = await self._next(coordinator, finished)
-                now = self.now()
-                if (coordinator.deadline() or 0.0) <= now:
-                    for name in working:
-                        coordinator.keep(name, now)
-                if task is None:
-                    coordinator.advance(now)
-                else:
-                    del working[task.get_name()]
-                    desk.take(task.get_name(), task.result(), now)
-        finally:
-            for task in working.values():
-                task.cancel()
+    async def _send(self, assignment: Assignment) -> None:
+        carried = self.channel.carry(assignment, "in")
+        assert isinstance(carried, Assignment)
+        name = carried.site
+        task = asyncio.create_task(handle_assignment(self._sites[name], carried), name=name)
+        self._working[name] = task
+        task.add_done_callback(self._finished.put_nowait)
 
-    async def _next(self, coordinator: Coordinator, finished: asyncio.Queue[_Task]) -> _Task | None:
+    async def _receive(self) -> bool:
+        deadline = self._coordinator.deadline()
+        if not self._working and deadline is None:
+            return False
+        task = await self._next_finished(deadline)
+        now = self.now()
+        if (deadline or 0.0) <= now:
+            for name in self._working:
+                self._coordinator.keep(name, now)
+        if task is None:
+            self._coordinator.advance(now)
+        else:
+            del self._working[task.get_name()]
+            self._inbox.take(task.get_name(), task.result(), now)
+        return True
+
+    async def _next_finished(self, deadline: float | None) -> _Task | None:
         """Wait for the next piece of work to be done; None if a lease ends first."""
-        if finished.qsize():
-            return finished.get_nowait()
-        deadline = coordinator.deadline()
+        if self._finished.qsize():
+            return self._finished.get_nowait()
         wait = None if deadline is None else max(0.0, deadline - self.now())
         try:
-            return await asyncio.wait_for(finished.get(), wait)
+            return await asyncio.wait_for(self._finished.get(), wait)
         except TimeoutError:
             return None
+
+    def _close(self) -> None:
+        for task in self._working.values():
+            task.cancel()

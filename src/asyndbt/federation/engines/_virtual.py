@@ -1,7 +1,7 @@
-"""The engine with a virtual clock: every schedule of late, dead and returning sites in moments.
+"""The engine with a virtual clock: simulates slow, dead and returning sites without waiting.
 
-The delay of a piece of work follows from the seed, the site and the number of the work alone, so
-a run is repeatable, and a resumed run meets the same delays.
+The delay of a piece of work depends on the seed, the site and the number of the work only, so a
+run is repeatable, and a resumed run meets the same delays.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 import heapq
 import itertools
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
 from asyndbt.federation._coordinator import Coordinator
-from asyndbt.federation._messages import Assignment, Join, Message
-from asyndbt.federation.engines._base import Channel, Inbox, Site, handle_assignment
+from asyndbt.federation._messages import Assignment, Message
+from asyndbt.federation.engines._base import Channel, Engine, Site, handle_assignment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +37,9 @@ class Delays:
     slow : mapping of str to float
         Factor by which a site is slower.
     dead : mapping of str to float
-        Second at which a site dies: work in its hands is lost.
+        Second at which a site dies; the work that it holds is lost.
     rejoin : mapping of str to float
-        Second at which a dead site is back.
+        Second at which a dead site returns.
     seed : int
     """
 
@@ -65,87 +65,84 @@ class Delays:
         return float(delay * self.slow.get(site, 1.0))
 
     def lost(self, site: str, start: float, end: float) -> bool:
-        """Whether the site dies, or is dead, between two moments."""
+        """Whether the site dies, or is dead, between two times."""
         death, back = self.dead.get(site), self.rejoin.get(site, float("inf"))
         return death is not None and start < back and end >= death
 
 
-class VirtualEngine:
+class VirtualEngine(Engine):
     """Runs all sites in one thread, in the order of a virtual clock.
 
     Parameters
     ----------
+    coordinator : Coordinator
+    sites : mapping of str to Site
     delays : Delays
-    wire : Wire
+    channel : Channel, optional
     elapsed : float
-        Virtual seconds at which the run stands.
+        Virtual seconds that earlier sessions of the run have taken.
     """
 
-    def __init__(self, delays: Delays, wire: Channel | None = None, elapsed: float = 0.0) -> None:
-        self.wire = wire or Channel()
-        self._delays, self._now = delays, elapsed
-        self._events: list[tuple[float, int, int, str, Message | Exception]] = []
+    def __init__(
+        self,
+        coordinator: Coordinator,
+        sites: Mapping[str, Site],
+        delays: Delays,
+        channel: Channel | None = None,
+        elapsed: float = 0.0,
+    ) -> None:
+        super().__init__(coordinator, channel, elapsed)
+        self._sites, self._delays, self._now = sites, delays, elapsed
+        self._arrivals: list[tuple[float, int, int, str, Message | Exception]] = []
         self._order = itertools.count()
 
     def now(self) -> float:
         """Virtual seconds since the start of the run."""
         return self._now
 
-    async def run(
-        self,
-        coordinator: Coordinator,
-        sites: Mapping[str, Site],
-        changed: Callable[[float], None],
-    ) -> None:
-        """Run until the coordinator is done."""
-        desk = Inbox(self.wire, coordinator)
-        for work in coordinator.unanswered():
-            sent_at = coordinator.roster[work.site].sent_at
-            await self._send(work, sites[work.site], sent_at)
-        for name, site in sites.items():
-            self._announce(name, site.worker.join(), coordinator)
-        while True:
-            given = coordinator.assignments(self._now)
-            changed(self._now)
-            for work in given:
-                await self._send(work, sites[work.site], self._now)
-            if coordinator.phase == "done":
-                return
-            self._next(coordinator, desk)
+    async def _open(self) -> None:
+        for work in self._coordinator.unanswered():
+            await self._send_at(work, self._coordinator.roster[work.site].sent_at)
+        for name, site in self._sites.items():
+            self._schedule_joins(name, site)
 
-    def _announce(self, name: str, join: Join, coordinator: Coordinator) -> None:
-        """Put a site's joining, and its return from the dead, on the clock."""
-        member = coordinator.roster[name]
+    def _schedule_joins(self, name: str, site: Site) -> None:
+        """Schedule when a site joins, and when it returns from the dead."""
+        join, member = site.join(), self._coordinator.roster[name]
         # A site whose lease ran out over its work comes back with the answer, if at all.
         known = member.live or member.given_up is not None
         if not known and not self._delays.lost(name, self._now, self._now):
-            self._push(self._now, 0, name, join)
+            self._schedule(self._now, 0, name, join)
         back = self._delays.rejoin.get(name)
         if back is not None and back > self._now:
-            self._push(back, 0, name, join)
+            self._schedule(back, 0, name, join)
 
-    async def _send(self, work: Assignment, site: Site, sent_at: float) -> None:
-        """Have the work done, unless its site dies over it, and put the report on the clock."""
-        carried = self.wire.carry(work, "in")
+    async def _send(self, assignment: Assignment) -> None:
+        await self._send_at(assignment, self._now)
+
+    async def _send_at(self, work: Assignment, sent_at: float) -> None:
+        """Have the work done, unless its site dies over it, and schedule the report's arrival."""
+        carried = self.channel.carry(work, "in")
         assert isinstance(carried, Assignment)
         arrival = sent_at + self._delays.seconds(work.site, work.id)
         if self._delays.lost(work.site, sent_at, arrival):
             return
-        self._push(arrival, work.id, work.site, await handle_assignment(site, carried))
+        item = await handle_assignment(self._sites[work.site], carried)
+        self._schedule(arrival, work.id, work.site, item)
 
-    def _push(self, when: float, work: int, site: str, item: Message | Exception) -> None:
-        # Of things at the same moment the order is that of the work, also after a resume.
-        heapq.heappush(self._events, (when, work, next(self._order), site, item))
+    def _schedule(self, when: float, work: int, site: str, item: Message | Exception) -> None:
+        # Arrivals at the same time are in the order of their work, also after a resume.
+        heapq.heappush(self._arrivals, (when, work, next(self._order), site, item))
 
-    def _next(self, coordinator: Coordinator, desk: Inbox) -> None:
-        """Move the clock to the next arrival or the end of a lease, whichever is first."""
-        deadline = coordinator.deadline()
-        arrival = self._events[0][0] if self._events else float("inf")
+    async def _receive(self) -> bool:
+        deadline = self._coordinator.deadline()
+        arrival = self._arrivals[0][0] if self._arrivals else float("inf")
         if deadline is not None and deadline < arrival:
             self._now = deadline
-            coordinator.advance(deadline)
-        elif self._events:
-            self._now, _, _, site, item = heapq.heappop(self._events)
-            desk.take(site, item, self._now)
+            self._coordinator.advance(deadline)
+        elif self._arrivals:
+            self._now, _, _, site, item = heapq.heappop(self._arrivals)
+            self._inbox.take(site, item, self._now)
         else:
-            raise desk.nobody_left()
+            return False
+        return True
