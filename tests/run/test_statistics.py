@@ -5,7 +5,7 @@ import math
 import pytest
 
 from asyndbt.federation import Score
-from asyndbt.run._outcome import accuracy_interval, pool_scores
+from asyndbt.run._result import accuracy_interval, pool_scores
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from asyndbt.baselines._base import (
     objective_of,
 )
 from asyndbt.baselines._predictors import FixedPrompt, Predictor
-from asyndbt.baselines._registry import methods, resume_run, run_method
+from asyndbt.baselines._run_method import methods, resume_run, run_method
 from asyndbt.baselines._search import Pair, RandomProposer, Search
 from asyndbt.baselines._tpe import TpeProposer
 

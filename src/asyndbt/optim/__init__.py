@@ -13,13 +13,12 @@ from asyndbt.optim._planes import (
     refresh_products,
     violation,
 )
+from asyndbt.optim._read_out import read_out, read_out_distinct
 from asyndbt.optim._server_step import ServerState, c1_at, c2_at, server_step
 from asyndbt.optim._settings import PRESETS, Settings, make_estimator, preset
 from asyndbt.optim._simplex import (
     on_simplex,
     project_rows,
-    read_out,
-    read_out_distinct,
     row_entropies,
     sample_rows,
     uniform_rows,

@@ -1,4 +1,4 @@
-"""Rows of probabilities: projection on the simplex, draws, entropy, read-out.
+"""Rows of probabilities: projection on the simplex, draws, entropy.
 
 A policy is a matrix whose rows are categorical distributions: (M, N) for a fragment, (U, V) for
 demonstrations. All functions accept matrices without rows.
@@ -65,30 +65,6 @@ def row_entropies(p: FloatArray) -> FloatArray:
     logarithms = np.log(np.where(p > 0.0, p, 1.0))
     entropies: FloatArray = -(p * logarithms).sum(axis=1) + 0.0
     return entropies
-
-
-def read_out(p: FloatArray) -> IntArray:
-    """Return the (R,) most probable columns, the first among equals."""
-    if p.shape[0] == 0:
-        return np.empty(0, dtype=np.int64)
-    best: IntArray = np.argmax(p, axis=1)
-    return best
-
-
-def read_out_distinct(p: FloatArray) -> IntArray:
-    """Return (R,) distinct columns, assigned greedily from the largest entry down.
-
-    With fewer columns than rows repeats cannot be avoided, and it is `read_out`.
-    """
-    if p.shape[1] < p.shape[0]:
-        return read_out(p)
-    chosen = np.empty(p.shape[0], dtype=np.int64)
-    left = p.copy()
-    for _ in range(p.shape[0]):
-        row, column = divmod(int(np.argmax(left)), p.shape[1])
-        chosen[row] = column
-        left[row], left[:, column] = -1.0, -1.0
-    return chosen
 
 
 def on_simplex(p: FloatArray, tolerance: float = 1e-6) -> bool:

@@ -14,9 +14,8 @@ from asyndbt.run._directory import (
 from asyndbt.run._estimate import Estimate, can_begin, estimate_run
 from asyndbt.run._inputs import load_inputs, load_site_data, make_task, place_rows, take_rows
 from asyndbt.run._model_handle import ModelCheck, check_model
-from asyndbt.run._outcome import Outcome, write_prompt
 from asyndbt.run._remote_site import RemoteSite, check_site, open_site
-from asyndbt.run._result import Result
+from asyndbt.run._result import Outcome, Result, write_prompt
 from asyndbt.run._session import METHOD_FILE, Method, Session, run_session
 from asyndbt.run._setup import (
     TUNING_VALIDATIONS,

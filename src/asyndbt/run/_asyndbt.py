@@ -21,8 +21,7 @@ from asyndbt.optim import FloatArray, row_entropies
 from asyndbt.prompt import TunedPrompt
 from asyndbt.run._directory import Observer, RunDirectory
 from asyndbt.run._inputs import make_task
-from asyndbt.run._outcome import DOUBTFUL_SHARE, Outcome, write_prompt
-from asyndbt.run._result import Result
+from asyndbt.run._result import DOUBTFUL_SHARE, Outcome, Result, write_prompt
 from asyndbt.run._session import Method, Session, run_session
 from asyndbt.run._setup import RunSetup
 

@@ -12,7 +12,7 @@ from asyndbt.federation import Assignment, Evaluate, EvaluateDone, Report, decod
 from asyndbt.prompt import TunedPrompt
 from asyndbt.run._directory import RunDirectory, write_atomically
 from asyndbt.run._model_handle import ModelHandle
-from asyndbt.run._outcome import site_result, write_prompt
+from asyndbt.run._result import site_result, write_prompt
 from asyndbt.run._setup import prepare_run
 from asyndbt.run._site import RunSite
 

@@ -24,8 +24,7 @@ from asyndbt.federation import unpack
 from asyndbt.federation.engines import Channel
 from asyndbt.lm import LanguageModel
 from asyndbt.run._directory import Event, Observer, RunDirectory, write_atomically
-from asyndbt.run._outcome import Outcome, build_result
-from asyndbt.run._result import Result
+from asyndbt.run._result import Outcome, Result, build_result
 from asyndbt.run._setup import RunSetup, prepare_run
 
 METHOD_FILE = "method.json"
