@@ -1,7 +1,7 @@
 """The tuning phase: when the server steps, which sites estimate the lower level, when tuning ends.
 
-The server steps as soon as S sites have reported and no live site has been silent for tau steps;
-every report received by then is used.
+The server steps as soon as a quorum of S sites has reported and no live site has been silent for
+tau steps; every report received by then is used.
 """
 
 from __future__ import annotations
