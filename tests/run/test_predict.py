@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from asyndbt.errors import DataError
+from asyndbt.errors import ConfigError, DataError
 from asyndbt.lm import Answer, Prompt, Usage
 from asyndbt.lm.providers._pocket import PocketLanguageModel
 from asyndbt.run import Result, run_config
+from asyndbt.testing import ScriptedLanguageModel
 
 
 @pytest.fixture
@@ -97,3 +98,14 @@ def test_columns_of_other_names(small: Any) -> None:
         told["prediction"]
         == plain.predict([{"text_a": "the soup was superb"}], "meals")[0]["prediction"]
     )
+
+
+def test_no_other_model_answers_than_the_one_that_was_tuned_for(small: Any) -> None:
+    model = ScriptedLanguageModel({"": (-0.1, -2.3)})
+    tuned = run_config(small.config(), model=model)
+    asked, rows = len(model.asked), [{"text_a": "neither this nor that"}]
+    assert tuned.predict(rows, "meals")[0]["prediction"] is not None
+    assert len(model.asked) == asked + 1
+    with pytest.raises(ConfigError, match=r"was tuned for script.*give that model to Result"):
+        Result(tuned.directory).predict(rows, "meals")
+    assert Result(tuned.directory, model).predict(rows, "meals")[0]["prediction"] is not None

@@ -99,7 +99,7 @@ def resume_run(
                 "budget was used up: more of it would change nothing"
             )
     elif done is not None:
-        return Result(files.path)
+        return Result(files.path, model)
     record = files.read_json(METHOD_FILE)
     method = AsynDBT() if record is None else _make(record)
     return run_session(

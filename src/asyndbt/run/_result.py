@@ -21,6 +21,7 @@ from asyndbt.lm import (
     AnswerCache,
     Budget,
     Gateway,
+    LanguageModel,
     Limits,
     Predictions,
     Prompt,
@@ -196,6 +197,13 @@ def accuracy_interval(score: Score, draws: int = 1) -> dict[str, Any] | None:
 class Result:
     """What a finished run found; `data` holds the content of ``result.json``.
 
+    Parameters
+    ----------
+    directory : path
+    model : LanguageModel, optional
+        What `predict` asks in place of the model that the configuration names; needed if the run
+        was given a model of its own.
+
     Raises
     ------
     RunDirectoryError
@@ -204,8 +212,8 @@ class Result:
         If the run is not finished.
     """
 
-    def __init__(self, directory: Path | str) -> None:
-        self._files = RunDirectory.open(Path(directory))
+    def __init__(self, directory: Path | str, model: LanguageModel | None = None) -> None:
+        self._files, self._model = RunDirectory.open(Path(directory)), model
         if not self._files.result_file.exists():
             raise DataError(
                 f"{directory}: the run is not finished; go on with 'asyndbt resume {directory}'"
@@ -278,6 +286,8 @@ class Result:
         DataError
             Before any request: if a row lacks a text, has an empty one, or already has a column
             ``prediction`` or ``scores``, or a prompt does not fit the model.
+        ConfigError
+            If another model would answer than the one that the prompt was tuned for.
         ModelError
             If no row is answered.
         """
@@ -286,8 +296,13 @@ class Result:
         prompt, config = self.prompt(site), self.config
         words, lm = prompt.task.label_words, config.lm
         batch = [_query(prompt, config, number, row) for number, row in enumerate(rows, start=1)]
-        handle = ModelHandle.of(lm)
+        handle = ModelHandle.of(lm, self._model)
         handle.restore_capabilities(self.data["model"])
+        if handle.model.name != (tuned_for := self.data["model"]["model"]):
+            raise ConfigError(
+                f"the prompt was tuned for {tuned_for}, and {handle.model.name} would answer: give "
+                "that model to Result(directory, model=...)"
+            )
         check_requests(handle.model, words, batch)
         with AnswerCache(self._part(site) / "predictions.sqlite") as cache:
             gateway = Gateway(handle.model, cache, Budget(Limits()), handle.policy)

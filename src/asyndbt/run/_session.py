@@ -176,7 +176,7 @@ def run_session(
             write(setup.sites[name].folder)
         directory.write_json("result.json", result)
         session.tell("result", session.clock(), **result)
-    return Result(directory.path)
+    return Result(directory.path, model)
 
 
 async def _to_the_end(method: Method, session: Session) -> Outcome:
