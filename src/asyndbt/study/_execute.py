@@ -20,11 +20,10 @@ from threading import Thread
 from typing import Any, Final
 
 from asyndbt.baselines import run_method
-from asyndbt.errors import AsyndbtError, BudgetError, MissingExtraError, ModelError
+from asyndbt.errors import AsyndbtError, BudgetError, ModelError
 from asyndbt.lm import AnswerCache, RemoteOptions, ReplayedModel
-from asyndbt.run import Event, RunDirectory, write_atomically
-from asyndbt.study._cells import Cell, cells_of, naming
-from asyndbt.study._file import StudyFile
+from asyndbt.run import Event, write_atomically
+from asyndbt.study._cells import Cell, naming
 
 _RECORD: Final = "cell.json"
 _REPORT_SECONDS: Final = 0.5
@@ -72,35 +71,6 @@ class CellProgress:
 
 
 Observe = Callable[[CellProgress], None]
-
-
-def run_study(
-    file: StudyFile, *, jobs: int = 1, observe: Observe = lambda progress: None
-) -> list[CellResult]:
-    """Run what is not done yet of a study, in `jobs` processes, then write its results.
-
-    Everything is in the directory of the study: ``runs/`` with a directory for every run,
-    ``answers/`` with the answers that the runs share, ``results.parquet``, ``results.csv``,
-    ``curve.csv``, ``tables/``, ``figures/``, ``README.md``.
-
-    Raises
-    ------
-    AsyndbtError
-        Before the first request, if a setting or file cannot be used or a package is missing; and
-        ModelError where no request can succeed.
-    """
-    try:
-        # Imported first: hours of work must not end with the message that the extra is missing.
-        from asyndbt.study._page import write_page
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(str(error.name).partition(".")[0], "study") from error
-    cells = cells_of(file)
-    folder = file.study.dir
-    folder.mkdir(parents=True, exist_ok=True)
-    with RunDirectory(folder).claimed():
-        done = execute_cells(cells, folder / "answers", jobs=jobs, observe=observe)
-        write_page(file, done)
-    return done
 
 
 def execute_cells(
