@@ -243,7 +243,8 @@ def test_a_killed_site_comes_back_and_a_killed_coordinator_goes_on(town: Town) -
     town.write(
         method={"iterations": 20, "refresh_every": 0},
         # The others cannot come to the end before the killed site is missed.
-        federation={"quorum": 2, "staleness": 3, "lease": LEASE},
+        # What is lost with a killed process is sent again after the lease.
+        federation={"quorum": 2, "staleness": 3, "lease": HANG / 5},
         calls=calls,
     )
     directory = town.folder / "eventful"
