@@ -256,6 +256,41 @@ def test_sites_that_were_gone_are_back_after_a_local_resume(
     assert set(coordinator.evaluations) == {"a", "b"}
 
 
+@pytest.mark.parametrize("turns", range(8))
+def test_a_run_that_is_stopped_as_a_report_comes_in_is_stopped(
+    monkeypatch: pytest.MonkeyPatch, turns: int
+) -> None:
+    """However many turns of the event loop are between the two."""
+    plan = Plan(sites=("a", "b"), positions=2, words=4, quorum=2)
+    problem, original = TabularProblem(Shape(2, 4, 2, 3), workers=2, seed=1), Worker.handle
+    sites = {
+        name: Worker(name, plan, TabularObjective(problem, index, 300), 0)
+        for index, name in enumerate(plan.sites)
+    }
+
+    async def stopped() -> None:
+        run = asyncio.create_task(LocalEngine(Coordinator(plan), sites).run(lambda now: None))
+
+        def stop(left: int) -> None:
+            if left:
+                asyncio.get_running_loop().call_soon(stop, left - 1)
+            else:
+                run.cancel()
+
+        async def handle(worker: Worker, assignment: Any) -> Any:
+            await asyncio.sleep(assignment.id)
+            if assignment.id == 7:
+                stop(turns)
+            return await original(worker, assignment)
+
+        monkeypatch.setattr(Worker, "handle", handle)
+        await run
+
+    runner = asyncio.Runner(loop_factory=VirtualLoop)
+    with runner, pytest.raises(asyncio.CancelledError):
+        runner.run(stopped())
+
+
 def test_a_run_that_nobody_joins_says_so(
     run_tabular: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,7 +82,9 @@ class LocalEngine(Engine):
             return self._finished.get_nowait()
         wait = None if deadline is None else max(0.0, deadline - self.now())
         try:
-            return await asyncio.wait_for(self._finished.get(), wait)
+            # Not `asyncio.wait_for`: Python 3.11's loses a cancellation that meets an arrival.
+            async with asyncio.timeout(wait):
+                return await self._finished.get()
         except TimeoutError:
             return None
 
