@@ -85,6 +85,12 @@ def test_tables_of_methods_and_tasks_go_before_the_base(study: Make) -> None:
     assert (found["asyndbt"].method.draws, found["cendbt"].method.draws) == (6, 7)
 
 
+def test_rows_of_demo_tasks_follow_a_seed(study: Make) -> None:
+    sources = {cell.config.data.test for cell in cells_of(study(pocket_rows=7))}
+    assert sources
+    assert all(source.endswith("/test@7") for source in sources)
+
+
 def test_another_setting_is_another_directory(study: Make) -> None:
     def directories(**more: object) -> set[str]:
         cells: list[Cell] = cells_of(study(tables={"base": {"method": more}}))

@@ -112,9 +112,19 @@ def test_pocket_tasks_load_with_their_sites(name: str) -> None:
     assert set(examples[0].fields) == set(world.text_fields)
 
 
+def test_another_seed_of_a_pocket_task_has_other_rows() -> None:
+    def texts(source: str) -> set[str]:
+        return {example.fields["text_a"] for example in load_examples(source, TASK, base=Path())}
+
+    source = "pocket:sentiment-fans/train"
+    assert texts(f"{source}@0") == texts(source)
+    assert len(texts(f"{source}@7") - texts(source)) > 200
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [
+        ("pocket:sentiment-fans/train@x", "write pocket:TASK/SPLIT"),
         ("pocket:sentiment-fans", "write pocket:TASK/SPLIT"),
         ("pocket:sentiment-fans/", "write pocket:TASK/SPLIT"),
         ("pocket:sentiment-fans/dev", "pocket:sentiment-fans/dev: split 'dev' does not exist"),

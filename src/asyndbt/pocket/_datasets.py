@@ -59,9 +59,16 @@ class PocketTask:
     sites: tuple[str, str, str]
     description: str
 
-    def config_tables(self) -> dict[str, dict[str, Any]]:
-        """Return the tables of a configuration for this task, without the budget."""
-        splits: dict[str, Any] = {split: f"pocket:{self.name}/{split}" for split in SIZES}
+    def config_tables(self, seed: int = 0) -> dict[str, dict[str, Any]]:
+        """Return the tables of a configuration for this task, without the budget.
+
+        Parameters
+        ----------
+        seed : int
+            Another one gives other rows.
+        """
+        rows = f"@{seed}" if seed else ""
+        splits: dict[str, Any] = {split: f"pocket:{self.name}/{split}{rows}" for split in SIZES}
         return {
             "task": {"instruction": self.instruction, "labels": dict(self.labels)},
             "data": {**splits, "site_column": "site"},

@@ -138,8 +138,10 @@ class _CellFactory:
         return Cell(self.method, self.task, seed, calls, mode, self.point, config, options)
 
     def _config(self, seed: int) -> Config:
-        file, demo = self.file, self.task.startswith(POCKET)
-        tables = TASKS[self.task.removeprefix(POCKET)].config_tables() if demo else {}
+        file, tables = self.file, {}
+        if self.task.startswith(POCKET):
+            demo = TASKS[self.task.removeprefix(POCKET)]
+            tables = demo.config_tables(file.study.pocket_rows)
         for more in (file.base, file.tasks.get(self.task, {}), file.overrides.get(self.method, {})):
             tables = _merged(tables, more)
         # The budget depends on the sizes of the data, and is set once these are known.

@@ -84,6 +84,12 @@ class StudySection(Section):
         kind="list of names",
         min_length=1,
     )
+    pocket_rows: int = key(
+        0,
+        "Generator seed of the demo tasks' rows: choose settings on other rows than you report.",
+        example=7,
+        ge=0,
+    )
     seeds: list[Seed] = key(
         [0, 1, 2, 3, 4], "The seeds.", example=[0, 1], kind="list of whole numbers", min_length=1
     )

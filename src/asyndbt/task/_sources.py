@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -217,6 +218,8 @@ def _candidates(place: str, base: Path) -> list[tuple[str, str | None]]:
 def read_pocket(name: str) -> Iterator[Row]:
     """Read rows of a pocket data set, such as ``sentiment-fans/train``.
 
+    ``sentiment-fans/train@7`` has other rows: those of generator seed 7.
+
     Yields
     ------
     origin : str
@@ -227,8 +230,8 @@ def read_pocket(name: str) -> Iterator[Row]:
     DataError
         If the pocket world has no such task or split.
     """
-    task, slash, split = name.partition("/")
-    if not (task and slash and split):
+    found = re.fullmatch(r"([^/]+)/([^@]+)(?:@(\d{1,9}))?", name)
+    if not found:
         raise DataError(
             f"pocket:{name}: write pocket:TASK/SPLIT, such as pocket:sentiment-fans/train"
         )
@@ -236,7 +239,8 @@ def read_pocket(name: str) -> Iterator[Row]:
     from asyndbt.pocket import dataset
 
     try:
-        rows = dataset(task, split)  # type: ignore[arg-type]  # any text: it is checked there
+        task, split, seed = found.groups(default="0")
+        rows = dataset(task, split, int(seed))  # type: ignore[arg-type]  # it is checked there
     except ValueError as error:
         raise DataError(f"pocket:{name}: {error}") from None
     for number, row in enumerate(rows, start=1):
