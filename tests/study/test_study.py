@@ -183,7 +183,12 @@ def test_the_command_stopped_by_ctrl_c_says_how_to_go_on(
 def test_the_processes_of_a_study_end_with_its_command(file: Path, sent: signal.Signals) -> None:
     many = FILE.replace("seeds = [0, 1]", f"seeds = {list(range(100))}")
     file.write_text(many)  # so many runs that it cannot come to its end before the signal
-    command = [sys.executable, "-m", "asyndbt", "study", str(file), "--jobs", "2"]
+    # A shell lets the commands that it starts in the background ignore Ctrl-C, and so their tests.
+    main = (
+        "import signal, sys; from asyndbt.cli import main; "
+        "signal.signal(signal.SIGINT, signal.default_int_handler); sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", main, "study", str(file), "--jobs", "2"]
     # The processes hold the other end of its output too, so that its end tells theirs.
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
