@@ -47,9 +47,9 @@ Draw = Callable[[np.random.Generator, tuple[int, ...]], Any]
 class Exponential(Delays):
     """Memoryless delays."""
 
-    def seconds(self, site: str, work: int) -> float:
+    def seconds(self, site: str, work: int, seed: int) -> float:
         """Return how long the piece of work with this number takes at the site."""
-        rng = np.random.default_rng([self.seed, zlib.crc32(site.encode()), work])
+        rng = np.random.default_rng([seed, zlib.crc32(site.encode()), work])
         return float(self.mean * rng.exponential() * self.slow.get(site, 1.0))
 
 

@@ -65,8 +65,8 @@ def work(job: Job, folder: Path) -> Curve:
     names, plan, sites, look = (tabular if job.task == "tabular" else pocket)(job, folder)
     coordinator = Coordinator(plan)
     curve: Curve = []
-    delays = Delays(slow={names[-1]: SLOW}, seed=job.seed)
-    engine = VirtualEngine(coordinator, sites, delays)
+    delays = Delays(slow={names[-1]: SLOW})
+    engine = VirtualEngine(coordinator, sites, delays, seed=job.seed)
     settled: dict[str, IntArray] = {}
 
     def changed(now: float) -> None:

@@ -1,4 +1,4 @@
-"""A package with a language model, an estimator and a method, installed and run from TOML."""
+"""A package with a model, an estimator, an engine and a method, installed and run from TOML."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from asyndbt import LanguageModel
 from asyndbt.baselines import FixedPrompt, PerSiteBaseline
+from asyndbt.federation.engines import LocalEngine
 from asyndbt.lm import Answer, Section, Usage, key
 from asyndbt.optim import Estimator, Gradient
 from asyndbt.prompt import TunedPrompt
@@ -61,6 +62,10 @@ class Still(Estimator):
         return Gradient(np.zeros(p.shape), np.zeros(q.shape))
 
 
+class Quiet(LocalEngine):
+    name = "quiet"
+
+
 @dataclass(frozen=True)
 class FirstExample(PerSiteBaseline):
     number: int = 1
@@ -77,6 +82,9 @@ echo = asyndbt_extra:Echo
 [asyndbt.estimators]
 still = asyndbt_extra:Still
 
+[asyndbt.engines]
+quiet = asyndbt_extra:Quiet
+
 [asyndbt.methods]
 first-example = asyndbt_extra:FirstExample
 """
@@ -90,6 +98,9 @@ calls = 200
 [base.lm]
 provider = "echo"
 tilt = 0.5
+
+[base.federation]
+engine = "quiet"
 
 [base.data]
 pool_per_class = 5
@@ -149,5 +160,6 @@ def test_a_study_runs_what_an_installed_package_brings(installed: Path, tmp_path
         assert "tilt = 0.5" in text
         assert 'estimator = "still"' in text
         assert "calm = 2" in text
+        assert 'engine = "quiet"' in text
     (prompt, *_) = (study / "runs").glob("first-example-*/sites/*/prompt.txt")
     assert prompt.read_text().count("Answer:") == 3

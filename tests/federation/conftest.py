@@ -106,7 +106,7 @@ def run_tabular() -> RunTabular:
 
         engine: Engine = LocalEngine(coordinator, sites, channel)
         if delays is not None:
-            engine = VirtualEngine(coordinator, sites, delays, channel)
+            engine = VirtualEngine(coordinator, sites, delays, channel, seed=seed)
         with asyncio.Runner(loop_factory=VirtualLoop) as runner:
             runner.run(engine.run(changed))
         return finished

@@ -13,7 +13,7 @@ from asyndbt.federation.engines._virtual import Delays
 from asyndbt.optim import Shape, preset
 from asyndbt.testing import TabularProblem
 
-DELAYS = Delays(kind="pareto", shape=1.5, slow={"site-0": 4.0}, seed=5)
+DELAYS = Delays(kind="pareto", shape=1.5, slow={"site-0": 4.0})
 # Effects in these tables have a standard deviation of one nat: sites disagree by several, so the
 # multipliers that make them agree need that much room. What a word does depends on its position.
 SETTINGS = preset(

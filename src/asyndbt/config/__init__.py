@@ -5,7 +5,6 @@ from asyndbt.config._config import BudgetConfig, Config, LimitsConfig, RunConfig
 from asyndbt.config._data import DataConfig, PartitionConfig, SiteConfig, TaskConfig
 from asyndbt.config._explain import explain_errors, toml_keys
 from asyndbt.config._federation import (
-    DelaysConfig,
     FederationConfig,
     FlowerConfig,
     is_loopback,
@@ -21,7 +20,6 @@ __all__ = [
     "BudgetConfig",
     "Config",
     "DataConfig",
-    "DelaysConfig",
     "Directory",
     "FederationConfig",
     "FlowerConfig",

@@ -9,14 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo, model_validator
+from pydantic import AfterValidator, PlainValidator, ValidationInfo, model_validator
 
-from asyndbt._section import Section, SettingError, key
+from asyndbt._section import OneOf, Section, SettingError, key
 from asyndbt.config._base import Directory, File, Name, resolved
 from asyndbt.errors import ConfigError
+from asyndbt.federation.engines import Delays, find_engines
 
-Factor = Annotated[float, Field(gt=0)]
-Second = Annotated[float, Field(ge=0)]
+
+def _engines() -> list[str]:
+    return [*find_engines(), "flower"]
 
 
 def _quorum(value: object) -> int | float | str:
@@ -29,42 +31,6 @@ def _quorum(value: object) -> int | float | str:
     raise ValueError(
         'use "majority", "all", a whole number of sites, or a fraction above 0 and up to 1.0'
     )
-
-
-class DelaysConfig(Section):
-    """[federation.delays]: how long sites take, for engine "virtual"."""
-
-    kind: Literal["constant", "lognormal", "pareto"] = key(
-        "lognormal", "Distribution of the time that a site takes to answer.", example="pareto"
-    )
-    mean: float = key(1.0, "Mean time of an answer in seconds.", example=10.0, gt=0)
-    sigma: float = key(
-        0.5, 'Standard deviation of the logarithm, kind "lognormal".', example=1.0, gt=0
-    )
-    shape: float = key(
-        2.0, 'Tail index, kind "pareto": nearer to 1 is a heavier tail.', example=1.5, gt=1
-    )
-    slow: dict[str, Factor] = key(
-        {}, "Sites that are slower, by a factor.", example={"north": 10.0}, kind="site = factor"
-    )
-    dead: dict[str, Second] = key(
-        {}, "Sites that die, at a second.", example={"north": 60.0}, kind="site = second"
-    )
-    rejoin: dict[str, Second] = key(
-        {},
-        "Dead sites that come back, at a second.",
-        example={"north": 600.0},
-        kind="site = second",
-    )
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        for site, second in self.rejoin.items():
-            if second <= self.dead.get(site, math.inf):
-                raise SettingError(
-                    "rejoin", f'brings "{site}" back before it dies: set a later second than dead'
-                )
-        return self
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -158,7 +124,7 @@ class FlowerConfig(Section):
 class FederationConfig(Section):
     """[federation]: how the server and the sites wait for one another."""
 
-    engine: Literal["local", "virtual", "flower"] = key(
+    engine: Annotated[str, OneOf(_engines)] = key(
         "local",
         "Who carries the messages: this machine in real time, a simulated clock, or Flower "
         "between machines.",
@@ -187,7 +153,7 @@ class FederationConfig(Section):
         "Whether estimating the lower level stops all sites (barrier, as published) or none.",
         example="barrier",
     )
-    delays: DelaysConfig | None = key(
+    delays: Delays | None = key(
         None, 'How long sites take, for engine "virtual".', example={"kind": "lognormal"}
     )
     flower: FlowerConfig | None = key(

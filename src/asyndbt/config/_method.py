@@ -1,4 +1,8 @@
-"""The table [method]: how the prompt is tuned."""
+"""The table [method]: how the prompt is tuned.
+
+Keys that the numerics read are declared in `asyndbt.optim.Settings`, those of one estimator beside
+it; all others are here.
+"""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ from asyndbt.federation._messages import (
 )
 from asyndbt.federation._plan import Plan
 from asyndbt.federation._selection import FragmentSelection
-from asyndbt.federation._server_steps import Tuning
+from asyndbt.federation._tuning import Tuning
 from asyndbt.federation._validation import check_join, check_report
 from asyndbt.optim import IntArray, ServerState
 

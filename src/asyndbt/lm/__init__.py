@@ -1,11 +1,7 @@
 """Language models behind one gateway: cache, budget, ledger, feedback."""
 
 from asyndbt._section import Section, key
-from asyndbt.lm._base import Answer, Feedback, LanguageModel, Prompt, Request, Send, Usage
-from asyndbt.lm._budget import Budget, BudgetExhausted, Limits, split_limits
-from asyndbt.lm._cache import AnswerCache, request_key
-from asyndbt.lm._dispatch import RemoteOptions, RetryPolicy
-from asyndbt.lm._feedback import (
+from asyndbt.lm._answers import (
     Judgements,
     Loss,
     Predictions,
@@ -13,6 +9,10 @@ from asyndbt.lm._feedback import (
     parse_label,
     read_answers,
 )
+from asyndbt.lm._base import Answer, Feedback, LanguageModel, Prompt, Request, Send, Usage
+from asyndbt.lm._budget import Budget, BudgetExhausted, Limits, split_limits
+from asyndbt.lm._cache import AnswerCache, request_key
+from asyndbt.lm._dispatch import RemoteOptions, RetryPolicy
 from asyndbt.lm._gateway import Gateway, Ledger, RequestCounts
 from asyndbt.lm._limiter import Limiter
 from asyndbt.lm._registry import find_providers, make_model

@@ -1,4 +1,4 @@
-"""From answers to label distributions and losses.
+"""Reading answers: from what a model said to label distributions, losses and judgements.
 
 Every answer is read once, by the feedback that the settings name. The kinds of feedback are never
 mixed: an answer without what its kind needs is an error.

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import uuid4
 
+from asyndbt.lm._answers import Predictions, is_unparsed, read_answers
 from asyndbt.lm._base import Answer, Feedback, LanguageModel, Prompt, Request, Usage
 from asyndbt.lm._budget import Budget
 from asyndbt.lm._cache import AnswerCache, request_key
 from asyndbt.lm._dispatch import Answers, BatchDispatcher, ConcurrentDispatcher, RetryPolicy
-from asyndbt.lm._feedback import Predictions, is_unparsed, read_answers
 
 T = TypeVar("T")
 

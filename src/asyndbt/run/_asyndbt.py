@@ -15,7 +15,7 @@ import numpy as np
 from asyndbt.config import Config
 from asyndbt.errors import BudgetError, ConfigError
 from asyndbt.federation import Coordinator, restore, snapshot
-from asyndbt.federation.engines import Delays, Engine, LocalEngine, VirtualEngine
+from asyndbt.federation.engines import Engine, find_engines
 from asyndbt.lm import LanguageModel
 from asyndbt.optim import FloatArray, row_entropies
 from asyndbt.prompt import TunedPrompt
@@ -106,11 +106,10 @@ class AsynDBT(Method):
     def engine(self, session: Session, coordinator: Coordinator) -> Engine:
         """Return the engine that the configuration names, on this machine."""
         config, sites = session.config, session.setup.sites
-        if config.federation.engine == "local" or config.federation.delays is None:
-            return LocalEngine(coordinator, sites, session.channel, session.elapsed)
-        given = config.federation.delays.model_dump(exclude_none=True)
-        delays = Delays(**given, seed=config.run.seed)
-        return VirtualEngine(coordinator, sites, delays, session.channel, session.elapsed)
+        engine, table = find_engines()[config.federation.engine], dict(config.federation)
+        return engine.of(
+            coordinator, sites, session.channel, session.elapsed, table, config.run.seed
+        )
 
 
 def _reopen(coordinator: Coordinator, setup: RunSetup) -> None:

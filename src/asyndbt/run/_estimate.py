@@ -151,8 +151,7 @@ async def _play(setup: RunSetup, config: Config, is_remote: bool) -> Coordinator
     if delays is None and not is_remote:
         engine = LocalEngine(coordinator, workers)
     else:
-        given: dict[str, Any] = delays.model_dump(exclude_none=True) if delays else {}
-        engine = VirtualEngine(coordinator, workers, Delays(**given, seed=config.run.seed))
+        engine = VirtualEngine(coordinator, workers, delays or Delays(), seed=config.run.seed)
     await engine.run(lambda now: None)
     return coordinator
 

@@ -1,6 +1,6 @@
 """Engines: they carry messages between the coordinator and sites, and keep time."""
 
-from asyndbt.federation.engines._base import Channel, Engine, Site
+from asyndbt.federation.engines._base import Channel, Engine, InProcessEngine, Site, find_engines
 from asyndbt.federation.engines._flower import FlowerEngine
 from asyndbt.federation.engines._grid import (
     FlowerGrid,
@@ -22,9 +22,11 @@ __all__ = [
     "Grid",
     "GridReply",
     "Handler",
+    "InProcessEngine",
     "LocalEngine",
     "Site",
     "VirtualEngine",
+    "find_engines",
     "from_record",
     "to_record",
 ]

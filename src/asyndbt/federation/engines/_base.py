@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, ClassVar, Protocol, Self
 
+from asyndbt._plugins import find_plugins
 from asyndbt.errors import AsyndbtError, MessageError, ModelError, SiteError
 from asyndbt.federation._coordinator import Coordinator
 from asyndbt.federation._messages import (
@@ -167,7 +169,7 @@ def _largest_report(plan: Plan) -> int:
 class Engine(ABC):
     """Runs a coordinator to its end; a subclass says how messages travel and what time it is.
 
-    Implementations: `LocalEngine`, `VirtualEngine`, `FlowerEngine`. An engine runs once.
+    Implementations: `InProcessEngine`, `FlowerEngine`. An engine runs once.
 
     Parameters
     ----------
@@ -244,3 +246,52 @@ class Engine(ABC):
 
     def _close(self) -> None:  # noqa: B027
         """Stop what is still under way."""
+
+
+class InProcessEngine(Engine):
+    """An engine with all sites in this process: a value of ``federation.engine``.
+
+    Implementations: `LocalEngine`, `VirtualEngine`, and those of installed packages (entry points
+    of group ``asyndbt.engines``).
+    """
+
+    name: ClassVar[str]
+    """Value of ``federation.engine`` that chooses it."""
+
+    @classmethod
+    @abstractmethod
+    def of(
+        cls,
+        coordinator: Coordinator,
+        sites: Mapping[str, Site],
+        channel: Channel,
+        elapsed: float,
+        federation: Mapping[str, Any],
+        seed: int,
+    ) -> Self:
+        """Return an engine for a run.
+
+        Parameters
+        ----------
+        coordinator : Coordinator
+        sites : mapping of str to Site
+        channel : Channel
+        elapsed : float
+            Seconds that earlier sessions of the run have taken.
+        federation : mapping
+            The table ``[federation]`` of the configuration.
+        seed : int
+            The run's.
+        """
+
+
+@cache
+def find_engines() -> Mapping[str, type[InProcessEngine]]:
+    """Return the engines for sites in one process, of this package and of installed ones.
+
+    Raises
+    ------
+    ConfigError
+        If an installed one cannot be loaded, or has a name that is in use.
+    """
+    return find_plugins("asyndbt.engines", "asyndbt.federation.engines", InProcessEngine, "name")

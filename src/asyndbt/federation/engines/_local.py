@@ -12,15 +12,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
 from asyndbt.federation._coordinator import Coordinator
 from asyndbt.federation._messages import Assignment, Report
-from asyndbt.federation.engines._base import Channel, Engine, Site, handle_assignment
+from asyndbt.federation.engines._base import Channel, InProcessEngine, Site, handle_assignment
 
 _Task = asyncio.Task[Report | Exception]
 
 
-class LocalEngine(Engine):
+class LocalEngine(InProcessEngine):
     """Runs every site as a task of one event loop.
 
     Parameters
@@ -31,6 +32,8 @@ class LocalEngine(Engine):
     elapsed : float
         Seconds that earlier sessions of the run have taken.
     """
+
+    name: ClassVar[str] = "local"
 
     def __init__(
         self,
@@ -43,6 +46,19 @@ class LocalEngine(Engine):
         self._sites = sites
         self._working: dict[str, _Task] = {}
         self._finished: asyncio.Queue[_Task] = asyncio.Queue()
+
+    @classmethod
+    def of(
+        cls,
+        coordinator: Coordinator,
+        sites: Mapping[str, Site],
+        channel: Channel,
+        elapsed: float,
+        federation: Mapping[str, Any],
+        seed: int,
+    ) -> Self:
+        """Return an engine; nothing in the configuration concerns it."""
+        return cls(coordinator, sites, channel, elapsed)
 
     async def _open(self) -> None:
         self._start_clock()

@@ -8,53 +8,61 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
+from pydantic import Field, model_validator
 
+from asyndbt._section import Section, SettingError, key
 from asyndbt.federation._coordinator import Coordinator
 from asyndbt.federation._messages import Assignment, Message
-from asyndbt.federation.engines._base import Channel, Engine, Site, handle_assignment
+from asyndbt.federation.engines._base import Channel, InProcessEngine, Site, handle_assignment
+
+Factor = Annotated[float, Field(gt=0)]
+Second = Annotated[float, Field(ge=0)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delays:
-    """How long work takes, in virtual seconds.
+class Delays(Section):
+    """[federation.delays]: how long work takes, in virtual seconds, for engine "virtual"."""
 
-    Parameters
-    ----------
-    kind : {"constant", "lognormal", "pareto"}
-        Shape of the distribution; ``pareto`` has the heavy tail.
-    mean : float
-        Mean seconds per piece of work.
-    sigma : float
-        Standard deviation of the logarithm (lognormal).
-    shape : float
-        Tail index, > 1 (pareto).
-    slow : mapping of str to float
-        Factor by which a site is slower.
-    dead : mapping of str to float
-        Second at which a site dies; the work that it holds is lost.
-    rejoin : mapping of str to float
-        Second at which a dead site returns.
-    seed : int
-    """
+    kind: Literal["constant", "lognormal", "pareto"] = key(
+        "lognormal", "Distribution of the time that a site takes to answer.", example="pareto"
+    )
+    mean: float = key(1.0, "Mean time of an answer in seconds.", example=10.0, gt=0)
+    sigma: float = key(
+        0.5, 'Standard deviation of the logarithm, kind "lognormal".', example=1.0, gt=0
+    )
+    shape: float = key(
+        2.0, 'Tail index, kind "pareto": nearer to 1 is a heavier tail.', example=1.5, gt=1
+    )
+    slow: dict[str, Factor] = key(
+        {}, "Sites that are slower, by a factor.", example={"north": 10.0}, kind="site = factor"
+    )
+    dead: dict[str, Second] = key(
+        {}, "Sites that die, at a second.", example={"north": 60.0}, kind="site = second"
+    )
+    rejoin: dict[str, Second] = key(
+        {},
+        "Dead sites that come back, at a second.",
+        example={"north": 600.0},
+        kind="site = second",
+    )
 
-    kind: Literal["constant", "lognormal", "pareto"] = "lognormal"
-    mean: float = 1.0
-    sigma: float = 0.5
-    shape: float = 2.0
-    slow: Mapping[str, float] = field(default_factory=dict)
-    dead: Mapping[str, float] = field(default_factory=dict)
-    rejoin: Mapping[str, float] = field(default_factory=dict)
-    seed: int = 0
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for site, second in self.rejoin.items():
+            if second <= self.dead.get(site, math.inf):
+                raise SettingError(
+                    "rejoin", f'brings "{site}" back before it dies: set a later second than dead'
+                )
+        return self
 
-    def seconds(self, site: str, work: int) -> float:
+    def seconds(self, site: str, work: int, seed: int) -> float:
         """Return how long the piece of work with this number takes at the site."""
-        rng = np.random.default_rng([self.seed, zlib.crc32(site.encode()), work])
+        rng = np.random.default_rng([seed, zlib.crc32(site.encode()), work])
         match self.kind:
             case "constant":
                 delay = self.mean
@@ -70,7 +78,7 @@ class Delays:
         return death is not None and start < back and end >= death
 
 
-class VirtualEngine(Engine):
+class VirtualEngine(InProcessEngine):
     """Runs all sites in one thread, in the order of a virtual clock.
 
     Parameters
@@ -81,7 +89,10 @@ class VirtualEngine(Engine):
     channel : Channel, optional
     elapsed : float
         Virtual seconds that earlier sessions of the run have taken.
+    seed : int
     """
+
+    name: ClassVar[str] = "virtual"
 
     def __init__(
         self,
@@ -90,11 +101,25 @@ class VirtualEngine(Engine):
         delays: Delays,
         channel: Channel | None = None,
         elapsed: float = 0.0,
+        seed: int = 0,
     ) -> None:
         super().__init__(coordinator, channel, elapsed)
-        self._sites, self._delays, self._now = sites, delays, elapsed
+        self._sites, self._delays, self._now, self._seed = sites, delays, elapsed, seed
         self._arrivals: list[tuple[float, int, int, str, Message | Exception]] = []
         self._order = itertools.count()
+
+    @classmethod
+    def of(
+        cls,
+        coordinator: Coordinator,
+        sites: Mapping[str, Site],
+        channel: Channel,
+        elapsed: float,
+        federation: Mapping[str, Any],
+        seed: int,
+    ) -> Self:
+        """Return an engine with the delays of the configuration."""
+        return cls(coordinator, sites, federation["delays"], channel, elapsed, seed)
 
     def now(self) -> float:
         """Virtual seconds since the start of the run."""
@@ -124,7 +149,7 @@ class VirtualEngine(Engine):
         """Have the work done, unless its site dies over it, and schedule the report's arrival."""
         carried = self.channel.carry(work, "in")
         assert isinstance(carried, Assignment)
-        arrival = sent_at + self._delays.seconds(work.site, work.id)
+        arrival = sent_at + self._delays.seconds(work.site, work.id, self._seed)
         if self._delays.lost(work.site, sent_at, arrival):
             return
         item = await handle_assignment(self._sites[work.site], carried)

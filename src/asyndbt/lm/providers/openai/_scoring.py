@@ -11,8 +11,8 @@ from itertools import combinations
 from typing import Final
 
 from asyndbt.errors import ModelError
+from asyndbt.lm._answers import parse_label
 from asyndbt.lm._base import Answer, Feedback, Usage
-from asyndbt.lm._feedback import parse_label
 from asyndbt.lm.providers.openai._schema import Completion, Token
 
 _LEAST_ROOM: Final = 1e-9
