@@ -205,3 +205,102 @@ def test_a_word_that_another_position_has_is_no_longer_worth_choosing():
         state, np.array([[1.0, 0, 0, 0, 0], [0.2] * 5]), np.empty((0, 0))
     ).p
     assert abs(decided[1, 0] - decided[1, 1:].mean()) < 0.3 * abs(undecided[1, 0])
+
+
+def _primal(batches, ridge, pairs, p):
+    """Posterior of the candidates' effects by ridge regression on the features themselves."""
+    rows, targets, trust = [], [], []
+    for batch in batches:
+        for words, demos, losses in zip(
+            batch.words, batch.demonstrations, batch.losses, strict=True
+        ):
+            answered = np.isfinite(losses)
+            offsets = np.zeros(4)
+            offsets[batch.queries[answered]] = np.sqrt(1e3) / answered.sum()
+            of_words = np.concatenate(
+                [*(np.eye(4)[word] for word in words), np.bincount(words, minlength=4) > 0]
+            )
+            shown = np.eye(3)[demos[0]]
+            products = np.sqrt(pairs) * np.outer(shown, of_words).ravel()
+            rows.append(np.concatenate([shown, of_words, products, offsets]))
+            targets.append(losses[answered].mean())
+            trust.append(answered.sum())
+    X, y, w = np.array(rows), np.array(targets), np.array(trust)
+    precision = X.T @ (w[:, None] * X) / ridge + np.eye(X.shape[1])
+    covariance = np.linalg.inv(precision)
+    mean = covariance @ X.T @ (w * (y - y.mean())) / ridge
+    kernel = X @ X.T + np.diag(ridge / w)
+    unit = (y - y.mean()) @ np.linalg.solve(kernel, y - y.mean()) / len(y)
+    # A candidate's effect when words are drawn from p: its own, and those of its pairs.
+    present = 1 - np.prod(1 - p, axis=0)
+    chances = np.concatenate([p.ravel(), present])
+    effects = np.hstack([np.eye(3), np.zeros((3, 12)), np.zeros((3, 36)), np.zeros((3, 4))])
+    for candidate in range(3):
+        start = 15 + 12 * candidate
+        effects[candidate, start : start + 12] = np.sqrt(pairs) * chances
+    return effects @ mean, unit * effects @ covariance @ effects.T
+
+
+@pytest.mark.parametrize("pairs", [0.0, 0.7])
+def test_candidates_are_drawn_as_often_as_the_posterior_holds_them_for_the_best(pairs):
+    problem = TabularProblem(SHAPE, interaction=0.5)
+    rng = np.random.default_rng(1)
+    p, q = project_rows(0.5 * rng.random((2, 4))), uniform_rows(1, 3)
+    batches = [evaluate(problem, p, q, 3, seed, queries=3) for seed in range(3)]
+    estimator = make_estimator(preset("plain", ridge=3.0, discount=1.0, pairs=pairs))
+    state = learnt(estimator, SHAPE, *batches)
+
+    count = 40_000
+    words, drawn = estimator.draw(state, p, q, count, rng)
+    mean, covariance = _primal(batches, 3.0, pairs, p)
+    sampled = rng.multivariate_normal(mean, covariance, size=count).argmin(axis=1)
+    shares = [np.bincount(chosen, minlength=3) / count for chosen in (drawn[:, 0], sampled)]
+    np.testing.assert_allclose(*shares, atol=0.015)
+    assert (shares[0] > 0.02).all()
+    np.testing.assert_allclose(np.bincount(words[:, 0], minlength=4) / count, p[0], atol=0.015)
+
+    effects = estimator.gradient(state, p, q).q[0]
+    np.testing.assert_allclose(effects, mean - q[0] @ mean, atol=1e-6)
+
+
+def test_before_any_answer_candidates_are_drawn_from_their_policy():
+    estimator = make_estimator(preset("plain"))
+    q = np.array([[0.0, 1.0, 0.0]])
+    _, drawn = estimator.draw(
+        estimator.initial(SHAPE), uniform_rows(2, 4), q, 20, np.random.default_rng(0)
+    )
+    assert (drawn == 1).all()
+
+
+def test_a_candidate_that_is_surely_worse_is_no_longer_tried():
+    rng = np.random.default_rng(0)
+    shape = Shape(0, 0, 1, 6)
+    estimator = make_estimator(preset("plain"))
+    p, q = np.empty((0, 0)), uniform_rows(1, 6)
+    state, shares = estimator.initial(shape), []
+    for _ in range(60):
+        words, drawn = estimator.draw(state, p, q, 5, rng)
+        losses = (drawn != 2) + 0.5 * rng.standard_normal((5, 4))
+        state = estimator.update(state, Evaluations(words, drawn, np.arange(4), losses))
+        shares.append((drawn == 2).mean())
+    assert np.mean(shares[:3]) < 0.6
+    assert np.mean(shares[-20:]) > 0.9
+    assert np.bincount(state["demonstrations"][:, 0], minlength=6).min() > 0
+
+
+@pytest.mark.parametrize("pairs", [0.0, 1.0])
+def test_with_pairs_the_gradient_in_p_depends_on_the_demonstrations_held(pairs):
+    """Word 0 is right beside candidate 0, word 1 beside candidate 1."""
+    rng = np.random.default_rng(0)
+    shape = Shape(1, 4, 1, 2)
+    estimator = make_estimator(preset("plain", pairs=pairs))
+    words = rng.integers(4, size=(200, 1))
+    demonstrations = rng.integers(2, size=(200, 1))
+    losses = (words != demonstrations).astype(float) + 0.1 * rng.standard_normal((200, 1))
+    drawn = Evaluations(words, demonstrations, np.arange(1), losses)
+    state, p = learnt(estimator, shape, drawn), uniform_rows(1, 4)
+    slopes = [estimator.gradient(state, p, held[None]).p[0] for held in np.eye(2)]
+    if pairs:
+        assert [int(slope.argmin()) for slope in slopes] == [0, 1]
+    else:
+        np.testing.assert_array_equal(*slopes)

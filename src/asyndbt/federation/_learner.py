@@ -24,7 +24,6 @@ from asyndbt.optim import (
     initial_optimizer_state,
     lower_worker_step,
     make_estimator,
-    sample_rows,
     uniform_rows,
     worker_step,
 )
@@ -71,7 +70,7 @@ class Learner:
         BudgetError
             If the budget ends before all draws are evaluated.
         """
-        evaluations = await self._evaluations(self.p, self.q, "draws")
+        evaluations = await self._evaluations(self._memory, self.p, self.q, "draws")
         self._memory = self._estimator.update(self._memory, evaluations)
         gradient = self._estimator.gradient(self._memory, self.p, self.q)
         consensus = self._plan.consensus and self._plan.positions > 0
@@ -108,7 +107,7 @@ class Learner:
             memory = self._estimator.initial(self._objective.shape)
             if self.affords_step:
                 with suppress(BudgetError):
-                    drawn = await self._evaluations(point, held, f"lower {number}")
+                    drawn = await self._evaluations(memory, point, held, f"lower {number}")
                     memory = self._estimator.update(memory, drawn)
         gradient = self._estimator.gradient(memory, point, held)
         return lower_worker_step(point, gradient.p, rho, z, settings)
@@ -119,10 +118,11 @@ class Learner:
         return np.random.default_rng([*self._entropy, zlib.crc32(purpose.encode()), count])
 
     # ------------------------------------------------------------------ draws
-    async def _evaluations(self, p: FloatArray, q: FloatArray, purpose: str) -> Evaluations:
+    async def _evaluations(
+        self, memory: Mapping[str, NDArray[Any]], p: FloatArray, q: FloatArray, purpose: str
+    ) -> Evaluations:
         settings, rng = self._plan.settings, self.rng(purpose)
-        words = sample_rows(p, settings.draws, rng)
-        demonstrations = sample_rows(q, settings.draws, rng)
+        words, demonstrations = self._estimator.draw(memory, p, q, settings.draws, rng)
         queries = self._minibatch()
         losses = await self._objective.losses(words, demonstrations, queries)
         return Evaluations(words, demonstrations, queries, losses)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from asyndbt._plugins import find_plugins
 from asyndbt._section import Section
 from asyndbt.errors import ConfigError
-from asyndbt.optim._types import Arrays, Evaluations, FloatArray, Gradient, Shape
+from asyndbt.optim._simplex import sample_rows
+from asyndbt.optim._types import Arrays, Evaluations, FloatArray, Gradient, IntArray, Shape
 
 EstimatorState = dict[str, NDArray[np.generic]]
 """Arrays only, for checkpoints."""
@@ -55,6 +56,15 @@ class Estimator(ABC):
     @abstractmethod
     def update(self, state: Arrays, evaluations: Evaluations) -> EstimatorState:
         """Return a new state that includes `evaluations`; failed requests are NaN losses."""
+
+    def draw(
+        self, state: Arrays, p: FloatArray, q: FloatArray, count: int, rng: np.random.Generator
+    ) -> tuple[IntArray, IntArray]:
+        """Return the prompts to evaluate next: words (count, M) and candidates (count, U).
+
+        They are drawn from p and q, unless an estimator knows better where evaluations pay.
+        """
+        return sample_rows(p, count, rng), sample_rows(q, count, rng)
 
     @abstractmethod
     def gradient(self, state: Arrays, p: FloatArray, q: FloatArray) -> Gradient:

@@ -106,6 +106,14 @@ def words_present(words: IntArray, vocabulary: int) -> NDArray[np.float32]:
     return present
 
 
+def one_hot(drawn: IntArray, shape: tuple[int, ...]) -> FloatArray:
+    """Return (n, rows * columns) indicators of the columns drawn in every row."""
+    rows, columns = shape
+    indicators = np.zeros((drawn.shape[0], rows, columns))
+    indicators[np.arange(drawn.shape[0])[:, None], np.arange(rows), drawn] = 1.0
+    return indicators.reshape(drawn.shape[0], rows * columns)
+
+
 def gather(drawn: IntArray, weights: FloatArray, shape: tuple[int, ...]) -> FloatArray:
     """Return (rows, columns) ``sum_s weights_s 1{drawn_si = j}``."""
     sums = np.zeros(shape)

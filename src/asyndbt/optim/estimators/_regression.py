@@ -16,6 +16,15 @@ nearly flat prior for the offset o_b of a query, and noise of variance
 ``ridge / (answered queries * discount^age)``. The offsets act like a baseline of a policy gradient:
 draws are compared on the same queries. Since a word counts once, its main effect at one position
 vanishes as another position settles on it, so the positions choose different words.
+
+With `pairs` rho > 0 a word may do more or less beside a demonstration: effects with the prior
+covariance ``rho * (equal candidates of two prompts) * (covariance of their words' effects)`` are
+added, so that the right words depend on the demonstrations held, as the paper's phi(K) does, and
+the right demonstrations on the words.
+
+Demonstrations are drawn by Thompson's rule (Biometrika 1933; for linear models Agrawal and Goyal,
+ICML 2013): every draw takes the candidates that are best under effects drawn from their posterior,
+so that a candidate is tried until it is surely worse. Words are drawn from p.
 """
 
 from __future__ import annotations
@@ -25,9 +34,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from asyndbt._section import key
+from asyndbt.optim._simplex import sample_rows
 from asyndbt.optim._types import Arrays, Evaluations, FloatArray, Gradient, IntArray, Shape
 from asyndbt.optim.estimators._base import Estimator, EstimatorState
-from asyndbt.optim.estimators._history import History, gather, matches, words_present
+from asyndbt.optim.estimators._history import (
+    History,
+    gather,
+    matches,
+    one_hot,
+    words_present,
+)
 
 # Prior variance of a query's loss level: practically unpenalised.
 _OFFSET_VARIANCE = 1e3
@@ -68,6 +84,13 @@ class Regression(Estimator):
             example=1.0,
             ge=0,
         )
+        pairs: float = key(
+            0.0,
+            "rho, prior variance of what a word does beside one demonstration, relative to that of "
+            "what it does beside all (regression).",
+            example=0.3,
+            ge=0,
+        )
         window: int = key(1_000, "Latest draws that regression remembers.", example=1_500, ge=1)
 
     options: Options
@@ -83,7 +106,7 @@ class Regression(Estimator):
 
     def update(self, state: Arrays, evaluations: Evaluations) -> EstimatorState:
         """Return a fitted state with `evaluations`, and without draws beyond the window."""
-        updates = int(np.asarray(state["updates"], dtype=np.int64)) + 1
+        updates = _updates(state) + 1
         history = History.from_arrays(state).extended(evaluations, updates, self.options.window)
         weights: FloatArray = np.empty(0)
         level = 0.0
@@ -101,20 +124,52 @@ class Regression(Estimator):
             **history.arrays(),
         }
 
+    def draw(
+        self, state: Arrays, p: FloatArray, q: FloatArray, count: int, rng: np.random.Generator
+    ) -> tuple[IntArray, IntArray]:
+        """Return words drawn from p, and the candidates that are best under sampled effects.
+
+        The effects of all candidates, words drawn from p, are jointly normal under the posterior:
+        with features G (n, U V) of the draws seen, ``N(G' alpha, s^2 (C - G' (K + R)^-1 G))``, C
+        the prior covariance and ``s^2 = y' alpha / n`` the estimated square of the effects' unit.
+        """
+        words, history = sample_rows(p, count, rng), History.from_arrays(state)
+        if not (len(history) and q.size):
+            return words, sample_rows(q, count, rng)
+        system = self._system(history, _updates(state), _shape(state))
+        weights = np.asarray(state["weights"], dtype=np.float64)
+        beside = 1.0 + self.options.pairs * self._expected_word_kernel(p, history)
+        features = one_hot(history.demonstrations, q.shape) * beside[:, None]
+        explained = features.T @ np.linalg.solve(system.covariance, features)
+        prior = 1.0 + self.options.pairs * self._expected_word_variance(p)
+        variances, axes = np.linalg.eigh(prior * np.eye(q.size) - explained)
+        unit = np.sqrt(max(float(system.targets @ weights) / len(history), 0.0))
+        normal = rng.standard_normal((count, q.size)) * np.sqrt(np.maximum(variances, 0.0))
+        effects = features.T @ weights + unit * normal @ axes.T
+        return words, effects.reshape(count, *q.shape).argmin(axis=2)
+
     def gradient(self, state: Arrays, p: FloatArray, q: FloatArray) -> Gradient:
         """Return the posterior mean main effects, every row centred under its policy.
 
         ``g_ij = e_ij + r_j prod_{k != i} (1 - p_kj)``, with
-        ``e_ij = positional_words * sum_s alpha_s 1{j_si = j}`` and
-        ``r_j = shared_words * sum_s alpha_s 1{j in prompt s}``; alpha solves
-        ``(K + R) alpha = y - mean y``.
+        ``e_ij = positional_words * sum_s a_s 1{j_si = j}`` and
+        ``r_j = shared_words * sum_s a_s 1{j in prompt s}``, where
+        ``a_s = alpha_s (1 + rho sum_u q_{u, k_su})`` and ``(K + R) alpha = y - mean y``.
+        A candidate's effect is the sum of ``alpha_s (1 + rho E_p k_w(J, J_s))`` over the draws that
+        show it, k_w the prior covariance of two prompts' words.
         """
         history = History.from_arrays(state)
         weights = np.asarray(state["weights"], dtype=np.float64)
-        own = self.options.positional_words * gather(history.words, weights, p.shape)
-        present = weights @ words_present(history.words, p.shape[1])
+        rho = self.options.pairs
+        shown, beside = weights, weights
+        if rho and len(history):
+            chances = q[np.arange(q.shape[0]), history.demonstrations].sum(axis=1)
+            shown = weights * (1.0 + rho * chances)
+            beside = weights * (1.0 + rho * self._expected_word_kernel(p, history))
+        own = self.options.positional_words * gather(history.words, shown, p.shape)
+        present = shown @ words_present(history.words, p.shape[1])
         effects = own + self.options.shared_words * present * _absent_elsewhere(p)
-        candidates = gather(history.demonstrations, weights, q.shape)
+        candidates = gather(history.demonstrations, beside, q.shape)
         return Gradient(
             effects - (p * effects).sum(axis=1, keepdims=True),
             candidates - (q * candidates).sum(axis=1, keepdims=True),
@@ -145,14 +200,29 @@ class Regression(Estimator):
         self, words: IntArray, demonstrations: IntArray, history: History, shape: Shape
     ) -> FloatArray:
         """Return (C, n) prior covariances of the prompts' summed effects with the draws'."""
-        kernel = matches(demonstrations, history.demonstrations)
+        equal = matches(demonstrations, history.demonstrations)
+        of_words = np.zeros(equal.shape)
         if self.options.positional_words:
-            kernel += self.options.positional_words * matches(words, history.words)
+            of_words += self.options.positional_words * matches(words, history.words)
         if self.options.shared_words and shape.positions:
             mine = words_present(words, shape.words)
             theirs = words_present(history.words, shape.words)
-            kernel += self.options.shared_words * (mine @ theirs.T)
-        return kernel
+            of_words += self.options.shared_words * (mine @ theirs.T)
+        return equal + of_words + self.options.pairs * equal * of_words
+
+    def _expected_word_kernel(self, p: FloatArray, history: History) -> FloatArray:
+        """Return (n,) prior covariances of the effects of words drawn from p with the draws'."""
+        at_position = p[np.arange(p.shape[0]), history.words].sum(axis=1)
+        anywhere = words_present(history.words, p.shape[1]) @ _presence(p)
+        options = self.options
+        kernel: FloatArray = options.positional_words * at_position
+        return kernel + options.shared_words * anywhere
+
+    def _expected_word_variance(self, p: FloatArray) -> float:
+        """Return the prior variance of the mean effect of words drawn from p."""
+        at_position, anywhere = (p**2).sum(), (_presence(p) ** 2).sum()
+        options = self.options
+        return float(options.positional_words * at_position + options.shared_words * anywhere)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +241,16 @@ def _absent_elsewhere(p: FloatArray) -> FloatArray:
     before: FloatArray = np.cumprod(np.concatenate([edge, 1.0 - p[:-1]]), axis=0)
     after: FloatArray = np.cumprod(np.concatenate([edge, 1.0 - p[:0:-1]]), axis=0)[::-1]
     return before * after
+
+
+def _presence(p: FloatArray) -> FloatArray:
+    """Return (N,) the probability that a word is drawn at any position."""
+    presence: FloatArray = 1.0 - np.prod(1.0 - p, axis=0)
+    return presence
+
+
+def _updates(state: Arrays) -> int:
+    return int(np.asarray(state["updates"], dtype=np.int64))
 
 
 def _shape(state: Arrays) -> Shape:
