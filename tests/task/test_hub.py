@@ -113,8 +113,11 @@ def test_pocket_tasks_load_with_their_sites(name: str) -> None:
 
 
 def test_another_seed_of_a_pocket_task_has_other_rows() -> None:
+    world = pocket.TASKS["sentiment-fans"]
+    task = Task(world.instruction, tuple(world.labels), tuple(world.labels.values()))
+
     def texts(source: str) -> set[str]:
-        return {example.fields["text_a"] for example in load_examples(source, TASK, base=Path())}
+        return {example.fields["text_a"] for example in load_examples(source, task, base=Path())}
 
     source = "pocket:sentiment-fans/train"
     assert texts(f"{source}@0") == texts(source)
