@@ -32,7 +32,8 @@ class Probe:
         prompts = objective.prompts
         data = replace(prompts.data, validation=getattr(prompts.data, split), test=())
         gateway = Gateway(objective.gateway.model, AnswerCache(":memory:"), Budget(Limits()))
-        nothing = Needs(Usage(), Usage(), 0, Usage())
+        rows = len(data.validation)
+        nothing = Needs(prompt=Usage(), validation_rows=rows, looks=0)
         self._tuned = PromptObjective(replace(prompts, data=data), gateway, nothing)
         self._plain = PromptObjective(SitePrompts(prompts.task, data, (), (), 0), gateway, nothing)
 

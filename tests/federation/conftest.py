@@ -162,6 +162,7 @@ def answer(work: Assignment, *, exhausted: bool = False, p: Any = None) -> Repor
         case Step():
             return StepDone(
                 p=p,
+                proposal=np.zeros(len(p), dtype=np.int64),
                 loss=0.5,
                 answered=9,
                 entropy_q=1.0,
@@ -177,7 +178,7 @@ def answer(work: Assignment, *, exhausted: bool = False, p: Any = None) -> Repor
             return ConfirmDone(losses=losses, n=4, **base)
         case Evaluate():
             scores = {"plain": Score(1, 4), "random_icl": Score(2, 4), "tuned": Score(3, 4)}
-            return EvaluateDone(validation=Score(), **scores, **base)
+            return EvaluateDone(validation=Score(), kept_own=False, **scores, **base)
     raise AssertionError(work)
 
 

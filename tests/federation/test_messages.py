@@ -26,6 +26,7 @@ def done(**changes: object) -> StepDone:
         id=7,
         spent=Spent(calls=40, tokens_in=900),
         p=np.full((2, 3), 1 / 3),
+        proposal=np.array([0, 2]),
         loss=0.25,
         answered=40,
         entropy_q=1.5,

@@ -180,7 +180,7 @@ def test_no_validation_is_due_when_no_step_could_be_done() -> None:
 class Broke:
     """An objective whose first estimate of the budget was too high."""
 
-    shape, counts = SHAPE, (4, 1, 1)
+    shape, counts, looks_left, comparable = SHAPE, (4, 1, 1), 0, 1
 
     def __init__(self) -> None:
         self.asked = 0
@@ -197,6 +197,9 @@ class Broke:
 
     async def validate(self, words: Any, demonstrations: Any) -> Score:
         return Score()
+
+    async def compare(self, prompts: Any, start: int, stop: int) -> Any:
+        return np.full((len(prompts), stop - start), np.nan)
 
     async def test(self, words: Any, demonstrations: Any, rng: Any) -> TestScores:
         return TestScores(Score(), Score(), Score())

@@ -111,6 +111,7 @@ class Baseline(Method):
                 random_icl=test.random_icl,
                 tuned=test.tuned,
                 validation=validations[name],
+                kept_own=False,
             )
             for (name, site), test in zip(sites.items(), tests, strict=True)
         }

@@ -41,7 +41,7 @@ class _PromptPredictor(ABC):
 
     async def validate(self, objective: PromptObjective) -> Score:
         """Score the validation split."""
-        return await objective.validate_prompts(self.prompts(objective.prompts.data.validation))
+        return await objective.validate_prompts(self.prompts(objective.validation_queries))
 
     async def test(self, objective: PromptObjective, rng: np.random.Generator) -> TestScores:
         """Score the test split, and the two references with it."""

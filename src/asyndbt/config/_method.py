@@ -87,7 +87,7 @@ class _RunKeys(Section):
     )
     local_steps: int = key(1, "Steps of a site between two reports.", example=2, ge=1)
     confirm_candidates: int = key(
-        4, "Read-outs that are compared on validation data at the end.", example=8, ge=1
+        6, "Fragments that the sites compare on their data at the end.", example=8, ge=1
     )
     random_icl_draws: int = key(
         5, "Random draws of demonstrations that the comparison averages over.", example=10, ge=1

@@ -239,11 +239,9 @@ class Coordinator:
 
     # ------------------------------------------------------------------ phases
     def _end_tuning(self) -> None:
-        finals, own = (
-            [self.plan.fragment(p) for p in policies] for policies in self.tuning.policies()
-        )
+        finals, proposed = self.tuning.fragments()
         self.tuning.close()
-        self.selection.close(finals, own)
+        self.selection.close(finals, proposed)
         self._enter("confirming" if self.plan.positions else "evaluating")
 
     def _answered(self, by: dict[str, Any]) -> bool:

@@ -28,9 +28,15 @@ from asyndbt.optim import (
     worker_step,
 )
 
+_LEAST = 1e-300
+
 
 class Learner:
     """One site's fragment policy p and demonstration policy q, and what updates them.
+
+    In a federation it also learns a fragment policy of its own that never sees the consensus, from
+    the same answers and from `own_draws` draws of a step, so that what a site proposes at the end
+    is free of what other sites say.
 
     Parameters
     ----------
@@ -47,6 +53,7 @@ class Learner:
         shape = objective.shape
         self.p = uniform_rows(shape.positions, shape.words)
         self.q = uniform_rows(shape.slots, shape.candidates)
+        self.own = self.p
         self.steps = 0
         self._memory: Mapping[str, NDArray[Any]] = self._estimator.initial(shape)
         self._optimizer = initial_optimizer_state(self.p, self.q, plan.settings)
@@ -83,9 +90,45 @@ class Learner:
             self._plan.settings,
             self._optimizer,
         )
+        if self._learns_apart:
+            slopes = self._estimator.gradient(self._memory, self.own, self.q)
+            self.own, _, _ = worker_step(
+                self.own, self.q, slopes, None, None, self._plan.settings, {}
+            )
+        else:
+            self.own = self.p
         self.steps += 1
         answered: list[float] = evaluations.losses[np.isfinite(evaluations.losses)].tolist()
         return answered
+
+    @property
+    def _learns_apart(self) -> bool:
+        """Whether `own` is a policy of its own: it costs draws, and gradients off the draws."""
+        settings = self._plan.settings
+        return (
+            self._plan.consensus
+            and self._plan.positions > 0
+            and settings.own_draws > 0
+            and settings.step != "adam"
+            and not self._estimator.needs_fresh_draws
+        )
+
+    def likeliest_demonstrations(self, words: IntArray, count: int) -> list[IntArray]:
+        """Return up to `count` candidates of the slots (U,), best first, beside these words (M,).
+
+        What a slot's candidate does is taken as the same whatever the other slots have.
+        """
+        if self._estimator.needs_fresh_draws:
+            effects = -np.log(np.maximum(self.q, _LEAST))
+        else:
+            held = np.eye(self._plan.words)[words] if self._plan.positions else self.p
+            effects = self._estimator.gradient(self._memory, held, self.q).q
+        best: list[tuple[float, list[int]]] = [(0.0, [])]
+        for row in effects:
+            order = np.argsort(row, kind="stable")[:count].tolist()
+            longer = [(sum_ + row[k], [*chosen, k]) for sum_, chosen in best for k in order]
+            best = sorted(longer, key=lambda option: option[0])[:count]
+        return [np.array(chosen, dtype=np.int64) for _, chosen in best]
 
     async def lower_step(
         self, point: FloatArray, z: FloatArray, rho: FloatArray, number: int
@@ -122,7 +165,13 @@ class Learner:
         self, memory: Mapping[str, NDArray[Any]], p: FloatArray, q: FloatArray, purpose: str
     ) -> Evaluations:
         settings, rng = self._plan.settings, self.rng(purpose)
-        words, demonstrations = self._estimator.draw(memory, p, q, settings.draws, rng)
+        apart = (
+            min(settings.own_draws, settings.draws - 1) if self._learns_apart and p is self.p else 0
+        )
+        drawn = [self._estimator.draw(memory, p, q, settings.draws - apart, rng)]
+        if apart:
+            drawn.append(self._estimator.draw(memory, self.own, q, apart, rng))
+        words, demonstrations = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
         queries = self._minibatch()
         losses = await self._objective.losses(words, demonstrations, queries)
         return Evaluations(words, demonstrations, queries, losses)
@@ -140,7 +189,7 @@ class Learner:
     # ------------------------------------------------------------------ checkpoints
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return everything but the count of steps, by name."""
-        arrays: dict[str, NDArray[Any]] = {"p": self.p, "q": self.q}
+        arrays: dict[str, NDArray[Any]] = {"p": self.p, "q": self.q, "own": self.own}
         arrays |= {f"memory.{name}": array for name, array in self._memory.items()}
         arrays |= {f"optimizer.{name}": array for name, array in self._optimizer.items()}
         return arrays
@@ -148,7 +197,7 @@ class Learner:
     def restore(self, steps: int, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Restore a count of steps and what `arrays` returned; other names are ignored."""
         self.steps = steps
-        self.p, self.q = arrays["p"], arrays["q"]
+        self.p, self.q, self.own = arrays["p"], arrays["q"], arrays["own"]
         self._memory = _with_prefix(arrays, "memory.")
         self._optimizer = _with_prefix(arrays, "optimizer.")
 

@@ -174,13 +174,14 @@ class Step(Assignment):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepDone(Report):
-    """The site's fragment policy p (M, N) after the step, with loss and entropies.
+    """The site's fragment policy p (M, N) after the step, and the fragment (M,) it would choose.
 
     `loss` is the mean over `answered` requests, meaningless if that is 0; `entropy_q` is the mean
     over the rows of q and `entropy_q_max` the largest; all in nats.
     """
 
     p: FloatArray
+    proposal: IntArray
     loss: float
     answered: int
     entropy_q: float
@@ -222,19 +223,23 @@ class ConfirmDone(Report):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluate(Assignment):
-    """Refine the demonstrations for this fragment (M,), then score the test split once."""
+    """Choose the prompt, with this fragment (M,) or the site's own; score the test split once."""
 
     fragment: IntArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluateDone(Report):
-    """Test scores of the plain prompt, random demonstrations and the tuned prompt; validation."""
+    """Test scores of the plain prompt, random demonstrations and the tuned prompt; validation.
+
+    `kept_own` says that the site prefers its own fragment to the one that was chosen.
+    """
 
     plain: Score
     random_icl: Score
     tuned: Score
     validation: Score
+    kept_own: bool
 
 
 _KINDS: dict[str, type[Message]] = {
@@ -324,5 +329,10 @@ def byte_bound(kind: type[Message], positions: int, words: int, fragments: int =
         C, fragments compared.
     """
     matrices = {Step: 2, StepDone: 1, LowerRound: 3, LowerDone: 1}.get(kind, 0)
-    integers = {Confirm: fragments * positions, ConfirmDone: fragments, Evaluate: positions}
+    integers = {
+        StepDone: positions,
+        Confirm: fragments * positions,
+        ConfirmDone: fragments,
+        Evaluate: positions,
+    }
     return _HEADER_BOUND + 8 * (matrices * positions * words + integers.get(kind, 0))

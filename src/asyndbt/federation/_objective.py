@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -52,6 +52,25 @@ class Objective(Protocol):
         self, words: IntArray, demonstrations: IntArray, queries: IntArray
     ) -> FloatArray:
         """Losses (I, B) in nats of draws (I, M), (I, U) on training queries (B,); NaN = failed."""
+        ...
+
+    @property
+    def looks_left(self) -> int:
+        """Prompts that `validate` and `compare` may still ask."""
+        ...
+
+    @property
+    def comparable(self) -> int:
+        """Queries on which prompts can be compared."""
+        ...
+
+    async def compare(
+        self, prompts: Sequence[tuple[IntArray, IntArray]], start: int, stop: int
+    ) -> FloatArray:
+        """Losses (C, stop - start) in nats of prompts, (M,) and (U,) each, on the same queries.
+
+        NaN where a request failed, or the budget does not cover it.
+        """
         ...
 
     async def validate(self, words: IntArray, demonstrations: IntArray) -> Score:

@@ -7,8 +7,9 @@ below it, and nowhere above it.
 from __future__ import annotations
 
 from bisect import bisect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
+from itertools import zip_longest
 
 import numpy as np
 
@@ -29,7 +30,7 @@ class PromptObjective:
     prompts : SitePrompts
     gateway : Gateway
     needs : Needs
-        Bounds of validation and evaluation, which are reserved in the budget.
+        Bounds of looks and evaluation, which are kept back in the budget.
     feedback : {"logprobs", "votes", "text"}
     loss : {"cross_entropy", "error"}
         What tuning minimises; validation and test always use cross-entropy.
@@ -54,7 +55,9 @@ class PromptObjective:
         self.feedback, self.smoothing = feedback, smoothing
         self._needs, self._loss = needs, loss
         self._random_draws = random_draws
-        self._validations_left = needs.validations
+        data = prompts.data
+        self._compared = (*_in_turn(data.validation), *_in_turn(data.train))
+        self._looks_left = needs.looks
         self._reserve()
 
     @property
@@ -102,24 +105,62 @@ class PromptObjective:
         )
 
     @property
+    def looks_left(self) -> int:
+        """Prompts about validation or training queries for which budget is kept back."""
+        return self._looks_left
+
+    @property
     def validations_left(self) -> int:
-        """Evaluations of the validation split for which budget is reserved."""
-        return self._validations_left
+        """Validations for which budget is kept back."""
+        return self._looks_left // self._needs.validation_rows
+
+    @property
+    def validation_queries(self) -> Sequence[Example]:
+        """The queries of a validation: as many as the budget allows, of all classes."""
+        return self._compared[: self._needs.validation_rows]
+
+    @property
+    def comparable(self) -> int:
+        """Queries on which prompts can be compared."""
+        return len(self._compared)
 
     async def validate(self, words: IntArray, demonstrations: IntArray) -> Score:
-        """Score one prompt, (M,) and (U,), on the validation split, from the reserved budget."""
-        examples = self.prompts.data.validation
-        return await self.validate_prompts(self.prompts.prompts(words, demonstrations, examples))
+        """Score one prompt, (M,) and (U,), on validation queries, from the budget kept back."""
+        queries = self.validation_queries
+        return await self.validate_prompts(self.prompts.prompts(words, demonstrations, queries))
 
     async def validate_prompts(self, batch: Sequence[Prompt]) -> Score:
-        """Score prompts for the validation split, one per example, as `validate` does."""
-        cost = self.gateway.estimate(batch, self.prompts.task.label_words)
-        if cost.calls and self._validations_left:
-            self._validations_left -= 1
-            self._reserve()
-        elif not self.gateway.budget.affords(cost):
+        """Score prompts, one for each of `validation_queries`, as `validate` does."""
+        count = self._look(batch)
+        if not count:
             return Score()
-        return await self._score(batch, self.prompts.data.validation)
+        predictions = await self._predict(batch[:count])
+        return self.score_of(predictions, self.validation_queries[:count])
+
+    async def compare(
+        self, prompts: Sequence[tuple[IntArray, IntArray]], start: int, stop: int
+    ) -> FloatArray:
+        """Return losses (C, stop - start) of prompts, (M,) and (U,) each, on the same queries.
+
+        The queries are those of validation, then those of training, the classes in turn.
+        """
+        queries = self._compared[start:stop]
+        losses = np.full((len(prompts), len(queries)), np.nan)
+        for row, (words, demonstrations) in zip(losses, prompts, strict=True):
+            batch = self.prompts.prompts(words, demonstrations, queries)
+            if count := self._look(batch):
+                judged = self._judge(
+                    await self._predict(batch[:count]), queries[:count], self._loss
+                )
+                row[:count] = judged.loss
+        return losses
+
+    def _look(self, batch: Sequence[Prompt]) -> int:
+        """Free budget kept back for these prompts; return how many, from the first, are covered."""
+        asked = self.gateway.estimate(batch, self.prompts.task.label_words).calls
+        self._looks_left -= min(asked, self._looks_left)
+        self._reserve()
+        return self._affordable([(prompt,) for prompt in batch])
 
     async def test(
         self, words: IntArray, demonstrations: IntArray, rng: np.random.Generator
@@ -129,7 +170,8 @@ class PromptObjective:
         If paid requests were lost and the reserve is not enough, fewer examples are scored, the
         same ones with every prompt.
         """
-        tuned = self.prompts.prompts(words, demonstrations, self.prompts.data.test)
+        examples = self.prompts.data.test[: self._needs.test_rows]
+        tuned = self.prompts.prompts(words, demonstrations, examples)
         return await self.test_prompts(tuned, rng)
 
     async def test_prompts(
@@ -141,13 +183,14 @@ class PromptObjective:
         """
         self.gateway.budget.release("validation")
         self.gateway.budget.release("test")
-        task, examples, shape = self.prompts.task, self.prompts.data.test, self.shape
+        task, shape = self.prompts.task, self.shape
+        examples = self.prompts.data.test[: self._needs.test_rows]
         shown: list[tuple[Example, ...]] = [()]
         for _ in range(self._random_draws if shape.slots else 0):
             shown.append(self.prompts.chosen(rng.integers(shape.candidates, size=shape.slots)))
         batches = [[render(task, each, (), e.fields) for e in examples] for each in shown]
         # Random demonstrations come last: if requests are lost here too, they matter least.
-        batches = [*([] if tuned is None else [list(tuned)]), *batches]
+        batches = [*([] if tuned is None else [list(tuned)[: len(examples)]]), *batches]
         count = self._affordable(list(zip(*batches, strict=True)))
         scores = [await self._score(batch[:count], examples) for batch in batches]
         found = Score() if tuned is None else scores.pop(0)
@@ -155,23 +198,23 @@ class PromptObjective:
 
     def state(self) -> dict[str, int]:
         """Return the counts for the worker's checkpoint."""
-        return {"looks_left": self._validations_left, **asdict(self.gateway.counts)}
+        return {"looks_left": self._looks_left, **asdict(self.gateway.counts)}
 
     def restore(self, state: Mapping[str, int]) -> None:
         """Restore what `state` returned."""
         counts = dict(state)
-        self._validations_left = counts.pop("looks_left")
+        self._looks_left = counts.pop("looks_left")
         self._reserve()
         self.gateway.restore(RequestCounts(**counts))
 
     def reopen(self) -> None:
         """Return to tuning after an evaluation, with the reserve for another one."""
-        self._validations_left = self._needs.validations
+        self._looks_left = self._needs.looks
         self._reserve()
 
     def _reserve(self) -> None:
         budget = self.gateway.budget
-        budget.reserve("validation", times(self._needs.validation, self._validations_left))
+        budget.reserve("validation", times(self._needs.prompt, self._looks_left))
         budget.reserve("test", self._needs.evaluation)
 
     def _affordable(self, groups: Sequence[Sequence[Prompt]]) -> int:
@@ -215,6 +258,15 @@ class PromptObjective:
         return Score(
             float(judged.correct[answered].sum()), int(answered.sum()), float(losses.mean())
         )
+
+
+def _in_turn(examples: Iterable[Example]) -> list[Example]:
+    """Return the examples in their order, one of each class after the other."""
+    by_label: dict[str, list[Example]] = {}
+    for example in examples:
+        by_label.setdefault(example.label, []).append(example)
+    rounds = zip_longest(*by_label.values())
+    return [example for each in rounds for example in each if example is not None]
 
 
 def _average(scores: Sequence[Score]) -> Score:

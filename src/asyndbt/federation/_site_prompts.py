@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Final
 
-from asyndbt.lm import LanguageModel, Limits, Prompt, Usage
+from asyndbt.lm import LIMITED, LanguageModel, Limits, Prompt, Usage
 from asyndbt.optim import IntArray, Shape
 from asyndbt.prompt import render
 from asyndbt.task import Example, SiteData, Task
@@ -80,29 +81,46 @@ class SitePrompts:
         return [render(self.task, shown, fragment, example.fields) for example in examples]
 
 
-@dataclass(frozen=True, slots=True)
+_FINALISTS: Final = 16
+"""Prompts that are compared at the end on all validation and training queries, without a budget."""
+LOOKS_SHARE: Final = 0.15
+"""Largest share of a site's calls, evaluation apart, that goes into looks."""
+_EVALUATION_SHARE: Final = 0.5
+"""Share of a budget that the test split takes where the budget does not cover all of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """Upper bounds of a site's usage.
+    """Upper bounds of a site's usage, and what its budget leaves for looks.
+
+    A look is a prompt that tells about validation data: in a validation while tuning, or in the
+    comparisons at the end, which also use training queries.
 
     Parameters
     ----------
     prompt : Usage
-        One prompt about a training query.
-    validation : Usage
-        One evaluation of the validation split.
-    validations : int
-        Such evaluations, during tuning and at the end.
-    evaluation : Usage
-        The test split under three kinds of prompt.
+        One prompt about a training or validation query.
+    tests : tuple of Usage
+        One test example under all kinds of prompt, by example.
+    test_rows : int
+        Test examples that are evaluated, the first ones.
     step_prompts : int
         Prompts of a local step.
+    validations : int
+        Prompts of which the whole validation split is scored at least, as far as the budget goes.
+    validation_rows : int
+        Validation queries of a validation.
+    looks : int
+        Looks that are kept back for, at most.
     """
 
     prompt: Usage
-    validation: Usage
-    validations: int
-    evaluation: Usage
+    tests: tuple[Usage, ...] = ()
+    test_rows: int = 0
     step_prompts: int = 1
+    validations: int = 0
+    validation_rows: int = 1
+    looks: int = 0
 
     @classmethod
     def of(
@@ -114,7 +132,7 @@ class Needs:
         validations: int,
         random_draws: int,
     ) -> Needs:
-        """Bound the usage of a site.
+        """Bound the usage of a site that has no budget.
 
         Parameters
         ----------
@@ -123,22 +141,33 @@ class Needs:
         step_prompts : int
             Prompts of a local step.
         validations : int
-            Evaluations of the validation split.
+            Prompts of which the whole validation split is scored.
         random_draws : int
             Draws of random demonstrations that are evaluated on the test split.
         """
         data = prompts.data
-        train = [model.max_usage(prompt) for prompt in prompts.longest(data.train, model)]
+        asked = [
+            model.max_usage(prompt)
+            for prompt in prompts.longest((*data.train, *data.validation), model)
+        ]
         worst = Usage(
             1,
-            max(usage.tokens_in for usage in train),
-            max(usage.tokens_out for usage in train),
-            max(usage.money for usage in train),
+            max(usage.tokens_in for usage in asked),
+            max(usage.tokens_out for usage in asked),
+            max(usage.money for usage in asked),
         )
-        validation = _total(model, prompts.longest(data.validation, model))
-        test = _total(model, prompts.longest(data.test, model))
         kinds = 2 + (random_draws if prompts.slots else 0)
-        return cls(worst, validation, validations, times(test, kinds), step_prompts)
+        tests = prompts.longest(data.test, model)
+        rows = len(data.validation)
+        return cls(
+            prompt=worst,
+            tests=tuple(times(model.max_usage(prompt), kinds) for prompt in tests),
+            test_rows=len(tests),
+            step_prompts=step_prompts,
+            validations=validations,
+            validation_rows=rows,
+            looks=validations * rows + _FINALISTS * (rows + len(data.train)),
+        )
 
     @property
     def step(self) -> Usage:
@@ -146,23 +175,46 @@ class Needs:
         return times(self.prompt, self.step_prompts)
 
     @property
+    def evaluation(self) -> Usage:
+        """The test examples that are evaluated, under all kinds of prompt."""
+        return sum(self.tests[: self.test_rows], Usage())
+
+    @property
     def least(self) -> Usage:
         """Least usage with which a prompt can be tuned and evaluated."""
-        return self.step + times(self.validation, self.validations) + self.evaluation
+        return self.step + times(self.prompt, self.validations) + self.evaluation
+
+    def evaluating(self, limits: Limits) -> Needs:
+        """Return the needs with as few test examples as take half of these limits."""
+        whole = self.evaluation
+        shares = [
+            _EVALUATION_SHARE * cap / used
+            for field in LIMITED
+            if (cap := limits.cap(field)) is not None and (used := getattr(whole, field))
+        ]
+        share = min([1.0, *shares])
+        return replace(self, test_rows=min(self.test_rows, max(1, int(share * self.test_rows))))
+
+    def within(self, limits: Limits) -> Needs:
+        """Return the needs with no more looks than their share of these limits."""
+        looks = min(self.looks, int(LOOKS_SHARE * self._prompts_within(limits)))
+        looks = max(looks, self.validations)
+        rows = max(1, min(self.validation_rows, looks // max(1, self.validations)))
+        return replace(self, looks=looks, validation_rows=rows)
 
     def steps_within(self, limits: Limits) -> int:
         """Return how many local steps a budget covers for certain; 100,000 without one."""
-        reserved = times(self.validation, self.validations) + self.evaluation
+        return max(0, self._prompts_within(limits) - self.looks) // self.step_prompts
+
+    def _prompts_within(self, limits: Limits) -> int:
+        """Return how many prompts limits cover beside the evaluation; very many without any."""
+        evaluation = self.evaluation
         counts = [
-            (limits.cap(field) - getattr(reserved, field)) // getattr(self.step, field)
-            for field in ("calls", "tokens", "money")
-            if limits.cap(field) is not None and getattr(self.step, field)
+            (cap - getattr(evaluation, field)) / used
+            for field in LIMITED
+            if (cap := limits.cap(field)) is not None and (used := getattr(self.prompt, field))
         ]
-        return int(min(counts, default=100_000))
-
-
-def _total(model: LanguageModel, prompts: Iterable[Prompt]) -> Usage:
-    return sum((model.max_usage(prompt) for prompt in prompts), Usage())
+        return int(min(counts, default=100_000 * self.step_prompts + self.looks))
 
 
 def times(usage: Usage, count: int) -> Usage:

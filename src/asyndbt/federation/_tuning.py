@@ -52,6 +52,8 @@ class Tuning:
         Reports that no server step has used yet, by site.
     latest : dict of str to StepMetrics
         Metrics of the last step used, by site.
+    proposals : dict of str to IntArray
+        The fragment (M,) that a site would choose by itself, by site.
     estimate : LowerLevelEstimate or None
         The estimate of the lower level in progress.
     """
@@ -63,6 +65,7 @@ class Tuning:
         self.server = ServerState.initial(len(plan.sites), plan.positions, plan.words)
         self.pending: dict[str, StepDone] = {}
         self.latest: dict[str, StepMetrics] = {}
+        self.proposals: dict[str, IntArray] = {}
         self.estimate: LowerLevelEstimate | None = None
         self._requests = 0
         self._idle_steps = 0
@@ -115,11 +118,14 @@ class Tuning:
         """End tuning: discard unused reports and the estimate in progress."""
         self.estimate, self.pending = None, {}
 
-    def policies(self) -> tuple[list[FloatArray], list[FloatArray]]:
-        """Return the policies (M, N) to read out: z and the sites' mean, and each site's own."""
-        rows = [m.index for m in self._roster if m.joined and not m.banned]
-        each = self.server.p_all[rows]
-        return [self.server.z, *([each.mean(axis=0)] if rows else [])], list(each)
+    def fragments(self) -> tuple[list[IntArray], list[IntArray]]:
+        """Return the fragments (M,) of z and of the sites' mean, and those that sites propose."""
+        members = [m for m in self._roster if m.joined and not m.banned]
+        policies = [self.server.z]
+        if members:
+            policies.append(self.server.p_all[[m.index for m in members]].mean(axis=0))
+        proposed = [self.proposals[m.name] for m in members if m.name in self.proposals]
+        return [self._plan.fragment(policy) for policy in policies], proposed
 
     def work_for(self, member: Member, address: dict[str, Any]) -> Assignment | None:
         """Return the next work of a free site, if any; `address` has the fields of all work."""
@@ -161,6 +167,7 @@ class Tuning:
             member.used_at = self.server.iteration
             member.exhausted |= report.exhausted
             self.latest[member.name] = StepMetrics.of(report)
+            self.proposals[member.name] = report.proposal
         self.pending = {}
         if plan.positions:
             self._selection.note(plan.fragment(self.server.z))
@@ -232,12 +239,21 @@ class Tuning:
     def state(self) -> dict[str, Any]:
         """Return what is neither public nor an array, as JSON."""
         latest = {name: metrics.state() for name, metrics in self.latest.items()}
-        return {"latest": latest, "asked_for": self._requests, "idle": self._idle_steps}
+        proposals = {name: words.tolist() for name, words in self.proposals.items()}
+        return {
+            "latest": latest,
+            "proposals": proposals,
+            "asked_for": self._requests,
+            "idle": self._idle_steps,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Restore what `state` returned."""
         self._requests, self._idle_steps = state["asked_for"], state["idle"]
         self.latest = {name: StepMetrics.restore(entry) for name, entry in state["latest"].items()}
+        self.proposals = {
+            name: np.array(words, dtype=np.int64) for name, words in state["proposals"].items()
+        }
 
 
 def _without_consensus(state: ServerState, rows: IntArray, policies: FloatArray) -> ServerState:

@@ -27,7 +27,7 @@ from asyndbt.federation._messages import (
     StepDone,
 )
 from asyndbt.federation._plan import Plan
-from asyndbt.optim import FloatArray, on_simplex
+from asyndbt.optim import FloatArray, IntArray, on_simplex
 
 
 def check_join(plan: Plan, roster: Roster, join: Join) -> None:
@@ -64,10 +64,11 @@ def check_report(plan: Plan, member: Member, asked: Assignment, report: Report) 
     MessageError
         If shapes, bounds or counts contradict the assignment or earlier reports.
     """
-    _, validation, test = member.counts
+    train, validation, test = member.counts
     match asked, report:
         case (Step(), StepDone()):
             _check_policy(plan, report.p)
+            _check_fragment(plan, report.proposal)
             _check_scores(validation, report.validation)
         case (LowerRound(), LowerDone()):
             _check_policy(plan, report.p)
@@ -76,7 +77,7 @@ def check_report(plan: Plan, member: Member, asked: Assignment, report: Report) 
                 raise MessageError(f"{report.losses.shape} losses for {len(asked.candidates)}")
             if not ((report.losses >= 0) & (report.losses <= BOUND)).all():
                 raise MessageError("losses out of bounds")
-            _check_scores(validation, Score(n=report.n))
+            _check_scores(train + validation, Score(n=report.n))
         case (Evaluate(), EvaluateDone()):
             _check_scores(validation, report.validation)
             _check_scores(test, report.plain, report.random_icl, report.tuned)
@@ -93,6 +94,13 @@ def _check_policy(plan: Plan, p: FloatArray) -> None:
         raise MessageError(f"a policy of shape {p.shape} instead of {wanted}")
     if not on_simplex(p, 1e-6):
         raise MessageError("a policy that is not on the simplex")
+
+
+def _check_fragment(plan: Plan, words: IntArray) -> None:
+    if words.shape != (plan.positions,):
+        raise MessageError(f"a fragment of shape {words.shape} instead of {(plan.positions,)}")
+    if not ((words >= 0) & (words < max(1, plan.words))).all():
+        raise MessageError("a fragment with words that are not in the vocabulary")
 
 
 def _check_scores(count: int, *scores: Score) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from asyndbt.errors import BudgetError
 from asyndbt.federation._codec import pack, unpack
+from asyndbt.federation._final_choice import Prompt, affordable_options, choose_prompt
 from asyndbt.federation._learner import Learner
 from asyndbt.federation._messages import (
     Assignment,
@@ -31,7 +32,10 @@ from asyndbt.federation._messages import (
 )
 from asyndbt.federation._objective import Objective
 from asyndbt.federation._plan import Plan
-from asyndbt.optim import FloatArray, IntArray, row_entropies
+from asyndbt.optim import IntArray, row_entropies
+
+_OWN_OPTIONS = 4
+"""One in so many of the prompts compared at the end has the site's own fragment."""
 
 
 class Worker:
@@ -49,7 +53,7 @@ class Worker:
     def __init__(self, site: str, plan: Plan, objective: Objective, seed: int) -> None:
         self.site, self.plan, self.objective = site, plan, objective
         self.learner = Learner(site, plan, objective, seed)
-        self._refined: IntArray | None = None
+        self._chosen: Prompt | None = None
         self._report: Report | None = None
 
     def join(self) -> Join:
@@ -83,8 +87,12 @@ class Worker:
 
     @property
     def demonstrations(self) -> IntArray:
-        """Candidate of every slot (U,): refined on validation data, else the read-out of q."""
-        return Plan.demonstrations(self.learner.q) if self._refined is None else self._refined
+        """Candidate of every slot (U,): as chosen at the end, before that the read-out of q."""
+        return Plan.demonstrations(self.learner.q) if self._chosen is None else self._chosen[1]
+
+    def fragment(self, shared: IntArray) -> IntArray:
+        """Return the fragment (M,) in use here: `shared`, unless the site has kept its own."""
+        return shared if self._chosen is None else self._chosen[0]
 
     # ------------------------------------------------------------------ work
     async def _step(self, work: Step) -> StepDone:
@@ -111,6 +119,7 @@ class Worker:
             id=work.id,
             spent=self.objective.spent(),
             p=learner.p,
+            proposal=self.plan.fragment(learner.own),
             loss=float(np.mean(answered)) if answered else 0.0,
             answered=len(answered),
             entropy_q=float(entropies.mean()) if entropies.size else 0.0,
@@ -124,24 +133,32 @@ class Worker:
         return LowerDone(site=self.site, id=work.id, spent=self.objective.spent(), p=p)
 
     async def _confirm(self, work: Confirm) -> ConfirmDone:
-        chosen = Plan.demonstrations(self.learner.q)
-        scores = [await self.objective.validate(words, chosen) for words in work.candidates]
+        """Compare fragments, with half of the looks that are left."""
+        chosen, objective = Plan.demonstrations(self.learner.q), self.objective
+        rows = objective.looks_left // (2 * len(work.candidates))
+        prompts = [(words, chosen) for words in work.candidates]
+        losses = await objective.compare(prompts, 0, max(1, min(rows, objective.comparable)))
+        losses = losses[:, np.isfinite(losses).all(axis=0)]
         return ConfirmDone(
             site=self.site,
             id=work.id,
-            spent=self.objective.spent(),
-            losses=np.array([score.loss for score in scores], dtype=np.float64),
-            n=min(score.n for score in scores),
+            spent=objective.spent(),
+            losses=losses.mean(axis=1) if losses.size else np.zeros(len(prompts)),
+            n=losses.shape[1],
         )
 
     async def _evaluate(self, work: Evaluate) -> EvaluateDone:
-        """Refine the demonstrations on validation data, then score the test split once."""
-        options = _demonstration_options(self.learner.q, self.plan.confirm_candidates)
-        scores = [await self.objective.validate(work.fragment, option) for option in options]
-        best = min(range(len(options)), key=lambda k: (not scores[k].n, scores[k].loss, k))
-        self._refined = options[best]
-        rng = self.learner.rng("test", 0)
-        result = await self.objective.test(work.fragment, self._refined, rng)
+        """Choose the prompt on validation and training data, then score the test split once."""
+        objective, own = self.objective, self.plan.fragment(self.learner.own)
+        count = affordable_options(objective.looks_left)
+        kept = count // _OWN_OPTIONS if not np.array_equal(own, work.fragment) else 0
+        shared, mine = (
+            [(words, d) for d in self.learner.likeliest_demonstrations(words, number)]
+            for words, number in ((work.fragment, count - kept), (own, kept))
+        )
+        self._chosen = words, demonstrations = await choose_prompt(objective, shared, mine)
+        validation = await objective.validate(words, demonstrations)
+        result = await objective.test(words, demonstrations, self.learner.rng("test", 0))
         return EvaluateDone(
             site=self.site,
             id=work.id,
@@ -149,7 +166,8 @@ class Worker:
             plain=result.plain,
             random_icl=result.random_icl,
             tuned=result.tuned,
-            validation=scores[best],
+            validation=validation,
+            kept_own=not np.array_equal(words, work.fragment),
         )
 
     def _validation_due(self, before: int) -> bool:
@@ -163,8 +181,8 @@ class Worker:
         arrays = self.learner.arrays()
         if self._report is not None:
             arrays["answered"] = np.frombuffer(encode(self._report), dtype=np.int8)
-        if self._refined is not None:
-            arrays["settled"] = self._refined
+        if self._chosen is not None:
+            arrays["settled_words"], arrays["settled"] = self._chosen
         return pack({"steps": self.learner.steps, "objective": self.objective.state()}, arrays)
 
     def restore(self, data: bytes) -> None:
@@ -172,7 +190,8 @@ class Worker:
         fields, arrays = unpack(data)
         self.learner.restore(fields["steps"], arrays)
         self.objective.restore(fields["objective"])
-        self._refined = arrays.get("settled")
+        if "settled" in arrays:
+            self._chosen = arrays["settled_words"], arrays["settled"]
         if "answered" in arrays:
             report = decode(arrays["answered"].tobytes())
             assert isinstance(report, Report)
@@ -180,20 +199,5 @@ class Worker:
 
     def reopen(self) -> None:
         """Return to tuning after an evaluation."""
-        self._refined = None
+        self._chosen = None
         self.objective.reopen()
-
-
-def _demonstration_options(q: FloatArray, most: int) -> list[IntArray]:
-    """Return the read-out of q (U,), and variants with one uncertain slot at its second choice."""
-    best = Plan.demonstrations(q)
-    options = [best]
-    if not len(q):
-        return options
-    order = np.argsort(-q, axis=1, kind="stable")
-    margin = np.take_along_axis(q, order[:, :2], axis=1) @ np.array([1.0, -1.0])
-    for slot in np.argsort(margin, kind="stable")[: most - 1]:
-        option = best.copy()
-        option[slot] = order[slot, 1]
-        options.append(option)
-    return options

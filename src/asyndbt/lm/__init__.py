@@ -10,7 +10,7 @@ from asyndbt.lm._answers import (
     read_answers,
 )
 from asyndbt.lm._base import Answer, Feedback, LanguageModel, Prompt, Request, Send, Usage
-from asyndbt.lm._budget import Budget, BudgetExhausted, Limits, split_limits
+from asyndbt.lm._budget import LIMITED, Budget, BudgetExhausted, Limits, split_limits
 from asyndbt.lm._cache import AnswerCache, request_key
 from asyndbt.lm._dispatch import RemoteOptions, RetryPolicy
 from asyndbt.lm._gateway import Gateway, Ledger, RequestCounts
@@ -22,6 +22,7 @@ from asyndbt.lm.providers.huggingface._model import HuggingFaceLanguageModel
 from asyndbt.lm.providers.openai._model import OpenAILanguageModel
 
 __all__ = [
+    "LIMITED",
     "Answer",
     "AnswerCache",
     "Budget",

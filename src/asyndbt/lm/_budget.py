@@ -11,7 +11,7 @@ from typing import Final, Self
 from asyndbt.errors import BudgetError, ConfigError, Setting
 from asyndbt.lm._base import Usage
 
-FIELDS: Final = ("calls", "tokens", "money")
+LIMITED: Final = ("calls", "tokens", "money")
 """Capped quantities: attributes of `Limits` and of `Usage`."""
 
 
@@ -33,7 +33,7 @@ class Limits:
     money: float | None = None
 
     def __post_init__(self) -> None:
-        for field in FIELDS:
+        for field in LIMITED:
             cap = self.cap(field)
             if cap is not None and not cap >= 0:
                 raise ConfigError(f"budget: {field} = {cap}; give a number >= 0, or leave it out")
@@ -41,7 +41,7 @@ class Limits:
     @classmethod
     def of(cls, caps: Mapping[str, float | None]) -> Self:
         """Limits from caps by field, calls and tokens as integers."""
-        calls, tokens, money = (caps[field] for field in FIELDS)
+        calls, tokens, money = (caps[field] for field in LIMITED)
         return cls(
             None if calls is None else int(calls), None if tokens is None else int(tokens), money
         )
@@ -52,6 +52,22 @@ class Limits:
             {
                 field: None if cap is None else max(0, cap - _of(spent, field))
                 for field, cap in _caps(self)
+            }
+        )
+
+    def divided(self, parts: int) -> Limits:
+        """Return an equal part of every cap."""
+        return Limits.of(
+            {field: None if cap is None else cap / parts for field, cap in _caps(self)}
+        )
+
+    def least(self, other: Limits) -> Limits:
+        """Return the smaller of two caps for every quantity."""
+        both = {field: (cap, other.cap(field)) for field, cap in _caps(self)}
+        return Limits.of(
+            {
+                field: min((cap for cap in caps if cap is not None), default=None)
+                for field, caps in both.items()
             }
         )
 
@@ -165,7 +181,7 @@ class Budget:
 
 
 def _caps(limits: Limits) -> list[tuple[str, float | None]]:
-    return [(field, limits.cap(field)) for field in FIELDS]
+    return [(field, limits.cap(field)) for field in LIMITED]
 
 
 def _of(usage: Usage, field: str) -> float:
@@ -174,7 +190,7 @@ def _of(usage: Usage, field: str) -> float:
 
 
 def amount_text(amount: float, field: str) -> str:
-    """Write an amount of one of `FIELDS` for a message."""
+    """Write an amount of one of `LIMITED` for a message."""
     return f"{amount:.4g} of money" if field == "money" else f"{amount:,.0f} {field}"
 
 
@@ -207,10 +223,10 @@ def split_limits(total: Limits, per_site: Limits, needs: Mapping[str, Usage]) ->
     (41, 60)
     """
     shares = {
-        field: _split(field, total.cap(field), per_site.cap(field), needs) for field in FIELDS
+        field: _split(field, total.cap(field), per_site.cap(field), needs) for field in LIMITED
     }
     return {
-        name: Limits.of({field: shares[field][name] for field in FIELDS}) for name in sorted(needs)
+        name: Limits.of({field: shares[field][name] for field in LIMITED}) for name in sorted(needs)
     }
 
 

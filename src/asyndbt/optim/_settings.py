@@ -49,6 +49,13 @@ class Settings(Section):
         example=Reinforce.name,
     )
     draws: int = key(5, "I, prompts drawn per worker step.", example=8, ge=2)
+    own_draws: int = key(
+        1,
+        "Of these, prompts drawn from a fragment policy that never sees the consensus, by which a "
+        "site proposes a fragment; 0 has it propose the read-out of p.",
+        example=0,
+        ge=0,
+    )
     batch_size: int = key(
         4, "B, training queries on which every draw of a step is evaluated.", example=20, ge=1
     )
@@ -193,6 +200,7 @@ class Settings(Section):
 _PLAIN: Mapping[str, Any] = {
     "loss": "cross_entropy",
     "draws": 4,
+    "own_draws": 0,
     "batch_size": 5,
     "ridge": 4.0,
     "shared_words": 1.0,

@@ -17,13 +17,14 @@ from asyndbt.errors import BudgetError, ConfigError
 from asyndbt.federation import Coordinator, restore, snapshot
 from asyndbt.federation.engines import Engine, find_engines
 from asyndbt.lm import LanguageModel
-from asyndbt.optim import FloatArray, row_entropies
+from asyndbt.optim import FloatArray, IntArray, row_entropies
 from asyndbt.prompt import TunedPrompt
 from asyndbt.run._directory import Observer, RunDirectory
 from asyndbt.run._inputs import make_task
 from asyndbt.run._result import DOUBTFUL_SHARE, Outcome, Result, write_prompt
 from asyndbt.run._session import Method, Session, run_session
 from asyndbt.run._setup import RunSetup
+from asyndbt.run._site import RunSite
 
 _NEAR_UNIFORM = 0.9
 """Share of the largest entropy above which a policy has hardly moved."""
@@ -127,7 +128,7 @@ def _reopen(coordinator: Coordinator, setup: RunSetup) -> None:
     able = [name for name, site in sites.items() if site.worker.learner.affords_step]
     if not able:
         needs = [site.needs for site in sites.values()]
-        least = max(need.step.calls + need.validation.calls * need.validations for need in needs)
+        least = max(need.step.calls + need.looks for need in needs)
         raise BudgetError(
             "the new budget buys no further step, since the comparison at the end has to be paid "
             f"again: {least:,} calls more for each site are surely enough"
@@ -229,7 +230,7 @@ class _Log:
 
 def _outcome(coordinator: Coordinator, setup: RunSetup) -> Outcome:
     roster = coordinator.roster
-    fragment = coordinator.fragment if setup.plan.positions else ()
+    fragment = coordinator.fragment if setup.plan.positions else np.empty(0, dtype=np.int64)
     words = tuple(setup.vocabulary[index] for index in fragment)
     return Outcome(
         evaluations={
@@ -240,14 +241,20 @@ def _outcome(coordinator: Coordinator, setup: RunSetup) -> Outcome:
         iterations=coordinator.server.iteration,
         fragment=words,
         prompts={
-            name: partial(write_prompt, prompt=TunedPrompt(site.prompts.task, words, shown))
+            name: partial(write_prompt, prompt=_prompt(site, fragment))
             for name, site in setup.sites.items()
-            for shown in [site.prompts.chosen(site.worker.demonstrations)]
         },
         spent={member.name: member.spent for member in roster},
         conduct={member.name: (member.gone, member.strikes) for member in roster},
-        warnings=(*_undecided(coordinator, setup), *_absences(coordinator)),
+        warnings=(*_undecided(coordinator, setup), *_absences(coordinator, setup)),
     )
+
+
+def _prompt(site: RunSite, shared: IntArray) -> TunedPrompt:
+    """Return the prompt that a site has chosen, else the shared fragment and its best examples."""
+    prompts, worker = site.prompts, site.worker
+    words = prompts.fragment(worker.fragment(shared))
+    return TunedPrompt(prompts.task, words, prompts.chosen(worker.demonstrations))
 
 
 def _undecided(coordinator: Coordinator, setup: RunSetup) -> Iterator[str]:
@@ -277,9 +284,11 @@ def _is_uniform(policy: FloatArray) -> bool:
     return bool(row_entropies(policy).mean() > _NEAR_UNIFORM * np.log(policy.shape[1]))
 
 
-def _absences(coordinator: Coordinator) -> Iterator[str]:
+def _absences(coordinator: Coordinator, setup: RunSetup) -> Iterator[str]:
     for member in coordinator.roster:
         found, expected = coordinator.evaluations.get(member.name), member.counts[2]
+        if (site := setup.sites.get(member.name)) is not None:
+            expected = site.needs.test_rows
         if found is not None and found.tuned.n < (1 - DOUBTFUL_SHARE) * expected:
             yield (
                 f"site {member.name}: {found.tuned.n} of {expected} test examples were scored: the "

@@ -52,7 +52,7 @@ class RemoteSite:
     def _keep_result(self, work: Assignment, report: Report) -> None:
         if isinstance(work, Evaluate) and isinstance(report, EvaluateDone):
             prompts = self.site.prompts
-            fragment = prompts.fragment(work.fragment)
+            fragment = prompts.fragment(self.site.worker.fragment(work.fragment))
             shown = prompts.chosen(self.site.worker.demonstrations)
             write_prompt(self.site.folder, TunedPrompt(prompts.task, fragment, shown))
             self.directory.write_json("result.json", site_result(fragment, report, self.handle))

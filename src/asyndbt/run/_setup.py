@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from asyndbt.config import BudgetConfig, Config, LimitsConfig, toml_keys
-from asyndbt.errors import ConfigError, RunDirectoryError
+from asyndbt.errors import BudgetError, ConfigError, RunDirectoryError
 from asyndbt.federation import Needs, Plan, PromptObjective, SitePrompts, Worker, vocabulary_digest
 from asyndbt.lm import AnswerCache, Budget, Gateway, LanguageModel, Limits, Usage, split_limits
 from asyndbt.run._directory import RunDirectory
@@ -130,8 +130,9 @@ def build_setup(
     """Divide the budget, make the plan, and open every site's files."""
     model = handle.model
     check_prices(config, model)
-    needs = _needs(config, inputs, model)
+    needs = _needs(config, inputs, model, handle)
     limits = _shares(config.budget, needs, handle)
+    needs = {name: need.within(limits[name]) for name, need in needs.items()}
     steps = min(need.steps_within(limits[name]) for name, need in needs.items())
     every = _validation_interval(config, steps)
     if shared is not None:
@@ -144,6 +145,7 @@ def build_setup(
     }
     warnings = (
         *inputs.duplicates.splitlines(),
+        *warn_few_tests(needs),
         *warn_few_steps(plan, steps),
         *model.warnings([_texts(site) for site in inputs.sites.values()]),
     )
@@ -153,28 +155,38 @@ def build_setup(
 @toml_keys()
 def check_budget(config: Config, inputs: RunInputs, handle: ModelHandle) -> None:
     """Raise BudgetError if the budget does not cover every site's needs."""
-    _shares(config.budget, _needs(config, inputs, handle.model), handle)
+    _shares(config.budget, _needs(config, inputs, handle.model, handle), handle)
 
 
 def _check_calls(config: Config, inputs: RunInputs, handle: ModelHandle) -> None:
     """Check before a probe whether the calls suffice; tokens can be checked only after it."""
-    needs = _needs(config, inputs, handle.model)
+    needs = _needs(config, inputs, handle.model, handle)
     calls = {name: Usage(calls=need.least.calls) for name, need in needs.items()}
     split_limits(_limits(config.budget), _limits(config.budget.per_site), calls)
 
 
-def _needs(config: Config, inputs: RunInputs, model: LanguageModel) -> dict[str, Needs]:
+def _needs(
+    config: Config, inputs: RunInputs, model: LanguageModel, handle: ModelHandle
+) -> dict[str, Needs]:
+    """Return every site's needs, with fewer test examples where the budget covers no more."""
     method, settings = config.method, config.method.settings()
-    return {
+    needs = {
         name: Needs.of(
             prompts,
             model,
             step_prompts=settings.draws * settings.batch_size,
-            validations=TUNING_VALIDATIONS + _final_validations(prompts, method.confirm_candidates),
+            validations=TUNING_VALIDATIONS + method.confirm_candidates,
             random_draws=method.random_icl_draws,
         )
         for name, prompts in inputs.sites.items()
     }
+    try:
+        _shares(config.budget, needs, handle)
+    except BudgetError:
+        total = _limits(config.budget).after(handle.ledger.spent)
+        each = _limits(config.budget.per_site).least(total.divided(len(needs)))
+        return {name: need.evaluating(each) for name, need in needs.items()}
+    return needs
 
 
 def _shares(
@@ -186,13 +198,6 @@ def _shares(
         _limits(budget.per_site),
         {name: need.least for name, need in needs.items()},
     )
-
-
-def _final_validations(prompts: SitePrompts, candidates: int) -> int:
-    """Fragments that are compared, then demonstrations other than those that the fragments had."""
-    shape = prompts.shape
-    others = min(candidates - 1, shape.slots)
-    return candidates + others if shape.positions else 1 + others
 
 
 def _limits(section: LimitsConfig) -> Limits:
@@ -277,6 +282,17 @@ def _site(
 
 USEFUL_STEPS: Final = 30
 """Steps of a site below which hardly anything is tuned."""
+
+
+def warn_few_tests(needs: Mapping[str, Needs]) -> Iterator[str]:
+    """Warn if the budget does not cover the whole test split."""
+    rows = sum(need.test_rows for need in needs.values())
+    given = sum(len(need.tests) for need in needs.values())
+    if rows < given:
+        yield (
+            f"the budget covers {rows} of {given} test examples, half of it spent on them: give "
+            "more, or lower method.random_icl_draws"
+        )
 
 
 def check_prices(config: Config, model: LanguageModel) -> None:

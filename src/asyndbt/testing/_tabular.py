@@ -6,7 +6,7 @@ enumerated optimum.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -189,6 +189,20 @@ class TabularObjective:
         self._calls += len(words) * len(queries)
         drawn = self._problem.sample_losses(self._worker, words, demonstrations, queries, rng)
         return drawn.losses
+
+    @property
+    def looks_left(self) -> int:
+        """Looks are exact and free."""
+        return 1_000
+
+    @property
+    def comparable(self) -> int:
+        return 1
+
+    async def compare(
+        self, prompts: Sequence[tuple[IntArray, IntArray]], start: int, stop: int
+    ) -> FloatArray:
+        return np.array([[self._exact(*prompt)] * (stop - start) for prompt in prompts])
 
     async def validate(self, words: IntArray, demonstrations: IntArray) -> Score:
         return Score(loss=self._exact(words, demonstrations), n=1)
