@@ -63,7 +63,7 @@ class Coordinator:
         self.phase = "tuning"
         self.stop_reason = ""
         self.roster = Roster(plan.sites, plan.lease, started)
-        self.selection = FragmentSelection(plan.confirm_candidates)
+        self.selection = FragmentSelection(plan.confirm_candidates, plan.lot)
         self.tuning = Tuning(plan, self.roster, self.selection, self._notice)
         self.evaluations: dict[str, EvaluateDone] = {}
         self.next_id = 0
@@ -239,11 +239,12 @@ class Coordinator:
 
     # ------------------------------------------------------------------ phases
     def _end_tuning(self) -> None:
-        finals, own = (
-            [self.plan.fragment(p) for p in policies] for policies in self.tuning.policies()
-        )
+        finals, own = self.tuning.policies()
         self.tuning.close()
-        self.selection.close(finals, own)
+        self.selection.close(
+            [self.plan.fragment(p) for p in finals],
+            {site: self.plan.fragment(p) for site, p in own.items()},
+        )
         self._enter("confirming" if self.plan.positions else "evaluating")
 
     def _answered(self, by: dict[str, Any]) -> bool:

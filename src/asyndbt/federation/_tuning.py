@@ -115,11 +115,11 @@ class Tuning:
         """End tuning: discard unused reports and the estimate in progress."""
         self.estimate, self.pending = None, {}
 
-    def policies(self) -> tuple[list[FloatArray], list[FloatArray]]:
+    def policies(self) -> tuple[list[FloatArray], dict[str, FloatArray]]:
         """Return the policies (M, N) to read out: z and the sites' mean, and each site's own."""
-        rows = [m.index for m in self._roster if m.joined and not m.banned]
-        each = self.server.p_all[rows]
-        return [self.server.z, *([each.mean(axis=0)] if rows else [])], list(each)
+        members = [m for m in self._roster if m.joined and not m.banned]
+        own = {m.name: self.server.p_all[m.index] for m in members}
+        return [self.server.z, *([np.mean(list(own.values()), axis=0)] if own else [])], own
 
     def work_for(self, member: Member, address: dict[str, Any]) -> Assignment | None:
         """Return the next work of a free site, if any; `address` has the fields of all work."""
