@@ -162,7 +162,7 @@ def answer(work: Assignment, *, exhausted: bool = False, p: Any = None) -> Repor
         case Step():
             return StepDone(
                 p=p,
-                proposal=np.zeros(len(p), dtype=np.int64),
+                proposal=np.argmax(p, axis=1) if p.ndim == 2 and p.size else np.zeros(0, np.int64),
                 loss=0.5,
                 answered=9,
                 entropy_q=1.0,

@@ -63,7 +63,7 @@ class Coordinator:
         self.phase = "tuning"
         self.stop_reason = ""
         self.roster = Roster(plan.sites, plan.lease, started)
-        self.selection = FragmentSelection(plan.confirm_candidates)
+        self.selection = FragmentSelection(plan.confirm_candidates, plan.lot)
         self.tuning = Tuning(plan, self.roster, self.selection, self._notice)
         self.evaluations: dict[str, EvaluateDone] = {}
         self.next_id = 0

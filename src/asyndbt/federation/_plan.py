@@ -50,6 +50,8 @@ class Plan:
         Refused reports after which a site is no longer asked.
     shared : str
         Digest of all else that every site must have a copy of, such as the task.
+    seed : int
+        Seed of the run, for the lot that the coordinator draws.
     """
 
     sites: tuple[str, ...]
@@ -69,6 +71,7 @@ class Plan:
     validations: int = 3
     strikes: int = 3
     shared: str = ""
+    seed: int = 0
 
     def fragment(self, policy: FloatArray) -> IntArray:
         """Return the fragment (M,) that a policy (M, N) stands for."""
@@ -78,6 +81,11 @@ class Plan:
     def demonstrations(policy: FloatArray) -> IntArray:
         """Return the candidates (U,) of the slots that a policy (U, V) stands for."""
         return read_out(policy)
+
+    @property
+    def lot(self) -> str:
+        """What the coordinator's lot is drawn from: fixed before the run, and by no site."""
+        return f"{self.agreement}/{self.seed}"
 
     @property
     def agreement(self) -> str:

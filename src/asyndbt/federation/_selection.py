@@ -1,15 +1,20 @@
 """Selection of the fragment: which read-outs are compared on validation data, and which one wins.
 
-The read-outs of the consensus z and of the sites' mean are compared first, then earlier read-outs
-of the consensus, those that lasted longest first, then those of single sites, most frequent first.
-So the list does not depend on the order of the sites, and every fragment in it is the read-out of
-some policy.
+The read-outs of the consensus z and of the sites' mean are compared first, then what the sites
+propose; where none does, earlier read-outs of z, those that lasted longest first. Where there are
+more proposals than places a lot decides, which no site has a hand in: sites that propose a
+fragment each, to crowd out the others, get their share of the places and no more. The list does not
+depend on the order of the sites, and every fragment in it is the read-out of some policy.
+
+Two fragments are compared by the median over the sites of the difference of their losses, and the
+fragment whose worst comparison is best wins. While fewer than half of the sites lie, every
+comparison lies within what honest sites have reported (Theorem 3 of ``docs/theory.md``).
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +32,8 @@ class FragmentSelection:
     ----------
     limit : int
         C, most fragments compared.
+    lot : str
+        What the order of the proposals is drawn from; the same text gives the same order.
 
     Attributes
     ----------
@@ -36,8 +43,8 @@ class FragmentSelection:
         Mean validation losses of the fragments, nats, and number of examples, by site.
     """
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    def __init__(self, limit: int, lot: str = "") -> None:
+        self._limit, self._lot = limit, lot
         self._steps: dict[Fragment, int] = {}
         self.fragments: list[Fragment] = []
         self.losses: dict[str, tuple[list[float], int]] = {}
@@ -50,22 +57,30 @@ class FragmentSelection:
         if len(self._steps) > _KEPT:
             del self._steps[next(iter(self._steps))]
 
-    def close(self, finals: Sequence[IntArray], sites: Sequence[IntArray] = ()) -> None:
+    def close(
+        self, finals: Sequence[IntArray], proposals: Mapping[str, IntArray] | None = None
+    ) -> None:
         """Fix the fragments that are compared.
 
         Parameters
         ----------
         finals : sequence of IntArray
             (M,) final read-outs, which come first.
-        sites : sequence of IntArray
-            (M,) read-outs of the sites, which come last.
+        proposals : dict of str to IntArray, optional
+            (M,) fragment that each site proposes, by site. They come next, in an order drawn by
+            lot; without any, earlier read-outs of the consensus do.
         """
+        proposals = proposals or {}
+        drawn = [proposals[site] for site in sorted(proposals, key=self._drawn_by)]
         latest_first = reversed(self._steps)
         earlier = sorted(latest_first, key=lambda key: -self._steps[key])
-        of_sites = [key for key, _ in Counter(sorted(_keys(sites))).most_common()]
-        distinct = dict.fromkeys([*_keys(finals), *earlier, *of_sites])
+        distinct = dict.fromkeys([*_keys(finals), *(_keys(drawn) or earlier)])
         self.fragments = list(distinct)[: self._limit]
         self._best = self.fragments[0]
+
+    def _drawn_by(self, site: str) -> str:
+        """Return the key that a site's proposal is sorted by, whatever other sites there are."""
+        return hashlib.sha256(f"{self._lot}/{site}".encode()).hexdigest()
 
     def reopen(self) -> None:
         """Discard the comparison, because tuning continues."""
@@ -79,27 +94,20 @@ class FragmentSelection:
         """Record a site's mean validation losses (C,), nats, over `n` examples."""
         self.losses[site] = (losses.tolist(), max(n, 0))
 
-    def choose(self, order: Sequence[str]) -> None:
-        """Choose the fragment of least loss over all sites' examples, the first on a tie.
+    def choose(self, sites: Collection[str]) -> None:
+        """Choose the fragment whose worst comparison with another is best, the first on a tie.
 
-        A site contributes n times its losses in excess of the least of them.  Both factors are
-        clipped to their lower medians over the sites, so that no site, honest or not, weighs more
-        than a typical one; of two sites, neither weighs more than the other.
+        Sites count alike, however many examples they have; those that report none do not count.
 
         Parameters
         ----------
-        order : sequence of str
-            Sites that count.
+        sites : collection of str
+            Sites that may count.
         """
-        answered = [self.losses[site] for site in order if self.losses.get(site, ((), 0))[1]]
-        if not answered:
-            return
-        counts = np.array([n for _, n in answered], dtype=np.float64)
-        losses = np.array([losses for losses, _ in answered])
-        excess = losses - losses.min(axis=1, keepdims=True)
-        clipped = np.minimum(excess, _lower_median(excess.max(axis=1)))
-        total = np.minimum(counts, _lower_median(counts)) @ clipped
-        self._best = self.fragments[int(np.argmin(total))]
+        losses = [self.losses[site][0] for site in sites if self.losses.get(site, ((), 0))[1]]
+        if losses:
+            worst = pairwise_medians(np.array(losses)).max(axis=1)
+            self._best = self.fragments[int(np.argmin(worst))]
 
     def best(self) -> IntArray:
         """Return the chosen fragment (M,)."""
@@ -122,9 +130,28 @@ class FragmentSelection:
         self._best = tuple(state["best"])
 
 
+def pairwise_medians(losses: FloatArray) -> FloatArray:
+    """Compare fragments pair by pair.
+
+        m_ab = median_v (L_va - L_vb),   m_ba = -m_ab
+
+    The median of an even number of sites is the mean of the two in the middle; so with two sites
+    it is the mean of both.
+
+    Parameters
+    ----------
+    losses : FloatArray
+        (sites, C) losses L, nats, of one or more sites.
+
+    Returns
+    -------
+    FloatArray
+        (C, C) medians m, nats: positive where the fragment of the row is the worse one.
+    """
+    differences = losses[:, :, np.newaxis] - losses[:, np.newaxis, :]
+    medians: FloatArray = np.median(differences, axis=0)
+    return medians
+
+
 def _keys(fragments: Iterable[IntArray]) -> list[Fragment]:
     return [tuple(fragment.tolist()) for fragment in fragments]
-
-
-def _lower_median(values: FloatArray) -> float:
-    return float(np.sort(values)[(values.size - 1) // 2])

@@ -118,13 +118,14 @@ class Tuning:
         """End tuning: discard unused reports and the estimate in progress."""
         self.estimate, self.pending = None, {}
 
-    def fragments(self) -> tuple[list[IntArray], list[IntArray]]:
-        """Return the fragments (M,) of z and of the sites' mean, and those that sites propose."""
+    def fragments(self) -> tuple[list[IntArray], dict[str, IntArray]]:
+        """Return the fragments (M,) of z and of the sites' mean, and what each site proposes."""
         members = [m for m in self._roster if m.joined and not m.banned]
         policies = [self.server.z]
         if members:
             policies.append(self.server.p_all[[m.index for m in members]].mean(axis=0))
-        proposed = [self.proposals[m.name] for m in members if m.name in self.proposals]
+        names = {m.name for m in members}
+        proposed = {name: words for name, words in self.proposals.items() if name in names}
         return [self._plan.fragment(policy) for policy in policies], proposed
 
     def work_for(self, member: Member, address: dict[str, Any]) -> Assignment | None:

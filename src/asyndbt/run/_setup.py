@@ -240,6 +240,7 @@ def build_plan(
         validate_every=validate_every,
         validations=TUNING_VALIDATIONS,
         shared=shared,
+        seed=config.run.seed,
     )
 
 
