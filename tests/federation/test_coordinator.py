@@ -34,8 +34,27 @@ def test_the_server_moves_on_with_the_quorum_and_not_before() -> None:
     assert np.array_equal(coordinator.server.p_all[1], policy(work["b"].id))
 
 
+@pytest.mark.parametrize("staleness", [1, 2, 3, 5])
+def test_a_silent_live_site_is_used_every_tau_steps(staleness: int) -> None:
+    """ADBO's server goes on while max(tau_v) < tau; with 1 every step uses every site."""
+    coordinator = started(plan(staleness=staleness))
+    used, late = [], by_site(coordinator.assignments(0.0))["c"]
+    for _ in range(3):
+        before = -1
+        while coordinator.server.iteration > before:
+            before = coordinator.server.iteration
+            for work in coordinator.outstanding():
+                if work.site != "c":
+                    coordinator.receive(answer(work), 1.0)
+            coordinator.assignments(1.0)
+        coordinator.receive(answer(late), 2.0)
+        used.append(coordinator.roster["c"].used_at)
+        late = by_site(coordinator.assignments(2.0))["c"]
+    assert used == [staleness, 2 * staleness, 3 * staleness]
+
+
 def test_staleness_makes_the_server_wait_for_a_live_site() -> None:
-    coordinator = started(plan(staleness=2))
+    coordinator = started(plan(staleness=3))
     late = by_site(coordinator.assignments(0.0))["c"]
     work = [w for w in coordinator.outstanding() if w.site != "c"]
     for _ in range(5):

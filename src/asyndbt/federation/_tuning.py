@@ -1,7 +1,7 @@
 """The tuning phase: when the server steps, which sites estimate the lower level, when tuning ends.
 
-The server steps as soon as a quorum of S sites has reported and no live site has been silent for
-tau steps; every report received by then is used.
+The server steps as soon as a quorum of S sites has reported, unless a live site would then have
+been silent for tau steps; every report received by then is used.
 """
 
 from __future__ import annotations
@@ -147,8 +147,8 @@ class Tuning:
         return np.array([m.live for m in self._roster], dtype=np.bool_)
 
     def _overdue(self, participants: list[Member]) -> bool:
-        """Whether a site without a report has been silent for tau server steps."""
-        oldest = self.server.iteration - self._plan.staleness
+        """Whether a site without a report would, after this server step, be silent for tau."""
+        oldest = self.server.iteration + 1 - self._plan.staleness
         return any(m.used_at <= oldest and m.name not in self.pending for m in participants)
 
     def _server_step(self) -> list[Member]:
