@@ -234,6 +234,9 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "eta_p": 1e-4,
         "eta_q": 1e-4,
         "eta_z": 0.1,
+        # Not printed. A step of the sign term, eta_z psi W, has to be small beside an entry, 1 / N:
+        # psi <= 1 / (10 N W eta_z), which is 0.0033 at N = 100 and W = 3.
+        "psi": 0.001,
         "regularisation": "scheduled",
         "refresh_every": 50,
         "refresh_until": 500,
