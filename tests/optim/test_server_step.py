@@ -8,6 +8,7 @@ from asyndbt.optim import (
     add_planes,
     c1_at,
     c2_at,
+    cached_values,
     on_simplex,
     plane_values,
     preset,
@@ -150,6 +151,18 @@ def test_a_worker_may_join(state):
     )
     assert after.theta[-1].any()
     assert on_simplex(after.z)
+
+
+def test_a_worker_that_returns_stands_at_z(state):
+    state = server_step(state, np.array([1]), random_rows(np.random.default_rng(6), 1), SETTINGS)
+    back = state.with_return(1)
+    np.testing.assert_array_equal(back.p_all[1], back.z)
+    assert not back.theta[1].any()
+    everyone = np.ones(WORKERS, dtype=bool)
+    np.testing.assert_allclose(
+        cached_values(back.planes, back.z, everyone),
+        plane_values(back.planes, back.p_all, back.z),
+    )
 
 
 def test_arrays_hold_everything(state):

@@ -5,7 +5,8 @@ the sites that take part.  Deliberate departure: ADBO and the paper stop every s
 only free sites are asked, a round ends with the quorum, and a silent site is represented by its
 last known policy; ``refresh = "barrier"`` is the literal form.  Server steps continue meanwhile:
 the planes cut off the iterate at which the estimate began, since h at a later one would include
-the progress of tuning.  Sites that are not live count neither here nor in the planes.
+the progress of tuning.  Sites that are not live count neither here nor in the planes, and
+one that returns takes no part in an estimate that began before.
 """
 
 from __future__ import annotations
@@ -84,6 +85,17 @@ class LowerLevelEstimate:
         """Record a policy (M, N), unless `iteration` shows that it is of an earlier estimate."""
         if iteration >= self.started and self.waits_for(index):
             self.answered[index] = p
+
+    def leave_out(self, index: int) -> None:
+        """Exclude the site in this row, and let its lower-level policy be z.
+
+        A site that was gone would otherwise bring in what it thought before.
+        """
+        kept = [row != index for row in self.asked]
+        self.start_p = self.start_p[kept]
+        self.asked = tuple(row for row in self.asked if row != index)
+        self.answered.pop(index, None)
+        self.p_all[index], self.rho[index] = self.z, 0.0
 
     def finish_round(self, live: Rows, settings: Settings) -> bool:
         """Update z and rho with the policies of this round; return whether it was the last.

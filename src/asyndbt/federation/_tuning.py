@@ -75,6 +75,16 @@ class Tuning:
         """Add a site; an estimate in progress, which lacks its row, is discarded."""
         self.server, self.estimate = self.server.with_worker(), None
 
+    def bring_back(self, member: Member) -> None:
+        """Let a site that was not live go on from z: what it thought before has no say.
+
+        A report that no server step has used yet stays, since z is as it was when it came.
+        """
+        member.used_at = self.server.iteration
+        self.server = self.server.with_return(member.index)
+        if self.estimate is not None:
+            self.estimate.leave_out(member.index)
+
     def drop(self, name: str) -> None:
         """Discard a site's report that no server step has used."""
         self.pending.pop(name, None)

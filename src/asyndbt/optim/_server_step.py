@@ -7,7 +7,7 @@ fall as t^(-1/4) down to a floor (ADBO, section 3).
 
 Departures:
 
-* Workers declared gone are in no sum; neither source has such workers.
+* Workers declared gone are in no sum, and come back with policy z; neither source has such workers.
 * With `averaging` alpha > 0 the step on z starts from z + alpha (mean of live p - z), the proximal
   counterpart of the workers' `proximity`. One worker among W thereby moves z by at most alpha / W
   of its distance to z.
@@ -92,6 +92,17 @@ class ServerState:
             planes=grow(self.planes, 1),
             live=np.append(self.live, True),
         )
+
+    def with_return(self, worker: int) -> ServerState:
+        """Return the state with policy z and zero theta for a worker that was gone.
+
+        Its old policy may be far from where the others have gone meanwhile. `p_all` and `theta` are
+        changed in place.
+        """
+        self.p_all[worker] = self.z
+        self.theta[worker] = 0.0
+        planes = refresh_products(self.planes, self.p_all, np.array([worker]))
+        return replace(self, planes=planes)
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Return the fields as arrays, for a checkpoint."""
