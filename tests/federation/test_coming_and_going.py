@@ -84,13 +84,16 @@ def test_a_site_that_returns_goes_on_from_z_and_not_from_what_it_thought(way: st
     z = coordinator.server.z.copy()
     assert np.array_equal(coordinator.server.p_all[2], z)
     assert not coordinator.server.theta[2].any()
+    assert not coordinator.server.counted[2]
     for work in coordinator.outstanding():
         coordinator.receive(answer(work, p=after), 51.0)
+    assert np.array_equal(coordinator.server.p_all[2], z), "until it has reported"
     assert np.allclose(coordinator.server.z, after, atol=1e-3)
     fresh = by_site(coordinator.assignments(52.0))["c"]
     coordinator.receive(answer(fresh, p=before), 53.0)
     for work in coordinator.outstanding():
         coordinator.receive(answer(work, p=after), 53.0)
+    assert coordinator.server.counted[2]
     assert np.array_equal(coordinator.server.p_all[2], before), "its fresh report counts"
 
 

@@ -66,6 +66,21 @@ def test_staleness_makes_the_server_wait_for_a_live_site() -> None:
     assert coordinator.server.iteration == 3
 
 
+@pytest.mark.parametrize("consensus", [True, False])
+def test_sites_that_have_not_reported_do_not_hold_the_consensus_back(consensus: bool) -> None:
+    """Three of a hundred sites report: the others' uniform policies do not count."""
+    names = tuple(f"site-{index:03}" for index in range(100))
+    settings = preset("default", refresh_every=0)
+    coordinator = started(plan(sites=names, quorum=3, settings=settings, consensus=consensus))
+    sure = np.eye(N)[:M]
+    for work in coordinator.assignments(0.0)[:3]:
+        coordinator.receive(answer(work, p=sure), 1.0)
+    assert coordinator.server.iteration == 1
+    assert np.allclose(coordinator.server.z, sure, atol=0.01)
+    (_, of_mean), _ = coordinator.tuning.fragments()
+    assert np.array_equal(of_mean, [0, 1])
+
+
 def test_a_doubled_or_late_report_changes_nothing() -> None:
     coordinator = started(plan())
     work = by_site(coordinator.assignments(0.0))

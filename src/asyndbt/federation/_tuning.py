@@ -129,11 +129,12 @@ class Tuning:
         self.estimate, self.pending = None, {}
 
     def fragments(self) -> tuple[list[IntArray], list[IntArray]]:
-        """Return the fragments (M,) of z and of the sites' mean, and those that sites propose."""
+        """Return the fragments (M,) of z and of the reports' mean, and those that sites propose."""
         members = [m for m in self._roster if m.joined and not m.banned]
+        rows = [m.index for m in members if self.server.reported[m.index]]
         policies = [self.server.z]
-        if members:
-            policies.append(self.server.p_all[[m.index for m in members]].mean(axis=0))
+        if rows:
+            policies.append(self.server.p_all[rows].mean(axis=0))
         proposed = [self.proposals[m.name] for m in members if m.name in self.proposals]
         return [self._plan.fragment(policy) for policy in policies], proposed
 
@@ -267,7 +268,9 @@ class Tuning:
 
 
 def _without_consensus(state: ServerState, rows: IntArray, policies: FloatArray) -> ServerState:
-    """Server step of methods without consensus: z is the mean of the live sites' policies."""
+    """Server step of methods without consensus: z is the mean of the sites' reported policies."""
     state.p_all[rows] = policies
-    mean = state.p_all[state.live].mean(axis=0)
-    return replace(state, z=mean, iteration=state.iteration + 1)
+    state.reported[rows] = True
+    counted = state.counted
+    z = state.p_all[counted].mean(axis=0) if counted.any() else state.z
+    return replace(state, z=z, iteration=state.iteration + 1)
