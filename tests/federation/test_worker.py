@@ -129,6 +129,19 @@ def test_local_steps_are_steps() -> None:
     assert report.spent.calls == 3 * PER_STEP
 
 
+def test_local_steps_go_on_from_where_the_last_one_ended() -> None:
+    """Only the first starts at z: five of them move p farther than one does, five times over."""
+    settings = SETTINGS.replace(proximity=1.0)
+    together, apart = worker(settings=settings), worker(settings=settings)
+    work = step(1)
+    done(together, step(1, local_steps=5))
+    for number in range(1, 6):
+        done(apart, Step(**{**_fields(work), "id": number}))
+    moved, once = (np.abs(site.learner.p - work.z).sum() for site in (together, apart))
+    assert moved > 2 * once
+    assert calls(together) == calls(apart)
+
+
 def _fields(message: Any) -> dict[str, Any]:
     return {name: getattr(message, name) for name in message.__dataclass_fields__}
 

@@ -24,6 +24,7 @@ from asyndbt.optim import (
     initial_optimizer_state,
     lower_worker_step,
     make_estimator,
+    step_start,
     uniform_rows,
     worker_step,
 )
@@ -64,13 +65,16 @@ class Learner:
         settings = self._plan.settings
         return self._objective.affords_step(settings.draws * settings.batch_size)
 
-    async def step(self, z: FloatArray, pull: FloatArray) -> list[float]:
+    async def step(self, z: FloatArray, pull: FloatArray, *, first: bool = True) -> list[float]:
         """Draw, ask, estimate and step; return the losses of the requests that were answered.
 
         Parameters
         ----------
         z, pull : FloatArray
             (M, N) consensus, and the slope of multipliers and planes at this site.
+        first : bool
+            Whether it is the first step after a message of the server, which starts from the mix of
+            p and z; the others go on from p.
 
         Raises
         ------
@@ -80,15 +84,16 @@ class Learner:
         evaluations = await self._evaluations(self._memory, self.p, self.q, "draws")
         self._memory = self._estimator.update(self._memory, evaluations)
         gradient = self._estimator.gradient(self._memory, self.p, self.q)
-        consensus = self._plan.consensus and self._plan.positions > 0
+        settings, consensus = self._plan.settings, self._plan.consensus and self._plan.positions > 0
         self.p, self.q, self._optimizer = worker_step(
             self.p,
             self.q,
             gradient,
             pull if consensus else None,
             z if consensus else None,
-            self._plan.settings,
+            settings,
             self._optimizer,
+            step_start(self.p, z, settings) if consensus and first else None,
         )
         if self._learns_apart:
             slopes = self._estimator.gradient(self._memory, self.own, self.q)

@@ -84,7 +84,8 @@ class Settings(Section):
     eta_theta: float = key(0.001, "Step size of the consensus multipliers.", example=0.1, ge=0)
     proximity: float = key(
         1.0,
-        "kappa in [0, 1]: a worker's step starts from (1 - kappa) p + kappa z. 0 is the paper.",
+        "kappa in [0, 1]: a worker's first step between two reports starts from (1 - kappa) p + "
+        "kappa z. 0 is the paper.",
         example=0.5,
         ge=0,
     )
