@@ -69,7 +69,7 @@ def worker_step(
     p, q : FloatArray
         (M, N) and (U, V), rows on the simplex.
     gradient : Gradient
-        Of the expected loss at p and q.
+        Of the expected loss at `start` and q.
     pull : FloatArray or None
         (M, N) ``sum_l lambda^l a^l + theta`` of this worker; None is zero.
     z : FloatArray or None
@@ -77,7 +77,8 @@ def worker_step(
     optimizer_state : mapping of arrays
         From `initial_optimizer_state` or the previous step.
     start : FloatArray or None
-        (M, N) where the step on p starts, if not at p itself (`step_start`).
+        (M, N) where the step on p starts, if not at p itself (`step_start`). The robust term is
+        that at p.
 
     Returns
     -------
