@@ -120,6 +120,23 @@ def test_a_run_that_asks_nothing_new_comes_to_an_end() -> None:
     assert coordinator.stop_reason == "nothing new to ask"
 
 
+@pytest.mark.parametrize(
+    ("every", "reason", "steps"), [(10, "nothing new to ask", 100), (1, "iterations", 300)]
+)
+def test_a_question_now_and_then_does_not_keep_a_run_going(
+    every: int, reason: str, steps: int
+) -> None:
+    """100 steps of three sites need 6,000 answers: 10 new ones are next to nothing, 100 are not."""
+    coordinator = started(plan(quorum=3, iterations=300))
+    calls = 0
+    while coordinator.phase == "tuning":
+        calls += coordinator.server.iteration % every == 0
+        for work in coordinator.assignments(0.0):
+            spent = Spent(calls=calls if work.site == "a" else 20)
+            coordinator.receive(replace(answer(work), spent=spent), 0.0)
+    assert (coordinator.stop_reason, coordinator.server.iteration) == (reason, steps)
+
+
 @pytest.mark.parametrize(("entropy", "reason"), [(0.5, "iterations"), (0.001, "converged")])
 def test_convergence_asks_for_the_least_certain_slot(entropy: float, reason: str) -> None:
     coordinator = started(plan(quorum=3, iterations=300))

@@ -6,6 +6,7 @@ been silent for tau steps; every report received by then is used.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -30,6 +31,7 @@ from asyndbt.optim import (
 
 _CONVERGED = 0.02
 _IDLE_STEPS = 100
+_IDLE_SHARE = 0.01
 
 
 class Tuning:
@@ -68,7 +70,8 @@ class Tuning:
         self.proposals: dict[str, IntArray] = {}
         self.estimate: LowerLevelEstimate | None = None
         self._requests = 0
-        self._idle_steps = 0
+        # Of each of the latest server steps: new requests, and answers that its reports needed.
+        self._asked: deque[tuple[int, int]] = deque(maxlen=_IDLE_STEPS)
 
     # ------------------------------------------------------------------ input
     def add_worker(self) -> None:
@@ -182,16 +185,27 @@ class Tuning:
         self.pending = {}
         if plan.positions:
             self._selection.note(plan.fragment(self.server.z))
-        self._count_idle()
+        self._count_requests(len(active))
         names = [m.name for m in active]
         self._notify("step", **step_event(self.server, self._roster, self.latest, names))
         return active
 
-    def _count_idle(self) -> None:
-        """Count consecutive server steps without a request to a model: all answers were known."""
+    def _count_requests(self, reports: int) -> None:
+        """Count the requests since the last server step, beside what the reports stand for."""
         requests = sum(m.spent.calls + m.spent.failed for m in self._roster)
-        self._idle_steps = 0 if requests > self._requests else self._idle_steps + 1
+        settings = self._plan.settings
+        needed = reports * self._plan.local_steps * settings.draws * settings.batch_size
+        self._asked.append((requests - self._requests, needed))
         self._requests = requests
+
+    def _idle(self) -> bool:
+        """Whether nearly all answers of the latest steps were known before they were asked for.
+
+        What counts as needed does not hang on what sites say of themselves, so that no site can end
+        a run.
+        """
+        new, needed = (sum(counts) for counts in zip(*self._asked, strict=True))
+        return len(self._asked) == _IDLE_STEPS and new <= _IDLE_SHARE * needed
 
     def _end(self) -> str:
         """Return why tuning ends after a server step, or an empty string."""
@@ -199,7 +213,7 @@ class Tuning:
             return "iterations"
         if self._converged():
             return "converged"
-        return "nothing new to ask" if self._idle_steps >= _IDLE_STEPS else ""
+        return "nothing new to ask" if self._idle() else ""
 
     def _converged(self) -> bool:
         """Whether all policies are nearly one-hot, so that further draws would be repeats."""
@@ -255,12 +269,13 @@ class Tuning:
             "latest": latest,
             "proposals": proposals,
             "asked_for": self._requests,
-            "idle": self._idle_steps,
+            "asked": list(self._asked),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Restore what `state` returned."""
-        self._requests, self._idle_steps = state["asked_for"], state["idle"]
+        self._requests = state["asked_for"]
+        self._asked.extend((new, needed) for new, needed in state["asked"])
         self.latest = {name: StepMetrics.restore(entry) for name, entry in state["latest"].items()}
         self.proposals = {
             name: np.array(words, dtype=np.int64) for name, words in state["proposals"].items()
