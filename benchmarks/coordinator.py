@@ -80,6 +80,7 @@ def filled_state(workers: int, rng: np.random.Generator) -> ServerState:
     for _ in range(PER_POSITION):
         target = np.roll(state.p_all, int(rng.integers(1, state.p_all.shape[0])), axis=0)
         planes = add_planes(planes, state.p_all, state.z, target, target[0], eps=0.0)
+    state.reported[:] = True
     return replace(state, planes=replace(planes, multipliers=np.full(len(planes), 0.1)))
 
 

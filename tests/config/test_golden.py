@@ -69,8 +69,8 @@ CONFIGS: dict[str, dict[str, Any]] = {
 }
 DIGESTS: dict[str, tuple[str, str]] = {
     "default": ("8c68f51f0fe71e30", "89fded7b09428652"),
-    "paper": ("0f79949d638e7038", "5a823f550c90fa8c"),
-    "every-table": ("9298db001f97cae0", "99468b5751799362"),
+    "paper": ("22a96a69b3522ed1", "a885c3d20c428bb5"),
+    "every-table": ("9558f26165970872", "e33fabd8a9154c27"),
     "flower": ("ac6ce55a126b4719", "b4538f0bbd0aace0"),
 }
 """Fingerprint of the configuration, agreement of a plan with its settings."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from tests.federation.conftest import M, N, answer, by_site, join, plan, started
+import pytest
+from tests.federation.conftest import M, N, answer, by_site, join, plan, policy, started
 
 from asyndbt.federation import Coordinator
-from asyndbt.federation._messages import Step
+from asyndbt.federation._messages import Assignment, Step
+from asyndbt.optim import preset
 
 
 def test_a_site_that_never_joins_delays_by_one_lease_only() -> None:
@@ -51,6 +53,90 @@ def test_a_dead_site_is_given_up_after_its_lease_and_taken_back_when_it_returns(
     kinds = [notice["kind"] for notice in coordinator.notices()]
     assert kinds.count("gone") == 1
     assert kinds.count("back") == 1
+
+
+def _returns(coordinator: Coordinator, way: str, old: Assignment) -> None:
+    """Bring c back, by joining anew or with the answer to work that was given up."""
+    agreed = coordinator.plan
+    message = join(agreed, "c") if way == "join" else answer(old)
+    coordinator.receive(message, 50.0)
+
+
+@pytest.mark.parametrize("way", ["join", "report"])
+def test_a_site_that_returns_goes_on_from_z_and_not_from_what_it_thought(way: str) -> None:
+    settings = preset("plain", averaging=1.0, psi=0.0, eta_theta=0.5, refresh_every=0)
+    coordinator = started(plan(settings=settings))
+    before, after = np.eye(N)[[3, 3]], np.eye(N)[[0, 0]]
+    for _ in range(3):
+        for work in coordinator.assignments(0.0):
+            coordinator.receive(answer(work, p=before if work.site == "c" else after), 0.0)
+    coordinator.assignments(0.0)
+    old = by_site(coordinator.outstanding())["c"]
+    assert coordinator.server.theta[2].any()
+    coordinator.lose("c", "OSError", 1.0)
+    for _ in range(30):
+        for work in coordinator.outstanding():
+            coordinator.receive(answer(work, p=after), 2.0)
+        coordinator.assignments(2.0)
+    assert np.allclose(coordinator.server.z, after, atol=1e-3)
+
+    _returns(coordinator, way, old)
+    z = coordinator.server.z.copy()
+    assert np.array_equal(coordinator.server.p_all[2], z)
+    assert not coordinator.server.theta[2].any()
+    assert not coordinator.server.counted[2]
+    for work in coordinator.outstanding():
+        coordinator.receive(answer(work, p=after), 51.0)
+    assert np.array_equal(coordinator.server.p_all[2], z), "until it has reported"
+    assert np.allclose(coordinator.server.z, after, atol=1e-3)
+    fresh = by_site(coordinator.assignments(52.0))["c"]
+    coordinator.receive(answer(fresh, p=before), 53.0)
+    for work in coordinator.outstanding():
+        coordinator.receive(answer(work, p=after), 53.0)
+    assert coordinator.server.counted[2]
+    assert np.array_equal(coordinator.server.p_all[2], before), "its fresh report counts"
+
+
+def test_a_report_that_waits_for_the_quorum_outlasts_an_absence() -> None:
+    settings = preset("plain", refresh_every=1, lower_rounds=1, plane_tolerance=0.0)
+    coordinator = started(plan(settings=settings, sites=("a", "b", "c", "d"), quorum=3))
+    work = by_site(coordinator.assignments(0.0))
+    for name in ("a", "b", "c"):
+        coordinator.receive(answer(work[name]), 1.0)
+    rounds = by_site(coordinator.assignments(1.0))
+    coordinator.receive(answer(rounds["a"]), 2.0)
+    step = by_site(coordinator.assignments(2.0))["a"]
+    assert isinstance(step, Step)
+    coordinator.receive(answer(step), 3.0)
+    coordinator.lose("a", "OSError", 4.0)
+    coordinator.receive(join(coordinator.plan, "a"), 5.0)
+    assert np.array_equal(coordinator.server.p_all[0], coordinator.server.z)
+    coordinator.receive(answer(work["d"]), 6.0)
+    coordinator.receive(answer(rounds["b"]), 6.0)
+    coordinator.receive(answer(rounds["c"]), 6.0)
+    for item in coordinator.assignments(6.0):
+        coordinator.receive(answer(item), 7.0)
+    assert coordinator.server.iteration == 2
+    assert np.array_equal(coordinator.server.p_all[0], policy(step.id))
+
+
+@pytest.mark.parametrize("way", ["join", "report"])
+def test_a_site_that_returns_takes_no_part_in_the_estimate_under_way(way: str) -> None:
+    settings = preset("plain", refresh_every=1, lower_rounds=1, plane_tolerance=0.0)
+    coordinator = started(plan(settings=settings, quorum=3))
+    for work in coordinator.assignments(0.0):
+        coordinator.receive(answer(work), 1.0)
+    rounds = by_site(coordinator.assignments(1.0))
+    coordinator.lose("c", "OSError", 2.0)
+    _returns(coordinator, way, rounds["c"])
+    again = by_site(coordinator.assignments(51.0))
+    assert isinstance(again["c"], Step)
+    coordinator.receive(answer(rounds["a"]), 52.0)
+    coordinator.receive(answer(rounds["b"]), 52.0)
+    planes = coordinator.server.planes
+    assert len(planes) == M
+    assert not planes.a[:, 2].any()
+    assert planes.a[:, :2].any()
 
 
 def test_a_site_restarted_in_the_middle_of_its_work_is_given_new_work() -> None:

@@ -34,8 +34,27 @@ def test_the_server_moves_on_with_the_quorum_and_not_before() -> None:
     assert np.array_equal(coordinator.server.p_all[1], policy(work["b"].id))
 
 
+@pytest.mark.parametrize("staleness", [1, 2, 3, 5])
+def test_a_silent_live_site_is_used_every_tau_steps(staleness: int) -> None:
+    """ADBO's server goes on while max(tau_v) < tau; with 1 every step uses every site."""
+    coordinator = started(plan(staleness=staleness))
+    used, late = [], by_site(coordinator.assignments(0.0))["c"]
+    for _ in range(3):
+        before = -1
+        while coordinator.server.iteration > before:
+            before = coordinator.server.iteration
+            for work in coordinator.outstanding():
+                if work.site != "c":
+                    coordinator.receive(answer(work), 1.0)
+            coordinator.assignments(1.0)
+        coordinator.receive(answer(late), 2.0)
+        used.append(coordinator.roster["c"].used_at)
+        late = by_site(coordinator.assignments(2.0))["c"]
+    assert used == [staleness, 2 * staleness, 3 * staleness]
+
+
 def test_staleness_makes_the_server_wait_for_a_live_site() -> None:
-    coordinator = started(plan(staleness=2))
+    coordinator = started(plan(staleness=3))
     late = by_site(coordinator.assignments(0.0))["c"]
     work = [w for w in coordinator.outstanding() if w.site != "c"]
     for _ in range(5):
@@ -45,6 +64,21 @@ def test_staleness_makes_the_server_wait_for_a_live_site() -> None:
     assert coordinator.server.iteration == 2
     coordinator.receive(answer(late), 2.0)
     assert coordinator.server.iteration == 3
+
+
+@pytest.mark.parametrize("consensus", [True, False])
+def test_sites_that_have_not_reported_do_not_hold_the_consensus_back(consensus: bool) -> None:
+    """Three of a hundred sites report: the others' uniform policies do not count."""
+    names = tuple(f"site-{index:03}" for index in range(100))
+    settings = preset("default", refresh_every=0)
+    coordinator = started(plan(sites=names, quorum=3, settings=settings, consensus=consensus))
+    sure = np.eye(N)[:M]
+    for work in coordinator.assignments(0.0)[:3]:
+        coordinator.receive(answer(work, p=sure), 1.0)
+    assert coordinator.server.iteration == 1
+    assert np.allclose(coordinator.server.z, sure, atol=0.01)
+    (_, of_mean), _ = coordinator.tuning.fragments()
+    assert np.array_equal(of_mean, [0, 1])
 
 
 def test_a_doubled_or_late_report_changes_nothing() -> None:
@@ -84,6 +118,23 @@ def test_a_run_that_asks_nothing_new_comes_to_an_end() -> None:
         for work in coordinator.assignments(0.0):
             coordinator.receive(replace(answer(work), spent=Spent(calls=7)), 0.0)
     assert coordinator.stop_reason == "nothing new to ask"
+
+
+@pytest.mark.parametrize(
+    ("every", "reason", "steps"), [(10, "nothing new to ask", 100), (1, "iterations", 300)]
+)
+def test_a_question_now_and_then_does_not_keep_a_run_going(
+    every: int, reason: str, steps: int
+) -> None:
+    """100 steps of three sites need 6,000 answers: 10 new ones are next to nothing, 100 are not."""
+    coordinator = started(plan(quorum=3, iterations=300))
+    calls = 0
+    while coordinator.phase == "tuning":
+        calls += coordinator.server.iteration % every == 0
+        for work in coordinator.assignments(0.0):
+            spent = Spent(calls=calls if work.site == "a" else 20)
+            coordinator.receive(replace(answer(work), spent=spent), 0.0)
+    assert (coordinator.stop_reason, coordinator.server.iteration) == (reason, steps)
 
 
 @pytest.mark.parametrize(("entropy", "reason"), [(0.5, "iterations"), (0.001, "converged")])

@@ -129,6 +129,58 @@ def test_local_steps_are_steps() -> None:
     assert report.spent.calls == 3 * PER_STEP
 
 
+def test_local_steps_go_on_from_where_the_last_one_ended() -> None:
+    """Only the first starts at z: five of them move p farther than one does, five times over."""
+    settings = SETTINGS.replace(proximity=1.0)
+    together, apart = worker(settings=settings), worker(settings=settings)
+    work = step(1)
+    done(together, step(1, local_steps=5))
+    for number in range(1, 6):
+        done(apart, Step(**{**_fields(work), "id": number}))
+    moved, once = (np.abs(site.learner.p - work.z).sum() for site in (together, apart))
+    assert moved > 2 * once
+    assert calls(together) == calls(apart)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "own"), [("regression", 0), ("regression", 1), ("reinforce", 0)]
+)
+def test_words_are_drawn_from_the_point_at_which_the_step_starts(estimator: str, own: int) -> None:
+    """All but those that are drawn from the policy that never sees the consensus."""
+    settings = SETTINGS.replace(proximity=1.0, estimator=estimator, own_draws=own)
+    site, drawn = worker(settings=settings), []
+    original = site.objective.losses
+
+    async def losses(words: Any, demonstrations: Any, queries: Any) -> Any:
+        drawn.append(words)
+        return await original(words, demonstrations, queries)
+
+    site.objective.losses = losses  # type: ignore[method-assign]
+    done(site, Step(**{**_fields(step(1)), "z": np.eye(4)[[1, 3]]}))
+    at_z = (drawn[0] == [1, 3]).all(axis=1)
+    assert at_z.sum() == settings.draws - own
+
+
+def test_the_policy_gradient_is_unbiased_at_the_point_at_which_the_step_starts() -> None:
+    """The mean over seeds of what the first step moves p by, against enumeration at z."""
+    settings = SETTINGS.replace(
+        proximity=1.0, estimator="reinforce", step="projection", eta_p=1e-3, psi=0.0, batch_size=1
+    )
+    z, own = np.full((2, 4), 0.25), np.array([[0.85, 0.05, 0.05, 0.05], [0.05, 0.05, 0.85, 0.05]])
+    problem = TabularProblem(Shape(2, 4, 0, 0), workers=1, queries=1, seed=2, interaction=3.0)
+    plan = Plan(sites=("north",), positions=2, words=4, settings=settings)
+    moved = []
+    for seed in range(300):
+        site = Worker("north", plan, TabularObjective(problem, 0), seed)
+        site.learner.p = own.copy()
+        done(site, Step(**{**_fields(step(1)), "z": z, "pull": np.zeros((2, 4))}))
+        moved.append((z - site.learner.p) / settings.eta_p)
+    exact = problem.exact_gradient(0, z, np.zeros((0, 0))).p
+    exact -= exact.mean(axis=1, keepdims=True)
+    error = np.std(moved, axis=0) / np.sqrt(len(moved))
+    assert np.all(np.abs(np.mean(moved, axis=0) - exact) < 4 * error)
+
+
 def _fields(message: Any) -> dict[str, Any]:
     return {name: getattr(message, name) for name in message.__dataclass_fields__}
 

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from asyndbt.optim import (
+    Gradient,
+    ServerState,
     Shape,
     initial_optimizer_state,
     make_estimator,
@@ -11,6 +13,7 @@ from asyndbt.optim import (
     read_out,
     row_entropies,
     sample_rows,
+    server_step,
     uniform_rows,
     worker_step,
 )
@@ -93,3 +96,24 @@ def test_one_worker_without_consensus(estimator):
     optimum = pooled.optimum()
     reached = pooled.expected_loss(0, np.eye(5)[read_out(p)], np.eye(4)[read_out(q)])
     assert (reached - optimum.loss) / pooled.loss_range() < 0.01
+
+
+def test_z_stays_with_honest_workers_at_the_papers_scale():
+    """100 words and three workers that agree up to the noise of their estimates."""
+    settings, words, workers = preset("paper"), 100, 3
+    assert settings.psi <= 1 / (10 * words * workers * settings.eta_z)
+    rng, no_slots = np.random.default_rng(0), np.zeros((0, 0))
+    state = ServerState.initial(workers, 4, words)
+    policies = [uniform_rows(4, words) for _ in range(workers)]
+    memories = [initial_optimizer_state(policies[0], no_slots, settings)] * workers
+    slope = rng.normal(size=(4, words))
+    for _ in range(400):
+        for worker, p in enumerate(policies):
+            gradient = Gradient(slope + rng.normal(size=p.shape), no_slots)
+            policies[worker], _, memories[worker] = worker_step(
+                p, no_slots, gradient, state.theta[worker], state.z, settings, memories[worker]
+            )
+        state = server_step(state, np.arange(workers), np.stack(policies), settings)
+    mean = np.mean(policies, axis=0)
+    assert np.abs(mean - 1 / words).sum(axis=1).min() > 0.5, "the workers have moved"
+    assert np.abs(state.z - mean).sum(axis=1).max() < 0.05

@@ -8,6 +8,7 @@ from asyndbt.optim import (
     add_planes,
     c1_at,
     c2_at,
+    cached_values,
     on_simplex,
     plane_values,
     preset,
@@ -42,7 +43,10 @@ def state():
         planes = add_planes(planes, p_all, z, random_rows(rng, WORKERS), z, 0.1)
     planes.multipliers[:] = rng.random(len(planes))
     theta = 0.2 * rng.normal(size=p_all.shape).clip(-1, 1)
-    return replace(start, p_all=p_all, z=z, planes=planes, theta=theta, iteration=3)
+    everyone = np.ones(WORKERS, dtype=bool)
+    return replace(
+        start, p_all=p_all, z=z, planes=planes, theta=theta, reported=everyone, iteration=3
+    )
 
 
 def copy_of(state):
@@ -109,6 +113,20 @@ def test_who_is_gone_counts_in_no_sum(state):
     np.testing.assert_array_equal(results[0].planes.multipliers, results[1].planes.multipliers)
 
 
+@pytest.mark.parametrize("averaging", [0.0, 1.0])
+def test_who_has_not_reported_counts_in_no_sum(state, averaging):
+    settings = SETTINGS.replace(averaging=averaging)
+    reports = random_rows(np.random.default_rng(3), 1)
+    state = replace(state, reported=np.array([True, True, False, True, True]))
+    elsewhere = copy_of(state)
+    elsewhere.p_all[2], elsewhere.theta[2] = np.eye(WORDS)[:POSITIONS], 0.1
+    results = [server_step(each, np.array([0]), reports, settings) for each in (state, elsewhere)]
+    np.testing.assert_array_equal(results[0].z, results[1].z)
+    np.testing.assert_array_equal(results[0].planes.multipliers, results[1].planes.multipliers)
+    after = server_step(results[0], np.array([2]), reports, settings)
+    assert after.counted.all()
+
+
 def test_theta_stays_within_its_clip(state):
     eager = SETTINGS.replace(eta_theta=50.0)
     for seed in range(5):
@@ -141,6 +159,7 @@ def test_a_worker_may_join(state):
     assert grown.live.tolist() == [True] * (WORKERS + 1)
     np.testing.assert_array_equal(grown.p_all[-1], state.z)
     assert not grown.theta[-1].any()
+    assert not grown.counted[-1]
     np.testing.assert_allclose(
         plane_values(grown.planes, grown.p_all, grown.z),
         plane_values(state.planes, state.p_all, state.z),
@@ -150,6 +169,19 @@ def test_a_worker_may_join(state):
     )
     assert after.theta[-1].any()
     assert on_simplex(after.z)
+
+
+def test_a_worker_that_returns_stands_at_z(state):
+    state = server_step(state, np.array([1]), random_rows(np.random.default_rng(6), 1), SETTINGS)
+    back = state.with_return(1)
+    np.testing.assert_array_equal(back.p_all[1], back.z)
+    assert not back.theta[1].any()
+    assert not back.counted[1]
+    everyone = np.ones(WORKERS, dtype=bool)
+    np.testing.assert_allclose(
+        cached_values(back.planes, back.z, everyone),
+        plane_values(back.planes, back.p_all, back.z),
+    )
 
 
 def test_arrays_hold_everything(state):

@@ -143,7 +143,10 @@ class FederationConfig(Section):
         kind='"majority", "all", sites, or fraction',
     )
     staleness: int = key(
-        15, "Server steps after which a silent site is waited for.", example=5, ge=1
+        15,
+        "Server steps within which every live site is used; 1 waits for all of them at each step.",
+        example=5,
+        ge=1,
     )
     lease: float = key(
         300.0, "Seconds of silence after which a site counts as gone.", example=60.0, gt=0

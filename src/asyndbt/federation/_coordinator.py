@@ -194,7 +194,7 @@ class Coordinator:
         if member.banned:
             return
         if not member.live:
-            member.used_at = self.server.iteration
+            self.tuning.bring_back(member)
         self.roster.join(member, (message.train, message.validation, message.test), now)
         self._notice("joined", site=message.site, train=message.train, test=message.test)
 
@@ -203,7 +203,7 @@ class Coordinator:
         if member.banned or not member.joined:
             return
         if self.roster.hear(member, now):
-            member.used_at = self.server.iteration
+            self.tuning.bring_back(member)
             self._notice("back", site=member.name)
         asked = member.outstanding
         if asked is None or asked.id != report.id:

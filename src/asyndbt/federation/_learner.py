@@ -24,6 +24,7 @@ from asyndbt.optim import (
     initial_optimizer_state,
     lower_worker_step,
     make_estimator,
+    step_start,
     uniform_rows,
     worker_step,
 )
@@ -64,37 +65,40 @@ class Learner:
         settings = self._plan.settings
         return self._objective.affords_step(settings.draws * settings.batch_size)
 
-    async def step(self, z: FloatArray, pull: FloatArray) -> list[float]:
+    async def step(self, z: FloatArray, pull: FloatArray, *, first: bool = True) -> list[float]:
         """Draw, ask, estimate and step; return the losses of the requests that were answered.
 
         Parameters
         ----------
         z, pull : FloatArray
             (M, N) consensus, and the slope of multipliers and planes at this site.
+        first : bool
+            Whether it is the first step after a message of the server, which starts from the mix of
+            p and z; the others go on from p. Words are drawn and the gradient is taken there.
 
         Raises
         ------
         BudgetError
             If the budget ends before all draws are evaluated.
         """
-        evaluations = await self._evaluations(self._memory, self.p, self.q, "draws")
+        settings, consensus = self._plan.settings, self._plan.consensus and self._plan.positions > 0
+        start = step_start(self.p, z, settings) if consensus and first else self.p
+        evaluations = await self._evaluations(self._memory, start, self.q, "draws")
         self._memory = self._estimator.update(self._memory, evaluations)
-        gradient = self._estimator.gradient(self._memory, self.p, self.q)
-        consensus = self._plan.consensus and self._plan.positions > 0
+        gradient = self._estimator.gradient(self._memory, start, self.q)
         self.p, self.q, self._optimizer = worker_step(
             self.p,
             self.q,
             gradient,
             pull if consensus else None,
             z if consensus else None,
-            self._plan.settings,
+            settings,
             self._optimizer,
+            start,
         )
         if self._learns_apart:
             slopes = self._estimator.gradient(self._memory, self.own, self.q)
-            self.own, _, _ = worker_step(
-                self.own, self.q, slopes, None, None, self._plan.settings, {}
-            )
+            self.own, _, _ = worker_step(self.own, self.q, slopes, None, None, settings, {})
         else:
             self.own = self.p
         self.steps += 1
@@ -165,9 +169,7 @@ class Learner:
         self, memory: Mapping[str, NDArray[Any]], p: FloatArray, q: FloatArray, purpose: str
     ) -> Evaluations:
         settings, rng = self._plan.settings, self.rng(purpose)
-        apart = (
-            min(settings.own_draws, settings.draws - 1) if self._learns_apart and p is self.p else 0
-        )
+        apart = min(settings.own_draws, settings.draws - 1) if self._learns_apart else 0
         drawn = [self._estimator.draw(memory, p, q, settings.draws - apart, rng)]
         if apart:
             drawn.append(self._estimator.draw(memory, self.own, q, apart, rng))

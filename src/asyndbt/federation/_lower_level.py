@@ -5,7 +5,9 @@ the sites that take part.  Deliberate departure: ADBO and the paper stop every s
 only free sites are asked, a round ends with the quorum, and a silent site is represented by its
 last known policy; ``refresh = "barrier"`` is the literal form.  Server steps continue meanwhile:
 the planes cut off the iterate at which the estimate began, since h at a later one would include
-the progress of tuning.  Sites that are not live count neither here nor in the planes.
+the progress of tuning.  Sites that are not live count neither here nor in the planes; one
+that has not reported when an estimate begins, or returns while it is under way, takes part in it
+only if it is asked.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from asyndbt.optim import (
 )
 
 Rows = NDArray[np.bool_]
-_ARRAYS = ("start_p", "start_z", "p_all", "rho", "z")
+_ARRAYS = ("start_p", "start_z", "p_all", "rho", "present", "z")
 
 
 @dataclass(slots=True)
@@ -45,6 +47,8 @@ class LowerLevelEstimate:
         (A, M, N) policies of these sites and (M, N) consensus at that step.
     p_all, rho : FloatArray
         (W, M, N) lower-level policies and multipliers, in the order of the sites.
+    present : array of bool
+        (W,) sites that had reported when it began or were asked, and have not come back since.
     z : FloatArray
         (M, N) lower-level consensus.
     round : int
@@ -59,6 +63,7 @@ class LowerLevelEstimate:
     start_z: FloatArray
     p_all: FloatArray
     rho: FloatArray
+    present: Rows
     z: FloatArray
     round: int = 0
     answered: dict[int, FloatArray] = field(default_factory=dict)
@@ -66,6 +71,8 @@ class LowerLevelEstimate:
     @classmethod
     def begin(cls, server: ServerState, asked: Sequence[int]) -> LowerLevelEstimate:
         """Start at the current iterate with rho = 0."""
+        present = server.reported.copy()
+        present[list(asked)] = True
         return cls(
             started=server.iteration,
             asked=tuple(asked),
@@ -73,6 +80,7 @@ class LowerLevelEstimate:
             start_z=server.z.copy(),
             p_all=server.p_all.copy(),
             rho=np.zeros_like(server.p_all),
+            present=present,
             z=server.z.copy(),
         )
 
@@ -85,6 +93,14 @@ class LowerLevelEstimate:
         if iteration >= self.started and self.waits_for(index):
             self.answered[index] = p
 
+    def leave_out(self, index: int) -> None:
+        """Exclude the site in this row, which would bring in what it thought before it was gone."""
+        kept = [row != index for row in self.asked]
+        self.start_p = self.start_p[kept]
+        self.asked = tuple(row for row in self.asked if row != index)
+        self.answered.pop(index, None)
+        self.present[index] = False
+
     def finish_round(self, live: Rows, settings: Settings) -> bool:
         """Update z and rho with the policies of this round; return whether it was the last.
 
@@ -96,8 +112,9 @@ class LowerLevelEstimate:
         """
         for index, p in self.answered.items():
             self.p_all[index] = p
-        self.z, self.rho[live] = lower_server_step(
-            self.z, self.p_all[live], self.rho[live], settings
+        counted = live & self.present
+        self.z, self.rho[counted] = lower_server_step(
+            self.z, self.p_all[counted], self.rho[counted], settings
         )
         self.answered = {}
         self.round += 1

@@ -29,7 +29,7 @@ class Plan:
     quorum : int
         S, reports that a server step waits for.
     staleness : int
-        tau, server steps for which a live site may stay silent before the server waits for it.
+        tau, server steps within which every live site is used once; with 1, in every step.
     lease : float
         Seconds of silence after which a site with work is declared gone.
     refresh : {"free", "barrier"}

@@ -1,11 +1,12 @@
 """The tuning phase: when the server steps, which sites estimate the lower level, when tuning ends.
 
-The server steps as soon as a quorum of S sites has reported and no live site has been silent for
-tau steps; every report received by then is used.
+The server steps as soon as a quorum of S sites has reported, unless a live site would then have
+been silent for tau steps; every report received by then is used.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -30,6 +31,7 @@ from asyndbt.optim import (
 
 _CONVERGED = 0.02
 _IDLE_STEPS = 100
+_IDLE_SHARE = 0.01
 
 
 class Tuning:
@@ -68,12 +70,23 @@ class Tuning:
         self.proposals: dict[str, IntArray] = {}
         self.estimate: LowerLevelEstimate | None = None
         self._requests = 0
-        self._idle_steps = 0
+        # Of each of the latest server steps: new requests, and answers that its reports needed.
+        self._asked: deque[tuple[int, int]] = deque(maxlen=_IDLE_STEPS)
 
     # ------------------------------------------------------------------ input
     def add_worker(self) -> None:
         """Add a site; an estimate in progress, which lacks its row, is discarded."""
         self.server, self.estimate = self.server.with_worker(), None
+
+    def bring_back(self, member: Member) -> None:
+        """Let a site that was not live go on from z: what it thought before has no say.
+
+        A report that no server step has used yet stays, since z is as it was when it came.
+        """
+        member.used_at = self.server.iteration
+        self.server = self.server.with_return(member.index)
+        if self.estimate is not None:
+            self.estimate.leave_out(member.index)
 
     def drop(self, name: str) -> None:
         """Discard a site's report that no server step has used."""
@@ -119,11 +132,12 @@ class Tuning:
         self.estimate, self.pending = None, {}
 
     def fragments(self) -> tuple[list[IntArray], dict[str, IntArray]]:
-        """Return the fragments (M,) of z and of the sites' mean, and what each site proposes."""
+        """Return the fragments (M,) of z and of the reports' mean, and what each site proposes."""
         members = [m for m in self._roster if m.joined and not m.banned]
+        rows = [m.index for m in members if self.server.reported[m.index]]
         policies = [self.server.z]
-        if members:
-            policies.append(self.server.p_all[[m.index for m in members]].mean(axis=0))
+        if rows:
+            policies.append(self.server.p_all[rows].mean(axis=0))
         names = {m.name for m in members}
         proposed = {name: words for name, words in self.proposals.items() if name in names}
         return [self._plan.fragment(policy) for policy in policies], proposed
@@ -148,8 +162,8 @@ class Tuning:
         return np.array([m.live for m in self._roster], dtype=np.bool_)
 
     def _overdue(self, participants: list[Member]) -> bool:
-        """Whether a site without a report has been silent for tau server steps."""
-        oldest = self.server.iteration - self._plan.staleness
+        """Whether a site without a report would, after this server step, be silent for tau."""
+        oldest = self.server.iteration + 1 - self._plan.staleness
         return any(m.used_at <= oldest and m.name not in self.pending for m in participants)
 
     def _server_step(self) -> list[Member]:
@@ -172,16 +186,27 @@ class Tuning:
         self.pending = {}
         if plan.positions:
             self._selection.note(plan.fragment(self.server.z))
-        self._count_idle()
+        self._count_requests(len(active))
         names = [m.name for m in active]
         self._notify("step", **step_event(self.server, self._roster, self.latest, names))
         return active
 
-    def _count_idle(self) -> None:
-        """Count consecutive server steps without a request to a model: all answers were known."""
+    def _count_requests(self, reports: int) -> None:
+        """Count the requests since the last server step, beside what the reports stand for."""
         requests = sum(m.spent.calls + m.spent.failed for m in self._roster)
-        self._idle_steps = 0 if requests > self._requests else self._idle_steps + 1
+        settings = self._plan.settings
+        needed = reports * self._plan.local_steps * settings.draws * settings.batch_size
+        self._asked.append((requests - self._requests, needed))
         self._requests = requests
+
+    def _idle(self) -> bool:
+        """Whether nearly all answers of the latest steps were known before they were asked for.
+
+        What counts as needed does not hang on what sites say of themselves, so that no site can end
+        a run.
+        """
+        new, needed = (sum(counts) for counts in zip(*self._asked, strict=True))
+        return len(self._asked) == _IDLE_STEPS and new <= _IDLE_SHARE * needed
 
     def _end(self) -> str:
         """Return why tuning ends after a server step, or an empty string."""
@@ -189,7 +214,7 @@ class Tuning:
             return "iterations"
         if self._converged():
             return "converged"
-        return "nothing new to ask" if self._idle_steps >= _IDLE_STEPS else ""
+        return "nothing new to ask" if self._idle() else ""
 
     def _converged(self) -> bool:
         """Whether all policies are nearly one-hot, so that further draws would be repeats."""
@@ -245,12 +270,13 @@ class Tuning:
             "latest": latest,
             "proposals": proposals,
             "asked_for": self._requests,
-            "idle": self._idle_steps,
+            "asked": list(self._asked),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Restore what `state` returned."""
-        self._requests, self._idle_steps = state["asked_for"], state["idle"]
+        self._requests = state["asked_for"]
+        self._asked.extend((new, needed) for new, needed in state["asked"])
         self.latest = {name: StepMetrics.restore(entry) for name, entry in state["latest"].items()}
         self.proposals = {
             name: np.array(words, dtype=np.int64) for name, words in state["proposals"].items()
@@ -258,7 +284,9 @@ class Tuning:
 
 
 def _without_consensus(state: ServerState, rows: IntArray, policies: FloatArray) -> ServerState:
-    """Server step of methods without consensus: z is the mean of the live sites' policies."""
+    """Server step of methods without consensus: z is the mean of the sites' reported policies."""
     state.p_all[rows] = policies
-    mean = state.p_all[state.live].mean(axis=0)
-    return replace(state, z=mean, iteration=state.iteration + 1)
+    state.reported[rows] = True
+    counted = state.counted
+    z = state.p_all[counted].mean(axis=0) if counted.any() else state.z
+    return replace(state, z=z, iteration=state.iteration + 1)

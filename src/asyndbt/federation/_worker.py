@@ -99,12 +99,12 @@ class Worker:
         learner, before = self.learner, self.learner.steps
         answered: list[float] = []
         exhausted = False
-        for _ in range(work.local_steps):
+        for number in range(work.local_steps):
             exhausted = exhausted or not learner.affords_step
             if exhausted:
                 break
             try:
-                answered += await learner.step(work.z, work.pull)
+                answered += await learner.step(work.z, work.pull, first=not number)
             except BudgetError:
                 exhausted = True
         validation = Score()

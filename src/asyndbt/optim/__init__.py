@@ -25,7 +25,12 @@ from asyndbt.optim._simplex import (
 )
 from asyndbt.optim._stationarity import stationarity_gap
 from asyndbt.optim._types import Arrays, Evaluations, FloatArray, Gradient, IntArray, Shape
-from asyndbt.optim._worker_step import OptimizerState, initial_optimizer_state, worker_step
+from asyndbt.optim._worker_step import (
+    OptimizerState,
+    initial_optimizer_state,
+    step_start,
+    worker_step,
+)
 from asyndbt.optim.estimators import (
     Estimator,
     EstimatorState,
@@ -74,6 +79,7 @@ __all__ = [
     "sample_rows",
     "server_step",
     "stationarity_gap",
+    "step_start",
     "uniform_rows",
     "violation",
     "worker_step",

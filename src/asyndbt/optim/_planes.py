@@ -196,13 +196,13 @@ def refresh_products(planes: Planes, p_all: FloatArray, workers: IntArray) -> Pl
     return replace(planes, products=products)
 
 
-def cached_values(planes: Planes, z: FloatArray, live: NDArray[np.bool_]) -> FloatArray:
-    """Return (L,) ``sum_v products_v + b . z_i + c`` over the live workers; > 0 where violated.
+def cached_values(planes: Planes, z: FloatArray, counted: NDArray[np.bool_]) -> FloatArray:
+    """Return (L,) ``sum_v products_v + b . z_i + c``; > 0 where violated.
 
-    Workers, of whom `live` (W,) count, are summed in their fixed order, whatever the order of
-    arrival; z is (M, N).
+    Workers, of whom `counted` (W,) are in the sum, are summed in their fixed order, whatever the
+    order of arrival; z is (M, N).
     """
-    own = planes.products if live.all() else planes.products[:, live]
+    own = planes.products if counted.all() else planes.products[:, counted]
     totals: FloatArray = own.sum(axis=1) + planes.c
     totals += np.einsum("ln,ln->l", planes.b, z[planes.position])
     return totals

@@ -7,10 +7,12 @@ fall as t^(-1/4) down to a floor (ADBO, section 3).
 
 Departures:
 
-* Workers declared gone are in no sum; neither source has such workers.
-* With `averaging` alpha > 0 the step on z starts from z + alpha (mean of live p - z), the proximal
-  counterpart of the workers' `proximity`. One worker among W thereby moves z by at most alpha / W
-  of its distance to z.
+* Workers declared gone are in no sum, and come back with policy z; neither source has such workers.
+* Workers that have not reported, since the start or since they came back, are in no sum either: the
+  policies that stand for them would hold z where it was, the longer the smaller the quorum.
+* With `averaging` alpha > 0 the step on z starts from z + alpha (mean of those p - z), the proximal
+  counterpart of the workers' `proximity`. One worker among the W that have reported thereby moves z
+  by at most alpha / W of its distance to z.
 * Workers are summed in their fixed order, whatever the order of their reports.
 * ``regularisation = "constant"`` is the default: a scheduled c2, 1 / eta_theta at the start, keeps
   theta at p - z for long, and the sites hardly agree.
@@ -55,6 +57,8 @@ class ServerState:
         With their multipliers lambda.
     live : NDArray[np.bool_]
         (W,) workers that are not declared gone.
+    reported : NDArray[np.bool_]
+        (W,) workers whose policy comes from a report, since they joined or came back.
     iteration : int
         t, server steps so far.
     """
@@ -64,7 +68,13 @@ class ServerState:
     theta: FloatArray
     planes: Planes
     live: NDArray[np.bool_]
+    reported: NDArray[np.bool_]
     iteration: int
+
+    @property
+    def counted(self) -> NDArray[np.bool_]:
+        """(W,) workers that are in the sums: live, and their policy comes from a report."""
+        return self.live & self.reported
 
     @classmethod
     def initial(cls, workers: int, positions: int, words: int) -> ServerState:
@@ -76,6 +86,7 @@ class ServerState:
             theta=np.zeros((workers, positions, words)),
             planes=Planes.empty(positions, words, workers),
             live=np.ones(workers, dtype=np.bool_),
+            reported=np.zeros(workers, dtype=np.bool_),
             iteration=0,
         )
 
@@ -91,7 +102,20 @@ class ServerState:
             theta=np.concatenate([self.theta, np.zeros((1, *self.z.shape))]),
             planes=grow(self.planes, 1),
             live=np.append(self.live, True),
+            reported=np.append(self.reported, False),
         )
+
+    def with_return(self, worker: int) -> ServerState:
+        """Return the state with policy z and zero theta for a worker that was gone.
+
+        Its old policy may be far from where the others have gone meanwhile. `p_all`, `theta` and
+        `reported` are changed in place.
+        """
+        self.p_all[worker] = self.z
+        self.theta[worker] = 0.0
+        self.reported[worker] = False
+        planes = refresh_products(self.planes, self.p_all, np.array([worker]))
+        return replace(self, planes=planes)
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Return the fields as arrays, for a checkpoint."""
@@ -101,13 +125,14 @@ class ServerState:
             "p_all": self.p_all,
             "theta": self.theta,
             "live": self.live,
+            "reported": self.reported,
             "iteration": np.array(self.iteration, dtype=np.int64),
             **planes,
         }
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> ServerState:
-        """Return the state that `arrays` came from, sharing no memory with p, theta, z and live."""
+        """Return the state that `arrays` came from, sharing no memory but the planes'."""
         planes = {name.removeprefix("planes_"): value for name, value in arrays.items()}
         return cls(
             z=np.array(arrays["z"], dtype=np.float64),
@@ -115,6 +140,7 @@ class ServerState:
             theta=np.array(arrays["theta"], dtype=np.float64),
             planes=Planes.from_arrays(planes),
             live=np.array(arrays["live"], dtype=np.bool_),
+            reported=np.array(arrays["reported"], dtype=np.bool_),
             iteration=int(np.asarray(arrays["iteration"])),
         )
 
@@ -127,29 +153,32 @@ def server_step(
     ``z <- P(z - eta_z (sum_l lambda^l b^l - sum_v theta^(v) + psi sum_v sign(z - p^(v))))``,
     ``lambda <- max(0, lambda + eta_lambda (sum_v a.p^(v) + b.z + c - c1_t lambda))``,
     ``theta^(v) <- clip(theta^(v) + eta_theta (p^(v) - z - c2_t theta^(v)))`` for active v only;
-    then planes whose multiplier is <= gamma before and after are removed.
+    then planes whose multiplier is <= gamma before and after are removed. Sums are over the workers
+    that are live and have reported.
 
     Parameters
     ----------
     state : ServerState
-        Consumed: `p_all` and `theta` are changed in place and reused in the returned state. Copy
-        `arrays()` to keep a state.
+        Consumed: `p_all`, `theta` and `reported` are changed in place and reused in the returned
+        state. Copy `arrays()` to keep a state.
     active : IntArray
         (A,) indices of the workers that reported, each once, in any order.
     reports_p : FloatArray
         (A, M, N) their new policies.
     """
     state.p_all[active] = reports_p
+    state.reported[active] = True
+    counted = state.counted
     planes = refresh_products(state.planes, state.p_all, active)
 
     slope = pull_on_consensus(planes) + _workers_pull_on_consensus(state, settings.psi)
     start = state.z
-    if settings.averaging and state.live.any():
-        start = start + settings.averaging * (state.p_all[state.live].mean(axis=0) - start)
+    if settings.averaging and counted.any():
+        start = start + settings.averaging * (state.p_all[counted].mean(axis=0) - start)
     z = project_rows(start - settings.eta_z * slope)
 
     before = planes.multipliers
-    ascent = cached_values(planes, z, state.live) - c1_at(state.iteration, settings) * before
+    ascent = cached_values(planes, z, counted) - c1_at(state.iteration, settings) * before
     planes = replace(planes, multipliers=np.maximum(0.0, before + settings.eta_lambda * ascent))
 
     _step_theta(state, active, z, settings)
@@ -162,10 +191,10 @@ def server_step(
 
 
 def _workers_pull_on_consensus(state: ServerState, psi: float) -> FloatArray:
-    """Return (M, N) ``- sum_v theta^(v) + psi sum_v sign(z - p^(v))`` over the live workers."""
+    """Return (M, N) ``- sum_v theta^(v) + psi sum_v sign(z - p^(v))`` over `counted`."""
     pull = np.zeros(state.z.shape)
     signs = np.zeros(state.z.shape, dtype=np.int64)
-    for block in _blocks(np.flatnonzero(state.live), state.z.size):
+    for block in _blocks(np.flatnonzero(state.counted), state.z.size):
         pull -= state.theta[block].sum(axis=0)
         if psi:
             # Two comparisons are five times as fast as np.sign(z - p).

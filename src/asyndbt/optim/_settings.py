@@ -84,7 +84,8 @@ class Settings(Section):
     eta_theta: float = key(0.001, "Step size of the consensus multipliers.", example=0.1, ge=0)
     proximity: float = key(
         1.0,
-        "kappa in [0, 1]: a worker's step starts from (1 - kappa) p + kappa z. 0 is the paper.",
+        "kappa in [0, 1]: a worker's first step between two reports starts from (1 - kappa) p + "
+        "kappa z. 0 is the paper.",
         example=0.5,
         ge=0,
     )
@@ -234,6 +235,9 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "eta_p": 1e-4,
         "eta_q": 1e-4,
         "eta_z": 0.1,
+        # Not printed. A step of the sign term, eta_z psi W, has to be small beside an entry, 1 / N:
+        # psi <= 1 / (10 N W eta_z), which is 0.0033 at N = 100 and W = 3.
+        "psi": 0.001,
         "regularisation": "scheduled",
         "refresh_every": 50,
         "refresh_until": 500,

@@ -8,9 +8,10 @@ Departures:
 * ``step = "exponentiated"`` (default), mirror descent with the entropy (Beck and Teboulle, 2003).
 * `entropy` keeps the exponentiated step from settling on too few evaluations.
 * ``step = "adam"`` projects after Adam's step; the paper does not say how it combines the two.
-* With `proximity` kappa > 0 the step starts from (1 - kappa) p + kappa z, a proximal pull towards
-  the consensus, so that the sites settle on the same words together. The multipliers alone act
-  later, when each site has settled by itself.
+* With `proximity` kappa > 0 the first step after a message of the server starts from
+  (1 - kappa) p + kappa z (`step_start`), a proximal pull towards the consensus, so that the sites
+  settle on the same words together. The multipliers alone act later, when each site has settled by
+  itself.
 * Without consensus (cenDBT, one site) z is None: no pull and no robust term.
 """
 
@@ -43,6 +44,11 @@ def initial_optimizer_state(p: FloatArray, q: FloatArray, settings: Settings) ->
     return state
 
 
+def step_start(p: FloatArray, z: FloatArray, settings: Settings) -> FloatArray:
+    """Return ``(1 - kappa) p + kappa z``, where a worker starts after a message of the server."""
+    return (1.0 - settings.proximity) * p + settings.proximity * z
+
+
 def worker_step(
     p: FloatArray,
     q: FloatArray,
@@ -51,10 +57,11 @@ def worker_step(
     z: FloatArray | None,
     settings: Settings,
     optimizer_state: Arrays,
+    start: FloatArray | None = None,
 ) -> tuple[FloatArray, FloatArray, OptimizerState]:
     """Step on p and q.
 
-    ``p <- step(p, eta_p (grad_p f + sum_l lambda^l a^l + theta + psi sign(p - z)))``,
+    ``p <- step(start, eta_p (grad_p f + sum_l lambda^l a^l + theta + psi sign(p - z)))``,
     ``q <- step(q, eta_q grad_q f)``.
 
     Parameters
@@ -62,13 +69,16 @@ def worker_step(
     p, q : FloatArray
         (M, N) and (U, V), rows on the simplex.
     gradient : Gradient
-        Of the expected loss at p and q.
+        Of the expected loss at `start` and q.
     pull : FloatArray or None
         (M, N) ``sum_l lambda^l a^l + theta`` of this worker; None is zero.
     z : FloatArray or None
         (M, N) consensus; None (and no `pull`) in the centralised form.
     optimizer_state : mapping of arrays
         From `initial_optimizer_state` or the previous step.
+    start : FloatArray or None
+        (M, N) where the step on p starts, if not at p itself (`step_start`). The robust term is
+        that at p.
 
     Returns
     -------
@@ -78,7 +88,8 @@ def worker_step(
     slope = gradient.p if pull is None else gradient.p + pull
     if z is not None:
         slope = slope + settings.psi * np.sign(p - z)
-        p = (1.0 - settings.proximity) * p + settings.proximity * z
+    if start is not None:
+        p = start
     if settings.step == "exponentiated":
         return (
             _exponentiated(p, slope, settings.eta_p, settings.entropy),

@@ -1,7 +1,8 @@
 """The policy-gradient estimator of BDPL and of the paper.
 
 Diao et al., "Black-box prompt learning for pre-trained language models", TMLR 2023, arXiv
-2201.08531, equation 7; Ma et al., Scientific Reports 16:9381 (2026), section "Policy gradient".
+2201.08531, equation 7; Ma et al., Scientific Reports 16:9381 (2026), the worker's update of
+Algorithm 1, whose gradients (equations 20 to 23) are images in the published files.
 
 Departures:
 
