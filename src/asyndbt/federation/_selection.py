@@ -4,7 +4,8 @@ The read-outs of the consensus z and of the sites' mean are compared first, then
 propose; where none does, earlier read-outs of z, those that lasted longest first. Where there are
 more proposals than places a lot decides, which no site has a hand in: sites that propose a
 fragment each, to crowd out the others, get their share of the places and no more. The list does not
-depend on the order of the sites, and every fragment in it is the read-out of some policy.
+depend on the order of the sites. Every fragment in it is the read-out of some policy, or what a
+site says is one.
 
 Two fragments are compared by the median over the sites of the difference of their losses, and the
 fragment whose worst comparison is best wins. While fewer than half of the sites lie, every
