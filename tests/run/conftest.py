@@ -38,7 +38,7 @@ class Small:
     validation, test = 2 * PARTS["validation"], 2 * PARTS["test"]
     evaluation = (2 + 2) * test
     """The test split under the plain and the tuned prompt and two random draws."""
-    least = step + (3 + 2 * 2 - 1) * validation + evaluation
+    least = step + (3 + 2) + evaluation
     """Calls without which a site cannot tune and judge one prompt."""
 
     def config(self, name: str = "run", /, **changes: dict[str, Any]) -> Config:

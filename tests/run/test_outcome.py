@@ -11,7 +11,7 @@ import pytest
 
 from asyndbt.baselines import resume_run
 from asyndbt.errors import AsyndbtError, ConfigError, RunDirectoryError
-from asyndbt.lm import Answer, Prompt, parse_label
+from asyndbt.lm import Answer, Limits, Prompt, parse_label
 from asyndbt.lm.providers._pocket import PocketLanguageModel
 from asyndbt.run import Event, run_config
 from asyndbt.run._directory import RunDirectory
@@ -119,22 +119,31 @@ def test_without_demonstrations_there_are_no_random_ones(small: Any) -> None:
 
 
 # ------------------------------------------------------------------ budgets
-@pytest.mark.parametrize("changes", [{}, {"mode": "demonstrations"}, {"mode": "fragment"}])
-@pytest.mark.parametrize("local_steps", [1, 4])
-def test_no_more_is_kept_back_than_the_mode_can_use(
-    small: Any, changes: dict[str, Any], local_steps: int
-) -> None:
-    method: dict[str, Any] = {**changes, "local_steps": local_steps}
-    if changes.get("mode") == "demonstrations":
-        method |= dict.fromkeys(("vocabulary", "vocabulary_limit", "fragment_length"))
-    config = small.config(method=method)
-    assembly = prepare_run(config, RunDirectory(config.run.dir))
-    needs = {name: site.worker.objective._needs for name, site in assembly.sites.items()}  # type: ignore[attr-defined]
-    for site in assembly.sites.values():
-        site.close()
-    validations = {None: 6, "demonstrations": 5, "fragment": 5}[changes.get("mode")]
-    assert {need.validations for need in needs.values()} == {validations}
-    assert {need.step.calls for need in needs.values()} == {small.step}
+@pytest.mark.parametrize("calls", [250, 1_000, 5_000])
+@pytest.mark.parametrize("rows", [60, 500, 5_000])
+def test_any_number_of_rows_goes_with_any_budget(small: Any, rows: int, calls: int) -> None:
+    """One file of training rows, as a newcomer has it, and a test file of a fifth of its size."""
+    texts = [
+        {"text_a": f"row {k} was good", "label": ("positive", "negative")[k % 2]}
+        for k in range(rows + rows // 5)
+    ]
+    data = {
+        "train": small.write("rows.jsonl", texts[:rows]),
+        "test": small.write("test.jsonl", texts[rows:]),
+    }
+    data |= dict.fromkeys(("validation", "site_column", "pool_per_class"))
+    method = dict.fromkeys(("draws", "batch_size", "random_icl_draws", "confirm_candidates"))
+    config = small.config(data=data, budget={"per_site": None, "calls": calls}, method=method)
+    setup = prepare_run(config, RunDirectory(config.run.dir))
+    (site,) = setup.sites.values()
+    site.close()
+    needs, tuning = site.needs, calls - site.needs.evaluation.calls
+    assert needs.looks <= max(0.15 * tuning, needs.validations)
+    assert needs.validation_rows * needs.validations <= needs.looks
+    assert needs.steps_within(Limits(calls=calls)) >= 1
+    tested = needs.test_rows == len(site.prompts.data.test)
+    assert tested or calls / 3 < needs.evaluation.calls <= calls / 2
+    assert tested != any("test examples" in warning for warning in setup.warnings)
 
 
 # ------------------------------------------------------------------ directories
