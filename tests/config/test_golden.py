@@ -94,3 +94,16 @@ def test_run_directories_of_earlier_versions_can_be_resumed(name: str) -> None:
     config = resolved(name)
     plan = Plan(sites=("a",), positions=2, words=3, settings=config.method.settings())
     assert (config.fingerprint()[:16], plan.agreement) == DIGESTS[name]
+
+
+def test_keys_added_later_are_written_where_they_change_something() -> None:
+    tables = {**CONFIGS["default"], "method": {"validations": 9, "patience": 2}}
+    tables["data"] = {"train": "train.jsonl", "partition": {"sites": 3, "test": "shared"}}
+    config = Config.from_dict(tables)
+    again = Config.from_dict(config.to_dict())
+    assert (again.method.validations, again.method.patience) == (9, 2)
+    assert again.data.partition is not None
+    assert again.data.partition.test == "shared"
+    assert again.fingerprint() == config.fingerprint()
+    before = config.override({"data.partition.test": None, "method.validations": 3})
+    assert "test" not in before.to_dict()["data"]["partition"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,6 +24,11 @@ from asyndbt.errors import ConfigError
 
 _OF_A_SITE = ("data", "lm")
 """Tables that are in each site's own file with engine "flower"."""
+_ADDED: Mapping[tuple[str, ...], Any] = {
+    ("data", "partition", "test"): "divided",
+    ("method", "validations"): 3,
+}
+"""Keys added later, with defaults that are not written: runs begun before can be resumed."""
 
 
 class LimitsConfig(Section):
@@ -151,10 +157,17 @@ class Config(Section):
         return self._checked(given, context, None)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the resolved configuration without keys that are unset or have no effect."""
+        """Return the resolved configuration without keys that are unset or have no effect.
+
+        Keys of `_ADDED` at their defaults are left out too.
+        """
         values = self.model_dump(mode="json", exclude_none=True)
         for name in self.method.idle():
             values["method"].pop(name, None)
+        for (*path, last), default in _ADDED.items():
+            table = reduce(lambda table, name: table.get(name, {}), path, values)
+            if table.get(last) == default:
+                del table[last]
         if self.federation.engine == "flower":
             values = {table: keys for table, keys in values.items() if table not in _OF_A_SITE}
         return values
