@@ -4,13 +4,14 @@
     python studies/paper_data.py [--source FOLDER] [--out FOLDER] [--seed 0]
 
 Of every task, data/TASK/test.jsonl gets 200 rows of GLUE's validation split as they are drawn, so
-that classes are as frequent as there, and data/TASK/train.jsonl gets 210 rows of each class of its
-train split.  GLUE's own test split has no labels.  A training row is taken only if none of its
-texts is in a test row.  The rows come from ``nyu-mll/glue`` on the Hugging Face hub, or from
-FOLDER/TASK with files that ``datasets.load_dataset`` reads, such as train.parquet and
-validation.parquet.
+that classes are as frequent as there; data/TASK/validation.jsonl gets 30 other rows of each class
+of that split, and data/TASK/train.jsonl 180 rows of each class of the train split.  GLUE's own test
+split has no labels.  A validation row is taken only if none of its texts is in a test row, a
+training row only if none is in a test or validation row.  The rows come from ``nyu-mll/glue`` on
+the Hugging Face hub, or from FOLDER/TASK with files that ``datasets.load_dataset`` reads, such as
+train.parquet and validation.parquet.
 
-The paper's 5G data are not public: who has them makes data/5g with the same two files.
+The paper's 5G data are not public: who has them makes data/5g with the same three files.
 """
 
 from __future__ import annotations
@@ -35,10 +36,14 @@ COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
     "qnli": {"text_a": "question", "text_b": "sentence"},
 }
 """GLUE's column for every field of a task."""
-TRAIN_PER_CLASS: Final = 210
-"""Three sites with 50 rows of a class to choose from, 10 to tune and 10 to validate."""
+TRAIN_PER_CLASS: Final = 180
+"""Three sites with 50 rows of a class to choose from and 10 to tune."""
+VALIDATION_PER_CLASS: Final = 30
+"""Three sites with 10 rows of a class to validate."""
 TEST: Final = 200
+"""The same rows for every site."""
 _SPLITS: Final = ("train", "validation")
+_PARTS: Final = ("train", "validation", "test")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -53,44 +58,67 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         for task in COLUMNS:
             given, held_out = (_examples(task, split, args.source) for split in _SPLITS)
-            train, test = drawn(task, given, held_out, args.seed)
-            _write(train, args.out / task / "train.jsonl")
-            _write(test, args.out / task / "test.jsonl")
-            print(f"{args.out / task}: {len(train)} rows for training, {len(test)} for the test")
+            rows = drawn(task, given, held_out, args.seed)
+            for part, some in zip(_PARTS, rows, strict=True):
+                _write(some, args.out / task / f"{part}.jsonl")
+            told = ", ".join(
+                f"{len(some)} for {part}" for part, some in zip(_PARTS, rows, strict=True)
+            )
+            print(f"{args.out / task}: rows {told}")
     except AsyndbtError as error:
         raise SystemExit(str(error)) from None
     if not (args.out / "5g").exists():
         print(
-            f"{args.out / '5g'} is missing, and its rows are not public: put train.jsonl and "
-            'test.jsonl there, or take "5g" and the table [tasks.5g] out of the study'
+            f"{args.out / '5g'} is missing, and its rows are not public: put train.jsonl, "
+            'validation.jsonl and test.jsonl there, or take "5g" and the table [tasks.5g] out of '
+            "the study"
         )
 
 
 def drawn(
-    task: str, train: Iterable[Example], test: Iterable[Example], seed: int
-) -> tuple[list[Example], list[Example]]:
-    """Draw the rows of a task, the training rows in even shares and free of all test texts.
+    task: str, train: Iterable[Example], held_out: Iterable[Example], seed: int
+) -> tuple[list[Example], list[Example], list[Example]]:
+    """Draw the rows of a task for training, validation and test; no text is in two of the parts.
+
+    Training and validation rows are in even shares.  The test rows are drawn first, so that no
+    other choice changes how frequent their classes are.
 
     Raises
     ------
     DataError
         If there are too few.
     """
-    tested = seeded_order(without_repeats(test).examples, seed, "test")[:TEST]
+    others = without_repeats(held_out).examples
+    tested = seeded_order(others, seed, "test")[:TEST]
     if len(tested) < TEST:
         raise DataError(f"{task}: {len(tested)} different test rows, {TEST} are needed")
-    texts = {text for example in tested for text in _texts(example)}
-    free = [each for each in without_repeats(train).examples if texts.isdisjoint(_texts(each))]
+    validated = _even(task, "validation", others, tested, VALIDATION_PER_CLASS, seed)
+    given = without_repeats(train).examples
+    trained = _even(task, "training", given, [*tested, *validated], TRAIN_PER_CLASS, seed)
+    return trained, validated, tested
+
+
+def _even(
+    task: str,
+    kind: str,
+    rows: Iterable[Example],
+    taken: Iterable[Example],
+    per_class: int,
+    seed: int,
+) -> list[Example]:
+    """Draw rows of every class that share no text with those taken."""
+    texts = {text for example in taken for text in _texts(example)}
+    free = [each for each in rows if texts.isdisjoint(_texts(each))]
     chosen = []
     for label in builtin_task(task).labels:
-        rows = seeded_order((each for each in free if each.label == label), seed, "train")
-        if len(rows) < TRAIN_PER_CLASS:
+        some = seeded_order((each for each in free if each.label == label), seed, "train")
+        if len(some) < per_class:
             raise DataError(
-                f"{task}: {len(rows)} different training rows of label {label} that share no text "
-                f"with the test rows, {TRAIN_PER_CLASS} are needed"
+                f"{task}: {len(some)} different {kind} rows of label {label} that share no text "
+                f"with rows already taken, {per_class} are needed"
             )
-        chosen += rows[:TRAIN_PER_CLASS]
-    return seeded_order(chosen, seed, "order"), tested
+        chosen += some[:per_class]
+    return seeded_order(chosen, seed, "order")
 
 
 def _texts(example: Example) -> set[str]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
-from asyndbt.baselines import run_method
+from asyndbt.baselines import _encoder_mlp, run_method
 from asyndbt.errors import ConfigError, MissingExtraError
+from asyndbt.federation import Score
 from asyndbt.run import read_curve
+from asyndbt.task import Example
 from asyndbt.testing import ScriptedLanguageModel
 
 
@@ -72,6 +75,48 @@ def test_training_ends_when_validation_gets_no_better(
     options = {"encoder": encoder, "hidden": 8, "learning_rate": 0.0, "epochs": 50, "patience": 2}
     result = run_method("encoder-mlp", tiny.config(), model=scripted, options=options)
     assert result.data["iterations"] == 3
+
+
+class Counting:
+    """Stands in for the classifier, and counts the examples that it is trained on."""
+
+    trained: ClassVar[list[set[str]]] = []
+
+    def __init__(self, *_: Any) -> None:
+        self.mine: set[str] = set()
+        self.trained.append(self.mine)
+
+    def step(self, optimizer: Any, examples: Sequence[Example]) -> float:
+        self.mine.update(example.fields["text_a"] for example in examples)
+        return 1.0
+
+    def score(self, examples: Sequence[Example]) -> Score:
+        return Score(1.0, len(examples), 0.5)
+
+    def optimizer(self, rate: float) -> None: ...
+    def state(self) -> None: ...
+    def load(self, state: Any) -> None: ...
+
+
+@pytest.mark.parametrize(("examples", "per_class"), [("all", 7), ("train", 3)])
+def test_it_is_trained_on_what_is_asked_for(
+    tiny: Any,
+    scripted: ScriptedLanguageModel,
+    monkeypatch: pytest.MonkeyPatch,
+    examples: str,
+    per_class: int,
+) -> None:
+    monkeypatch.setattr(_encoder_mlp, "EncoderClassifier", Counting)
+    monkeypatch.setattr(Counting, "trained", [])
+    options = {"examples": examples, "epochs": 2}
+    run_method("encoder-mlp", tiny.config(), model=scripted, options=options)
+    # 7 rows of a class at a site, of which 4 are candidates for demonstrations.
+    assert [len(each) for each in Counting.trained] == [2 * per_class] * 2
+
+
+def test_a_wrong_choice_of_examples_is_refused(tiny: Any, scripted: ScriptedLanguageModel) -> None:
+    with pytest.raises(ConfigError, match='the choices are "all" and "train"'):
+        run_method("encoder-mlp", tiny.config(), model=scripted, options={"examples": "pool"})
 
 
 def test_a_wrong_name_is_told_in_the_librarys_words(

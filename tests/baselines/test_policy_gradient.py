@@ -66,6 +66,18 @@ def test_bdpl_learns_at_each_site_alone_and_the_federated_forms_agree(tiny: Any)
         assert {shared.prompt(site).fragment for site in tiny.sites} == {tuple(shared.fragment)}
 
 
+@pytest.mark.parametrize("name", ["bdpl", "fedone", "fedavg-bdpl"])
+def test_policy_gradients_stop_early_as_asyndbt_does(
+    tiny: Any, scripted: ScriptedLanguageModel, name: str
+) -> None:
+    still = {"method.eta_p": 0.0, "method.estimator": "reinforce", "method.validations": 6}
+    long = {**SETTINGS, **still}
+    early = run_method(name, tiny.config("early", **long, **{"method.patience": 1}), model=scripted)
+    whole = run_method(name, tiny.config("whole", **long), model=scripted)
+    assert early.data["iterations"] < 0.8 * whole.data["iterations"]
+    assert early.data["ledger"]["calls"] < whole.data["ledger"]["calls"]
+
+
 def active_by_round(directory: Any) -> dict[int, list[str]]:
     rounds: dict[int, list[str]] = {}
     for point in read_curve(directory):

@@ -68,10 +68,10 @@ CONFIGS: dict[str, dict[str, Any]] = {
     },
 }
 DIGESTS: dict[str, tuple[str, str]] = {
-    "default": ("8c68f51f0fe71e30", "89fded7b09428652"),
-    "paper": ("22a96a69b3522ed1", "a885c3d20c428bb5"),
-    "every-table": ("9558f26165970872", "e33fabd8a9154c27"),
-    "flower": ("ac6ce55a126b4719", "b4538f0bbd0aace0"),
+    "default": ("de7ce47fbdb2b9f6", "1c188c32a3f95b0d"),
+    "paper": ("912308badaf89450", "a5092d87a8040ede"),
+    "every-table": ("c7008c9a10cc80ab", "891f7f0858e5feef"),
+    "flower": ("d03d9577b11c2b6b", "bce79459c4e43974"),
 }
 """Fingerprint of the configuration, agreement of a plan with its settings."""
 

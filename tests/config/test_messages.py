@@ -50,6 +50,9 @@ VIRTUAL = {"federation.engine": "virtual"}
         ({"lm": OPENAI | {"base_url": "x"}}, "lm.base_url is an address such as http://"),
         ({"budget.calls": None}, "budget has no limit that ends this run: set budget.calls"),
         ({"method.regularisation": "scheduled", "method.eta_theta": 0}, "method.eta_theta = 0 le"),
+        ({"method.patience": 3}, "method.patience = 3 is never reached with validations = 3"),
+        ({"method.validations": 0}, "method.validations = 0: use 1 or more"),
+        ({"data.partition": {"sites": 2, "test": "all"}}, 'use "divided" or "shared"'),
         (
             {"method.demonstrations_total": 4, "method.demonstrations_per_class": 1},
             "method.demonstrations_total and method.demonstrations_per_class exclude each other",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tests.federation.conftest import M, N, answer, by_site, join, plan, policy, started
 
-from asyndbt.federation import Coordinator, Spent, encode, restore, snapshot
+from asyndbt.federation import Coordinator, Score, Spent, encode, restore, snapshot
 from asyndbt.federation._messages import Confirm, Evaluate
 from asyndbt.optim import preset
 
@@ -135,6 +135,68 @@ def test_a_question_now_and_then_does_not_keep_a_run_going(
             spent = Spent(calls=calls if work.site == "a" else 20)
             coordinator.receive(replace(answer(work), spent=spent), 0.0)
     assert (coordinator.stop_reason, coordinator.server.iteration) == (reason, steps)
+
+
+def looking(coordinator: Coordinator, losses: dict[str, list[float]]) -> None:
+    """Report as long as tuning lasts, with these validation losses one after the other."""
+    while coordinator.phase == "tuning":
+        for work in coordinator.assignments(0.0):
+            left = losses[work.site]
+            look = Score(2, 4, left.pop(0)) if left else Score()
+            coordinator.receive(replace(answer(work), validation=look), 0.0)
+
+
+FALLING = [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3]
+STILL = [1.0, 0.5, 0.6, 0.5, 0.7]
+
+
+@pytest.mark.parametrize(
+    ("patience", "sites", "ended"),
+    [
+        (3, [STILL, STILL, STILL], ("early stopping", 5)),
+        (2, [STILL, STILL, STILL], ("early stopping", 4)),
+        (2, [STILL, STILL, FALLING], ("early stopping", 4)),
+        (2, [STILL, FALLING, FALLING], ("iterations", 20)),
+        (4, [STILL, STILL, STILL], ("iterations", 20)),
+        (None, [STILL, STILL, STILL], ("iterations", 20)),
+    ],
+)
+def test_tuning_stops_early_where_most_sites_have_stopped_improving(
+    patience: int | None, sites: list[list[float]], ended: tuple[str, int]
+) -> None:
+    coordinator = started(plan(quorum=3, iterations=20, patience=patience))
+    looking(coordinator, {name: list(some) for name, some in zip("abc", sites, strict=True)})
+    assert (coordinator.stop_reason, coordinator.server.iteration) == ended
+
+
+@pytest.mark.parametrize("lie", [0.0, 1e15])
+def test_one_liar_of_three_cannot_stop_the_others(lie: float) -> None:
+    coordinator = started(plan(quorum=3, iterations=8, patience=1))
+    looking(coordinator, {"a": list(FALLING), "b": [lie] * 9, "c": list(FALLING)})
+    assert coordinator.stop_reason == "iterations"
+
+
+def test_a_site_without_budget_has_no_say_in_early_stopping() -> None:
+    coordinator = started(plan(quorum=1, iterations=20, patience=1))
+    for work in coordinator.assignments(0.0):
+        if work.site != "c":
+            coordinator.receive(answer(work, exhausted=True), 0.0)
+        else:
+            look = Score(2, 4, 0.5)
+            coordinator.receive(replace(answer(work), validation=look), 0.0)
+    looking(coordinator, {"c": [0.4, 0.45]})
+    assert coordinator.stop_reason == "early stopping"
+
+
+def test_the_patience_used_up_survives_a_restart() -> None:
+    agreed = plan(quorum=3, iterations=20, patience=2)
+    saved = started(agreed)
+    for loss in (0.5, 0.6):
+        for work in saved.assignments(0.0):
+            saved.receive(replace(answer(work), validation=Score(2, 4, loss)), 0.0)
+    resumed, _ = restore(agreed, snapshot(saved))
+    looking(resumed, {name: [0.55] for name in "abc"})
+    assert (resumed.stop_reason, resumed.server.iteration) == ("early stopping", 3)
 
 
 @pytest.mark.parametrize(("entropy", "reason"), [(0.5, "iterations"), (0.001, "converged")])

@@ -46,6 +46,12 @@ def test_calls_and_tokens_are_within_5_percent_of_the_run(
     assert expected.stop_reason == result["stop_reason"]
 
 
+def test_early_stopping_makes_no_estimate_cheaper(tmp_path: Path) -> None:
+    changes = {"method__iterations": 30, "method__validations": 10}
+    plain = estimate_run(demo(tmp_path, **changes))
+    assert estimate_run(demo(tmp_path, **changes, method__patience=1)).usage == plain.usage
+
+
 NO_FRAGMENT = {"vocabulary": None, "vocabulary_limit": None, "fragment_length": None}
 
 

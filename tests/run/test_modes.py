@@ -174,3 +174,41 @@ def test_bad_data_is_said_before_anything_is_made(small: Any, asked: Any) -> Non
         run_config(config)
     assert asked.prompts == []
     assert not config.run.dir.exists()
+
+
+def test_every_site_is_tested_on_all_test_rows_that_are_shared(small: Any) -> None:
+    data = {"site_column": None, "partition": {"sites": 3, "test": "shared"}}
+    every = 3 * small.test
+    apart = run_config(small.config("apart", data=data, method={"iterations": 2})).data
+    for name in ("site-1", "site-2", "site-3"):
+        assert apart["sites"][name]["metrics"]["test"]["tuned"]["n"] == every
+    assert apart["metrics"]["test"]["tuned"]["n"] == 3 * every
+    low, high = apart["metrics"]["test"]["plain"]["interval"]
+    alone = apart["sites"]["site-1"]["metrics"]["test"]["plain"]
+    assert [low, high] == alone["interval"], "the same rows three times say what they say once"
+    pooled = small.config(
+        "pooled",
+        data=data,
+        method={"iterations": 2, "centralised": True},
+        budget={"per_site": {"calls": 500}},
+    )
+    assert run_config(pooled).data["metrics"]["test"]["tuned"]["n"] == every
+
+
+def test_a_run_that_does_not_improve_is_stopped_early(small: Any) -> None:
+    still = {"eta_p": 0.0, "eta_q": 0.0, "psi": 0.0, "validations": 6}
+    budget = {"per_site": {"calls": small.least + 3 * small.validation + 40 * small.step}}
+    tables = {"budget": budget, "federation": {"quorum": "all"}}
+    early = run_config(small.config("early", method={**still, "patience": 2}, **tables))
+    whole = run_config(small.config("whole", method=still, **tables))
+    assert early.data["stop_reason"] == "early stopping"
+    assert whole.data["stop_reason"] == "budget"
+    assert early.data["iterations"] < 0.8 * whole.data["iterations"]
+    looks: dict[str, list[float]] = {name: [] for name in small.sites}
+    for event in small.events(early.directory):
+        if event["kind"] == "step":
+            for name, look in event["validation"].items():
+                looks[name].append(look["loss"])
+    still_sites = [losses for losses in looks.values() if min(losses[-2:]) >= min(losses[:-2])]
+    assert len(still_sites) >= 2
+    assert early.data["metrics"]["test"]["tuned"]["n"] == 3 * small.test

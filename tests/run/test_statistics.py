@@ -46,6 +46,13 @@ def test_a_mean_over_draws_is_less_certain_the_more_the_draws_differ() -> None:
     assert width(0.1, 5) == pytest.approx(expected, abs=2e-4)
 
 
+def test_three_sites_tested_on_the_same_rows_know_no_more_than_one() -> None:
+    one, three = Score(correct=150, n=200, loss=0.5), Score(correct=450, n=600, loss=0.5)
+    alone, together = accuracy_interval(one), accuracy_interval(three, copies=3)
+    assert alone is not None
+    assert together == {**alone, "n": 600}
+
+
 def test_pooling_counts_every_example_once() -> None:
     pooled = pool_scores([Score(9, 10, 0.2), Score(10, 30, 1.0), Score()])
     assert (pooled.correct, pooled.n) == (19, 40)

@@ -27,6 +27,18 @@ def test_budgets_are_equal_and_the_evaluation_is_paid_besides(study: Make) -> No
         assert cell.config.budget.per_site.calls is None
 
 
+def test_a_test_split_that_sites_share_is_paid_once_where_the_data_are_pooled(study: Make) -> None:
+    shared = {"data": {"partition": {"sites": 3, "test": "shared"}, "site_column": None}}
+    tables = {"tasks": dict.fromkeys(study().study.tasks, shared)}
+    cells = cells_of(study(tables=tables))
+    budgets = {(cell.method, cell.config.budget.calls) for cell in cells}
+    assert budgets == {
+        ("asyndbt", 3 * 300 + 3 * 3 * SIZES["test"]),
+        ("random-icl", 3 * 300 + 3 * 3 * SIZES["test"]),
+        ("cendbt", 3 * 300 + 3 * SIZES["test"]),
+    }
+
+
 def test_further_budgets_are_for_methods_that_spend_calls(study: Make) -> None:
     cells = cells_of(study(curve_calls=[100, 200, 300], curve_seeds=1))
     more = Counter((c.method, c.calls, c.seed) for c in cells if c.calls != 300)

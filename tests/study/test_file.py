@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from asyndbt.baselines import methods
 from asyndbt.errors import AsyndbtError, ConfigError, DataError
 from asyndbt.pocket import TASKS as POCKET_TASKS
 from asyndbt.study import StudyFile, cells_of, estimate_study, load_study
@@ -31,6 +32,7 @@ Make = Callable[..., StudyFile]
         ({"calls": 0}, {}, "study.calls = 0: use 1 or more"),
         ({"call": 1}, {}, "did you mean study.calls?"),
         ({"ablation": ["manual"]}, {}, 'study.ablation names "manual"'),
+        ({"ablation_parts": ["manual"]}, {}, 'study.ablation_parts names "manual"'),
         ({}, {"grid": {"method": {"preset": "paper"}}}, "grid.method.preset takes a list"),
         ({}, {"grid": {"method": {"draws": [3, 4, 3]}}}, "grid.method.draws names 3 twice"),
         ({}, {"grid": {"method.mode": ["both", "fragment"]}}, "grid.method.mode would leave"),
@@ -125,6 +127,19 @@ def test_the_paper_s_study_is_the_paper_s_protocol() -> None:
     assert (data["train_per_class"], data["validation_per_class"]) == (10, 10)
     assert found.study.seeds == [0, 1, 2, 3, 4]
     assert (found.base["lm"]["model"], method["preset"]) == ("qwen-max", "paper")
+    assert data["partition"]["test"] == "shared"
+    assert found.overrides["cendbt"] == {"data": {"partition": {"sites": 1}}}
+    assert method["patience"] < method["validations"]
+    for name in ("kate", "adaicl"):
+        assert found.options[name]["encoder"] == "FacebookAI/roberta-base"
+        assert found.options[name]["neighbours"] == 5
+    trained = found.options["encoder-mlp"]
+    assert (trained["examples"], trained["epochs"]) == ("train", 500)
+    assert trained["learning_rate"] == 2e-5
+    for table in found.tasks.values():
+        assert table["data"]["validation"].endswith("/validation.jsonl")
+    for name, options in found.options.items():
+        methods()[name](**options)
     templates = {table["task"]["template"] for table in found.tasks.values()}
     assert templates == set(found.study.tasks) == {"5g", "cola", "mrpc", "qnli", "qqp", "sst2"}
 

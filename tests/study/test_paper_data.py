@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from asyndbt.baselines import methods
+from asyndbt.run import load_inputs
 from asyndbt.study import StudyFile, cells_of
 from asyndbt.task import Example, builtin_task, load_examples
 
@@ -64,7 +66,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None, str]]:
 
     def load_dataset(path: str, name: str | None, *, split: str) -> Table:
         asked.append((path, name, split))
-        return Table(split_of(name or Path(path).name, split, {"train": 900}.get(split, 201)))
+        return Table(split_of(name or Path(path).name, split, {"train": 900}.get(split, 401)))
 
     monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
     return asked
@@ -82,14 +84,18 @@ def test_every_task_gets_its_rows(hub: list[tuple[str, str | None, str]], tmp_pa
     ]
     for name in TASKS:
         task = builtin_task(name)
-        train, test = (
-            load_examples(f"{name}/{part}.jsonl", task, base=tmp_path) for part in ("train", "test")
+        train, validation, test = (
+            load_examples(f"{name}/{part}.jsonl", task, base=tmp_path)
+            for part in ("train", "validation", "test")
         )
-        assert Counter(example.label for example in train) == {"0": 210, "1": 210}
-        # 201 rows, of which one is empty: all others are drawn.
-        assert Counter(example.label for example in test) == {"0": 133, "1": 67}
-        assert len({example.content for example in (*train, *test)}) == 620
-        assert not set(texts(train)) & set(texts(test))
+        assert Counter(example.label for example in train) == {"0": 180, "1": 180}
+        assert Counter(example.label for example in validation) == {"0": 30, "1": 30}
+        assert len(test) == 200
+        assert sum(example.label == "1" for example in test) == pytest.approx(200 / 3, abs=25)
+        assert len({example.content for example in (*train, *validation, *test)}) == 620
+        assert not set(texts(train)) & set(texts((*validation, *test)))
+        assert not set(texts(validation)) & set(texts(test))
+        assert all(text.startswith("validation") for text in texts(validation))
 
 
 def test_fields_and_labels_keep_their_meaning(hub: object, tmp_path: Path) -> None:
@@ -107,11 +113,25 @@ def test_fields_and_labels_keep_their_meaning(hub: object, tmp_path: Path) -> No
 def test_the_study_can_use_the_files(tmp_path: Path) -> None:
     paper_data.main(["--out", str(tmp_path / "data")])
     tables = tomllib.loads((STUDIES / "paper.toml").read_text("utf-8"))
-    tables["study"] |= {"tasks": TASKS, "methods": ["asyndbt"], "ablation": []}
-    del tables["tasks"]["5g"], tables["options"], tables["overrides"]
+    tables["study"] |= {"tasks": TASKS, "seeds": [0], "ablation": []}
+    del tables["tasks"]["5g"]
     cells = cells_of(StudyFile.from_dict(tables, source=str(tmp_path / "paper.toml")))
     evaluation = 3 * 200
-    assert {cell.config.budget.calls for cell in cells} == {3 * 80_000 + evaluation}
+    budgets = {(cell.method, cell.config.budget.calls) for cell in cells}
+    assert dict(budgets) == {
+        **dict.fromkeys(tables["study"]["methods"], 3 * (81_200 + evaluation)),
+        "bdpl": 3 * (81_200 + evaluation),
+        "cendbt": 81_200 + evaluation,
+    }
+    for cell in cells:
+        sites = load_inputs(methods()[cell.method](**cell.options).configure(cell.config)).sites
+        assert len(sites) == (1 if cell.method == "cendbt" else 3)
+        for site in sites.values():
+            data = site.data
+            assert [len(data.pool), len(data.train), len(data.validation)] == [100, 20, 20]
+            assert len(data.test) == 200, "every worker is tested on all rows"
+            assert all(text.startswith("validation") for text in texts(data.validation))
+        assert len({len(site.data.test) for site in sites.values()}) == 1
 
 
 @pytest.mark.usefixtures("hub")
@@ -138,10 +158,18 @@ def test_what_is_left_to_the_user_is_said(
 def test_too_few_rows_are_told(
     hub: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(paper_data, "TRAIN_PER_CLASS", 250)
+    monkeypatch.setattr(paper_data, "TRAIN_PER_CLASS", 299)
     with pytest.raises(
-        SystemExit, match=r"cola: 233 different training rows of label 1 .* 250 are"
+        SystemExit, match=r"cola: \d+ different training rows of label 1 .* 299 are"
     ):
+        paper_data.main(["--out", str(tmp_path)])
+
+
+def test_too_few_validation_rows_are_told(
+    hub: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(paper_data, "VALIDATION_PER_CLASS", 190)
+    with pytest.raises(SystemExit, match=r"cola: \d+ different validation rows of label 0 .* 190 "):
         paper_data.main(["--out", str(tmp_path)])
 
 
@@ -171,7 +199,7 @@ def test_folders_through_the_real_library(
     monkeypatch.setattr(paper_data, "COLUMNS", {"mrpc": paper_data.COLUMNS["mrpc"]})
     folder = tmp_path / "glue" / "mrpc"
     folder.mkdir(parents=True)
-    for split, count in (("train", 900), ("validation", 201)):
+    for split, count in (("train", 900), ("validation", 401)):
         rows = split_of("mrpc", split, count)
         if suffix == "jsonl":
             (folder / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)))
@@ -179,4 +207,4 @@ def test_folders_through_the_real_library(
             parquet.write_table(Arrow.from_pylist(rows), folder / f"{split}.parquet")
     paper_data.main(["--source", str(tmp_path / "glue"), "--out", str(tmp_path / "out")])
     lines = (tmp_path / "out" / "mrpc" / "train.jsonl").read_text().splitlines()
-    assert Counter(json.loads(line)["label"] for line in lines) == {"0": 210, "1": 210}
+    assert Counter(json.loads(line)["label"] for line in lines) == {"0": 180, "1": 180}

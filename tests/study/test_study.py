@@ -268,6 +268,45 @@ def test_a_study_of_real_runs(file: Path) -> None:
         assert charged <= most[each.cell.method].calls
 
 
+def test_the_halves_of_the_best_run_are_asked_alone(file: Path) -> None:
+    small = FILE.replace("curve_calls = [100]", "").replace("ablation =", "ablation_parts =")
+    small = small.replace('"cendbt", ', "").replace("calls = 300", "calls = 150")
+    file.write_text(small.replace("[base.data]", "[base.data]\nvalidation_per_class = 2"))
+    study = load_study(file)
+    done = run_study(study)
+    folder = study.study.dir
+    rows = [
+        row
+        for row in pyarrow.parquet.read_table(folder / "results.parquet").to_pylist()
+        if (row["method"], row["site"], row["split"]) == ("asyndbt", OVERALL, "test")
+    ]
+    found = {(row["metric"], row["seed"]): row["value"] for row in rows}
+    best = max((0, 1), key=lambda seed: found["accuracy", seed])
+    assert {seed for metric, seed in found if metric == "fragment_accuracy"} == {best}
+    assert found["demonstrations_n", best] == found["fragment_n", best] == 360
+    assert found["halves_calls", best] == 2 * 360
+    cells = [
+        f"{100 * found[metric, best]:.1f}"
+        for metric in ("accuracy", "demonstrations_accuracy", "fragment_accuracy", "plain_accuracy")
+    ]
+    table = (folder / "tables" / "table4-parts-asyndbt.md").read_text()
+    (line,) = [line for line in table.splitlines() if line.startswith("| paraphrase")]
+    shown = re.sub(r"\*\*|</?u>", "", line).strip("| ").split(" | ")
+    assert shown == ["paraphrase", str(best), *cells]
+    page = (folder / "README.md").read_text()
+    assert table.rstrip() in page
+    assert "The halves of the best runs alone took 720 calls more." in page
+    record = next(folder.glob("runs/asyndbt-*/halves.json"))
+    record.write_text(record.read_text().replace('"calls": 720', '"calls": 721'))
+    run_study(study)
+    assert "took 721 calls more" in (folder / "README.md").read_text(), "not asked again"
+    most = estimate_study(study).by_method["asyndbt"].calls
+    file.write_text(file.read_text().replace('ablation_parts = ["asyndbt"]', ""))
+    fewer = estimate_study(load_study(file)).by_method["asyndbt"].calls
+    assert most == fewer + 720
+    assert [each.error for each in done] == [""] * 4
+
+
 def test_jobs_are_a_whole_number() -> None:
     parser = argparse.ArgumentParser()
     command.add_study(parser.add_subparsers())

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyndbt.errors import ConfigError, DataError
-from asyndbt.task import Example, partition_examples
+from asyndbt.task import Example, partition_examples, share_examples
 
 Kind = Literal["iid", "dirichlet"]
 Kinds = st.sampled_from(["iid", "dirichlet"])
@@ -69,6 +69,14 @@ def test_the_same_seed_gives_files_of_other_sizes_the_same_shares() -> None:
         counts = Counter((example.site, example.label) for example in dealt)
         shares.append([counts[f"site-{i}", label] / size for i in (1, 2, 3) for label in "01"])
     np.testing.assert_allclose(*shares, atol=0.01)
+
+
+def test_shared_examples_are_whole_at_every_site() -> None:
+    examples = make([0, 1, 0])
+    shared = share_examples(examples, 2)
+    for name in ("site-1", "site-2"):
+        assert [example for example in shared if example.site == name] == examples
+    assert len(shared) == 6
 
 
 def test_too_few_examples_for_the_sites() -> None:

@@ -6,8 +6,9 @@ vectors summed, a one-layer network, cross-entropy, learning rate 2e-5.
 Steps: the vector of a text field is the mean of the encoder's last hidden states over its tokens;
 the vectors of a query's fields are added; a hidden layer (tanh) and an output layer give the
 labels' scores. Encoder and network are trained together by AdamW on all labelled examples of the
-site, candidates for demonstrations and training queries, `epochs` times at most; the state of the
-least validation loss is kept, and training ends `patience` epochs after it.
+site, candidates for demonstrations and training queries (with `examples` = "train" on the latter
+alone), `epochs` times at most; the state of the least validation loss is kept, and training ends
+`patience` epochs after it.
 
 Departures: the source does not say which layer and which pooling it uses.
 
@@ -24,7 +25,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 
@@ -34,6 +35,8 @@ from asyndbt.errors import ConfigError, MissingExtraError
 from asyndbt.federation import PromptObjective, Score, TestScores
 from asyndbt.run import to_json, write_atomically
 from asyndbt.task import Example, Task
+
+Examples = Literal["all", "train"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,8 @@ class EncoderMLP(PerSiteBaseline):
         Name or path of a Hugging Face encoder.
     hidden : int
         Width of the hidden layer.
+    examples : {"all", "train"}
+        What it is trained on: candidates for demonstrations and training queries, or the latter.
     epochs : int
         Most passes over the examples.
     patience : int
@@ -58,6 +63,7 @@ class EncoderMLP(PerSiteBaseline):
 
     encoder: str = "FacebookAI/roberta-base"
     hidden: int = 256
+    examples: Examples = "all"
     learning_rate: float = 2e-5
     epochs: int = 50
     patience: int = 5
@@ -66,12 +72,16 @@ class EncoderMLP(PerSiteBaseline):
     name: ClassVar[str] = "encoder-mlp"
     needs_calls: ClassVar[bool] = False
 
+    def __post_init__(self) -> None:
+        if self.examples not in get_args(Examples):
+            raise ConfigError(f'examples = {self.examples!r}: the choices are "all" and "train"')
+
     async def tune_site(self, site: BaselineSite) -> tuple[Predictor, int]:
         """Train the classifier."""
         seed = site.integer("weights")
         classifier = EncoderClassifier(self.encoder, site.task, self.hidden, self.device, seed)
         data = site.prompts.data
-        examples = [*site.candidates, *data.train]
+        examples = [*(site.candidates if self.examples == "all" else ()), *data.train]
         best, kept, since, epoch = float("inf"), classifier.state(), 0, 0
         optimizer = classifier.optimizer(self.learning_rate)
         rng = site.rng("batches")

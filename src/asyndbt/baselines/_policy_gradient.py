@@ -29,7 +29,16 @@ import numpy as np
 
 from asyndbt.baselines._base import BaselineSite, TuningOutcome
 from asyndbt.baselines._predictors import FixedPrompt
-from asyndbt.federation import Confirm, ConfirmDone, FragmentSelection, Plan, Step, StepDone, Worker
+from asyndbt.federation import (
+    Confirm,
+    ConfirmDone,
+    EarlyStopping,
+    FragmentSelection,
+    Plan,
+    Step,
+    StepDone,
+    Worker,
+)
 from asyndbt.optim import FloatArray, IntArray, Reinforce, uniform_rows
 
 STEP: Mapping[str, Any] = {"estimator": Reinforce.name, "step": "adam", "eta_p": 0.01}
@@ -56,6 +65,7 @@ async def learn_fragment(
         for name, site in sites.items()
     }
     candidates = FragmentSelection(max(1, plan.confirm_candidates))
+    stopping = EarlyStopping(plan.patience)
     z, rounds, idle = uniform_rows(plan.positions, plan.words), 0, 0
     while idle < _IDLE and (able := [name for name, w in workers.items() if _able(w)]):
         rounds += 1
@@ -67,6 +77,9 @@ async def learn_fragment(
         for name, report in zip(names, reports, strict=True):
             loss = report.loss if report.answered else None
             sites[name].note(rounds, loss, report.validation)
+            stopping.note(name, report.validation)
+        if stopping.due(able):
+            break
         idle = idle + 1 if _calls(workers) == before else 0
         await asyncio.sleep(0)  # federations of one site each take turns
     candidates.close([plan.fragment(z)])

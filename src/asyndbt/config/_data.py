@@ -114,6 +114,11 @@ class PartitionConfig(Section):
     alpha: float = key(
         0.5, 'Concentration, kind "dirichlet": smaller is more uneven.', example=0.1, gt=0
     )
+    test: Literal["divided", "shared"] = key(
+        "divided",
+        "Whether a site is tested on its share of the test examples or on all of them.",
+        example="shared",
+    )
 
 
 class DataConfig(Section):

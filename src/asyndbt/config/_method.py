@@ -89,6 +89,18 @@ class _RunKeys(Section):
     confirm_candidates: int = key(
         6, "Fragments that the sites compare on their data at the end.", example=8, ge=1
     )
+    validations: int = key(
+        3,
+        "Looks of every site at its validation data while it tunes, paid out of the budget.",
+        example=50,
+        ge=1,
+    )
+    patience: int | None = key(
+        None,
+        "Looks without improvement after which tuning stops early; never if left out.",
+        example=10,
+        ge=1,
+    )
     random_icl_draws: int = key(
         5, "Random draws of demonstrations that the comparison averages over.", example=10, ge=1
     )
@@ -135,6 +147,12 @@ class MethodConfig(Settings, _RunKeys):
             raise SettingError(
                 "demonstrations_total",
                 "and method.demonstrations_per_class exclude each other: remove one of the two",
+            )
+        if self.patience is not None and self.patience >= self.validations:
+            raise SettingError(
+                "patience",
+                f"= {self.patience} is never reached with validations = {self.validations}, of "
+                "which the first is always the best so far: raise validations, or lower it",
             )
         for name in ("eta_lambda", "eta_theta") if self.regularisation == "scheduled" else ():
             if getattr(self, name) == 0:

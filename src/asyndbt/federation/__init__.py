@@ -3,6 +3,7 @@
 from asyndbt.federation._checkpoint import restore, snapshot
 from asyndbt.federation._codec import unpack
 from asyndbt.federation._coordinator import Coordinator
+from asyndbt.federation._early_stopping import EarlyStopping
 from asyndbt.federation._messages import (
     Assignment,
     Confirm,
@@ -23,7 +24,7 @@ from asyndbt.federation._messages import (
 from asyndbt.federation._metrics import validation_event
 from asyndbt.federation._objective import Objective, TestScores
 from asyndbt.federation._plan import Plan, vocabulary_digest
-from asyndbt.federation._prompt_objective import PromptObjective
+from asyndbt.federation._prompt_objective import PromptObjective, score_answers
 from asyndbt.federation._selection import FragmentSelection
 from asyndbt.federation._site_prompts import Needs, SitePrompts
 from asyndbt.federation._worker import Worker
@@ -39,6 +40,7 @@ __all__ = [
     "ConfirmDone",
     "Coordinator",
     "Delays",
+    "EarlyStopping",
     "Engine",
     "Evaluate",
     "EvaluateDone",
@@ -65,6 +67,7 @@ __all__ = [
     "decode",
     "encode",
     "restore",
+    "score_answers",
     "snapshot",
     "unpack",
     "validation_event",

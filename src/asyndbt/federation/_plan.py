@@ -46,6 +46,8 @@ class Plan:
         Worker steps between evaluations of the validation split while tuning; 0 for none.
     validations : int
         Most such evaluations.
+    patience : int or None
+        Such evaluations without improvement after which tuning ends; None for no early stopping.
     strikes : int
         Refused reports after which a site is no longer asked.
     shared : str
@@ -69,6 +71,7 @@ class Plan:
     confirm_candidates: int = 4
     validate_every: int = 0
     validations: int = 3
+    patience: int | None = None
     strikes: int = 3
     shared: str = ""
     seed: int = 0

@@ -19,7 +19,7 @@ from asyndbt.federation._site_prompts import Needs, SitePrompts, times
 from asyndbt.lm import Feedback, Gateway, Judgements, Loss, Predictions, Prompt, RequestCounts
 from asyndbt.optim import FloatArray, IntArray, Shape
 from asyndbt.prompt import render
-from asyndbt.task import Example
+from asyndbt.task import Example, Task
 
 
 class PromptObjective:
@@ -234,13 +234,9 @@ class PromptObjective:
         return await self.gateway.predict(batch, words, self.feedback, self.smoothing)
 
     def _judge(
-        self,
-        predictions: Predictions,
-        examples: Sequence[Example],
-        loss: Loss = "cross_entropy",
+        self, predictions: Predictions, examples: Sequence[Example], loss: Loss
     ) -> Judgements:
-        class_of = self.prompts.task.class_of
-        return predictions.judge([class_of(example.label) for example in examples], loss)
+        return _judged(predictions, self.prompts.task, examples, loss)
 
     async def _score(self, batch: Sequence[Prompt], examples: Sequence[Example]) -> Score:
         """Score as many prompts, from the first on, as the budget covers."""
@@ -251,13 +247,23 @@ class PromptObjective:
 
     def score_of(self, predictions: Predictions, examples: Sequence[Example]) -> Score:
         """Score what was predicted for these examples, as far as there are answers."""
-        judged, answered = self._judge(predictions, examples), predictions.answered
-        if not answered.any():
-            return Score()
-        losses = judged.loss[answered]
-        return Score(
-            float(judged.correct[answered].sum()), int(answered.sum()), float(losses.mean())
-        )
+        return score_answers(predictions, self.prompts.task, examples)
+
+
+def score_answers(predictions: Predictions, task: Task, examples: Sequence[Example]) -> Score:
+    """Score what was predicted for these examples, as far as there are answers."""
+    judged = _judged(predictions, task, examples, "cross_entropy")
+    answered = predictions.answered
+    if not answered.any():
+        return Score()
+    losses = judged.loss[answered]
+    return Score(float(judged.correct[answered].sum()), int(answered.sum()), float(losses.mean()))
+
+
+def _judged(
+    predictions: Predictions, task: Task, examples: Sequence[Example], loss: Loss
+) -> Judgements:
+    return predictions.judge([task.class_of(example.label) for example in examples], loss)
 
 
 def _in_turn(examples: Iterable[Example]) -> list[Example]:

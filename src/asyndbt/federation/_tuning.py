@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from asyndbt.federation._early_stopping import EarlyStopping
 from asyndbt.federation._lower_level import LowerLevelEstimate
 from asyndbt.federation._membership import Member, Roster
 from asyndbt.federation._messages import Assignment, LowerDone, LowerRound, Step, StepDone
@@ -69,6 +70,7 @@ class Tuning:
         self.latest: dict[str, StepMetrics] = {}
         self.proposals: dict[str, IntArray] = {}
         self.estimate: LowerLevelEstimate | None = None
+        self._stopping = EarlyStopping(plan.patience)
         self._requests = 0
         # Of each of the latest server steps: new requests, and answers that its reports needed.
         self._asked: deque[tuple[int, int]] = deque(maxlen=_IDLE_STEPS)
@@ -183,6 +185,7 @@ class Tuning:
             member.exhausted |= report.exhausted
             self.latest[member.name] = StepMetrics.of(report)
             self.proposals[member.name] = report.proposal
+            self._stopping.note(member.name, report.validation)
         self.pending = {}
         if plan.positions:
             self._selection.note(plan.fragment(self.server.z))
@@ -214,6 +217,8 @@ class Tuning:
             return "iterations"
         if self._converged():
             return "converged"
+        if self._stopping.due(m.name for m in self._participants()):
+            return "early stopping"
         return "nothing new to ask" if self._idle() else ""
 
     def _converged(self) -> bool:
@@ -271,12 +276,14 @@ class Tuning:
             "proposals": proposals,
             "asked_for": self._requests,
             "asked": list(self._asked),
+            "looks": self._stopping.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Restore what `state` returned."""
         self._requests = state["asked_for"]
         self._asked.extend((new, needed) for new, needed in state["asked"])
+        self._stopping.restore(state.get("looks", {}))  # not there in earlier versions
         self.latest = {name: StepMetrics.restore(entry) for name, entry in state["latest"].items()}
         self.proposals = {
             name: np.array(words, dtype=np.int64) for name, words in state["proposals"].items()

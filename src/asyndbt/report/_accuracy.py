@@ -29,6 +29,7 @@ _STOP_REASONS = {
     "budget": "the budget for tuning was used up",
     "iterations": "the number of server steps was reached",
     "converged": "every policy had settled",
+    "early stopping": "validation scores had stopped getting better",
     "nothing new to ask": "there was nothing new to ask",
 }
 

@@ -12,13 +12,13 @@ from asyndbt.run._directory import (
     write_atomically,
 )
 from asyndbt.run._estimate import Estimate, can_begin, estimate_run
+from asyndbt.run._halves import HALVES, score_halves
 from asyndbt.run._inputs import load_inputs, load_site_data, make_task, place_rows, take_rows
 from asyndbt.run._model_handle import ModelCheck, check_model
 from asyndbt.run._remote_site import RemoteSite, check_site, open_site
 from asyndbt.run._result import Outcome, Result, write_prompt
 from asyndbt.run._session import METHOD_FILE, Method, Session, run_session
 from asyndbt.run._setup import (
-    TUNING_VALIDATIONS,
     USEFUL_STEPS,
     RunSetup,
     prepare_run,
@@ -28,8 +28,8 @@ from asyndbt.run._setup import (
 from asyndbt.run._site import RunSite
 
 __all__ = [
+    "HALVES",
     "METHOD_FILE",
-    "TUNING_VALIDATIONS",
     "USEFUL_STEPS",
     "AsynDBT",
     "CurveMoment",
@@ -59,6 +59,7 @@ __all__ = [
     "read_curve",
     "run_config",
     "run_session",
+    "score_halves",
     "shared_plan",
     "shared_vocabulary",
     "take_rows",

@@ -106,7 +106,7 @@ def estimate_run(
     simulated = SimulatedModel(model, together)
     with TemporaryDirectory(prefix="asyndbt-estimate-") as folder:
         setup = build_setup(
-            config.override({"lm.cache": None}) if config.lm.cache else config,
+            config.override(dict.fromkeys(_left_out(config))),
             inputs,
             ModelHandle(simulated, handle.policy),
             RunDirectory(Path(folder)),
@@ -127,6 +127,15 @@ def estimate_run(
         priced=model.has_prices,
         free=not model.is_remote,
     )
+
+
+def _left_out(config: Config) -> list[str]:
+    """Return settings that a simulation does without: answers at hand, and early stopping.
+
+    Simulated validation scores do not fall: they would stop every run as early as can be.
+    """
+    cache = ["lm.cache"] if config.lm.cache else []
+    return [*cache, *(["method.patience"] if config.method.patience else [])]
 
 
 def can_begin(config: Config) -> bool:

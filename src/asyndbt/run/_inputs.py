@@ -34,6 +34,7 @@ from asyndbt.task import (
     load_examples,
     merge_sites,
     partition_examples,
+    share_examples,
     split_sites,
 )
 
@@ -105,6 +106,8 @@ def _examples(config: Config, task: Task, part: str) -> list[Example]:
     examples = _load(config, task, getattr(data, part), None)
     if data.partition is None or not examples:
         return examples
+    if part == "test" and data.partition.test == "shared":
+        return share_examples(examples, data.partition.sites)
     partition, rng = data.partition, np.random.default_rng([config.run.seed, 1])
     return partition_examples(
         examples, partition.sites, partition.kind, alpha=partition.alpha or 0.5, rng=rng

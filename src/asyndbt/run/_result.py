@@ -75,7 +75,11 @@ def build_result(config: Config, setup: RunSetup, outcome: Outcome) -> dict[str,
     draws = {"random_icl": config.method.random_icl_draws}
     known = [found for found in outcome.evaluations.values() if found is not None]
     overall = {
-        kind: accuracy_interval(pool_scores([getattr(e, kind) for e in known]), draws.get(kind, 1))
+        kind: accuracy_interval(
+            pool_scores([getattr(e, kind) for e in known]),
+            draws.get(kind, 1),
+            shared_copies(config),
+        )
         for kind in _KINDS
     }
     sites: dict[str, Any] = {}
@@ -168,11 +172,19 @@ def pool_scores(scores: Sequence[Score]) -> Score:
     )
 
 
-def accuracy_interval(score: Score, draws: int = 1) -> dict[str, Any] | None:
+def shared_copies(config: Config) -> int:
+    """Return how many sites are tested on the same examples."""
+    partition = config.data.partition
+    pooled = config.method.centralised or partition is None or partition.test == "divided"
+    return 1 if pooled or partition is None else partition.sites
+
+
+def accuracy_interval(score: Score, draws: int = 1, copies: int = 1) -> dict[str, Any] | None:
     """Return accuracy, 95 % interval, mean loss and n of a score; None without examples.
 
     Wilson's interval for one prompt. For a mean over `draws` random draws, the variance of that
-    mean, spread^2 / draws, is added to the sampling variance.
+    mean, spread^2 / draws, is added to the sampling variance. Where `copies` sites were tested on
+    the same examples, the n answers are about n / copies examples, and the interval is as wide.
 
     Examples
     --------
@@ -181,7 +193,7 @@ def accuracy_interval(score: Score, draws: int = 1) -> dict[str, Any] | None:
     """
     if not score.n:
         return None
-    share, n = score.correct / score.n, score.n
+    share, n = score.correct / score.n, score.n / copies
     center = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
     half = _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2)) / (1 + _Z**2 / n)
     half = math.hypot(half, _Z * score.spread / math.sqrt(draws)) if draws > 1 else half
@@ -190,7 +202,7 @@ def accuracy_interval(score: Score, draws: int = 1) -> dict[str, Any] | None:
         "accuracy": round(share, 6),
         "interval": interval,
         "loss": round(score.loss, 6),
-        "n": n,
+        "n": score.n,
     }
 
 

@@ -20,8 +20,6 @@ from asyndbt.run._inputs import RunInputs, load_inputs, resolve_vocabulary
 from asyndbt.run._model_handle import ModelHandle
 from asyndbt.run._site import RunSite
 
-TUNING_VALIDATIONS: Final = 3
-"""Validations of every site while it tunes."""
 MOST_ITERATIONS: Final = 100_000
 """Server steps of a run that its budget ends."""
 
@@ -175,7 +173,7 @@ def _needs(
             prompts,
             model,
             step_prompts=settings.draws * settings.batch_size,
-            validations=TUNING_VALIDATIONS + method.confirm_candidates,
+            validations=method.validations + method.confirm_candidates,
             random_draws=method.random_icl_draws,
         )
         for name, prompts in inputs.sites.items()
@@ -238,7 +236,8 @@ def build_plan(
         iterations=method.iterations or MOST_ITERATIONS,
         confirm_candidates=method.confirm_candidates,
         validate_every=validate_every,
-        validations=TUNING_VALIDATIONS,
+        validations=method.validations,
+        patience=method.patience,
         shared=shared,
         seed=config.run.seed,
     )
@@ -249,7 +248,7 @@ def _validation_interval(config: Config, steps: int) -> int:
     method = config.method
     if method.iterations:
         steps = min(steps, method.iterations * method.local_steps)
-    return max(1, steps // (TUNING_VALIDATIONS + 1))
+    return max(1, steps // (method.validations + 1))
 
 
 def _site(

@@ -13,16 +13,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from asyndbt.baselines import methods
+from asyndbt.baselines import CenDBT, methods
 from asyndbt.config import Config
 from asyndbt.errors import AsyndbtError, ConfigError
 from asyndbt.pocket import TASKS
-from asyndbt.run import AsynDBT, load_site_data, make_task
+from asyndbt.run import HALVES, AsynDBT, load_site_data, make_task
 from asyndbt.study._file import POCKET, StudyFile, keys_of
+from asyndbt.task import merge_sites
 
 BOTH: Final = "both"
-HALVES: Final = ("demonstrations", "fragment")
-"""What an ablation tunes alone."""
 
 Point = tuple[tuple[str, Any], ...]
 """A point of the grid: pairs of key and value."""
@@ -153,9 +152,10 @@ class _CellFactory:
 def _total(config: Config, method: str, calls: int, options: Mapping[str, Any]) -> int:
     """Return the whole budget: tuning and validation at all sites, and the final evaluation."""
     sizes = sizes_of(config)
+    tested = sizes.test_pooled if method == CenDBT.name else sizes.test
     tuned = _baseline_mode(config, method, options) if is_baseline(method) else config.method.mode
     kinds = 2 + (config.method.random_icl_draws if tuned != "fragment" else 0)
-    return sizes.sites * calls + kinds * sizes.test
+    return sizes.sites * calls + kinds * tested
 
 
 def _baseline_mode(config: Config, method: str, options: Mapping[str, Any]) -> str:
@@ -168,11 +168,15 @@ def _baseline_mode(config: Config, method: str, options: Mapping[str, Any]) -> s
 
 
 class Sizes(NamedTuple):
-    """Numbers of sites, validation examples and test examples."""
+    """Numbers of sites, validation examples and test examples.
+
+    `test_pooled` counts a test example once that several sites have.
+    """
 
     sites: int
     validation: int
     test: int
+    test_pooled: int
 
 
 def sizes_of(config: Config) -> Sizes:
@@ -189,6 +193,7 @@ def _sizes(tables: str, seed: int) -> Sizes:
         len(sites),
         sum(len(site.validation) for site in sites),
         sum(len(site.test) for site in sites),
+        len(merge_sites(sites).test),
     )
 
 

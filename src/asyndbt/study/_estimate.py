@@ -19,7 +19,7 @@ from typing import Final
 from asyndbt.baselines import CenDBT
 from asyndbt.config import Config
 from asyndbt.lm import Usage
-from asyndbt.run import TUNING_VALIDATIONS, Estimate, can_begin, estimate_run
+from asyndbt.run import Estimate, can_begin, estimate_run
 from asyndbt.study._cells import BOTH, Cell, cells_of, is_baseline, naming, needs_calls, sizes_of
 from asyndbt.study._file import StudyFile
 
@@ -82,7 +82,7 @@ def estimate_study(file: StudyFile, seconds_per_request: float | None = None) ->
             with naming(cell.title):
                 simulated[kind] = estimate_run(_as_it_runs(cell), seconds_per_request)
         run = simulated[kind]
-        usage = _scaled(run, _most_calls(cell, run, half=half))
+        usage = _scaled(run, _most_calls(cell, run, half=half) + _halves(file, cell))
         by_method[cell.method] = by_method.get(cell.method, Usage()) + usage
         seconds += run.seconds * usage.calls / run.usage.calls
     total, some = sum(by_method.values(), Usage()), simulated.values()
@@ -155,12 +155,20 @@ def _most_calls(cell: Cell, simulated: Estimate, *, half: bool) -> int:
     if cell.method == _POOLED and method.iterations:
         settings = method.settings()
         steps = method.iterations * method.local_steps * settings.draws * settings.batch_size
-        validations = TUNING_VALIDATIONS + 2 * method.confirm_candidates
+        validations = method.validations + 2 * method.confirm_candidates
         return min(
             budget,
             simulated.evaluation + validations * sizes_of(cell.config).validation + steps,
         )
     return budget
+
+
+def _halves(file: StudyFile, cell: Cell) -> int:
+    """Return the calls for the halves of a best run, counted at the first seed."""
+    study, sizes = file.study, sizes_of(cell.config)
+    first = (cell.seed, cell.calls, cell.mode) == (study.seeds[0], study.calls, BOTH)
+    tested = sizes.test_pooled if cell.method == _POOLED else sizes.test
+    return 2 * tested if first and cell.method in study.ablation_parts else 0
 
 
 def _scaled(simulated: Estimate, calls: int) -> Usage:

@@ -142,7 +142,7 @@ def execute_cell(cell: Cell, answers: Path, jobs: int, report: Callable[[int], N
         if event.kind == "step":
             report(event.data["calls_total"])
 
-    with naming(cell.title), AnswerCache(_file(cell, answers), cell.directory.name) as cache:
+    with naming(cell.title), AnswerCache(answers_file(cell, answers), cell.directory.name) as cache:
         config = cell.config.override(_rate_limits(cell, jobs))
         model = ReplayedModel(config.lm.make_model(), cache)
         try:
@@ -163,7 +163,7 @@ def execute_cell(cell: Cell, answers: Path, jobs: int, report: Callable[[int], N
     return CellResult(cell, **record)  # type: ignore[arg-type]
 
 
-def _file(cell: Cell, answers: Path) -> Path:
+def answers_file(cell: Cell, answers: Path) -> Path:
     """Return the file of answers: different tasks have no prompt in common."""
     return answers / f"{cell.task.replace(':', '-')}.sqlite"
 
@@ -188,7 +188,7 @@ def _execute_in_processes(
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     # SQLite does not wait for its lock while several processes create the same file.
-    for file in {_file(cell, answers) for cell in cells}:
+    for file in {answers_file(cell, answers) for cell in cells}:
         AnswerCache(file).close()
     others = set(active_children())
     context = get_context("spawn")

@@ -116,6 +116,13 @@ class StudySection(Section):
         kind="list of names",
     )
 
+    ablation_parts: list[str] = key(
+        [],
+        "Methods of whose best run at every task both halves are asked alone on the test split.",
+        example=["cendbt"],
+        kind="list of names",
+    )
+
     @classmethod
     def derived(cls, given: Mapping[str, Any], info: ValidationInfo) -> Mapping[str, Any]:
         """Return the file's name, and a directory named after the study."""
@@ -124,14 +131,15 @@ class StudySection(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        for name in ("methods", "ablation"):
+        for name in ("methods", "ablation", "ablation_parts"):
             for method in getattr(self, name):
                 if method not in methods():
                     raise _unknown_name(name, method, list(methods()))
-        for method in self.ablation:
-            if method not in self.methods:
-                raise _unknown_name("ablation", method, self.methods)
-        for name in ("methods", "tasks", "seeds", "curve_calls", "ablation"):
+        for name in ("ablation", "ablation_parts"):
+            for method in getattr(self, name):
+                if method not in self.methods:
+                    raise _unknown_name(name, method, self.methods)
+        for name in ("methods", "tasks", "seeds", "curve_calls", "ablation", "ablation_parts"):
             for problem in _repeated(name, getattr(self, name)):
                 raise problem
         return self

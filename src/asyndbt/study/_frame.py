@@ -10,7 +10,9 @@ One number of one run per row.
 method, task, seed, site : of the run
 split : ``test``, ``validation``, or ``train`` for numbers about tuning itself
 metric : ``accuracy`` (a share), ``loss`` (cross-entropy, nats), ``n`` (examples); on the test split
-    also with the prefix ``plain_`` or ``random_icl_``, for the two references. For training,
+    also with the prefix ``plain_`` or ``random_icl_``, for the two references, and of best runs
+    with ``demonstrations_`` or ``fragment_``, for one half of the prompt alone, asked after the
+    run with ``halves_calls``. For training,
     ``iterations``, ``calls`` and, if the run has a virtual clock, its ``seconds``
 value : the number
 calls : spent by the run on tuning and validation, at all sites
@@ -43,9 +45,10 @@ import pandas as pd
 import pyarrow
 import pyarrow.parquet
 
-from asyndbt.run import CurveMoment, read_curve
+from asyndbt.run import HALVES, CurveMoment, read_curve
 from asyndbt.study._cells import Cell, is_baseline
 from asyndbt.study._execute import CellResult
+from asyndbt.study._halves import halves_of
 
 OVERALL: Final = "all"
 _RESULTS: Final = (
@@ -62,6 +65,9 @@ _NUMBERS: Final = {
 }
 """Types of the columns that are not text."""
 _PREFIXES: Final = {"tuned": "", "plain": "plain_", "random_icl": "random_icl_"}
+
+_HALVES: Final = {half: f"{half}_" for half in HALVES}
+HALVES_CALLS: Final = "halves_calls"
 
 Number = tuple[str, str, str, float]
 """Site, split, metric, value."""
@@ -106,6 +112,7 @@ def _results(done: CellResult) -> Iterator[dict[str, Any]]:
     calls = _tuning_calls(data, curve, cell.config.method.random_icl_draws)
     for site, split, metric, value in (
         *_scores(OVERALL, "test", data["metrics"]["test"]),
+        *_halves(cell),
         *_sites(data["sites"]),
         *_training(cell, data, curve, calls),
     ):
@@ -135,8 +142,17 @@ def _tuning_calls(data: Mapping[str, Any], curve: Sequence[CurveMoment], draws: 
     return max(known, int(data["ledger"]["calls"]) - evaluation)
 
 
-def _scores(site: str, split: str, kinds: Mapping[str, Any]) -> Iterator[Number]:
-    for kind, prefix in _PREFIXES.items():
+def _halves(cell: Cell) -> Iterator[Number]:
+    halves = halves_of(cell)
+    if halves is not None:
+        yield from _scores(OVERALL, "test", halves, _HALVES)
+        yield OVERALL, "test", HALVES_CALLS, halves["calls"]
+
+
+def _scores(
+    site: str, split: str, kinds: Mapping[str, Any], prefixes: Mapping[str, str] = _PREFIXES
+) -> Iterator[Number]:
+    for kind, prefix in prefixes.items():
         score = kinds.get(kind) or {}
         for metric in ("accuracy", "loss", "n"):
             if score.get(metric) is not None:

@@ -14,7 +14,14 @@ import pandas as pd
 from asyndbt.study._execute import CellResult
 from asyndbt.study._figures import draw_figures
 from asyndbt.study._file import StudyFile
-from asyndbt.study._frame import curve_of, grid_keys, results_of, write_csv, write_parquet
+from asyndbt.study._frame import (
+    HALVES_CALLS,
+    curve_of,
+    grid_keys,
+    results_of,
+    write_csv,
+    write_parquet,
+)
 from asyndbt.study._summary import Summary, summaries
 from asyndbt.study._tables import TextTable, short, tables_of, to_latex, to_markdown
 
@@ -60,7 +67,7 @@ def _sections(file: StudyFile, results: pd.DataFrame, curve: pd.DataFrame) -> It
         tables, figures = (study.dir / kind / part for kind in ("tables", "figures"))
         for folder in (tables, figures):
             folder.mkdir(parents=True, exist_ok=True)
-        made = list(tables_of(summary, study.ablation))
+        made = list(tables_of(summary, study.ablation, study.ablation_parts))
         for table in made:
             (tables / f"{table.name}.md").write_text(to_markdown(table), encoding="utf-8")
             (tables / f"{table.name}.tex").write_text(to_latex(table), encoding="utf-8")
@@ -96,13 +103,15 @@ def _about(file: StudyFile, done: Sequence[CellResult], results: pd.DataFrame) -
     run = ["method", "task", "seed", "budget", "mode", *grid_keys(results)]
     calls = results.drop_duplicates(run)["calls"].sum()
     asked = sum(each.asked for each in done)
+    halves = results["value"][results["metric"] == HALVES_CALLS].sum()
+    alone = f" The halves of the best runs alone took {halves:,.0f} calls more." if halves else ""
     budgets = ", ".join(f"{calls:,}" for calls in sorted({study.calls, *study.curve_calls}))
     return (
         f"{datetime.now(UTC):%Y-%m-%d}; {', '.join(_versions())}; seeds "
         f"{', '.join(map(str, study.seeds))}; {budgets} calls of a site for tuning and choosing, "
         f"the tables at {study.calls:,}. The {len(done):,} runs were charged for {calls:,} calls "
         "for tuning and choosing, and for the final evaluation besides; answers that another run "
-        f"had already were not asked for again, and {asked:,} calls reached the model."
+        f"had already were not asked for again, and {asked:,} calls reached the model.{alone}"
     )
 
 

@@ -7,6 +7,7 @@ from asyndbt.run import RunDirectory
 from asyndbt.study._cells import cells_of
 from asyndbt.study._execute import CellResult, Observe, execute_cells
 from asyndbt.study._file import StudyFile
+from asyndbt.study._halves import ask_halves
 
 
 def run_study(
@@ -34,5 +35,8 @@ def run_study(
     folder.mkdir(parents=True, exist_ok=True)
     with RunDirectory(folder).claimed():
         done = execute_cells(cells, folder / "answers", jobs=jobs, observe=observe)
-        write_page(file, done)
+        try:
+            ask_halves(file.study, done, folder / "answers")
+        finally:
+            write_page(file, done)
     return done

@@ -4,7 +4,7 @@ from asyndbt.task._builtin_tasks import BUILTIN_TASK_NAMES, builtin_task
 from asyndbt.task._demonstrations import demonstration_slots
 from asyndbt.task._duplicates import without_repeats
 from asyndbt.task._loading import check_text, load_examples
-from asyndbt.task._partition import partition_examples
+from asyndbt.task._partition import partition_examples, share_examples
 from asyndbt.task._sources import read_datasets, read_file
 from asyndbt.task._splits import (
     MERGED_SITE,
@@ -34,6 +34,7 @@ __all__ = [
     "read_datasets",
     "read_file",
     "seeded_order",
+    "share_examples",
     "split_sites",
     "without_repeats",
 ]

@@ -1,4 +1,4 @@
-"""Partitions of data without sites, for experiments: independent (IID) or Dirichlet."""
+"""Partitions of data without sites, for experiments: independent (IID), Dirichlet, or shared."""
 
 from __future__ import annotations
 
@@ -80,6 +80,22 @@ def partition_examples(
     return [
         replace(example, site=f"site-{owner + 1}")
         for example, owner in zip(examples, owners, strict=True)
+    ]
+
+
+def share_examples(examples: Sequence[Example], sites: int) -> list[Example]:
+    """Give every example to each of the sites ``site-1``, ``site-2``, ...
+
+    Examples
+    --------
+    >>> row = Example({"text_a": "I am happy"}, "1")
+    >>> [example.site for example in share_examples([row], 2)]
+    ['site-1', 'site-2']
+    """
+    return [
+        replace(example, site=f"site-{number}")
+        for number in range(1, sites + 1)
+        for example in examples
     ]
 
 

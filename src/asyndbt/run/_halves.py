@@ -1,0 +1,86 @@
+"""The halves of a tuned prompt, each alone: demonstrations without fragment, and the reverse.
+
+Both are asked on the test split after a run, beyond its budget and its ledger. Nothing is decided
+by them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from asyndbt._async import run_sync
+from asyndbt.federation import Score, score_answers
+from asyndbt.lm import AnswerCache, Budget, Gateway, LanguageModel, Limits
+from asyndbt.prompt import TunedPrompt
+from asyndbt.run._inputs import load_inputs
+from asyndbt.run._model_handle import ModelHandle
+from asyndbt.run._result import Result, accuracy_interval, pool_scores, shared_copies
+
+HALVES: Final = ("demonstrations", "fragment")
+"""The halves of a prompt, by what is kept."""
+
+
+def score_halves(result: Result, model: LanguageModel | None = None) -> dict[str, Any]:
+    """Score each half of the prompts of a finished run on the test split.
+
+    Parameters
+    ----------
+    result : Result
+        Of a run whose sites have tuned prompts.
+    model : LanguageModel, optional
+        Replaces the one that the configuration names; it has to be the one tuned for.
+
+    Returns
+    -------
+    dict
+        By half, the scores of all sites together as in ``result.json``; and ``calls``, what was
+        charged.
+
+    Raises
+    ------
+    AsyndbtError
+        As a run does.
+    """
+    config = result.config
+    inputs = load_inputs(config)
+    handle = ModelHandle.of(config.lm, model)
+    handle.restore_capabilities(result.data["model"])
+    budget = Budget(Limits())
+
+    async def scored(site: str, prompt: TunedPrompt) -> Score:
+        examples = inputs.sites[site].data.test
+        batch = [prompt.render(**example.fields) for example in examples]
+        with AnswerCache(":memory:", site) as cache:
+            gateway = Gateway(handle.model, cache, budget, handle.policy)
+            found = await gateway.predict(
+                batch, prompt.task.label_words, config.lm.feedback, config.lm.smoothing
+            )
+            calls.append(cache.total().calls)
+        return score_answers(found, prompt.task, examples)
+
+    async def all_scored() -> dict[str, list[Score]]:
+        try:
+            return {
+                half: [
+                    await scored(site, _half(result.prompt(site), half)) for site in result.sites
+                ]
+                for half in HALVES
+            }
+        finally:
+            await handle.model.close()
+
+    calls: list[int] = []
+    scores = run_sync(all_scored())
+    found: Mapping[str, Any] = {
+        half: accuracy_interval(pool_scores(some), copies=shared_copies(config))
+        for half, some in scores.items()
+    }
+    return {**found, "calls": sum(calls)}
+
+
+def _half(prompt: TunedPrompt, kept: str) -> TunedPrompt:
+    if kept == "demonstrations":
+        return replace(prompt, fragment=())
+    return replace(prompt, demonstrations=())

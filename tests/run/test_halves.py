@@ -1,0 +1,39 @@
+"""The halves of a tuned prompt, asked alone after the run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from asyndbt.run import run_config, score_halves
+
+
+@pytest.mark.parametrize("centralised", [False, True])
+def test_each_half_is_asked_alone_on_the_test_split(
+    small: Any, asked: Any, centralised: bool
+) -> None:
+    method = {"iterations": 4, "centralised": centralised}
+    result = run_config(small.config(method=method, budget={"per_site": {"calls": 500}}))
+    before = (result.directory / "result.json").read_bytes()
+    asked.prompts.clear()
+    found = score_halves(result)
+    texts, count = [text for _, _, text in asked.prompts], len(small.rows("test"))
+    assert found["calls"] == len(texts) == 2 * count
+    assert found["demonstrations"]["n"] == found["fragment"]["n"] == count
+    words = " ".join(result.fragment)
+    for text in texts[:count]:
+        assert text.count("Question:") == 3, "two demonstrations and the query"
+        assert "Note:" not in text
+    for text in texts[count:]:
+        assert text.count("Question:") == 1
+        assert f"Note: {words}" in text
+    assert (result.directory / "result.json").read_bytes() == before, "the run is left alone"
+
+
+def test_a_half_scores_as_a_run_that_found_it_alone(small: Any) -> None:
+    still = {"iterations": 1, "eta_p": 0.0, "eta_q": 0.0, "psi": 0.0, "mode": "fragment"}
+    alone = run_config(small.config(method=still))
+    found = score_halves(alone)
+    assert found["fragment"] == alone.data["metrics"]["test"]["tuned"]
+    assert found["demonstrations"] == alone.data["metrics"]["test"]["plain"]
