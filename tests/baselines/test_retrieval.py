@@ -56,7 +56,10 @@ def test_kate_shows_every_query_its_own_neighbours(
 ) -> None:
     result = run_method("kate", tiny.config(), model=scripted, options={"neighbours": 3})
     shown = {p.query: p.shots for p in scripted.asked if len(p.shots) == 3}
-    assert len(shown) == 2 * (tiny.test + tiny.validation)
+    (validated,) = {
+        site["metrics"]["validation"]["tuned"]["n"] for site in result.data["sites"].values()
+    }
+    assert len(shown) == 2 * (tiny.test + validated)
     assert len(set(shown.values())) > 2
     shelf = tiny.folder / "run" / "sites" / "meals" / "result.json"
     assert "retrieved_from" in shelf.read_text()

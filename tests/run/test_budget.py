@@ -31,7 +31,7 @@ def test_no_site_exceeds_its_calls_and_every_one_is_evaluated(small: Any, more: 
     for kind in ("plain", "random_icl", "tuned"):
         assert result.data["metrics"]["test"][kind]["n"] == 3 * small.test
     for site in result.data["sites"].values():
-        assert site["metrics"]["validation"]["tuned"]["n"] == small.validation
+        assert 1 <= site["metrics"]["validation"]["tuned"]["n"] <= small.validation
 
 
 @pytest.mark.parametrize("more", [0, 7, 60])
@@ -68,7 +68,7 @@ def test_tokens_hold_exactly_at_the_least_that_is_asked_for(small: Any, asked: A
     ledger = result.data["ledger"]
     assert ledger["tokens_in"] + ledger["tokens_out"] <= least
     assert sum(tokens(result.directory, small).values()) <= least
-    assert result.data["metrics"]["test"]["tuned"]["n"] == 3 * small.test
+    assert result.data["metrics"]["test"]["tuned"]["n"] == 3, "one example of every site"
 
 
 @pytest.mark.parametrize("cap", [9_000, 9_500, 12_000])
@@ -104,8 +104,9 @@ def test_too_little_is_said_before_any_request(
 
 
 def test_one_call_below_the_least_is_too_little(small: Any, asked: Any) -> None:
-    with pytest.raises(BudgetError, match=f"needs at least {small.least} calls"):
-        run_config(small.config(budget={"per_site": {"calls": small.least - 1}}))
+    one_test = small.least - small.evaluation + small.evaluation // small.test
+    with pytest.raises(BudgetError, match=f"needs at least {one_test} calls"):
+        run_config(small.config(budget={"per_site": {"calls": one_test - 1}}))
     assert asked.prompts == []
 
 

@@ -137,7 +137,7 @@ def test_requests_a_minute_make_a_run_longer(small: Any) -> None:
 
 def test_what_would_keep_the_run_from_starting_is_said(small: Any) -> None:
     with pytest.raises(BudgetError, match="needs at least"):
-        estimate_run(small.config(budget={"per_site": {"calls": small.least - 1}}))
+        estimate_run(small.config(budget={"per_site": {"calls": small.step}}))
 
 
 def test_more_steps_are_told_for_more_budget(small: Any) -> None:

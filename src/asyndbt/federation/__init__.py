@@ -26,7 +26,7 @@ from asyndbt.federation._objective import Objective, TestScores
 from asyndbt.federation._plan import Plan, vocabulary_digest
 from asyndbt.federation._prompt_objective import PromptObjective, score_answers
 from asyndbt.federation._selection import FragmentSelection
-from asyndbt.federation._site_prompts import Needs, SitePrompts
+from asyndbt.federation._site_prompts import LOOKS_SHARE, Needs, SitePrompts
 from asyndbt.federation._worker import Worker
 from asyndbt.federation.engines._base import Channel, Engine, Site
 from asyndbt.federation.engines._flower import FlowerEngine
@@ -34,6 +34,7 @@ from asyndbt.federation.engines._local import LocalEngine
 from asyndbt.federation.engines._virtual import Delays, VirtualEngine
 
 __all__ = [
+    "LOOKS_SHARE",
     "Assignment",
     "Channel",
     "Confirm",

@@ -144,21 +144,25 @@ class PromptObjective:
 
         The queries are those of validation, then those of training, the classes in turn.
         """
+        losses = [await self._look_at(*prompt, start, stop) for prompt in prompts]
+        return np.array(losses).reshape(len(prompts), -1)
+
+    async def _look_at(
+        self, words: IntArray, demonstrations: IntArray, start: int, stop: int
+    ) -> FloatArray:
+        """Return (stop - start,) losses of a prompt on queries for comparison."""
         queries = self._compared[start:stop]
-        losses = np.full((len(prompts), len(queries)), np.nan)
-        for row, (words, demonstrations) in zip(losses, prompts, strict=True):
-            batch = self.prompts.prompts(words, demonstrations, queries)
-            if count := self._look(batch):
-                judged = self._judge(
-                    await self._predict(batch[:count]), queries[:count], self._loss
-                )
-                row[:count] = judged.loss
+        losses = np.full(len(queries), np.nan)
+        batch = self.prompts.prompts(words, demonstrations, queries)
+        if count := self._look(batch):
+            answers = await self._predict(batch[:count])
+            losses[:count] = self._judge(answers, queries[:count], self._loss).loss
         return losses
 
     def _look(self, batch: Sequence[Prompt]) -> int:
         """Free budget kept back for these prompts; return how many, from the first, are covered."""
-        asked = self.gateway.estimate(batch, self.prompts.task.label_words).calls
-        self._looks_left -= min(asked, self._looks_left)
+        # Answers that are known count too: what is compared must not depend on a cache.
+        self._looks_left -= min(len(batch), self._looks_left)
         self._reserve()
         return self._affordable([(prompt,) for prompt in batch])
 

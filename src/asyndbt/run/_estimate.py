@@ -301,6 +301,22 @@ class SimulatedObjective(PromptObjective):
         losses: FloatArray = np.exp((drawn + shown)[:, None] + of_pairs)
         return losses
 
+    async def _look_at(
+        self, words: IntArray, demonstrations: IntArray, start: int, stop: int
+    ) -> FloatArray:
+        """Count prompts about training queries as `losses` does."""
+        known = len(self.prompts.data.validation)
+        split = min(max(start, known), stop)
+        losses = await super()._look_at(words, demonstrations, start, split)
+        if split == stop:
+            return losses
+        train = self.prompts.data.train
+        queries = np.array([train.index(query) for query in self._compared[split:stop]])
+        self._looks_left -= min(len(queries), self._looks_left)
+        self._reserve()
+        of_train = await self.losses(words[None], demonstrations[None], queries)
+        return np.concatenate([losses, of_train[0]])
+
     def spent(self) -> Spent:
         """Add what was only counted to the ledger."""
         ledger, counted = super().spent(), self._counted

@@ -18,6 +18,7 @@ from typing import Final
 
 from asyndbt.baselines import CenDBT
 from asyndbt.config import Config
+from asyndbt.federation import LOOKS_SHARE
 from asyndbt.lm import Usage
 from asyndbt.run import Estimate, can_begin, estimate_run
 from asyndbt.study._cells import BOTH, Cell, cells_of, is_baseline, naming, needs_calls, sizes_of
@@ -155,11 +156,8 @@ def _most_calls(cell: Cell, simulated: Estimate, *, half: bool) -> int:
     if cell.method == _POOLED and method.iterations:
         settings = method.settings()
         steps = method.iterations * method.local_steps * settings.draws * settings.batch_size
-        validations = method.validations + 2 * method.confirm_candidates
-        return min(
-            budget,
-            simulated.evaluation + validations * sizes_of(cell.config).validation + steps,
-        )
+        looks = int(LOOKS_SHARE * (budget - simulated.evaluation))
+        return min(budget, simulated.evaluation + looks + steps)
     return budget
 
 
