@@ -1,0 +1,6 @@
+"""Sites that lie, to find out what they cost the honest ones."""
+
+from asyndbt.robustness._attacks import ATTACKS, with_liars
+from asyndbt.robustness._liar import Liar, Ring
+
+__all__ = ["ATTACKS", "Liar", "Ring", "with_liars"]
