@@ -13,6 +13,7 @@ from asyndbt.optim import (
 from asyndbt.testing import TabularProblem
 
 SHAPE = Shape(2, 4, 1, 3)
+WIDE = Shape(4, 5, 2, 5)  # hardly any prompt is drawn twice
 
 
 def evaluate(problem, p, q, draws, seed=0, queries=4):
@@ -30,21 +31,50 @@ def learnt(estimator, shape, *evaluations):
     return state
 
 
+def first_answers(batches):
+    """Every prompt, query by query: the first answer alone, in plain Python."""
+    known = set()
+    for batch in batches:
+        losses = batch.losses.copy()
+        for row, prompt in enumerate(np.hstack([batch.words, batch.demonstrations]).tolist()):
+            for column, query in enumerate(batch.queries.tolist()):
+                pair = (*prompt, query)
+                if pair in known:
+                    losses[row, column] = np.nan
+                elif np.isfinite(losses[row, column]):
+                    known.add(pair)
+        yield Evaluations(batch.words, batch.demonstrations, batch.queries, losses)
+
+
+def at_once(batches, queries):
+    """Return several batches as one, on all queries."""
+    losses = [np.full((len(batch.words), queries), np.nan) for batch in batches]
+    for wide, batch in zip(losses, batches, strict=True):
+        wide[:, batch.queries] = batch.losses
+    return Evaluations(
+        np.concatenate([batch.words for batch in batches]),
+        np.concatenate([batch.demonstrations for batch in batches]),
+        np.arange(queries),
+        np.concatenate(losses),
+    )
+
+
+def assert_same_fit(state, other, tolerance):
+    for name in ("weights", "level", "factor", "words", "demonstrations"):
+        np.testing.assert_allclose(state[name], other[name], rtol=tolerance, atol=tolerance)
+
+
 @pytest.mark.parametrize("shared_words", [0.0, 1.0])
 def test_converges_to_the_exact_gradient_also_with_interactions(shared_words):
     # Under independent rows the best additive fit has the main effects as its coefficients.
-    problem = TabularProblem(SHAPE, interaction=0.5)
+    problem = TabularProblem(WIDE, interaction=0.5)
     rng = np.random.default_rng(3)
-    p, q = project_rows(0.3 * rng.random((2, 4))), project_rows(0.3 * rng.random((1, 3)))
-    estimator = make_estimator(
-        preset("plain", discount=1.0, shared_words=shared_words, window=2_000)
-    )
+    p, q = project_rows(0.3 * rng.random((4, 5))), project_rows(0.3 * rng.random((2, 5)))
+    estimator = make_estimator(preset("plain", shared_words=shared_words, window=2_000))
     exact = problem.exact_gradient(0, p, q)
     errors = []
     for draws in (50, 2_000):
-        gradient = estimator.gradient(
-            learnt(estimator, SHAPE, evaluate(problem, p, q, draws)), p, q
-        )
+        gradient = estimator.gradient(learnt(estimator, WIDE, evaluate(problem, p, q, draws)), p, q)
         difference = np.concatenate(
             [
                 (gradient.p - exact.p + (p * exact.p).sum(axis=1, keepdims=True))[p > 0],
@@ -56,9 +86,10 @@ def test_converges_to_the_exact_gradient_also_with_interactions(shared_words):
     assert errors[1] < errors[0]
 
 
-def test_dual_solution_is_the_ridge_regression_that_the_model_states():
+@pytest.mark.parametrize("discount", [0.7, 1.0])
+def test_dual_solution_is_the_ridge_regression_that_the_model_states(discount):
     problem = TabularProblem(SHAPE, interaction=0.5)
-    settings = preset("plain", ridge=3.0, discount=0.7, shared_words=0.5)
+    settings = preset("plain", ridge=3.0, discount=discount, shared_words=0.5)
     estimator = make_estimator(settings)
     p, q = uniform_rows(2, 4), uniform_rows(1, 3)
     batches = [evaluate(problem, p, q, 6, seed, queries=3) for seed in range(4)]
@@ -66,18 +97,20 @@ def test_dual_solution_is_the_ridge_regression_that_the_model_states():
     gradient = estimator.gradient(learnt(estimator, SHAPE, *batches), p, q)
 
     rows, targets, trust = [], [], []
-    for age, batch in zip((3, 2, 1, 0), batches, strict=True):
+    for age, batch in zip((3, 2, 1, 0), first_answers(batches), strict=True):
         for words, demos, losses in zip(
             batch.words, batch.demonstrations, batch.losses, strict=True
         ):
             answered = np.isfinite(losses)
+            if not answered.any():
+                continue
             offsets = np.zeros(4)
             offsets[batch.queries[answered]] = np.sqrt(1e3) / answered.sum()
             own = np.concatenate([np.eye(4)[word] for word in words])
             common = np.sqrt(0.5) * (np.bincount(words, minlength=4) > 0)
             rows.append(np.concatenate([own, common, np.eye(3)[demos[0]], offsets]))
             targets.append(losses[answered].mean())
-            trust.append(answered.sum() * 0.7**age)
+            trust.append(answered.sum() * discount**age)
     X, y, w = np.array(rows), np.array(targets), np.array(trust)
     normal = X.T @ (w[:, None] * X) + 3.0 * np.eye(X.shape[1])
     coefficients = np.linalg.solve(normal, X.T @ (w * (y - y.mean())))
@@ -119,37 +152,109 @@ def test_update_leaves_the_old_state_as_it_was():
         np.testing.assert_array_equal(state[name], array)
 
 
-def test_forgets_what_lies_beyond_the_window():
+@pytest.mark.parametrize("pairs", [0.0, 0.5])
+def test_many_small_updates_give_what_one_fit_of_everything_gives(pairs):
+    problem = TabularProblem(WIDE, queries=8)
+    p, q = uniform_rows(4, 5), uniform_rows(2, 5)
+    batches = [evaluate(problem, p, q, 1 + seed % 5, seed, queries=3) for seed in range(80)]
+    batches[7].losses[1, 2] = np.nan
+    estimator = make_estimator(preset("plain", ridge=0.1, pairs=pairs))
+    state = learnt(estimator, WIDE, *batches)
+    assert len(state["words"]) > 200
+    assert_same_fit(state, learnt(estimator, WIDE, at_once(batches, 8)), 1e-8)
+
+
+def test_beyond_the_window_the_oldest_quarter_is_forgotten():
+    problem = TabularProblem(WIDE)
+    p, q = uniform_rows(4, 5), uniform_rows(2, 5)
+    batches = [evaluate(problem, p, q, 5, seed, queries=2) for seed in range(30)]
+    estimator = make_estimator(preset("plain", window=40))
+    state, counts = estimator.initial(WIDE), []
+    for batch in batches:
+        state = estimator.update(state, batch)
+        counts.append(len(state["words"]))
+    assert counts == [*range(5, 41, 5), *[30, 35, 40] * 7, 30]
+    recent = learnt(estimator, WIDE, at_once(batches[-6:], 4))
+    assert_same_fit(state, recent, 1e-8)
+    np.testing.assert_allclose(
+        estimator.gradient(state, p, q).p, estimator.gradient(recent, p, q).p, atol=1e-8
+    )
+
+
+@pytest.mark.parametrize(("window", "kept"), [(1, 1), (4, 4), (6, 5), (20, 15)])
+def test_what_has_just_been_drawn_is_the_last_to_be_forgotten(window, kept):
+    problem = TabularProblem(WIDE)
+    p, q = uniform_rows(4, 5), uniform_rows(2, 5)
+    batches = [evaluate(problem, p, q, 5, seed) for seed in range(5)]
+    state = learnt(make_estimator(preset("plain", window=window)), WIDE, *batches)
+    latest = np.concatenate([batch.words for batch in batches])[-kept:]
+    np.testing.assert_array_equal(state["words"], latest)
+
+
+def test_an_answer_that_is_known_already_adds_no_certainty():
+    problem = TabularProblem(SHAPE)
+    estimator = make_estimator(preset("plain"))
+    p, q = uniform_rows(2, 4), uniform_rows(1, 3)
+    batch = next(first_answers([evaluate(problem, p, q, 6, queries=3)]))
+    twice = Evaluations(
+        *(np.repeat(part, 2, axis=0) for part in (batch.words, batch.demonstrations)),
+        batch.queries,
+        np.repeat(batch.losses, 2, axis=0),
+    )
+    once = learnt(estimator, SHAPE, batch)
+    for batches in ([batch] * 4, [twice], [batch, twice]):
+        state = learnt(estimator, SHAPE, *batches)
+        assert_same_fit(state, once, 0.0)
+        for own, other in zip(
+            *(estimator.draw(s, p, q, 50, np.random.default_rng(0)) for s in (state, once)),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(own, other)
+
+
+def test_a_known_prompt_counts_on_a_new_query_and_after_a_failure():
+    words, demonstrations = np.array([[0, 1], [2, 3]]), np.array([[0], [1]])
+    estimator = make_estimator(preset("plain"))
+    state = learnt(
+        estimator,
+        SHAPE,
+        Evaluations(words, demonstrations, np.arange(2), np.array([[1.0, np.nan], [2.0, 3.0]])),
+        Evaluations(words, demonstrations, np.arange(3), np.full((2, 3), 5.0)),
+    )
+    np.testing.assert_array_equal(
+        state["losses"],
+        [[1.0, np.nan, np.nan], [2.0, 3.0, np.nan], [np.nan, 5.0, 5.0], [np.nan, np.nan, 5.0]],
+    )
+
+
+def test_a_ridge_of_almost_nothing_is_no_failure():
     problem = TabularProblem(SHAPE)
     p, q = uniform_rows(2, 4), uniform_rows(1, 3)
-    batches = [evaluate(problem, p, q, 5, seed) for seed in range(4)]
-    estimator = make_estimator(preset("plain", window=10))
-    state = learnt(estimator, SHAPE, *batches)
-    assert len(state["words"]) == 10
-    recent = learnt(estimator, SHAPE, *batches[2:])
-    np.testing.assert_allclose(
-        estimator.gradient(state, p, q).p, estimator.gradient(recent, p, q).p
-    )
+    batches = [evaluate(problem, p, q, 5, seed, queries=1) for seed in range(60)]
+    state = learnt(make_estimator(preset("plain", ridge=1e-300)), SHAPE, *batches)
+    assert np.isfinite(state["weights"]).all()
 
 
 def test_failures_and_zeros_stay_finite():
-    problem = TabularProblem(SHAPE)
+    problem = TabularProblem(WIDE)
     estimator = make_estimator(preset("plain"))
-    p, q = np.eye(4)[:2], np.eye(3)[:1]
-    good = evaluate(problem, p, q, 3)
+    p, q = np.eye(5)[:4], np.eye(5)[:2]
+    good, other = (
+        evaluate(problem, uniform_rows(4, 5), uniform_rows(2, 5), 3, seed) for seed in (0, 1)
+    )
     failed = Evaluations(
         good.words, good.demonstrations, good.queries, np.full(good.losses.shape, np.nan)
     )
-    mixed = Evaluations(good.words, good.demonstrations, good.queries, good.losses.copy())
+    mixed = Evaluations(other.words, other.demonstrations, other.queries, other.losses.copy())
     mixed.losses[1] = np.nan
     mixed.losses[0, 2] = np.nan
     for batches in ([], [failed], [good, failed, mixed]):
-        state = learnt(estimator, SHAPE, *batches)
+        state = learnt(estimator, WIDE, *batches)
         gradient = estimator.gradient(state, p, q)
         assert np.isfinite(gradient.p).all()
         assert np.isfinite(gradient.q).all()
     assert len(state["words"]) == 5
-    assert not estimator.gradient(learnt(estimator, SHAPE, failed), p, q).p.any()
+    assert not estimator.gradient(learnt(estimator, WIDE, failed), p, q).p.any()
 
 
 @pytest.mark.parametrize("shape", [Shape(0, 4, 1, 3), Shape(2, 4, 0, 0), Shape(0, 0, 0, 0)])
@@ -167,14 +272,14 @@ def test_policies_may_be_missing(shape):
 
 
 def test_batches_may_differ_in_size():
-    problem = TabularProblem(SHAPE)
+    problem = TabularProblem(WIDE)
     estimator = make_estimator(preset("plain"))
-    p, q = uniform_rows(2, 4), uniform_rows(1, 3)
+    p, q = uniform_rows(4, 5), uniform_rows(2, 5)
     batches = [
-        evaluate(problem, p, q, draws, queries=queries)
+        evaluate(problem, p, q, draws, seed=draws, queries=queries)
         for draws, queries in ((3, 2), (4, 4), (2, 1))
     ]
-    state = learnt(estimator, SHAPE, *batches)
+    state = learnt(estimator, WIDE, *batches)
     assert state["losses"].shape == (9, 4)
     assert np.isfinite(estimator.gradient(state, p, q).p).all()
 
@@ -210,11 +315,13 @@ def test_a_word_that_another_position_has_is_no_longer_worth_choosing():
 def _primal(batches, ridge, pairs, p):
     """Posterior of the candidates' effects by ridge regression on the features themselves."""
     rows, targets, trust = [], [], []
-    for batch in batches:
+    for batch in first_answers(batches):
         for words, demos, losses in zip(
             batch.words, batch.demonstrations, batch.losses, strict=True
         ):
             answered = np.isfinite(losses)
+            if not answered.any():
+                continue
             offsets = np.zeros(4)
             offsets[batch.queries[answered]] = np.sqrt(1e3) / answered.sum()
             of_words = np.concatenate(
@@ -247,7 +354,7 @@ def test_candidates_are_drawn_as_often_as_the_posterior_holds_them_for_the_best(
     rng = np.random.default_rng(1)
     p, q = project_rows(0.5 * rng.random((2, 4))), uniform_rows(1, 3)
     batches = [evaluate(problem, p, q, 3, seed, queries=3) for seed in range(3)]
-    estimator = make_estimator(preset("plain", ridge=3.0, discount=1.0, pairs=pairs))
+    estimator = make_estimator(preset("plain", ridge=3.0, pairs=pairs))
     state = learnt(estimator, SHAPE, *batches)
 
     count = 40_000
@@ -278,10 +385,11 @@ def test_a_candidate_that_is_surely_worse_is_no_longer_tried():
     estimator = make_estimator(preset("plain"))
     p, q = np.empty((0, 0)), uniform_rows(1, 6)
     state, shares = estimator.initial(shape), []
-    for _ in range(60):
+    for step in range(60):
         words, drawn = estimator.draw(state, p, q, 5, rng)
         losses = (drawn != 2) + 0.5 * rng.standard_normal((5, 4))
-        state = estimator.update(state, Evaluations(words, drawn, np.arange(4), losses))
+        queries = 4 * step + np.arange(4)
+        state = estimator.update(state, Evaluations(words, drawn, queries, losses))
         shares.append((drawn == 2).mean())
     assert np.mean(shares[:3]) < 0.6
     assert np.mean(shares[-20:]) > 0.9

@@ -58,16 +58,46 @@ class History:
     def __len__(self) -> int:
         return int(self.born.size)
 
-    def extended(self, evaluations: Evaluations, update: int, window: int) -> History:
-        """Return the latest `window` draws, with those of `evaluations` that have any answer."""
-        seen = np.isfinite(evaluations.losses).any(axis=1)
+    def first_answers(self, evaluations: Evaluations) -> FloatArray:
+        """Return the losses (I, B), NaN where the same prompt was asked the same query before.
+
+        Such an answer comes out of a cache: it was known already, from the history or from an
+        earlier place in the batch.
+        """
+        width = evaluations.losses.shape[1]
         queries = np.broadcast_to(evaluations.queries, evaluations.losses.shape)
+        drawn = np.hstack([evaluations.words, evaluations.demonstrations])
+        before = np.hstack([self.words, self.demonstrations])
+        same = matches(drawn, np.concatenate([before, drawn])) == drawn.shape[1]
+        asked = _stack(self.queries, queries, _UNUSED).astype(np.int64)
+        answered = np.isfinite(_stack(self.losses, evaluations.losses, np.nan))
+        rows, places = np.nonzero(answered & same.any(axis=0)[:, None])
+        prompts = same.argmax(axis=0)[rows]
+        pairs = prompts * (asked.max(initial=0) + 1) + asked[rows, places]
+        first = np.unique(pairs, return_index=True)[1]
+        new = np.zeros(asked.shape, dtype=bool)
+        new[rows[first], places[first]] = True
+        return np.where(new[len(self) :, :width], evaluations.losses, np.nan)
+
+    def extended(self, evaluations: Evaluations, update: int, window: int) -> History:
+        """Return the history with the draws of `evaluations` that tell something new.
+
+        If these are more than `window` draws, the oldest are forgotten, a quarter of the window at
+        once, so that this is rare.
+        """
+        losses = self.first_answers(evaluations)
+        new = np.isfinite(losses).any(axis=1)
+        added = int(np.count_nonzero(new))
+        kept = len(self) + added
+        if kept > window:
+            kept = max(window - window // 4, min(added, window))
+        queries = np.broadcast_to(evaluations.queries, losses.shape)
         return History(
-            np.concatenate([self.words, evaluations.words[seen]])[-window:],
-            np.concatenate([self.demonstrations, evaluations.demonstrations[seen]])[-window:],
-            _stack(self.queries, queries[seen], _UNUSED)[-window:].astype(np.int64),
-            _stack(self.losses, evaluations.losses[seen], np.nan)[-window:],
-            np.concatenate([self.born, np.full(np.count_nonzero(seen), update)])[-window:],
+            np.concatenate([self.words, evaluations.words[new]])[-kept:],
+            np.concatenate([self.demonstrations, evaluations.demonstrations[new]])[-kept:],
+            _stack(self.queries, queries[new], _UNUSED)[-kept:].astype(np.int64),
+            _stack(self.losses, losses[new], np.nan)[-kept:],
+            np.concatenate([self.born, np.full(added, update)])[-kept:],
         )
 
     def answered(self) -> IntArray:
@@ -80,13 +110,18 @@ class History:
         means: FloatArray = np.nansum(self.losses, axis=1) / self.answered()
         return means
 
-    def query_shares(self) -> FloatArray:
-        """Return (n, Q) shares of the Q queries seen so far in each draw's mean loss."""
+    def distinct_queries(self) -> int:
+        """Return the number of different queries answered."""
+        return int(np.unique(self.queries[np.isfinite(self.losses)]).size)
+
+    def query_shares(self, start: int) -> FloatArray:
+        """Return (n, Q) shares in each draw's mean loss of the Q queries asked from `start` on."""
         answered = np.isfinite(self.losses)
-        labels, places = np.unique(self.queries[answered], return_inverse=True)
+        labels = np.unique(self.queries[start:][answered[start:]])
+        rows, places = np.nonzero(answered & np.isin(self.queries, labels))
         shares = np.zeros((len(self), labels.size))
-        rows = np.nonzero(answered)[0]
-        np.add.at(shares, (rows, places.ravel()), 1.0 / self.answered()[rows])
+        columns = np.searchsorted(labels, self.queries[rows, places])
+        np.add.at(shares, (rows, columns), 1.0 / self.answered()[rows])
         return shares
 
 

@@ -2,8 +2,9 @@
 
 The gradient, main effects ``d/dp_ij E[L] = E[L | J_i = j]`` up to a constant per row, is estimated
 by a ridge regression of losses on one-hot (position, word) and (slot, candidate) features over all
-evaluations so far, older ones discounted. Every answer is used again and again, whereas `Reinforce`
-(BDPL, arXiv 2201.08531) forgets it after one step.
+evaluations in a window of the latest draws. Every answer is used again and again, whereas
+`Reinforce` (BDPL, arXiv 2201.08531) forgets it after one step. An answer that is known already, to
+the same prompt on the same query, adds nothing: certainty does not grow by reading a cache.
 
 There are fewer evaluations than features (M N + U V, up to 10,000), so the regression is solved in
 its dual form, as a Gaussian process: the loss of a drawn prompt, averaged over its queries, is
@@ -22,14 +23,16 @@ covariance ``rho * (equal candidates of two prompts) * (covariance of their word
 added, so that the right words depend on the demonstrations held, as the paper's phi(K) does, and
 the right demonstrations on the words.
 
+With ``discount`` 1 the covariance of the draws seen never changes: its factor grows by the rows of
+the new draws, O(n^2) each. Once there are more than `window` draws, the oldest quarter is forgotten
+and the rest is fitted anew, as it is at every update with a smaller discount, in O(n^3).
+
 Demonstrations are drawn by Thompson's rule (Biometrika 1933; for linear models Agrawal and Goyal,
 ICML 2013): every draw takes the candidates that are best under effects drawn from their posterior,
 so that a candidate is tried until it is surely worse. Words are drawn from p.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -44,17 +47,21 @@ from asyndbt.optim.estimators._history import (
     one_hot,
     words_present,
 )
+from asyndbt.optim.estimators._inverse_factor import InverseFactor
 
 # Prior variance of a query's loss level: practically unpenalised.
 _OFFSET_VARIANCE = 1e3
 _OLDEST_WEIGHT = 1e-9
+# Least variance of the noise: with less, rounding would leave the covariance without a factor.
+_LEAST_NOISE = 1e-6
 
 
 class Regression(Estimator):
     """Posterior mean of all main effects given all evaluations in the window.
 
     Its state consists of the draws (`History`), the shape, the number of updates, and the fit: dual
-    `weights` (n,) and the loss `level` of an average query.
+    `weights` (n,), the loss `level` of an average query, and the packed inverse `factor` of the
+    draws' covariance.
     """
 
     name = "regression"
@@ -64,9 +71,9 @@ class Regression(Estimator):
 
         ridge: float = key(20.0, "Ridge penalty of regression.", example=4.0, gt=0)
         discount: float = key(
-            0.99,
-            "Weight of an evaluation one step older, of regression.",
-            example=1.0,
+            1.0,
+            "Weight of an evaluation one step older, of regression (less than 1: slower steps).",
+            example=0.99,
             gt=0,
             le=1,
         )
@@ -91,7 +98,12 @@ class Regression(Estimator):
             example=0.3,
             ge=0,
         )
-        window: int = key(1_000, "Latest draws that regression remembers.", example=1_500, ge=1)
+        window: int = key(
+            1_000,
+            "Most draws that regression remembers; beyond them it forgets the oldest quarter.",
+            example=1_500,
+            ge=1,
+        )
 
     options: Options
 
@@ -101,6 +113,7 @@ class Regression(Estimator):
             "updates": np.array(0, dtype=np.int64),
             "weights": np.empty(0),
             "level": np.array(0.0),
+            "factor": InverseFactor.empty().packed(),
             **History.empty(shape).arrays(),
         }
 
@@ -108,19 +121,20 @@ class Regression(Estimator):
         """Return a fitted state with `evaluations`, and without draws beyond the window."""
         updates = _updates(state) + 1
         history = History.from_arrays(state).extended(evaluations, updates, self.options.window)
+        factor = self._factor(_factor(state), history, updates, _shape(state))
         weights: FloatArray = np.empty(0)
         level = 0.0
         if len(history):
-            system = self._system(history, updates, _shape(state))
-            solved = np.linalg.solve(system.covariance, system.targets)
-            weights = solved.astype(np.float64, copy=False)
-            offsets = _OFFSET_VARIANCE * (system.shares.T @ weights)
-            level = system.mean + float(offsets.mean())
+            losses = history.mean_losses()
+            weights = factor.solution(losses - losses.mean())
+            offsets = _OFFSET_VARIANCE * weights.sum() / history.distinct_queries()
+            level = float(losses.mean() + offsets)
         return {
             "shape": state["shape"],
             "updates": np.array(updates, dtype=np.int64),
             "weights": weights,
             "level": np.array(level),
+            "factor": factor.packed(),
             **history.arrays(),
         }
 
@@ -136,14 +150,14 @@ class Regression(Estimator):
         words, history = sample_rows(p, count, rng), History.from_arrays(state)
         if not (len(history) and q.size):
             return words, sample_rows(q, count, rng)
-        system = self._system(history, _updates(state), _shape(state))
         weights = np.asarray(state["weights"], dtype=np.float64)
         beside = 1.0 + self.options.pairs * self._expected_word_kernel(p, history)
         features = one_hot(history.demonstrations, q.shape) * beside[:, None]
-        explained = features.T @ np.linalg.solve(system.covariance, features)
+        whitened = _factor(state).whitened(features)
         prior = 1.0 + self.options.pairs * self._expected_word_variance(p)
-        variances, axes = np.linalg.eigh(prior * np.eye(q.size) - explained)
-        unit = np.sqrt(max(float(system.targets @ weights) / len(history), 0.0))
+        variances, axes = np.linalg.eigh(prior * np.eye(q.size) - whitened.T @ whitened)
+        losses = history.mean_losses()
+        unit = np.sqrt(max(float((losses - losses.mean()) @ weights) / len(history), 0.0))
         normal = rng.standard_normal((count, q.size)) * np.sqrt(np.maximum(variances, 0.0))
         effects = features.T @ weights + unit * normal @ axes.T
         return words, effects.reshape(count, *q.shape).argmin(axis=2)
@@ -185,16 +199,29 @@ class Regression(Estimator):
         weights = np.asarray(state["weights"], dtype=np.float64)
         return float(np.asarray(state["level"], dtype=np.float64)) + kernel @ weights
 
-    def _system(self, history: History, updates: int, shape: Shape) -> _System:
-        shares = history.query_shares()
-        covariance = self._kernel(history.words, history.demonstrations, history, shape)
-        covariance += _OFFSET_VARIANCE * (shares @ shares.T)
-        ages = updates - history.born
-        trust = history.answered() * np.maximum(self.options.discount**ages, _OLDEST_WEIGHT)
-        covariance[np.diag_indices_from(covariance)] += self.options.ridge / trust
-        losses = history.mean_losses()
-        mean = float(losses.mean())
-        return _System(covariance, losses - mean, mean, shares)
+    def _factor(
+        self, known: InverseFactor, history: History, updates: int, shape: Shape
+    ) -> InverseFactor:
+        """Return the factor of all draws: `known` with more rows where its rows are still valid."""
+        old = len(history) - np.count_nonzero(history.born == updates)
+        if self.options.discount < 1 or old != len(known):
+            known = InverseFactor.empty()
+        start = len(known)
+        rows = self._covariance(history, start, updates, shape)
+        return known.extended(rows[:, :start], rows[:, start:])
+
+    def _covariance(self, history: History, start: int, updates: int, shape: Shape) -> FloatArray:
+        """Return the rows of ``K + R`` of the draws from `start` on, (n - start, n)."""
+        words, demonstrations = history.words[start:], history.demonstrations[start:]
+        covariance = self._kernel(words, demonstrations, history, shape)
+        shares = history.query_shares(start)
+        covariance += _OFFSET_VARIANCE * (shares[start:] @ shares.T)
+        ages = updates - history.born[start:]
+        weight = np.maximum(self.options.discount**ages, _OLDEST_WEIGHT)
+        noise = self.options.ridge / (history.answered()[start:] * weight)
+        own = covariance[:, start:]
+        own[np.diag_indices_from(own)] += np.maximum(noise, _LEAST_NOISE)
+        return covariance
 
     def _kernel(
         self, words: IntArray, demonstrations: IntArray, history: History, shape: Shape
@@ -225,16 +252,6 @@ class Regression(Estimator):
         return float(options.positional_words * at_position + options.shared_words * anywhere)
 
 
-@dataclass(frozen=True, slots=True)
-class _System:
-    """``(K + R) alpha = targets``: (n, n), (n,), the subtracted mean, query shares (n, Q)."""
-
-    covariance: FloatArray
-    targets: FloatArray
-    mean: float
-    shares: FloatArray
-
-
 def _absent_elsewhere(p: FloatArray) -> FloatArray:
     """Return (M, N) the probability that no other position draws the word."""
     edge = np.ones((1, p.shape[1]))
@@ -251,6 +268,10 @@ def _presence(p: FloatArray) -> FloatArray:
 
 def _updates(state: Arrays) -> int:
     return int(np.asarray(state["updates"], dtype=np.int64))
+
+
+def _factor(state: Arrays) -> InverseFactor:
+    return InverseFactor.from_packed(np.asarray(state["factor"], dtype=np.float64))
 
 
 def _shape(state: Arrays) -> Shape:
