@@ -68,10 +68,10 @@ CONFIGS: dict[str, dict[str, Any]] = {
     },
 }
 DIGESTS: dict[str, tuple[str, str]] = {
-    "default": ("de7ce47fbdb2b9f6", "1c188c32a3f95b0d"),
-    "paper": ("912308badaf89450", "a5092d87a8040ede"),
-    "every-table": ("c7008c9a10cc80ab", "891f7f0858e5feef"),
-    "flower": ("d03d9577b11c2b6b", "bce79459c4e43974"),
+    "default": ("2bf129dc1e465dcb", "5487d24037cbcc2b"),
+    "paper": ("912308badaf89450", "2b2f80e51eb51260"),
+    "every-table": ("98826c185cfdb6f0", "e60490b0bb40155a"),
+    "flower": ("44b11facff4af2fc", "b47ab7c1b309f70d"),
 }
 """Fingerprint of the configuration, agreement of a plan with its settings."""
 
