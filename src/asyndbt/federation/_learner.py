@@ -7,7 +7,7 @@ learner continues bit for bit.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -116,6 +116,11 @@ class Learner:
             and settings.step != "adam"
             and not self._estimator.needs_fresh_draws
         )
+
+    def expected_losses(self, prompts: Sequence[tuple[IntArray, IntArray]]) -> FloatArray | None:
+        """Return the losses (C,) to expect of prompts, (M,) and (U,), after all answers so far."""
+        words, demonstrations = (np.array(part) for part in zip(*prompts, strict=True))
+        return self._estimator.predict(self._memory, words, demonstrations)
 
     def likeliest_demonstrations(self, words: IntArray, count: int) -> list[IntArray]:
         """Return up to `count` candidates of the slots (U,), best first, beside these words (M,).

@@ -12,7 +12,12 @@ import numpy as np
 
 from asyndbt.errors import BudgetError
 from asyndbt.federation._codec import pack, unpack
-from asyndbt.federation._final_choice import Prompt, affordable_options, choose_prompt
+from asyndbt.federation._final_choice import (
+    Prompt,
+    affordable_options,
+    choose_prompt,
+    shrunk_means,
+)
 from asyndbt.federation._learner import Learner
 from asyndbt.federation._messages import (
     Assignment,
@@ -32,7 +37,7 @@ from asyndbt.federation._messages import (
 )
 from asyndbt.federation._objective import Objective
 from asyndbt.federation._plan import Plan
-from asyndbt.optim import IntArray, row_entropies
+from asyndbt.optim import FloatArray, IntArray, row_entropies
 
 _OWN_OPTIONS = 4
 """One in so many of the prompts compared at the end has the site's own fragment."""
@@ -143,7 +148,7 @@ class Worker:
             site=self.site,
             id=work.id,
             spent=objective.spent(),
-            losses=losses.mean(axis=1) if losses.size else np.zeros(len(prompts)),
+            losses=_reported(losses, self.learner.expected_losses(prompts)),
             n=losses.shape[1],
         )
 
@@ -156,7 +161,9 @@ class Worker:
             [(words, d) for d in self.learner.likeliest_demonstrations(words, number)]
             for words, number in ((work.fragment, count - kept), (own, kept))
         )
-        self._chosen = words, demonstrations = await choose_prompt(objective, shared, mine)
+        self._chosen = words, demonstrations = await choose_prompt(
+            objective, shared, mine, self.learner.expected_losses
+        )
         validation = await objective.validate(words, demonstrations)
         result = await objective.test(words, demonstrations, self.learner.rng("test", 0))
         return EvaluateDone(
@@ -201,3 +208,10 @@ class Worker:
         """Return to tuning after an evaluation."""
         self._chosen = None
         self.objective.reopen()
+
+
+def _reported(losses: FloatArray, expected: FloatArray | None) -> FloatArray:
+    """Return the mean losses (C,) that a site reports: not negative, zero without an answer."""
+    if not losses.size:
+        return np.zeros(len(losses))
+    return np.maximum(shrunk_means(losses, expected), 0.0)

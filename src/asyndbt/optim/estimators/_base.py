@@ -70,6 +70,15 @@ class Estimator(ABC):
     def gradient(self, state: Arrays, p: FloatArray, q: FloatArray) -> Gradient:
         """Return finite gradients at p and q, zero before any evaluation."""
 
+    def predict(
+        self, state: Arrays, words: IntArray, demonstrations: IntArray
+    ) -> FloatArray | None:
+        """Return the (C,) losses to expect of C prompts, words (C, M) and candidates (C, U).
+
+        None if the state does not tell, as by default.
+        """
+        return None
+
 
 @cache
 def find_estimators() -> Mapping[str, type[Estimator]]:
