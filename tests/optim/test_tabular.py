@@ -61,6 +61,30 @@ def test_optimum_and_range_by_brute_force():
     assert problem.loss_range() == pytest.approx(max(totals.values()) - min(totals.values()))
 
 
+def test_with_pairing_the_right_word_depends_on_the_demonstration():
+    def right_words(pairing):
+        problem = TabularProblem(Shape(1, 4, 1, 6), interaction=0.0, pairing=pairing)
+        return [set(table.mean(axis=-1).argmin(axis=0).tolist()) for table in problem.tables]
+
+    assert all(len(words) == 1 for words in right_words(0.0))
+    assert all(len(words) > 1 for words in right_words(3.0))
+
+
+def test_pairing_leaves_the_other_effects_as_they_were():
+    shape = Shape(2, 3, 1, 2)
+    pairs = TabularProblem(shape, pairing=1.0).tables - TabularProblem(shape).tables
+    assert np.ptp(pairs, axis=-1).max() == pytest.approx(0.0)  # the same for every query
+    both, first, second, neither = pairs[:, 1, 1], pairs[:, 1, 0], pairs[:, 0, 1], pairs[:, 0, 0]
+    np.testing.assert_allclose(both - first - second + neither, 0.0, atol=1e-12)
+
+
+def test_stakes_are_factors_of_the_workers_losses():
+    shape = Shape(1, 3, 1, 3)
+    even, uneven = TabularProblem(shape), TabularProblem(shape, stakes=(3.0, 1.0, 0.5))
+    for factor, before, after in zip((3.0, 1.0, 0.5), even.tables, uneven.tables, strict=True):
+        np.testing.assert_allclose(after, factor * before)
+
+
 def test_the_same_seed_gives_the_same_tables():
     shape = Shape(1, 3, 1, 3)
     first, second = TabularProblem(shape, seed=4), TabularProblem(shape, seed=4)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -28,9 +29,10 @@ class TabularOptimum:
 class TabularProblem:
     """W workers with a table of losses over all fragments, demonstrations and queries.
 
-    ``loss_v(J, K, b) = o_b + sum_i e_{i, J_i} + sum_u d_{u, K_u} + interactions``: word effects e
-    are partly shared among workers, demonstration effects d are each worker's own, interactions are
-    independent for each combination. Sampled losses have normal noise. The sum over workers of
+    ``loss_v(J, K, b) = o_b + sum_i e_{i, J_i} + sum_u d_{u, K_u} + sum_iu m_{i, J_i, u, K_u} +
+    interactions``: word effects e are partly shared among workers, demonstration effects d and what
+    a word does beside a demonstration, m, are each worker's own, interactions are independent for
+    each combination. Sampled losses have normal noise. The sum over workers of
     ``E_{J ~ p, K ~ q^(v)} mean_b loss_v`` has a pure optimum in p and all q^(v), found by
     enumeration.
 
@@ -42,10 +44,15 @@ class TabularProblem:
         Number of queries per worker.
     interaction : float
         Standard deviation of the interactions; that of main effects is 1.
+    pairing : float
+        Standard deviation of m: where it is large, the right word depends on the demonstrations.
     agreement : float
         In [0, 1], share of the word effects' variance that all workers have in common.
     noise : float
         Standard deviation of a sampled loss.
+    stakes : sequence of float, optional
+        (W,) factors of the workers' losses: where they differ, the minimiser of the sum is not what
+        most of the workers would vote for.
     """
 
     def __init__(
@@ -56,8 +63,10 @@ class TabularProblem:
         queries: int = 4,
         seed: int = 0,
         interaction: float = 0.1,
+        pairing: float = 0.0,
         agreement: float = 0.5,
         noise: float = 0.3,
+        stakes: Sequence[float] | None = None,
     ) -> None:
         self.shape = shape
         self.workers = workers
@@ -69,6 +78,10 @@ class TabularProblem:
         self.tables = np.stack(
             [self._table(rng, common, interaction, agreement) for _ in range(workers)]
         )
+        if pairing:
+            self.tables += pairing * self._pairs(rng)
+        if stakes is not None:
+            self.tables *= np.reshape(stakes, (workers,) + (1,) * (self.tables.ndim - 1))
 
     def _table(
         self, rng: np.random.Generator, common: FloatArray, interaction: float, agreement: float
@@ -83,6 +96,18 @@ class TabularProblem:
         for axis, effect in enumerate(effects):
             table += effect.reshape((-1,) + (1,) * (len(self._sizes) - axis))
         return table
+
+    def _pairs(self, rng: np.random.Generator) -> FloatArray:
+        """Return what words do beside demonstrations, (W, N, ..., N, V, ..., V, 1)."""
+        split, axes = self.shape.positions, len(self._sizes)
+        effects = np.zeros((self.workers, *self._sizes, 1))
+        for position, slot in product(range(split), range(split, axes)):
+            kept = {0, 1 + position, 1 + slot}
+            whole = (self.workers, *self._sizes, 1)
+            effects += rng.normal(
+                size=[length if axis in kept else 1 for axis, length in enumerate(whole)]
+            )
+        return effects
 
     def expected_loss(self, worker: int, p: FloatArray, q: FloatArray) -> float:
         """Return ``E_{J ~ p, K ~ q} mean_b loss(J, K, b)`` of one worker, exactly."""
