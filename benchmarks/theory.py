@@ -96,14 +96,15 @@ class ExactLoop:
     def __init__(self, problem: TabularProblem, run: Run, seed: int) -> None:
         self.problem, self.settings, self.quorum = problem, run.settings, run.quorum
         self.rng = np.random.default_rng(seed)
-        self.state = ServerState.initial(WORKERS, SHAPE.positions, SHAPE.words)
-        self.p_all = [uniform_rows(SHAPE.positions, SHAPE.words) for _ in range(WORKERS)]
-        self.q_all = [uniform_rows(SHAPE.slots, SHAPE.candidates) for _ in range(WORKERS)]
-        self.sent = [(self.state.z, np.zeros(self.state.z.shape)) for _ in range(WORKERS)]
+        shape, workers = problem.shape, problem.workers
+        self.state = ServerState.initial(workers, shape.positions, shape.words)
+        self.p_all = [uniform_rows(shape.positions, shape.words) for _ in range(workers)]
+        self.q_all = [uniform_rows(shape.slots, shape.candidates) for _ in range(workers)]
+        self.sent = [(self.state.z, np.zeros(self.state.z.shape)) for _ in range(workers)]
 
     def step(self) -> None:
         """Let `quorum` workers step on what they hold, then the server."""
-        active = self.rng.choice(WORKERS, self.quorum, replace=False)
+        active = self.rng.choice(self.problem.workers, self.quorum, replace=False)
         for worker in active:
             z, pull = self.sent[worker]
             p, q = self.p_all[worker], self.q_all[worker]
@@ -125,7 +126,7 @@ class ExactLoop:
 
     def refresh(self) -> None:
         """Estimate the lower level at the demonstrations read out, and add planes."""
-        held = [np.eye(SHAPE.candidates)[read_out(q)] for q in self.q_all]
+        held = [np.eye(self.problem.shape.candidates)[read_out(q)] for q in self.q_all]
         z, phi, rho = self.state.z, self.state.p_all.copy(), np.zeros(self.state.p_all.shape)
         for _ in range(self.settings.lower_rounds):
             for worker, q in enumerate(held):
