@@ -115,7 +115,7 @@ def work(job: Job, folder: Path) -> Seen:
         positions=SHAPE.positions,
         words=SHAPE.words,
         lease=1e9,
-        settings=Settings(**VARIANTS[job.variant], ridge=RIDGE * job.noise**2),
+        settings=Settings(**{**VARIANTS[job.variant], "ridge": RIDGE * job.noise**2}),
         iterations=10_000,
         quorum=len(STAKES),
         refresh="barrier",
