@@ -4,6 +4,8 @@ r"""What do two levels, planes and multipliers gain? On problems made for them.
     python benchmarks/two_levels.py --label clear --first 200 --pairing 3 --noise 1
     python benchmarks/two_levels.py --label planes --first 100 --seeds 80 \
         --variants full "no planes"
+    python benchmarks/two_levels.py --label planes_clear --first 300 --seeds 80 --pairing 3 \
+        --noise 1 --variants full "no planes"
 
 Measured, on tabulated problems of three sites that disagree about words, where what a word does
 depends on the demonstration beside it and the first site has three times as much at stake (so that
@@ -18,8 +20,8 @@ How to read it: differences are paired by problem, with 95 % intervals; below ze
 nearer to the optimum than the full method. Settings were chosen on the problems of seeds 1000 to
 1015, not among those reported. Effects have a standard deviation of one nat, so that step sizes and
 multipliers are of that scale; all variants know the tables' scales by the same priors. With
-``--label clear`` words depend more on demonstrations, and losses are less noisy; ``--label planes``
-is about planes alone, on more problems.
+``--label clear`` words depend more on demonstrations, and losses are less noisy; the last two are
+about planes alone, on more problems.
 """
 
 from __future__ import annotations
