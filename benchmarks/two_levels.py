@@ -1,7 +1,6 @@
 r"""What do two levels, planes and multipliers gain? On problems made for them.
 
     python benchmarks/two_levels.py [--seeds 24] [--calls 500] [--jobs 2]
-    python benchmarks/two_levels.py --label clear --first 200 --pairing 3 --noise 1
     python benchmarks/two_levels.py --label planes --first 100 --seeds 80 \
         --variants full "no planes"
     python benchmarks/two_levels.py --label planes_clear --first 300 --seeds 80 --pairing 3 \
@@ -14,14 +13,13 @@ enumerated optimum, in per cent of the range of losses, at equal calls, of
 
 * z and q: the read-out of the consensus with that of every site's q;
 * z: the same fragment with the best demonstrations that each site has for it;
-* end: what the run ends with, after fragments and demonstrations were compared on exact losses.
+* end: what the run ends with, after fragments and demonstrations were compared.
 
 How to read it: differences are paired by problem, with 95 % intervals; below zero the variant is
 nearer to the optimum than the full method. Settings were chosen on the problems of seeds 1000 to
 1015, not among those reported. Effects have a standard deviation of one nat, so that step sizes and
-multipliers are of that scale; all variants know the tables' scales by the same priors. With
-``--label clear`` words depend more on demonstrations, and losses are less noisy; the last two are
-about planes alone, on more problems.
+multipliers are of that scale; all variants know the tables' scales by the same priors. The commands
+with a label are about planes alone, on more problems, as noisy as in the first and less noisy.
 """
 
 from __future__ import annotations
