@@ -145,7 +145,9 @@ def test_a_key_that_ends_on_the_way_stops_and_the_run_goes_on_with_another(kit: 
     broken_off = kit.rows(config.run.dir, "attempts", "why = 'interrupted'")
     assert data["ledger"]["sent"] == server.count
     assert data["ledger"]["calls"] == PROBE + answers + broken_off
-    assert answers == len(kit.answered(server.requests[PROBE:100] + server.requests[112:]))
+    # What the server answered while the key's end broke the others off may not have arrived.
+    replied = len(kit.answered(server.requests[PROBE:100] + server.requests[112:]))
+    assert answers <= replied <= answers + broken_off
 
 
 # ------------------------------------------------------------------ budget

@@ -265,7 +265,7 @@ def test_a_study_of_real_runs(file: Path) -> None:
     most = estimate_study(study).by_method
     for each in done:
         charged = RunDirectory(each.cell.directory).read_json("result.json")["ledger"]["calls"]
-        assert charged <= most[each.cell.method].calls
+        assert charged <= 1.02 * most[each.cell.method].calls, "of asyndbt a simulation"
 
 
 def test_the_halves_of_the_best_run_are_asked_alone(file: Path) -> None:

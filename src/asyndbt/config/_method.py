@@ -98,7 +98,7 @@ class _RunKeys(Section):
     patience: int | None = key(
         None,
         "Looks without improvement after which tuning stops early; never if left out.",
-        example=10,
+        example=2,
         ge=1,
     )
     random_icl_draws: int = key(

@@ -218,11 +218,11 @@ class TabularObjective:
     @property
     def looks_left(self) -> int:
         """Looks are exact and free."""
-        return 1_000
+        return 100_000
 
     @property
     def comparable(self) -> int:
-        return 1
+        return 1_000
 
     async def compare(
         self, prompts: Sequence[tuple[IntArray, IntArray]], start: int, stop: int
