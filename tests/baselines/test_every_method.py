@@ -40,6 +40,7 @@ def test_the_methods_are_exactly_these() -> None:
         "encoder-mlp",
         "fedone",
         "fedavg-bdpl",
+        "fedpob",
         "tpe",
         "random-search",
         "halving",
@@ -133,7 +134,7 @@ def test_the_same_seed_gives_the_same_result_with_the_pocket_model(tiny: Any, na
     assert first["method"] == name
 
 
-@pytest.mark.parametrize("name", ["random-icl", "halving", "fedone"])
+@pytest.mark.parametrize("name", ["random-icl", "halving", "fedone", "fedpob"])
 @pytest.mark.parametrize("by", ["run_method", "resume_run"])
 def test_what_was_interrupted_is_repeated_without_paying_again(
     tiny: Any, name: str, by: str

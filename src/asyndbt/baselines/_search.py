@@ -9,6 +9,7 @@ loss wins.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -90,6 +91,12 @@ class Search:
         self.tried.append((loss, pair))
         return loss
 
+    async def confirm(self, pairs: Sequence[Pair]) -> Pair:
+        """Validate these prompts, and return the best, the first on a tie."""
+        scores = [await self.objective.validate(*pair) for pair in pairs]
+        losses = [score.loss if score.n else float("inf") for score in scores]
+        return pairs[losses.index(min(losses))]
+
     async def choose(self, validations: int) -> Pair:
         """Validate the best prompts so far, unless done before, and return the best."""
         ranks = sorted(range(len(self.tried)), key=lambda k: self.tried[k][0])[
@@ -102,21 +109,52 @@ class Search:
         return self.tried[min(ranks, key=lambda k: (self.confirmed[k], self.tried[k][0]))][1]
 
 
-async def run_search(site: BaselineSite, proposer: Proposer, batch: int) -> tuple[Predictor, int]:
-    """Search with a site's whole budget for tuning; return the choice and the number of trials."""
-    most, idle, spent = site.most_prompts, 0, -1
-    batch = min(batch, site.allowance)
-    search = Search(site.objective, proposer, batch, site.integer("queries"))
-    while idle < _IDLE and (len(search.tried) + 1) * batch <= most:
+class SiteSearch:
+    """A search that spends a site's budget for tuning, one prompt after the other.
+
+    Parameters
+    ----------
+    site : BaselineSite
+    proposer : Proposer
+    batch : int
+        Training queries per prompt, fewer where the budget covers no more.
+    """
+
+    def __init__(self, site: BaselineSite, proposer: Proposer, batch: int) -> None:
+        self._site = site
+        self._search = Search(
+            site.objective, proposer, min(batch, site.allowance), site.integer("queries")
+        )
+        self._idle, self._spent = 0, -1
+
+    async def advance(self) -> bool:
+        """Try a prompt, and return whether the budget and the plan covered it."""
+        site, search = self._site, self._search
+        most = (len(search.tried) + 1) * search.batch > site.most_prompts
+        if self._idle >= _IDLE or most or not site.objective.affords_step(search.batch):
+            return False
         try:
-            if not site.objective.affords_step(batch):
-                break
             loss = await search.trial()
         except BudgetError:
-            break
+            return False
         calls = site.objective.spent().calls
-        idle, spent = (idle + 1 if calls == spent else 0), calls
+        self._idle, self._spent = (self._idle + 1 if calls == self._spent else 0), calls
         site.note(len(search.tried), loss)
+        return True
+
+    async def finish(self, pairs: Sequence[Pair] = ()) -> tuple[Predictor, int]:
+        """Return the choice by validation, and the number of trials.
+
+        Validated are the best of the trials, or the first of `pairs`, as many as the budget covers.
+        """
+        search, looks = self._search, self._site.objective.validations_left
+        pair = await (search.confirm(pairs[: max(1, looks)]) if pairs else search.choose(looks))
+        return FixedPrompt.of(self._site.prompts, *pair), len(search.tried)
+
+
+async def run_search(site: BaselineSite, proposer: Proposer, batch: int) -> tuple[Predictor, int]:
+    """Search with a site's whole budget for tuning; return the choice and the number of trials."""
+    search = SiteSearch(site, proposer, batch)
+    while await search.advance():
         await asyncio.sleep(0)  # the sites take turns
-    pair = await search.choose(site.objective.validations_left)
-    return FixedPrompt.of(site.prompts, *pair), len(search.tried)
+    return await search.finish()
