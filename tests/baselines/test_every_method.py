@@ -210,3 +210,16 @@ def test_what_is_unknown_is_said(tiny: Any) -> None:
         run_method("kate", tiny.config(), options={"neighbors": 3})
     with pytest.raises(ConfigError, match="nearest-last"):
         run_method("kate", tiny.config(), options={"order": "random"})
+
+
+def test_asyndbt_with_effects_exchanged_goes_on_where_it_was_broken_off(tiny: Any) -> None:
+    changes: dict[str, Any] = {"method.exchange": "effects"}
+
+    def stop(event: Event) -> None:
+        if event.kind == "step" and event.data["iteration"] == 3:
+            raise KeyboardInterrupt
+
+    whole = run_method("asyndbt", tiny.config("whole", **changes)).data
+    with pytest.raises(KeyboardInterrupt):
+        run_method("asyndbt", tiny.config("broken", **changes), observers=[stop])
+    assert run_method("asyndbt", tiny.config("broken", **changes)).data == whole

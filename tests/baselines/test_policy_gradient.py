@@ -102,3 +102,11 @@ def test_federated_averaging_has_all_sites_in_every_round(tiny: Any) -> None:
     rounds = active_by_round(result.directory)
     assert {tuple(names) for names in rounds.values()} == {tiny.sites}
     assert result.data["iterations"] == len(rounds)
+
+
+def test_a_configuration_whose_sites_exchange_effects_does_for_policy_gradients_too(
+    tiny: Any, scripted: ScriptedLanguageModel
+) -> None:
+    changes = {"method.exchange": "effects"}
+    told = run_method("fedone", tiny.config("effects", **changes), model=scripted)
+    assert told.data == run_method("fedone", tiny.config("policies"), model=scripted).data

@@ -68,10 +68,10 @@ CONFIGS: dict[str, dict[str, Any]] = {
     },
 }
 DIGESTS: dict[str, tuple[str, str]] = {
-    "default": ("2bf129dc1e465dcb", "5487d24037cbcc2b"),
-    "paper": ("912308badaf89450", "2b2f80e51eb51260"),
-    "every-table": ("98826c185cfdb6f0", "e60490b0bb40155a"),
-    "flower": ("44b11facff4af2fc", "b47ab7c1b309f70d"),
+    "default": ("2a34520b90084736", "421e625f697c8b86"),
+    "paper": ("7e62e3d1a7bd0e0f", "75c3ea7b4d2c6ccf"),
+    "every-table": ("031742117b05ca1c", "9bc1856f371f3444"),
+    "flower": ("79f3e330146efe11", "05d2edd72c581c23"),
 }
 """Fingerprint of the configuration, agreement of a plan with its settings."""
 

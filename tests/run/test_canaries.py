@@ -110,9 +110,12 @@ def _files_with(directory: Path, needle: bytes) -> set[str]:
     return {str(f.relative_to(directory)) for f in files if needle in f.read_bytes()}
 
 
-def test_no_message_holds_a_row_of_a_demonstration_policy(small: Any, recording: Recording) -> None:
+@pytest.mark.parametrize("exchange", ["policies", "effects"])
+def test_no_message_holds_a_row_of_a_demonstration_policy(
+    small: Any, recording: Recording, exchange: str
+) -> None:
     """Nor a file of the coordinator; uniform rows and one-hot rows are nobody's secret."""
-    result = run_config(small.config(method={"eta_q": 0.3}))
+    result = run_config(small.config(method={"eta_q": 0.3, "exchange": exchange}))
     rows = {row.tobytes() for q in recording.policies for row in q if 0 < row.min() < row.max() < 1}
     assert len(rows) > 50
     seen = [data for _, _, data in recording.sent]

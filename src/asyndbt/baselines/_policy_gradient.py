@@ -41,7 +41,12 @@ from asyndbt.federation import (
 )
 from asyndbt.optim import FloatArray, IntArray, Reinforce, uniform_rows
 
-STEP: Mapping[str, Any] = {"estimator": Reinforce.name, "step": "adam", "eta_p": 0.01}
+STEP: Mapping[str, Any] = {
+    "estimator": Reinforce.name,
+    "exchange": "policies",
+    "step": "adam",
+    "eta_p": 0.01,
+}
 """Settings for configurations with another estimator."""
 
 _IDLE = 100

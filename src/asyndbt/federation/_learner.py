@@ -18,8 +18,10 @@ from asyndbt.errors import BudgetError
 from asyndbt.federation._objective import Objective
 from asyndbt.federation._plan import Plan
 from asyndbt.optim import (
+    Effects,
     Evaluations,
     FloatArray,
+    Gradient,
     IntArray,
     initial_optimizer_state,
     lower_worker_step,
@@ -65,7 +67,21 @@ class Learner:
         settings = self._plan.settings
         return self._objective.affords_step(settings.draws * settings.batch_size)
 
-    async def step(self, z: FloatArray, pull: FloatArray, *, first: bool = True) -> list[float]:
+    @property
+    def effects(self) -> Effects:
+        """What the site's own answers say of words, if sites exchange that."""
+        if not self._plan.effects:
+            return Effects.none()
+        return self._estimator.word_effects(self._memory)
+
+    async def step(
+        self,
+        z: FloatArray,
+        pull: FloatArray,
+        *,
+        first: bool = True,
+        others: Effects | None = None,
+    ) -> list[float]:
         """Draw, ask, estimate and step; return the losses of the requests that were answered.
 
         Parameters
@@ -75,6 +91,9 @@ class Learner:
         first : bool
             Whether it is the first step after a message of the server, which starts from the mix of
             p and z; the others go on from p. Words are drawn and the gradient is taken there.
+        others : Effects or None
+            What the answers of other sites say of words: the prior of the gradient in p, and in
+            nothing else.
 
         Raises
         ------
@@ -86,6 +105,9 @@ class Learner:
         evaluations = await self._evaluations(self._memory, start, self.q, "draws")
         self._memory = self._estimator.update(self._memory, evaluations)
         gradient = self._estimator.gradient(self._memory, start, self.q)
+        if others is not None:
+            informed = self._estimator.informed(self._memory, others)
+            gradient = Gradient(self._estimator.gradient(informed, start, self.q).p, gradient.q)
         self.p, self.q, self._optimizer = worker_step(
             self.p,
             self.q,

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
 import numpy as np
@@ -124,6 +124,10 @@ def describe_record(value: Any) -> str:
     return repr(value) if type(value) in (bool, float) else f"of type {type(value).__name__}"
 
 
+def _nothing() -> FloatArray:
+    return np.empty(0)
+
+
 PROTOCOL_VERSION = 1
 _HEADER_BOUND = 2_000
 
@@ -165,11 +169,16 @@ class Join(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step(Assignment):
-    """Take `local_steps` worker steps: consensus z (M, N) and pull (M, N)."""
+    """Take `local_steps` worker steps: consensus z (M, N) and pull (M, N).
+
+    `effects` and `precisions` (N,), or (0,), are what the answers of all other sites say of words.
+    """
 
     z: FloatArray
     pull: FloatArray
     local_steps: int
+    effects: FloatArray = field(default_factory=_nothing)
+    precisions: FloatArray = field(default_factory=_nothing)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +186,8 @@ class StepDone(Report):
     """The site's fragment policy p (M, N) after the step, and the fragment (M,) it would choose.
 
     `loss` is the mean over `answered` requests, meaningless if that is 0; `entropy_q` is the mean
-    over the rows of q and `entropy_q_max` the largest; all in nats.
+    over the rows of q and `entropy_q_max` the largest; all in nats. `effects` and `precisions`
+    (N,), or (0,), are posterior means and precisions of words' effects by the site's own answers.
     """
 
     p: FloatArray
@@ -188,6 +198,8 @@ class StepDone(Report):
     entropy_q_max: float
     exhausted: bool
     validation: Score
+    effects: FloatArray = field(default_factory=_nothing)
+    precisions: FloatArray = field(default_factory=_nothing)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -329,10 +341,11 @@ def byte_bound(kind: type[Message], positions: int, words: int, fragments: int =
         C, fragments compared.
     """
     matrices = {Step: 2, StepDone: 1, LowerRound: 3, LowerDone: 1}.get(kind, 0)
+    effects = 2 * words if kind in (Step, StepDone) else 0
     integers = {
         StepDone: positions,
         Confirm: fragments * positions,
         ConfirmDone: fragments,
         Evaluate: positions,
     }
-    return _HEADER_BOUND + 8 * (matrices * positions * words + integers.get(kind, 0))
+    return _HEADER_BOUND + 8 * (matrices * positions * words + effects + integers.get(kind, 0))

@@ -86,6 +86,12 @@ class Plan:
         return read_out(policy)
 
     @property
+    def effects(self) -> int:
+        """Number of words whose effects the sites exchange, N or 0."""
+        exchanged = self.consensus and self.positions and self.settings.exchange == "effects"
+        return self.words if exchanged else 0
+
+    @property
     def lot(self) -> str:
         """What the coordinator's lot is drawn from: fixed before the run, and by no site."""
         return f"{self.agreement}/{self.seed}"

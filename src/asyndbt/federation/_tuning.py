@@ -22,9 +22,12 @@ from asyndbt.federation._metrics import StepMetrics, step_event
 from asyndbt.federation._plan import Plan
 from asyndbt.federation._selection import FragmentSelection
 from asyndbt.optim import (
+    Effects,
     FloatArray,
     IntArray,
     ServerState,
+    make_estimator,
+    pooled_effects,
     pull_on_workers,
     row_entropies,
     server_step,
@@ -57,6 +60,8 @@ class Tuning:
         Metrics of the last step used, by site.
     proposals : dict of str to IntArray
         The fragment (M,) that a site would choose by itself, by site.
+    effects : dict of str to Effects
+        What a site's answers say of words, as of the last step used, by site; if exchanged.
     estimate : LowerLevelEstimate or None
         The estimate of the lower level in progress.
     """
@@ -69,6 +74,8 @@ class Tuning:
         self.pending: dict[str, StepDone] = {}
         self.latest: dict[str, StepMetrics] = {}
         self.proposals: dict[str, IntArray] = {}
+        self.effects: dict[str, Effects] = {}
+        self._word_prior = make_estimator(plan.settings).word_prior
         self.estimate: LowerLevelEstimate | None = None
         self._stopping = EarlyStopping(plan.patience)
         self._requests = 0
@@ -153,7 +160,27 @@ class Tuning:
         if self._barrier or member.exhausted or member.name in self.pending:
             return None
         pull = pull_on_workers(self.server.planes, np.array([index]))[0] + self.server.theta[index]
-        return Step(z=self.server.z, pull=pull, local_steps=self._plan.local_steps, **address)
+        others = self._told_by_others(member.name)
+        return Step(
+            z=self.server.z,
+            pull=pull,
+            local_steps=self._plan.local_steps,
+            effects=others.mean,
+            precisions=others.precision,
+            **address,
+        )
+
+    def _told_by_others(self, name: str) -> Effects:
+        """Return what the live sites other than `name` that have reported say of words."""
+        reported = {
+            m.name: self.effects[m.name]
+            for m in self._roster
+            if m.live and self.server.reported[m.index] and m.name in self.effects
+        }
+        if reported.keys() <= {name}:
+            return Effects.none()
+        receiver = list(reported).index(name) if name in reported else None
+        return pooled_effects(list(reported.values()), receiver, self._word_prior)
 
     # ------------------------------------------------------------------ server steps
     def _participants(self) -> list[Member]:
@@ -185,6 +212,8 @@ class Tuning:
             member.exhausted |= report.exhausted
             self.latest[member.name] = StepMetrics.of(report)
             self.proposals[member.name] = report.proposal
+            if plan.effects:
+                self.effects[member.name] = Effects(report.effects, report.precisions)
             self._stopping.note(member.name, report.validation)
         self.pending = {}
         if plan.positions:
@@ -271,9 +300,14 @@ class Tuning:
         """Return what is neither public nor an array, as JSON."""
         latest = {name: metrics.state() for name, metrics in self.latest.items()}
         proposals = {name: words.tolist() for name, words in self.proposals.items()}
+        effects = {
+            name: [told.mean.tolist(), told.precision.tolist()]
+            for name, told in self.effects.items()
+        }
         return {
             "latest": latest,
             "proposals": proposals,
+            "effects": effects,
             "asked_for": self._requests,
             "asked": list(self._asked),
             "looks": self._stopping.state(),
@@ -287,6 +321,9 @@ class Tuning:
         self.latest = {name: StepMetrics.restore(entry) for name, entry in state["latest"].items()}
         self.proposals = {
             name: np.array(words, dtype=np.int64) for name, words in state["proposals"].items()
+        }
+        self.effects = {
+            name: Effects(*np.array(told)) for name, told in state.get("effects", {}).items()
         }
 
 

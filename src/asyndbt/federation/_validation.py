@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import fields
 
+import numpy as np
+
 from asyndbt.errors import MessageError
 from asyndbt.federation._membership import Member, Roster
 from asyndbt.federation._messages import (
@@ -69,6 +71,7 @@ def check_report(plan: Plan, member: Member, asked: Assignment, report: Report) 
         case (Step(), StepDone()):
             _check_policy(plan, report.p)
             _check_fragment(plan, report.proposal)
+            _check_effects(plan, report)
             _check_scores(validation, report.validation)
         case (LowerRound(), LowerDone()):
             _check_policy(plan, report.p)
@@ -101,6 +104,14 @@ def _check_fragment(plan: Plan, words: IntArray) -> None:
         raise MessageError(f"a fragment of shape {words.shape} instead of {(plan.positions,)}")
     if not ((words >= 0) & (words < max(1, plan.words))).all():
         raise MessageError("a fragment with words that are not in the vocabulary")
+
+
+def _check_effects(plan: Plan, report: StepDone) -> None:
+    for values in (report.effects, report.precisions):
+        if values.shape != (plan.effects,):
+            raise MessageError(f"effects of shape {values.shape} instead of {(plan.effects,)}")
+        if not (np.abs(values) <= BOUND).all():
+            raise MessageError("effects out of bounds")
 
 
 def _check_scores(count: int, *scores: Score) -> None:

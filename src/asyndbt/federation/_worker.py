@@ -37,7 +37,7 @@ from asyndbt.federation._messages import (
 )
 from asyndbt.federation._objective import Objective
 from asyndbt.federation._plan import Plan
-from asyndbt.optim import FloatArray, IntArray, row_entropies
+from asyndbt.optim import Effects, FloatArray, IntArray, row_entropies
 
 _OWN_OPTIONS = 4
 """One in so many of the prompts compared at the end has the site's own fragment."""
@@ -104,12 +104,13 @@ class Worker:
         learner, before = self.learner, self.learner.steps
         answered: list[float] = []
         exhausted = False
+        others = Effects(work.effects, work.precisions) if work.effects.size else None
         for number in range(work.local_steps):
             exhausted = exhausted or not learner.affords_step
             if exhausted:
                 break
             try:
-                answered += await learner.step(work.z, work.pull, first=not number)
+                answered += await learner.step(work.z, work.pull, first=not number, others=others)
             except BudgetError:
                 exhausted = True
         validation = Score()
@@ -119,6 +120,7 @@ class Worker:
                 Plan.demonstrations(learner.q),
             )
         entropies = row_entropies(learner.q)
+        effects = learner.effects
         return StepDone(
             site=self.site,
             id=work.id,
@@ -131,6 +133,8 @@ class Worker:
             entropy_q_max=float(entropies.max(initial=0.0)),
             exhausted=exhausted or not learner.affords_step,
             validation=validation,
+            effects=effects.mean,
+            precisions=effects.precision,
         )
 
     async def _lower(self, work: LowerRound) -> LowerDone:

@@ -1,5 +1,6 @@
 """Pure numerics of the method: NumPy in, NumPy out, an explicit generator, no I/O."""
 
+from asyndbt.optim._effects import pooled_effects
 from asyndbt.optim._lower_level import lower_server_step, lower_worker_step
 from asyndbt.optim._planes import (
     Planes,
@@ -24,7 +25,7 @@ from asyndbt.optim._simplex import (
     uniform_rows,
 )
 from asyndbt.optim._stationarity import stationarity_gap
-from asyndbt.optim._types import Arrays, Evaluations, FloatArray, Gradient, IntArray, Shape
+from asyndbt.optim._types import Arrays, Effects, Evaluations, FloatArray, Gradient, IntArray, Shape
 from asyndbt.optim._worker_step import (
     OptimizerState,
     initial_optimizer_state,
@@ -42,6 +43,7 @@ from asyndbt.optim.estimators import (
 __all__ = [
     "PRESETS",
     "Arrays",
+    "Effects",
     "Estimator",
     "EstimatorState",
     "Evaluations",
@@ -68,6 +70,7 @@ __all__ = [
     "make_estimator",
     "on_simplex",
     "plane_values",
+    "pooled_effects",
     "preset",
     "project_rows",
     "pull_on_consensus",

@@ -16,7 +16,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
-from asyndbt._section import NESTED, OneOf, Section, key
+from asyndbt._section import NESTED, OneOf, Section, SettingError, key
 from asyndbt.optim.estimators import Estimator, Regression, Reinforce, find_estimators
 from asyndbt.optim.estimators._base import option_owners
 
@@ -96,6 +96,12 @@ class Settings(Section):
         example=0.5,
         ge=0,
     )
+    exchange: Literal["policies", "effects"] = key(
+        "policies",
+        "What sites tell each other: their policies p, or with them mean and precision of every "
+        "word's effect by their own answers (regression).",
+        example="effects",
+    )
     psi: float = key(
         0.001, "Weight of the robust term, psi * sum_v ||p^(v) - z||_1.", example=0.1, ge=0
     )
@@ -174,6 +180,16 @@ class Settings(Section):
         4
         """
         return type(self)(**{**self.model_dump(), **changes})
+
+    @model_validator(mode="after")
+    def _check_exchange(self) -> Self:
+        if self.exchange == "effects" and not make_estimator(self).word_prior:
+            raise SettingError(
+                "exchange",
+                f'= "effects" needs an estimator of them: estimator "{Regression.name}" with '
+                "shared_words above 0",
+            )
+        return self
 
     @model_validator(mode="before")
     @classmethod

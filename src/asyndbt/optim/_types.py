@@ -58,3 +58,20 @@ class Gradient:
 
     p: FloatArray
     q: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """Normal beliefs about every word's effect: `mean` (N,), nats, and `precision` (N,).
+
+    The unit of `precision` is that of the prior variances: 1 is the prior precision of a
+    demonstration's effect.
+    """
+
+    mean: FloatArray
+    precision: FloatArray
+
+    @classmethod
+    def none(cls) -> Effects:
+        """Return beliefs about no words."""
+        return cls(np.empty(0), np.empty(0))

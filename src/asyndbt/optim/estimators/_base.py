@@ -14,7 +14,7 @@ from asyndbt._plugins import find_plugins
 from asyndbt._section import Section
 from asyndbt.errors import ConfigError
 from asyndbt.optim._simplex import sample_rows
-from asyndbt.optim._types import Arrays, Evaluations, FloatArray, Gradient, IntArray, Shape
+from asyndbt.optim._types import Arrays, Effects, Evaluations, FloatArray, Gradient, IntArray, Shape
 
 EstimatorState = dict[str, NDArray[np.generic]]
 """Arrays only, for checkpoints."""
@@ -78,6 +78,19 @@ class Estimator(ABC):
         None if the state does not tell, as by default.
         """
         return None
+
+    @property
+    def word_prior(self) -> float:
+        """Prior precision of the effect of a word wherever it stands; 0 if there is none."""
+        return 0.0
+
+    def word_effects(self, state: Arrays) -> Effects:
+        """Return what the evaluations say of words, if `word_prior` is more than 0."""
+        raise NotImplementedError
+
+    def informed(self, state: Arrays, others: Effects) -> EstimatorState:
+        """Return a state for `gradient` alone, in which `others` is the prior of words' effects."""
+        raise NotImplementedError
 
 
 @cache

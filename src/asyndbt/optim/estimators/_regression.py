@@ -38,7 +38,7 @@ import numpy as np
 
 from asyndbt._section import key
 from asyndbt.optim._simplex import sample_rows
-from asyndbt.optim._types import Arrays, Evaluations, FloatArray, Gradient, IntArray, Shape
+from asyndbt.optim._types import Arrays, Effects, Evaluations, FloatArray, Gradient, IntArray, Shape
 from asyndbt.optim.estimators._base import Estimator, EstimatorState
 from asyndbt.optim.estimators._history import (
     History,
@@ -54,6 +54,10 @@ _OFFSET_VARIANCE = 1e3
 _OLDEST_WEIGHT = 1e-9
 # Least variance of the noise: with less, rounding would leave the covariance without a factor.
 _LEAST_NOISE = 1e-6
+# Least posterior variance of a word's effect: rounding may leave less than there is.
+_LEAST_VARIANCE = 1e-9
+# In an `informed` state: c (N,), what others' beliefs add to the effects of words.
+_ELSEWHERE = "elsewhere"
 
 
 class Regression(Estimator):
@@ -169,6 +173,7 @@ class Regression(Estimator):
         ``e_ij = positional_words * sum_s a_s 1{j_si = j}`` and
         ``r_j = shared_words * sum_s a_s 1{j in prompt s}``, where
         ``a_s = alpha_s (1 + rho sum_u q_{u, k_su})`` and ``(K + R) alpha = y - mean y``.
+        In an `informed` state r_j has ``shared_words * c_j`` more.
         A candidate's effect is the sum of ``alpha_s (1 + rho E_p k_w(J, J_s))`` over the draws that
         show it, k_w the prior covariance of two prompts' words.
         """
@@ -182,6 +187,8 @@ class Regression(Estimator):
             beside = weights * (1.0 + rho * self._expected_word_kernel(p, history))
         own = self.options.positional_words * gather(history.words, shown, p.shape)
         present = shown @ words_present(history.words, p.shape[1])
+        if _ELSEWHERE in state:
+            present = present + np.asarray(state[_ELSEWHERE], dtype=np.float64)
         effects = own + self.options.shared_words * present * _absent_elsewhere(p)
         candidates = gather(history.demonstrations, beside, q.shape)
         return Gradient(
@@ -198,6 +205,52 @@ class Regression(Estimator):
         kernel = self._kernel(words, demonstrations, history, _shape(state))
         weights = np.asarray(state["weights"], dtype=np.float64)
         return float(np.asarray(state["level"], dtype=np.float64)) + kernel @ weights
+
+    @property
+    def word_prior(self) -> float:
+        shared = self.options.shared_words
+        return 1.0 / shared if shared else 0.0
+
+    def word_effects(self, state: Arrays) -> Effects:
+        """Return mean and precision of the marginal posteriors of r.
+
+        With the covariances ``k = shared_words * (word in prompt)`` (n, N) of r with the draws,
+        they are ``k' alpha`` and ``1 / (shared_words - diag(k' (K + R)^-1 k))``.
+        """
+        mean, covariance = self._of_words(state)
+        return Effects(mean, 1.0 / np.clip(np.diag(covariance), _LEAST_VARIANCE, None))
+
+    def informed(self, state: Arrays, others: Effects) -> EstimatorState:
+        """Return the state whose prior of r is `others` instead of ``N(0, shared_words)``.
+
+        With the posterior ``N(m, S)`` of r by the own draws, ``l = precision - 1 / shared_words``
+        and ``h = precision * mean``, r has the mean ``m + S c`` with
+        ``c = l^(1/2) (I + l^(1/2) S l^(1/2))^-1 l^(-1/2) (h - l m)``, and all other effects have
+        theirs with ``alpha - (K + R)^-1 k c`` in place of alpha: what one more observation of every
+        r, with mean h / l and variance 1 / l, makes of them.
+        """
+        mean, covariance = self._of_words(state)
+        root = np.sqrt(np.maximum(others.precision - self.word_prior, 0.0))
+        news = others.precision * others.mean - root**2 * mean
+        news = np.divide(news, root, out=np.zeros_like(root), where=root > 0)
+        system = np.eye(root.size) + root[:, None] * covariance * root
+        elsewhere = root * np.linalg.solve(system, news)
+        learnt = _factor(state).solution(self._crossed(state) @ elsewhere)
+        weights = np.asarray(state["weights"], dtype=np.float64) - learnt
+        return {**state, "weights": weights, _ELSEWHERE: elsewhere}
+
+    def _of_words(self, state: Arrays) -> tuple[FloatArray, FloatArray]:
+        """Return mean (N,) and covariance (N, N) of r by the own draws."""
+        crossed = self._crossed(state)
+        whitened = _factor(state).whitened(crossed)
+        mean: FloatArray = np.asarray(state["weights"], dtype=np.float64) @ crossed
+        own = self.options.shared_words * np.eye(crossed.shape[1])
+        return mean, own - whitened.T @ whitened
+
+    def _crossed(self, state: Arrays) -> FloatArray:
+        """Return the prior covariances (n, N) of the draws with r."""
+        present = words_present(History.from_arrays(state).words, _shape(state).words)
+        return np.multiply(self.options.shared_words, present, dtype=np.float64)
 
     def _factor(
         self, known: InverseFactor, history: History, updates: int, shape: Shape
