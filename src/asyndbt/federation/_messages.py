@@ -128,7 +128,7 @@ def _nothing() -> FloatArray:
     return np.empty(0)
 
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 _HEADER_BOUND = 2_000
 
 
