@@ -97,3 +97,15 @@ def test_failed_requests_decide_nothing() -> None:
     losses[2] = 0.5
     assert choice(Table(losses, 200), 4) == 2
     assert choice(Table(np.full((4, 20), np.nan), 200), 2, 2) == 0
+
+
+def test_a_shared_fragment_that_gets_no_answer_is_not_kept() -> None:
+    losses = np.full((4, 20), np.nan)
+    losses[2:] = 0.1
+    assert choice(Table(losses, 200), 2, 2) >= 2
+
+
+def test_two_queries_are_no_evidence_for_a_fragment_of_ones_own() -> None:
+    losses = np.ones((2, 2))
+    losses[1] = 0.0
+    assert choice(Table(losses, 200), 1, 1) == 0

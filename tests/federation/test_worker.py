@@ -333,3 +333,27 @@ def test_a_step_without_an_answer_says_so_and_the_widest_slot_is_reported() -> N
     silent = done(site, step(2))
     assert isinstance(silent, StepDone)
     assert (silent.loss, silent.answered) == (0.0, 0)
+
+
+class Refusing(TabularObjective):
+    """Gives no answer to prompts with word 0."""
+
+    async def compare(self, prompts: Any, start: int, stop: int) -> Any:
+        losses = await super().compare(prompts, start, stop)
+        for row, (words, _) in zip(losses, prompts, strict=True):
+            if 0 in words:
+                row[:] = np.nan
+        return losses
+
+
+def test_a_fragment_that_the_model_refuses_takes_no_comparison_from_the_others() -> None:
+    problem = TabularProblem(SHAPE)
+    agreed = Plan(sites=("north",), positions=2, words=4, settings=preset("plain"))
+    worker = Worker("north", agreed, Refusing(problem, 0), 0)
+    candidates = np.array([[0, 1], [1, 2], [2, 3]])
+    work = Confirm(site="north", id=1, iteration=0, candidates=candidates)
+    report = asyncio.run(worker.handle(work))
+    assert isinstance(report, ConfirmDone)
+    assert report.n > 0
+    assert report.losses[0] > report.losses[1:].max() + 10
+    assert report.losses[1] != report.losses[2]

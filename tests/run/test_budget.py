@@ -84,7 +84,7 @@ def test_no_site_exceeds_its_tokens(small: Any, cap: int) -> None:
             {"per_site": {"calls": 10}},
             r"budget per site: 'meals' needs at least \d+ calls, 'movies' needs at least "
             r"\d+ calls, 'phones' needs at least \d+ calls and may spend 10 calls; raise "
-            r"budget\.per_site\.calls, or lower method\.random_icl_draws, ",
+            r"budget\.per_site\.calls, or lower method\.draws, ",
         ),
         (
             {"per_site": None, "calls": 30},

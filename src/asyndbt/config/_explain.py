@@ -44,8 +44,8 @@ _KEYS = {
     "label_column": "data.label_column",
     "labels": "task.labels",
     "max_chars": "data.max_chars",
-    "need less": "lower method.random_icl_draws, method.confirm_candidates or "
-    "data.validation_per_class",
+    "need less": "lower method.draws, method.batch_size, method.confirm_candidates or "
+    "method.validations",
     "per_class": "method.demonstrations_per_class",
     "per_site.calls": "budget.per_site.calls",
     "per_site.money": "budget.per_site.money",

@@ -4,7 +4,7 @@ It receives messages and the time, and assigns work to sites.  It never sleeps, 
 clock, so an engine is a thin loop around it and a checkpoint is its state.
 
     tuning      a server step whenever S sites have reported and no live site is overdue
-    confirming  fragments are compared on the sites' validation data
+    confirming  fragments are compared on the sites' validation and training data
     evaluating  every site scores the test split, once
     done
 

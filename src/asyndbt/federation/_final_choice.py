@@ -25,6 +25,8 @@ _MOST = 16
 _PRIOR = 16
 _LEAST_QUERIES = 2
 """Queries of every option in the first round."""
+_LEAST_GAINS = 8
+"""Queries that both prompts have answered, with fewer of which nothing is sure."""
 
 
 def affordable_options(looks: int) -> int:
@@ -73,9 +75,12 @@ async def choose_prompt(
         min((k for k in alive if (k < len(shared)) == kind), key=lambda k: means[k], default=None)
         for kind in (True, False)
     )
-    if of_own is None or of_shared is None or not _surely_better(losses[of_own], losses[of_shared]):
+    if of_own is None or of_shared is None:
         return options[of_shared or 0]
-    return options[of_own]
+    refused = not np.isfinite(means[of_shared]) and np.isfinite(means[of_own])
+    if refused or _surely_better(losses[of_own], losses[of_shared]):
+        return options[of_own]
+    return options[of_shared]
 
 
 def _better_half(alive: list[int], means: FloatArray, shared: int) -> list[int]:
@@ -105,6 +110,6 @@ def _centred(expected: FloatArray | None, count: int) -> FloatArray:
 
 def _surely_better(own: FloatArray, shared: FloatArray) -> bool:
     gains = (shared - own)[np.isfinite(shared - own)]
-    if gains.size < _LEAST_QUERIES:
+    if gains.size < _LEAST_GAINS:
         return False
     return bool(gains.mean() > gains.std(ddof=1) / math.sqrt(gains.size))

@@ -220,14 +220,14 @@ class LowerDone(Report):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirm(Assignment):
-    """Compare fragments, `candidates` (C, M) of word indices, on the site's validation data."""
+    """Compare fragments, `candidates` (C, M) of word indices, on validation and training data."""
 
     candidates: IntArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfirmDone(Report):
-    """Mean validation loss of every fragment (C,), nats, over `n` examples."""
+    """Loss of every fragment (C,), nats: the mean over `n` examples, and what the site expects."""
 
     losses: FloatArray
     n: int

@@ -1,11 +1,11 @@
-"""Selection of the fragment: which read-outs are compared on validation data, and which one wins.
+"""Selection of the fragment: which fragments the sites compare, and which one wins.
 
 The read-outs of the consensus z and of the sites' mean are compared first, then what the sites
-propose; where none does, earlier read-outs of z, those that lasted longest first. Where there are
-more proposals than places a lot decides, which no site has a hand in: sites that propose a
-fragment each, to crowd out the others, get their share of the places and no more. The list does not
-depend on the order of the sites. Every fragment in it is the read-out of some policy, or what a
-site says is one.
+propose; where no more than one does, earlier read-outs of z follow, those that lasted longest
+first. Where there are more proposals than places a lot decides, which no site has a hand in: sites
+that propose a fragment each, to crowd out the others, get their share of the places and no more.
+The list does not depend on the order of the sites, and every fragment in it is the read-out of some
+policy.
 
 Two fragments are compared by the median over the sites of the difference of their losses, and the
 fragment whose worst comparison is best wins. While fewer than half of the sites lie, every
@@ -69,13 +69,14 @@ class FragmentSelection:
             (M,) final read-outs, which come first.
         proposals : dict of str to IntArray, optional
             (M,) fragment that each site proposes, by site. They come next, in an order drawn by
-            lot; without any, earlier read-outs of the consensus do.
+            lot; where no more than one site does, earlier read-outs of the consensus follow.
         """
         proposals = proposals or {}
         drawn = [proposals[site] for site in sorted(proposals, key=self._drawn_by)]
         latest_first = reversed(self._steps)
         earlier = sorted(latest_first, key=lambda key: -self._steps[key])
-        distinct = dict.fromkeys([*_keys(finals), *(_keys(drawn) or earlier)])
+        others = _keys(drawn) if len(drawn) > 1 else [*_keys(drawn), *earlier]
+        distinct = dict.fromkeys([*_keys(finals), *others])
         self.fragments = list(distinct)[: self._limit]
         self._best = self.fragments[0]
 

@@ -195,9 +195,18 @@ class Needs:
         share = min([1.0, *shares])
         return replace(self, test_rows=min(self.test_rows, max(1, int(share * self.test_rows))))
 
-    def within(self, limits: Limits) -> Needs:
-        """Return the needs with no more looks than their share of these limits."""
-        looks = min(self.looks, int(LOOKS_SHARE * self._prompts_within(limits)))
+    def within(self, limits: Limits, steps: int | None = None) -> Needs:
+        """Return the needs with no more looks than their share of these limits.
+
+        Parameters
+        ----------
+        limits : Limits
+        steps : int, optional
+            Most local steps, of which looks take no larger share either.
+        """
+        prompts = self._prompts_within(limits)
+        tuned = prompts if steps is None else min(prompts, steps * self.step_prompts)
+        looks = min(self.looks, int(LOOKS_SHARE * tuned), prompts - self.step_prompts)
         looks = max(looks, self.validations)
         rows = max(1, min(self.validation_rows, looks // max(1, self.validations)))
         return replace(self, looks=looks, validation_rows=rows)

@@ -177,7 +177,7 @@ class Tuning:
             for m in self._roster
             if m.live and self.server.reported[m.index] and m.name in self.effects
         }
-        if reported.keys() <= {name}:
+        if len(reported) < 2:
             return Effects.none()
         receiver = list(reported).index(name) if name in reported else None
         return pooled_effects(list(reported.values()), receiver, self._word_prior)
@@ -317,14 +317,12 @@ class Tuning:
         """Restore what `state` returned."""
         self._requests = state["asked_for"]
         self._asked.extend((new, needed) for new, needed in state["asked"])
-        self._stopping.restore(state.get("looks", {}))  # not there in earlier versions
+        self._stopping.restore(state["looks"])
         self.latest = {name: StepMetrics.restore(entry) for name, entry in state["latest"].items()}
         self.proposals = {
             name: np.array(words, dtype=np.int64) for name, words in state["proposals"].items()
         }
-        self.effects = {
-            name: Effects(*np.array(told)) for name, told in state.get("effects", {}).items()
-        }
+        self.effects = {name: Effects(*np.array(told)) for name, told in state["effects"].items()}
 
 
 def _without_consensus(state: ServerState, rows: IntArray, policies: FloatArray) -> ServerState:

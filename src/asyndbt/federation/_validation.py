@@ -104,6 +104,9 @@ def _check_fragment(plan: Plan, words: IntArray) -> None:
         raise MessageError(f"a fragment of shape {words.shape} instead of {(plan.positions,)}")
     if not ((words >= 0) & (words < max(1, plan.words))).all():
         raise MessageError("a fragment with words that are not in the vocabulary")
+    distinct = plan.settings.distinct_words and plan.positions <= plan.words
+    if distinct and np.unique(words).size < words.size:
+        raise MessageError("a fragment that says a word twice")
 
 
 def _check_effects(plan: Plan, report: StepDone) -> None:

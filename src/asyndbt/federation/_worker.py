@@ -37,6 +37,7 @@ from asyndbt.federation._messages import (
 )
 from asyndbt.federation._objective import Objective
 from asyndbt.federation._plan import Plan
+from asyndbt.lm import LOG_FLOOR
 from asyndbt.optim import Effects, FloatArray, IntArray, row_entropies
 
 _OWN_OPTIONS = 4
@@ -147,7 +148,9 @@ class Worker:
         rows = objective.looks_left // (2 * len(work.candidates))
         prompts = [(words, chosen) for words in work.candidates]
         losses = await objective.compare(prompts, 0, max(1, min(rows, objective.comparable)))
-        losses = losses[:, np.isfinite(losses).all(axis=0)]
+        answered = np.isfinite(losses).any(axis=1)
+        complete = np.isfinite(losses[answered]).all(axis=0) & answered.any()
+        losses = losses[:, complete]
         return ConfirmDone(
             site=self.site,
             id=work.id,
@@ -215,7 +218,10 @@ class Worker:
 
 
 def _reported(losses: FloatArray, expected: FloatArray | None) -> FloatArray:
-    """Return the mean losses (C,) that a site reports: not negative, zero without an answer."""
+    """Return the mean losses (C,) that a site reports: not negative, zero without any answer.
+
+    A fragment with which the model answers nothing is as bad as can be.
+    """
     if not losses.size:
         return np.zeros(len(losses))
-    return np.maximum(shrunk_means(losses, expected), 0.0)
+    return np.clip(shrunk_means(losses, expected), 0.0, -LOG_FLOOR)

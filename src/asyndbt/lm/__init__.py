@@ -2,6 +2,7 @@
 
 from asyndbt._section import Section, key
 from asyndbt.lm._answers import (
+    LOG_FLOOR,
     Judgements,
     Loss,
     Predictions,
@@ -23,6 +24,7 @@ from asyndbt.lm.providers.openai._model import OpenAILanguageModel
 
 __all__ = [
     "LIMITED",
+    "LOG_FLOOR",
     "Answer",
     "AnswerCache",
     "Budget",

@@ -5,6 +5,7 @@ Source: Ma et al., Scientific Reports 16:9381 (2026); departures: ``docs/method.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
@@ -14,7 +15,7 @@ import numpy as np
 
 from asyndbt.config import Config
 from asyndbt.errors import BudgetError, ConfigError
-from asyndbt.federation import Coordinator, restore, snapshot
+from asyndbt.federation import LOOKS_SHARE, Coordinator, restore, snapshot
 from asyndbt.federation.engines import Engine, find_engines
 from asyndbt.lm import LanguageModel
 from asyndbt.optim import FloatArray, IntArray, row_entropies
@@ -128,7 +129,10 @@ def _reopen(coordinator: Coordinator, setup: RunSetup) -> None:
     able = [name for name, site in sites.items() if site.worker.learner.affords_step]
     if not able:
         needs = [site.needs for site in sites.values()]
-        least = max(need.step.calls + need.looks for need in needs)
+        least = max(
+            math.ceil((need.step.calls + need.looks + need.evaluation.calls) / (1 - LOOKS_SHARE))
+            for need in needs
+        )
         raise BudgetError(
             "the new budget buys no further step, since the comparison at the end has to be paid "
             f"again: {least:,} calls more for each site are surely enough"
@@ -292,7 +296,7 @@ def _absences(coordinator: Coordinator, setup: RunSetup) -> Iterator[str]:
         if found is not None and found.tuned.n < (1 - DOUBTFUL_SHARE) * expected:
             yield (
                 f"site {member.name}: {found.tuned.n} of {expected} test examples were scored: the "
-                "others brought no answer, or lost requests had used up what was kept back"
+                "others brought no answer, or its budget covers no more"
             )
         if member.gone:
             yield f"site {member.name} was gone at the end"

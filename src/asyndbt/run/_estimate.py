@@ -119,7 +119,7 @@ def estimate_run(
                 site.close()
     return Estimate(
         usage=simulated.spent + handle.ledger.spent,
-        evaluation=_evaluation(config, inputs),
+        evaluation=sum(site.needs.evaluation.calls for site in setup.sites.values()),
         seconds=_seconds(config, model, simulated, len(setup.sites), each),
         seconds_per_request=each,
         steps=min(site.worker.learner.steps for site in setup.sites.values()),
@@ -174,12 +174,6 @@ def _seconds_per_prompt(
     start = time.perf_counter()
     run_sync(model.score(batch, labels))
     return (time.perf_counter() - start) / _TIMED
-
-
-def _evaluation(config: Config, inputs: RunInputs) -> int:
-    shown = config.method.mode != "fragment"
-    kinds = 2 + (config.method.random_icl_draws if shown else 0)
-    return kinds * sum(len(site.data.test) for site in inputs.sites.values())
 
 
 def _seconds(

@@ -130,7 +130,9 @@ def build_setup(
     check_prices(config, model)
     needs = _needs(config, inputs, model, handle)
     limits = _shares(config.budget, needs, handle)
-    needs = {name: need.within(limits[name]) for name, need in needs.items()}
+    method = config.method
+    most = method.iterations and method.iterations * method.local_steps
+    needs = {name: need.within(limits[name], most) for name, need in needs.items()}
     steps = min(need.steps_within(limits[name]) for name, need in needs.items())
     every = _validation_interval(config, steps)
     if shared is not None:
@@ -248,7 +250,7 @@ def _validation_interval(config: Config, steps: int) -> int:
     method = config.method
     if method.iterations:
         steps = min(steps, method.iterations * method.local_steps)
-    return max(1, steps // (method.validations + 1))
+    return max(method.local_steps, steps // (method.validations + 1))
 
 
 def _site(
@@ -311,7 +313,7 @@ def warn_few_steps(plan: Plan, steps: int) -> Iterator[str]:
     if steps < USEFUL_STEPS:
         yield (
             f"the budget surely buys {steps} steps of a site, and fewer than {USEFUL_STEPS} tune "
-            "hardly anything: give more, or lower data.validation_per_class"
+            "hardly anything: give more, or lower method.draws or method.batch_size"
         )
 
 
