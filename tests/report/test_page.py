@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -279,3 +280,18 @@ def test_a_damaged_record_is_an_error(tmp_path: Path, runs: dict[str, Path]) -> 
     (tmp_path / "result.json").write_text("{")
     with pytest.raises(RunDirectoryError, match="cannot be read"):
         build_page(tmp_path)
+
+
+def test_a_run_that_was_evaluated_twice_says_so(runs: dict[str, Path], tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    shutil.copytree(runs["three"], again)
+    once = words(build_page(again))
+    assert "used once, after every decision" in once
+    events = again / "events.jsonl"
+    told = [json.loads(line) for line in events.read_text().splitlines()]
+    (evaluating,) = [e for e in told if e["kind"] == "phase" and e["phase"] == "evaluating"]
+    with events.open("a") as file:
+        file.write(json.dumps(evaluating) + "\n")
+    twice = words(build_page(again))
+    assert "used 2 times" in twice
+    assert "used once" not in twice

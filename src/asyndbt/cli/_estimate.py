@@ -65,11 +65,13 @@ def _print_run(found: Estimate) -> None:
     calls = f"{found.usage.calls:,}, of which up to {found.evaluation:,} for the final evaluation"
     _print_usage(found, calls, ",.4g")
     print(f"time    {duration(found.seconds)} at {found.seconds_per_request:.3g} s a request")
-    print(f"tuning  {found.steps:,} steps of a site at least, until: {found.stop_reason}")
+    print(f"tuning  {found.steps:,} steps of a site, until: {found.stop_reason}")
+    if found.stop_reason in ("converged", "nothing new to ask"):
+        print("        (on made-up answers; real ones may go on to the end of the budget)")
     if found.steps < USEFUL_STEPS:
         print(
             f"Warning: fewer than {USEFUL_STEPS} steps tune hardly anything; give more "
-            "budget or iterations, or lower data.validation_per_class or method.random_icl_draws"
+            "budget or iterations, or lower method.draws or method.batch_size"
         )
 
 

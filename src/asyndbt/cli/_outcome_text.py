@@ -96,8 +96,9 @@ def border_text(directory: Path, start: Mapping[str, Any]) -> str:
     """Return what left each site of a run, `start` being the data of its event "start"."""
     size = f" ({start['positions']} x {start['words']} numbers)" if start else ""
     text = (
-        f"What left each site: its probabilities of the shared words{size}, step by step, and mean "
-        "losses, accuracies and counts. No text, label, demonstration, prompt or answer."
+        f"What left each site: its probabilities of the shared words{size}, step by step, the "
+        "words that it would choose itself, and mean losses, entropies, accuracies and counts. No "
+        "text, label, demonstration, prompt or answer."
     )
     return "\n".join([_wrapped(text), *_traffic(directory / "traffic.json")])
 

@@ -112,6 +112,17 @@ def warnings_section(record: Record) -> Html:
     return tag("div", section("Warnings", tag("ul", *items)), class_="warnings")
 
 
+def _test_use(record: Record) -> str:
+    """Say how often test examples were used: a run with more budget evaluates again."""
+    times = sum(event["phase"] == "evaluating" for event in record.kind("phase"))
+    if times < 2:
+        return "Test examples were used once, after every decision."
+    return (
+        f"Test examples were used {times} times: the run was given more budget after an "
+        "evaluation, and whoever saw that decided to go on."
+    )
+
+
 def accuracy_section(record: Record) -> Html:
     """Return accuracies on test data for each kind of prompt, overall and by site."""
     if record.result is None:
@@ -130,7 +141,7 @@ def accuracy_section(record: Record) -> Html:
     ruler = tag("div", *marks, class_="ruler", aria_hidden="true")
     return section(
         title,
-        paragraph("Test examples were used once, after every decision. Lines are 95 % intervals."),
+        paragraph(f"{_test_use(record)} Lines are 95 % intervals."),
         tag(
             "table",
             tag("caption", "Accuracy on test data, with 95 % intervals"),
