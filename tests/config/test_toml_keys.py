@@ -83,13 +83,13 @@ def too_long() -> None:
         (
             lambda: split_limits(Limits(), Limits(calls=3), north(4)),
             "'north' needs at least 4 calls and may spend 3 calls; raise budget.per_site.calls, "
-            "or lower method.random_icl_draws, method.confirm_candidates or "
-            "data.validation_per_class",
+            "or lower method.draws, method.batch_size, method.confirm_candidates or "
+            "method.validations",
         ),
         (
             lambda: split_limits(Limits(calls=3), Limits(), north(4)),
             "(north 4 calls) and the total is 3 calls; raise budget.calls, or lower "
-            "method.random_icl_draws, method.confirm_candidates or data.validation_per_class",
+            "method.draws, method.batch_size, method.confirm_candidates or method.validations",
         ),
         (
             too_long,
