@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from asyndbt.errors import BudgetError
 from asyndbt.federation._objective import Objective
 from asyndbt.federation._plan import Plan
+from asyndbt.federation._shares import DrawShares
 from asyndbt.optim import (
     Effects,
     Evaluations,
@@ -38,8 +39,8 @@ class Learner:
     """One site's fragment policy p and demonstration policy q, and what updates them.
 
     In a federation it also learns a fragment policy of its own that never sees the consensus, from
-    the same answers and from `own_draws` draws of a step, so that what a site proposes at the end
-    is free of what other sites say.
+    the same answers and from draws of its own, so that what a site proposes at the end is free of
+    what other sites say.
 
     Parameters
     ----------
@@ -57,6 +58,7 @@ class Learner:
         self.p = uniform_rows(shape.positions, shape.words)
         self.q = uniform_rows(shape.slots, shape.candidates)
         self.own = self.p
+        self._shares = DrawShares(plan.settings.draws, plan.settings.own_draws)
         self.steps = 0
         self._memory: Mapping[str, NDArray[Any]] = self._estimator.initial(shape)
         self._optimizer = initial_optimizer_state(self.p, self.q, plan.settings)
@@ -102,8 +104,10 @@ class Learner:
         """
         settings, consensus = self._plan.settings, self._plan.consensus and self._plan.positions > 0
         start = step_start(self.p, z, settings) if consensus and first else self.p
-        evaluations = await self._evaluations(self._memory, start, self.q, "draws")
+        apart = self._shares.own if self._learns_apart else 0
+        evaluations = await self._evaluations(self._memory, start, self.q, "draws", apart)
         self._memory = self._estimator.update(self._memory, evaluations)
+        self._shares.note(evaluations.losses, apart)
         gradient = self._estimator.gradient(self._memory, start, self.q)
         if others is not None:
             informed = self._estimator.informed(self._memory, others)
@@ -193,10 +197,15 @@ class Learner:
 
     # ------------------------------------------------------------------ draws
     async def _evaluations(
-        self, memory: Mapping[str, NDArray[Any]], p: FloatArray, q: FloatArray, purpose: str
+        self,
+        memory: Mapping[str, NDArray[Any]],
+        p: FloatArray,
+        q: FloatArray,
+        purpose: str,
+        apart: int = 0,
     ) -> Evaluations:
+        """Draw and ask: all but the last `apart` draws have words of p, these words of `own`."""
         settings, rng = self._plan.settings, self.rng(purpose)
-        apart = min(settings.own_draws, settings.draws - 1) if self._learns_apart else 0
         drawn = [self._estimator.draw(memory, p, q, settings.draws - apart, rng)]
         if apart:
             drawn.append(self._estimator.draw(memory, self.own, q, apart, rng))
@@ -218,7 +227,12 @@ class Learner:
     # ------------------------------------------------------------------ checkpoints
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return everything but the count of steps, by name."""
-        arrays: dict[str, NDArray[Any]] = {"p": self.p, "q": self.q, "own": self.own}
+        arrays: dict[str, NDArray[Any]] = {
+            "p": self.p,
+            "q": self.q,
+            "own": self.own,
+            "shares": self._shares.sums,
+        }
         arrays |= {f"memory.{name}": array for name, array in self._memory.items()}
         arrays |= {f"optimizer.{name}": array for name, array in self._optimizer.items()}
         return arrays
@@ -227,6 +241,7 @@ class Learner:
         """Restore a count of steps and what `arrays` returned; other names are ignored."""
         self.steps = steps
         self.p, self.q, self.own = arrays["p"], arrays["q"], arrays["own"]
+        self._shares.sums = arrays["shares"]
         self._memory = _with_prefix(arrays, "memory.")
         self._optimizer = _with_prefix(arrays, "optimizer.")
 

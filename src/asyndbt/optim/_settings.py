@@ -51,8 +51,9 @@ class Settings(Section):
     draws: int = key(5, "I, prompts drawn per worker step.", example=8, ge=2)
     own_draws: int = key(
         1,
-        "Of these, prompts drawn from a fragment policy that never sees the consensus, by which a "
-        "site proposes a fragment; 0 has it propose the read-out of p.",
+        "Of these, prompts drawn at least from a fragment policy that never sees the consensus, by "
+        "which a site proposes a fragment, and at least from p; what both have cost so far decides "
+        "on the others. 0: there is no such policy, and a site proposes the read-out of p.",
         example=0,
         ge=0,
     )
