@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,6 +55,17 @@ def test_init_names_every_key_with_what_it_does() -> None:
         for key in table.keys:
             assert f"\n{key.name} = " in text or f"\n# {key.name} = " in text
             assert key.description[:40] in text
+
+
+def test_init_can_be_edited_literally_and_no_key_stands_twice() -> None:
+    """Every mark of a comment before a key or a table is removed, but those of one provider."""
+    text = starter_toml(Config, demo_values("sentiment-consumer"))
+    before, providers = text.split('# ---- With provider = "huggingface"')
+    text = before + providers[providers.index("# ----") :]
+    tables = tomllib.loads(re.sub(r"^# (?=\[|\w+ = )", "", text, flags=re.MULTILINE))
+    assert tables["lm"]["model"] == "gpt-4o-mini"
+    assert tables["data"]["sites"]["north"]["train"] == "north/train.jsonl"
+    assert tables["budget"]["money"] == 10.0
 
 
 def provider_for(key: str) -> dict[str, Any]:

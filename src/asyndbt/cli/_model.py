@@ -19,7 +19,7 @@ from asyndbt.run import check_model
 
 _PORTS = range(2**16)
 _GREETING = """\
-The pocket model answers at {url} (Ctrl-C ends it). In a configuration:
+The pocket model answers at {url} (Ctrl-C ends it). In a configuration, in place of the table there:
 
 [lm]
 provider = "openai"

@@ -24,7 +24,9 @@ _UNSET = object()
 
 _HEAD = """\
 # A configuration of asyndbt that runs as it stands:  asyndbt run THIS-FILE
-# In a line "# key = value", the value is an example: remove the "# " to set it.
+# In a line "# key = value", the value is an example: remove the "# " to set it, there and at the
+# "# [table]" that the key belongs to, if it has one. Keys and tables that are set are changed
+# where they stand: TOML allows each only once.
 """
 
 
@@ -90,7 +92,8 @@ def reference_markdown(model: type[Section]) -> str:
 def starter_toml(model: type[Section], values: Mapping[str, Any]) -> str:
     """Return a commented configuration file that sets `values`, nested tables.
 
-    Every key has a line on what it does, its default, and another value in a comment.
+    Every key has a line on what it does, its default, and an example in a comment. A key that is
+    set has it on the same line, so that removing the mark of a comment sets no key twice.
     """
     return "\n".join([_HEAD, *(_block(table, values) for table in reference_tables(model))])
 
@@ -117,15 +120,21 @@ def _entry(key: ReferenceKey, value: object) -> Iterator[str]:
     yield ""
     yield from textwrap.wrap(key.description, _WIDTH, initial_indent="# ", subsequent_indent="#   ")
     if key.required:
-        default = "  # required"
+        default = "required"
     else:
-        default = "" if key.default in (None, {}) else f"  # default: {format_value(key.default)}"
-    if value is not _UNSET:
-        yield f"{key.name} = {format_value(value)}{default}"
-        default = ""
-    if value != key.example:
-        example = "..." if key.example is None else format_value(key.example)
-        yield f"# {key.name} = {example}{default}"
+        default = "" if key.default in (None, {}) else f"default: {format_value(key.default)}"
+    example = "..." if key.example is None else format_value(key.example)
+    if value is _UNSET:
+        yield f"# {key.name} = {example}{_remark(default)}"
+    else:
+        other = "" if value == key.example else f"e.g. {example}"
+        yield f"{key.name} = {format_value(value)}{_remark(default, other)}"
+
+
+def _remark(*parts: str) -> str:
+    """Return a comment at the end of a line, or nothing."""
+    text = "; ".join(filter(None, parts))
+    return f"  # {text}" if text else ""
 
 
 def _key(name: str, field: FieldInfo) -> ReferenceKey:
