@@ -73,7 +73,7 @@ def test_too_many_neighbours_for_the_model_are_said_before_a_request(tiny: Any) 
                 raise DataError("too long")
 
     model = Narrow(tiny.hashed)
-    with pytest.raises(DataError, match="too long; 5 demonstrations are shown: lower neighbours"):
+    with pytest.raises(DataError, match="too long; prompts show 5 demonstrations: lower"):
         run_method("kate", tiny.config(), model=model)
     assert model.asked == []
 

@@ -35,7 +35,7 @@ def test_plain_output_has_no_escape_codes(
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert main(argv) == 0
     out = capsys.readouterr().out
-    assert "step 1" in out
+    assert "server step 1 " in out
     assert "\x1b" not in out
     assert "\r" not in out
 
@@ -50,7 +50,7 @@ def test_a_run_of_any_length_has_few_lines(play: Any, limit: int | None, pace: f
         display(play.step(iteration, limit=limit))
     lines = stream.getvalue().splitlines()
     assert 1 <= len(lines) <= 45
-    assert lines[0].startswith("step 1 ")
+    assert lines[0].startswith("server step 1 ")
 
 
 def test_lines_are_seconds_apart(play: Any) -> None:
@@ -67,10 +67,18 @@ def test_a_line_tells_what_matters(play: Any) -> None:
     PlainLines(stream)(play.step(7, gone=["meals"]))
     line = stream.getvalue()
     for part in (
-        *("step 7", "loss 0.500", "75.0 %", "210 of 3,000", "gone: meals", "1 min 15 s"),
+        *("server step 7", "loss 0.500", "75.0 %", "210 of 3,000", "gone: meals", "1 min 15 s"),
         *("sites 2 (quorum -)", "behind 1 (movies)", "entropy p 3.50 q 2.50"),
     ):
         assert part in line
+
+
+def test_one_of_a_thing_is_said_in_the_singular(play: Any, tmp_path: Path) -> None:
+    stream, start = io.StringIO(), play.start(tmp_path, ["local"])
+    sizes = {"positions": 1, "slots": 1, "candidates": 1}
+    PlainLines(stream)(Event("start", {**start.data, **sizes}, 0.0))
+    assert "1 site (local)" in stream.getvalue()
+    assert "1 word of 209, 1 demonstration of 1 candidate," in stream.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -114,7 +122,7 @@ def test_json_has_a_word_for_every_number(play: Any) -> None:
 def test_quiet_prints_nothing_but_the_result(config_file: Path, capsys: Capture) -> None:
     assert main(["run", str(config_file), "--quiet"]) == 0
     captured = capsys.readouterr()
-    assert captured.out.startswith("Done: budget, after 3 steps.")
+    assert captured.out.startswith("Done: budget, after 3 server steps.")
     assert "step 1" not in captured.out
     assert captured.err == ""
 
@@ -133,7 +141,7 @@ def shown(events: list[Event], width: int = 110) -> str:
 def test_live_shows_every_figure(play: Any, tmp_path: Path) -> None:
     screen = shown([play.start(tmp_path), play.step(4, gone=["meals"]), play.step(5)])
     for part in (
-        *("movies", "phones", "meals", "tuning", "pocket", "step 5", "quorum 2", "0.500"),
+        *("movies", "phones", "meals", "tuning", "pocket", "server step 5", "quorum 2", "0.500"),
         *("75.0 % (40)", "entropy p 3.50", "2.50", "planes 4", "0.250", "150", "3,000", "1 min 15"),
     ):
         assert part in screen

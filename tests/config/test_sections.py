@@ -63,7 +63,7 @@ def test_quorum_in_sites(quorum: Any, sites: int, expected: int) -> None:
 
 
 def test_a_quorum_above_the_sites_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"federation\.quorum = 4 is more than the 3 sites"):
+    with pytest.raises(ConfigError, match=r"quorum = 4 is more than the number of sites, 3"):
         FederationConfig(quorum=4).quorum_of(3)
 
 

@@ -36,7 +36,7 @@ def test_repeated_entries_are_merged_and_reported(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b"", "words.txt: 0 entries; a vocabulary needs 2 or more, one a line"),
-        (b"think\n", "words.txt: 1 entries; a vocabulary needs 2 or more"),
+        (b"think\n", "words.txt: 1 entry; a vocabulary needs 2 or more"),
         (b"think\n" + b"x" * 201, "words.txt line 2: the entry 'xxx.* has 201 characters, 200 are"),
         (b"think\ncaf\xe9\n", "words.txt: not UTF-8 text; save the file as UTF-8"),
     ],

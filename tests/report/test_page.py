@@ -118,7 +118,7 @@ def test_one_site_needs_no_agreement(runs: dict[str, Path]) -> None:
     said = words(build_page(runs["one-site"]))
     assert "How far the sites are apart" not in said
     assert "All sites" not in said
-    assert "One site: the server takes a step at every answer." in said
+    assert "One site: a server step follows every answer." in said
 
 
 def test_what_was_not_tuned_is_not_shown(runs: dict[str, Path]) -> None:
@@ -254,7 +254,7 @@ def test_a_study_is_shown_as_it_lies_there(tmp_path: Path) -> None:
     page = build_page(tmp_path)
     outline(page)
     assert HOSTILE not in page
-    assert "results.csv, the first 1 rows" in page
+    assert "results.csv, the first 1 row" in page
     (tmp_path / "figure.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
     (tmp_path / "README.md").write_text(
         f"# Study one\n\n{HOSTILE} and `results.csv`.\n\n**Table 3**\n\n"

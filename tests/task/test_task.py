@@ -51,7 +51,7 @@ def test_instruction_that_cannot_be_filled(instruction: str, message: str) -> No
     [
         (("0",), ("no",), "^labels: 1 given; a task needs 2 or more"),
         (("0", "0"), ("no", "yes"), "^labels: '0' stands there twice"),
-        (("0", "1"), ("no",), "^labels: 1 words for 2 labels; give one word per label"),
+        (("0", "1"), ("no",), "^labels: 1 word for 2 labels; give one word per label"),
         (("0", "1"), ("no", " "), "^labels: the word for label '1' is empty"),
         (("0", "1"), ("no", "yes "), "^labels: 'yes ' has white space"),
         (("0", "1"), ("no", "yes\nsir"), "^labels: .* a line break"),

@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from asyndbt._text import counted
 from asyndbt.baselines._base import BaselineSite, PerSiteBaseline
 from asyndbt.baselines._embeddings import TFIDF, Vectors, nearest_rows
 from asyndbt.baselines._predictors import Predictor, RetrievedPrompts
@@ -103,4 +104,5 @@ def check_fits(site: BaselineSite, count: int) -> None:
     try:
         model.check([render(task, shown, (), query.fields)], task.label_words)
     except DataError as error:
-        raise DataError(f"{error}; {count} demonstrations are shown: lower neighbours") from None
+        shows = counted(count, "demonstration")
+        raise DataError(f"{error}; prompts show {shows}: lower neighbours") from None

@@ -17,7 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from asyndbt._text import duration, percent
+from asyndbt._text import counted, duration, percent
 from asyndbt.run import Event
 
 _LINES = 40
@@ -164,11 +164,13 @@ class PlainLines(Display):
 def _start_text(data: Mapping[str, Any]) -> str:
     sites = data["sites"]
     names = ", ".join(list(sites)[:8]) + (", ..." if len(sites) > 8 else "")
-    tuned = f"{data['positions']} words of {data['words']}, {data['slots']} demonstrations"
+    tuned = f"{counted(data['positions'], 'word')} of {data['words']:,}, "
+    tuned += counted(data["slots"], "demonstration")
     if data["candidates"]:
-        tuned += f" of {data['candidates']} candidates"
+        tuned += f" of {counted(data['candidates'], 'candidate')}"
     return (
-        f"tuning for {data['model']}: {len(sites)} sites ({names}), quorum {data['quorum']}, "
+        f"tuning for {data['model']}: {counted(len(sites), 'site')} ({names}), "
+        f"quorum {data['quorum']}, "
         f"{tuned}, preset {data['preset']}, seed {data['seed']}\nrecord: {data['directory']}"
     )
 
@@ -176,7 +178,7 @@ def _start_text(data: Mapping[str, Any]) -> str:
 def _step_text(data: Mapping[str, Any], latest: LatestMetrics, quorum: int | str) -> str:
     limit = f" of {data['calls_limit']:,} for tuning" if data.get("calls_limit") else ""
     parts = [
-        f"step {data['iteration']}",
+        f"server step {data['iteration']}",
         f"sites {len(data['active'])} (quorum {quorum})",
         f"behind {latest.most_stale()}",
         f"loss {latest.mean('loss', 3)}",
@@ -268,9 +270,9 @@ class LiveDisplay(Display):
 
     def _foot(self) -> Text:
         step, latest = self._step, self._latest
-        active = f"{len(step['active'])} of {len(latest.sites)} sites"
+        active = f"{len(step['active'])} of {counted(len(latest.sites), 'site')}"
         return Text(
-            f"step {step['iteration']} ({active}, quorum {self._start.get('quorum', '-')})"
+            f"server step {step['iteration']} ({active}, quorum {self._start.get('quorum', '-')})"
             f"  loss {latest.mean('loss', 3)}  validation {latest.validation_accuracy()}\n"
             f"entropy p {step['entropy_p']:.2f}  planes {step['planes']}"
             f"  distance to consensus {step['consensus_distance']:.3f}"
@@ -282,7 +284,9 @@ class LiveDisplay(Display):
         left = step.get("seconds_left")
         row.add_row(
             ProgressBar(total=limit, completed=calls, width=40) if limit else "",
-            f"{calls:,} of {limit:,} calls for tuning" if limit else f"{calls:,} calls",
+            f"{calls:,} of {counted(limit, 'call')} for tuning"
+            if limit
+            else counted(calls, "call"),
             "" if left is None else f"{duration(left)} left",
         )
         return row

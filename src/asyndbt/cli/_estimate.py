@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from asyndbt._text import duration
+from asyndbt._text import counted, duration
 from asyndbt.config import load_config
 from asyndbt.errors import AsyndbtError
 from asyndbt.run import USEFUL_STEPS, Estimate, estimate_run
@@ -65,12 +65,12 @@ def _print_run(found: Estimate) -> None:
     calls = f"{found.usage.calls:,}, of which up to {found.evaluation:,} for the final evaluation"
     _print_usage(found, calls, ",.4g")
     print(f"time    {duration(found.seconds)} at {found.seconds_per_request:.3g} s a request")
-    print(f"tuning  {found.steps:,} steps of a site, until: {found.stop_reason}")
+    print(f"tuning  {counted(found.steps, 'local step')} of a site, until: {found.stop_reason}")
     if found.stop_reason in ("converged", "nothing new to ask"):
         print("        (on made-up answers; real ones may go on to the end of the budget)")
     if found.steps < USEFUL_STEPS:
         print(
-            f"Warning: fewer than {USEFUL_STEPS} steps tune hardly anything; give more "
+            f"Warning: fewer than {USEFUL_STEPS} local steps tune hardly anything; give more "
             "budget or iterations, or lower method.draws or method.batch_size"
         )
 
@@ -83,7 +83,7 @@ def _print_study(found: StudyEstimate) -> None:
     print(f"time    {duration(found.seconds)}, one run after the other")
     for method, part in found.by_method.items():
         cost = "" if found.free or not found.priced else f", {part.money:,.2f}"
-        print(f"  {method}: {part.calls:,} calls{cost}")
+        print(f"  {method}: {counted(part.calls, 'call')}{cost}")
 
 
 def _print_usage(found: Estimate | StudyEstimate, calls: str, form: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
+from asyndbt._text import counted
 from asyndbt.config import load_config
 from asyndbt.errors import ConfigError
 from asyndbt.pocket import PocketServer
@@ -51,8 +52,8 @@ def _check(args: argparse.Namespace) -> None:
         print(f"{name.replace('_', ' '):<{width}}  {_fact_text(value)}")
     usage = found.probe.usage
     print(
-        f"Asked: {usage.calls} requests, {usage.tokens:,} tokens. "
-        f"All {found.prompts:,} queries of {', '.join(found.sites)} fit."
+        f"Asked: {counted(usage.calls, 'request')}, {counted(usage.tokens, 'token')}. "
+        f"All {counted(found.prompts, 'query', 'queries')} of {', '.join(found.sites)} fit."
     )
 
 

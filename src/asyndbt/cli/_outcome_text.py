@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from asyndbt._text import percent, percent_range
-from asyndbt.run import Result
+from asyndbt._text import counted, percent, percent_range
+from asyndbt.baselines import methods
+from asyndbt.run import AsynDBT, Result
 
 _COLUMNS = (("plain", "plain"), ("random_icl", "random demonstrations"), ("tuned", "tuned"))
 _SITES = 20
@@ -23,7 +24,7 @@ def outcome_text(result: Result) -> str:
     directory = shlex.quote(str(result.directory))
     site = f" --site {shlex.quote(sites[0])}" if len(sites) > 1 else ""
     lines = [
-        f"Done: {data['stop_reason']}, after {data['iterations']} steps.",
+        _end_text(data),
         *(f"Warning: {text}" for text in data["warnings"]),
         "",
         accuracy_table(data),
@@ -35,6 +36,14 @@ def outcome_text(result: Result) -> str:
         else "The tuned prompts are at the sites, each in its state directory, below runs/",
     ]
     return "\n".join(lines)
+
+
+def _end_text(data: Mapping[str, Any]) -> str:
+    """Say why and when tuning ended; a baseline's end has no reason, and it has no server."""
+    method = methods().get(data.get("method", AsynDBT.name), AsynDBT)
+    if issubclass(method, AsynDBT):
+        return f"Done: {data['stop_reason']}, after {counted(data['iterations'], 'server step')}."
+    return f"Done: {method.name}, after {counted(data['iterations'], 'iteration')}."
 
 
 def accuracy_table(data: Mapping[str, Any]) -> str:
@@ -74,11 +83,11 @@ def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 def calls_text(ledger: Mapping[str, Any], more: str = "") -> str:
     """Return the calls of a run, followed by the sentence `more`."""
     money = f", {ledger['money']:,.4g} of money" if ledger["money"] else ""
-    failed = f"; {ledger['failed']:,} requests failed" if ledger.get("failed") else ""
+    failed = f"; {counted(ledger['failed'], 'request')} failed" if ledger.get("failed") else ""
     return _wrapped(
-        f"Calls: {ledger['calls']:,} (and {ledger['cached']:,} answers from the cache), "
-        f"{ledger['tokens_in']:,} tokens sent, {ledger['tokens_out']:,} received{money}{failed}. "
-        f"That is all of it: tuning, choosing, and the final evaluation.{more}"
+        f"Calls: {ledger['calls']:,} (and {counted(ledger['cached'], 'answer')} from the cache), "
+        f"{counted(ledger['tokens_in'], 'token')} sent, {ledger['tokens_out']:,} received"
+        f"{money}{failed}. That is all of it: tuning, choosing, and the final evaluation.{more}"
     )
 
 
@@ -109,7 +118,7 @@ def _traffic(file: Path) -> Iterator[str]:
     for site, kinds in list(json.loads(file.read_text("utf-8")).items())[:_SITES]:
         out = [totals for kind, totals in kinds.items() if kind.startswith("out ")]
         messages, size = (sum(column) for column in zip(*out, strict=True)) if out else (0, 0)
-        yield f"    {site}: {messages:,} messages, {size:,} bytes"
+        yield f"    {site}: {counted(messages, 'message')}, {counted(size, 'byte')}"
 
 
 def _wrapped(text: str) -> str:

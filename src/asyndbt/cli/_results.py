@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import asyndbt.run
+from asyndbt._text import counted
 from asyndbt.errors import ConfigError, DataError
 from asyndbt.report import build_page, serve_page
 from asyndbt.task import read_file
@@ -42,7 +43,8 @@ def _predict(args: argparse.Namespace) -> None:
     missing = sum(row["scores"] is None for row in predicted)
     if missing:
         print(
-            f"asyndbt: warning: {missing:,} of {len(rows):,} rows have no answer", file=sys.stderr
+            f"asyndbt: warning: no answer for {missing:,} of {counted(len(rows), 'row')}",
+            file=sys.stderr,
         )
     lines = (json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in predicted)
     if args.output is None:
@@ -50,7 +52,7 @@ def _predict(args: argparse.Namespace) -> None:
         return
     with args.output.open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(lines)
-    print(f"{len(rows):,} predictions: {args.output}")
+    print(f"{counted(len(rows), 'prediction')}: {args.output}")
 
 
 def _check_output(output: Path, source: Path) -> None:

@@ -17,7 +17,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from asyndbt._text import duration
+from asyndbt._text import counted, duration
 from asyndbt.cli._run import Interrupted
 from asyndbt.errors import AsyndbtError
 from asyndbt.study import Cell, CellProgress, load_study, run_study
@@ -56,13 +56,13 @@ def _execute(args: argparse.Namespace) -> None:
     if args.json:
         print(json.dumps({"directory": str(folder), "runs": len(done), "failed": len(failed)}))
     else:
-        print(f"{len(done):,} runs. Tables and figures: {folder / 'README.md'}")
+        print(f"{counted(len(done), 'run')}. Tables and figures: {folder / 'README.md'}")
     if failed:
         first = failed[0]
         raise AsyndbtError(
-            f"{len(failed)} of {len(done)} runs failed, {folder / 'README.md'} has them all; the "
-            f"first: {first.cell.title}: {first.error}. To try them again, give the same "
-            "command again"
+            f"{len(failed):,} of {counted(len(done), 'run')} failed, {folder / 'README.md'} has "
+            f"them all; the first: {first.cell.title}: {first.error}. To try them again, give the "
+            "same command again"
         )
 
 
@@ -104,7 +104,7 @@ class StudyDisplay:
     def _running_texts(self) -> Iterator[str]:
         """Yield every running cell with its calls so far, at all sites together."""
         for cell, calls in self._running.values():
-            yield f"{cell.title}: {calls:,} calls made"
+            yield f"{cell.title}: {counted(calls, 'call')} made"
 
     def _end_text(self, progress: CellProgress) -> str:
         assert progress.result is not None

@@ -144,7 +144,7 @@ class FederationConfig(Section):
     )
     staleness: int = key(
         15,
-        "Server steps within which every live site is used; 1 waits for all of them at each step.",
+        "Server steps within which every live site is used; 1 waits for all of them at each one.",
         example=5,
         ge=1,
     )
@@ -197,7 +197,7 @@ class FederationConfig(Section):
             return max(1, math.ceil(self.quorum * sites - 1e-9))
         if self.quorum > sites:
             raise ConfigError(
-                f"federation.quorum = {self.quorum} is more than the {sites} sites there are: "
+                f"federation.quorum = {self.quorum} is more than the number of sites, {sites}: "
                 f'use {sites} or less, or "all"'
             )
         return self.quorum

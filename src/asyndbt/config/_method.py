@@ -85,7 +85,7 @@ class _RunKeys(Section):
     iterations: int | None = key(
         None, "Most server steps; until the budget is used if left out.", example=200, ge=1
     )
-    local_steps: int = key(1, "Steps of a site between two reports.", example=2, ge=1)
+    local_steps: int = key(1, "Local steps, those of a site, between two reports.", example=2, ge=1)
     confirm_candidates: int = key(
         6, "Fragments that the sites compare on their data at the end.", example=8, ge=1
     )

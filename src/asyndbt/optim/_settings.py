@@ -48,7 +48,7 @@ class Settings(Section):
         "How gradients are estimated from answers.",
         example=Reinforce.name,
     )
-    draws: int = key(5, "I, prompts drawn per worker step.", example=8, ge=2)
+    draws: int = key(5, "I, prompts drawn per local step.", example=8, ge=2)
     own_draws: int = key(
         1,
         "Of these, prompts drawn at least from a fragment policy that never sees the consensus, by "
@@ -58,13 +58,13 @@ class Settings(Section):
         ge=0,
     )
     batch_size: int = key(
-        4, "B, training queries on which every draw of a step is evaluated.", example=20, ge=1
+        4, "B, training queries on which every draw of a local step is evaluated.", example=20, ge=1
     )
     options: Annotated[SerializeAsAny[tuple[Section, ...]], PlainValidator(_options)] = Field(
         default=(), validation_alias=NESTED
     )
     step: Literal["exponentiated", "projection", "adam"] = key(
-        "exponentiated", "Form of a worker's step on p and q.", example="adam"
+        "exponentiated", "Form of a local step on p and q.", example="adam"
     )
     distinct_words: bool = key(
         True,
@@ -85,14 +85,14 @@ class Settings(Section):
     eta_theta: float = key(0.001, "Step size of the consensus multipliers.", example=0.1, ge=0)
     proximity: float = key(
         1.0,
-        "kappa in [0, 1]: a worker's first step between two reports starts from (1 - kappa) p + "
+        "kappa in [0, 1]: the first local step between two reports starts from (1 - kappa) p + "
         "kappa z. 0 is the paper.",
         example=0.5,
         ge=0,
     )
     averaging: float = key(
         1.0,
-        "alpha in [0, 1]: the server's step starts from z + alpha (mean of live p - z). 0 is the "
+        "alpha in [0, 1]: a server step starts from z + alpha (mean of live p - z). 0 is the "
         "paper.",
         example=0.5,
         ge=0,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from asyndbt._text import did_you_mean, shorten
+from asyndbt._text import counted, did_you_mean, shorten
 from asyndbt.errors import DataError
 
 _LONGEST: Final = 200
@@ -63,7 +63,8 @@ def load_vocabulary(spec: str, base: Path) -> tuple[str, ...]:
         first_line.setdefault(entry, number)
     if len(first_line) < 2:
         raise DataError(
-            f"{path.name}: {len(first_line)} entries; a vocabulary needs 2 or more, one a line"
+            f"{path.name}: {counted(len(first_line), 'entry', 'entries')}; a vocabulary needs 2 or "
+            "more, one a line"
         )
     if repeated:
         warnings.warn(

@@ -93,7 +93,10 @@ def _facts(record: Record) -> Iterator[Html]:
         ("method", result.get("method")),
         ("language model", start.get("model") or (record.model or {}).get("model")),
         ("sites", f"{len(record.sites):,}" if record.sites else None),
-        ("server steps" if record.steps else "steps", count_text(steps) if steps else None),
+        (
+            "server steps" if record.asynchronous else "iterations",
+            count_text(steps) if steps else None,
+        ),
         ("calls", count_text(calls) if calls is not None else None),
         ("time", duration_text(record.end) + clock if record.events else None),
         ("phase", None if record.result else record.phase),

@@ -11,6 +11,7 @@ from importlib.resources import files
 from itertools import islice
 from pathlib import Path
 
+from asyndbt._text import counted
 from asyndbt.errors import AsyndbtError, RunDirectoryError
 from asyndbt.report._accuracy import (
     accuracy_section,
@@ -184,9 +185,12 @@ def _facts(record: Record) -> Iterator[tuple[str, str]]:
     model = (record.model or result.get("model") or {}).get("model") or start.get("model")
     sizes = []
     if start.get("positions"):
-        sizes.append(f"{start['positions']} positions, {start['words']:,} words")
+        sizes.append(
+            f"{counted(start['positions'], 'position')}, {counted(start['words'], 'word')}"
+        )
     if start.get("slots"):
-        sizes.append(f"{start['slots']} slots, {start['candidates']} candidates each")
+        candidates = counted(start["candidates"], "candidate")
+        sizes.append(f"{counted(start['slots'], 'slot')}, {candidates} each")
     facts = {
         "language model": model,
         "preset": start.get("preset"),
@@ -277,4 +281,4 @@ def _picture(directory: Path, name: str, caption: str) -> Html:
 def _results(directory: Path) -> Html:
     with (directory / "results.csv").open(encoding="utf-8", newline="") as lines:
         head, *rows = islice(csv.reader(lines), _ROWS + 1)
-    return table(f"results.csv, the first {len(rows)} rows", head, rows)
+    return table(f"results.csv, the first {counted(len(rows), 'row')}", head, rows)

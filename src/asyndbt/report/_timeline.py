@@ -58,17 +58,18 @@ def _quorum(record: Record) -> Iterator[str]:
     """Yield how many answers a server step waits for, and how many the steps used."""
     sites, start = len(record.sites), record.start
     if sites == 1:
-        yield "One site: the server takes a step at every answer. "
+        yield "One site: a server step follows every answer. "
     elif "quorum" in start:
         limit = record.config.get("federation", {}).get("staleness")
         yield f"The server takes a step when {start['quorum']} of {sites} sites have answered"
         if limit:
-            yield f", and waits for any live site that was not used for {counted(limit, 'step')}"
+            waited = counted(limit, "server step")
+            yield f", and waits for any live site that was not used for {waited}"
         yield ". "
     used = Counter(len(step["active"]) for step in record.steps)
     if len(used) > _SIZES:
         mean = sum(answers * number for answers, number in used.items()) / len(record.steps)
-        yield f"A step used {min(used)} to {max(used)} answers, {mean:.1f} on average."
+        yield f"A server step used {min(used)} to {max(used)} answers, {mean:.1f} on average."
     elif len(used) > 1:
         parts = [
             f"{number:,} used {counted(answers, 'answer')}"
@@ -89,7 +90,7 @@ def _server(record: Record, place: Place) -> Html:
     phases = [event for event in record.kind("phase") if event["phase"] != "done"]
     moments = [_moment(event["phase"], place(event["elapsed"])) for event in phases[-1:]]
     note = f"{counted(len(estimates), 'estimate')} of the lower level (dots)" if estimates else None
-    return _row("server", join([shapes, *moments]), counted(len(steps), "step"), note)
+    return _row("server", join([shapes, *moments]), counted(len(steps), "server step"), note)
 
 
 def _lane(record: Record, name: str, place: Place, most: int) -> Html:

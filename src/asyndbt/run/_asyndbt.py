@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from asyndbt._text import counted
 from asyndbt.config import Config
 from asyndbt.errors import BudgetError, ConfigError
 from asyndbt.federation import LOOKS_SHARE, Coordinator, restore, snapshot
@@ -134,8 +135,8 @@ def _reopen(coordinator: Coordinator, setup: RunSetup) -> None:
             for need in needs
         )
         raise BudgetError(
-            "the new budget buys no further step, since the comparison at the end has to be paid "
-            f"again: {least:,} calls more for each site are surely enough"
+            "the new budget buys no further local step, since the comparison at the end has to be "
+            f"paid again: {counted(least, 'call')} more for each site are surely enough"
         )
     coordinator.reopen(able)
 
@@ -295,11 +296,11 @@ def _absences(coordinator: Coordinator, setup: RunSetup) -> Iterator[str]:
             expected = site.needs.test_rows
         if found is not None and found.tuned.n < (1 - DOUBTFUL_SHARE) * expected:
             yield (
-                f"site {member.name}: {found.tuned.n} of {expected} test examples were scored: the "
-                "others brought no answer, or its budget covers no more"
+                f"site {member.name}: of {counted(expected, 'test example')} {found.tuned.n} could "
+                "be scored: the others brought no answer, or its budget covers no more"
             )
         if member.gone:
             yield f"site {member.name} was gone at the end"
         if member.strikes:
             out = ": the site was left out of everything" if member.banned else ""
-            yield f"site {member.name}: {member.strikes} reports were refused{out}"
+            yield f"site {member.name}: {counted(member.strikes, 'refused report')}{out}"

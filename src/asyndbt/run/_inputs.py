@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from asyndbt._text import counted
 from asyndbt.config import Config, toml_keys
 from asyndbt.errors import ConfigError, DataError
 from asyndbt.federation import SitePrompts
@@ -228,8 +229,8 @@ def resolve_vocabulary(config: Config, sites: Sequence[SiteData]) -> tuple[str, 
     words = ngrams[0] if single else _common(ngrams, method.vocabulary_min_sites)[:limit]
     if len(words) < 2:
         raise DataError(
-            f'method.vocabulary = "pmi" leaves {len(words)} n-grams that the sites share; use '
-            '"builtin", a file, or lower method.vocabulary_min_sites'
+            f'method.vocabulary = "pmi" leaves {counted(len(words), "n-gram")} that the sites '
+            'share; use "builtin", a file, or lower method.vocabulary_min_sites'
         )
     return tuple(words)
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from asyndbt._text import counted
 from asyndbt.config import BudgetConfig, Config, LimitsConfig, toml_keys
 from asyndbt.errors import BudgetError, ConfigError, RunDirectoryError
 from asyndbt.federation import Needs, Plan, PromptObjective, SitePrompts, Worker, vocabulary_digest
@@ -283,7 +284,7 @@ def _site(
 
 
 USEFUL_STEPS: Final = 30
-"""Steps of a site below which hardly anything is tuned."""
+"""Local steps of a site below which hardly anything is tuned."""
 
 
 def warn_few_tests(needs: Mapping[str, Needs]) -> Iterator[str]:
@@ -292,8 +293,8 @@ def warn_few_tests(needs: Mapping[str, Needs]) -> Iterator[str]:
     given = sum(len(need.tests) for need in needs.values())
     if rows < given:
         yield (
-            f"the budget covers {rows} of {given} test examples, half of it spent on them: give "
-            "more, or lower method.random_icl_draws"
+            f"the budget covers {rows} of {counted(given, 'test example')}, half of it spent on "
+            "them: give more, or lower method.random_icl_draws"
         )
 
 
@@ -312,8 +313,9 @@ def warn_few_steps(plan: Plan, steps: int) -> Iterator[str]:
     steps = min(plan.iterations * plan.local_steps, steps)
     if steps < USEFUL_STEPS:
         yield (
-            f"the budget surely buys {steps} steps of a site, and fewer than {USEFUL_STEPS} tune "
-            "hardly anything: give more, or lower method.draws or method.batch_size"
+            f"the budget surely buys {counted(steps, 'local step')} of a site, and fewer than "
+            f"{USEFUL_STEPS} tune hardly anything: give more, or lower method.draws or "
+            "method.batch_size"
         )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from asyndbt._text import counted
 from asyndbt.study._execute import CellResult
 from asyndbt.study._figures import draw_figures
 from asyndbt.study._file import StudyFile
@@ -109,9 +110,10 @@ def _about(file: StudyFile, done: Sequence[CellResult], results: pd.DataFrame) -
     return (
         f"{datetime.now(UTC):%Y-%m-%d}; {', '.join(_versions())}; seeds "
         f"{', '.join(map(str, study.seeds))}; {budgets} calls of a site for tuning and choosing, "
-        f"the tables at {study.calls:,}. The {len(done):,} runs were charged for {calls:,} calls "
-        "for tuning and choosing, and for the final evaluation besides; answers that another run "
-        f"had already were not asked for again, and {asked:,} calls reached the model.{alone}"
+        f"the tables at {study.calls:,}. {counted(len(done), 'run')} in all, charged for "
+        f"{calls:,} calls for tuning and choosing, and for the final evaluation besides; answers "
+        f"that another run had already were not asked for again, and {asked:,} calls reached the "
+        f"model.{alone}"
     )
 
 
@@ -135,8 +137,8 @@ def _missing(done: Sequence[CellResult]) -> Iterator[str]:
             name if len(some) == every else f"{name} on {' and '.join(sorted(some))}"
             for name, some in sorted(tasks.items())
         ]
-        yield f"The budget was too small for {len(too_small):,} runs: {', '.join(which)}."
+        yield f"The budget was too small for {counted(len(too_small), 'run')}: {', '.join(which)}."
     failed = [each for each in done if each.error and not each.short]
     if failed:
         lines = [f"* {each.cell.title}: {each.error.splitlines()[0]}" for each in failed]
-        yield "\n".join([f"{len(failed):,} runs failed and are missing here:", "", *lines])
+        yield "\n".join([f"{counted(len(failed), 'run')} failed, missing here:", "", *lines])

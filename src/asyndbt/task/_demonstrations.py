@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyndbt._text import counted
 from asyndbt.errors import ConfigError, DataError, Setting
 from asyndbt.task._splits import SiteData, seeded_order
 from asyndbt.task._task import Example, Task
@@ -78,8 +79,8 @@ def _complain(
 ) -> None:
     if total is not None:
         raise DataError(
-            f"site {site.name!r}: {len(site.pool)} examples in the pool for {total} demonstrations,"
-            f" {2 * total} needed (2 candidates each); raise ",
+            f"site {site.name!r}: {counted(len(site.pool), 'example')} in the pool for "
+            f"{counted(total, 'demonstration')}, {2 * total} needed (2 candidates each); raise ",
             Setting("pool_per_class"),
             " or lower ",
             Setting("total"),
@@ -87,8 +88,9 @@ def _complain(
     sizes = [len(members) for members in classes]
     least = sizes.index(min(sizes))
     raise DataError(
-        f"site {site.name!r}, class {task.labels[least]!r}: {sizes[least]} examples in the pool for"
-        f" {per_class} demonstrations, {2 * per_class} needed (2 candidates each); raise ",
+        f"site {site.name!r}, class {task.labels[least]!r}: {counted(sizes[least], 'example')} in "
+        f"the pool for {counted(per_class, 'demonstration')}, {2 * per_class} needed (2 candidates "
+        "each); raise ",
         Setting("pool_per_class"),
         " or lower ",
         Setting("per_class"),

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from asyndbt._text import counted
 from asyndbt.errors import ConfigError, DataError, Setting
 from asyndbt.task._task import Example
 
@@ -72,8 +73,8 @@ def partition_examples(
         members = np.array([i for i, example in enumerate(examples) if example.label == label])
         if len(members) < sites:
             raise DataError(
-                f"class {label!r}: {len(members)} examples for {sites} sites, {sites} needed;"
-                " add examples or use fewer sites"
+                f"class {label!r}: {counted(len(members), 'example')} for {sites} sites, {sites} "
+                "needed; add examples or use fewer sites"
             )
         counts = _counts(shares[label], len(members), rng)
         owners[members] = rng.permutation(np.repeat(np.arange(sites), counts))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from hashlib import blake2b
 from itertools import combinations
 
-from asyndbt._text import did_you_mean, listed
+from asyndbt._text import counted, did_you_mean, listed
 from asyndbt.errors import ConfigError, DataError, Setting
 from asyndbt.task._duplicates import Deduplicator, DuplicateReport, without, without_repeats
 from asyndbt.task._task import Example, Task
@@ -308,9 +308,10 @@ class _SiteSplitter:
         for part, count in wanted.items():
             if count and have >= len(wanted):
                 lower += [" or " if lower else ", or lower ", Setting(f"{part}_per_class")]
+        found = counted(have, f"{source} example")
         raise DataError(
-            f"site {self.name!r}, class {label!r}: {have} {source} examples, {need} needed"
-            f" ({parts}; duplicates do not count); add some",
+            f"site {self.name!r}, class {label!r}: {found}, {need} needed ({parts}; "
+            "duplicates do not count); add some",
             *lower,
         )
 

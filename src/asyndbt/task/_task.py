@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from string import Formatter
 
-from asyndbt._text import did_you_mean, listed
+from asyndbt._text import counted, did_you_mean, listed
 from asyndbt.errors import ConfigError, DataError, Setting
 
 
@@ -126,8 +126,8 @@ def _check_label_words(words: Sequence[str], labels: Sequence[str]) -> None:
     if len(words) != len(labels):
         raise ConfigError(
             Setting("labels"),
-            f": {len(words)} words for {len(labels)} labels; give one word per label,"
-            " in the order of labels",
+            f": {counted(len(words), 'word')} for {counted(len(labels), 'label')}; give one word "
+            "per label, in the order of labels",
         )
     for word, label in zip(words, labels, strict=True):
         if not word.strip():
