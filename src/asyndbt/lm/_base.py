@@ -251,8 +251,18 @@ class LanguageModel(ABC):
             text names the remedy.
         """
 
-    def warnings(self, texts: Sequence[Sequence[str]]) -> Sequence[str]:
-        """Return what the user should know before paying, given the texts by site."""
+    def warnings(
+        self, texts: Sequence[Sequence[str]], vocabulary: Sequence[str] = ()
+    ) -> Sequence[str]:
+        """Return what the user should know before paying.
+
+        Parameters
+        ----------
+        texts : sequence of sequence of str
+            The examples' texts by site. None of them may stand in a warning.
+        vocabulary : sequence of str
+            Entries that the fragment is made of; none if it is not tuned.
+        """
         return ()
 
     async def detect_capabilities(

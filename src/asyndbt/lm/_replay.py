@@ -77,8 +77,10 @@ class ReplayedModel(LanguageModel):
     def check(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> None:
         self._model.check(prompts, labels)
 
-    def warnings(self, texts: Sequence[Sequence[str]]) -> Sequence[str]:
-        return self._model.warnings(texts)
+    def warnings(
+        self, texts: Sequence[Sequence[str]], vocabulary: Sequence[str] = ()
+    ) -> Sequence[str]:
+        return self._model.warnings(texts, vocabulary)
 
     async def detect_capabilities(
         self, prompts: Sequence[Prompt], labels: Sequence[str], send: Send

@@ -148,7 +148,7 @@ def build_setup(
         *inputs.duplicates.splitlines(),
         *warn_few_tests(needs),
         *warn_few_steps(plan, steps),
-        *model.warnings([_texts(site) for site in inputs.sites.values()]),
+        *model.warnings([_texts(site) for site in inputs.sites.values()], inputs.vocabulary),
     )
     return RunSetup(plan, sites, inputs.vocabulary, handle, warnings)
 

@@ -9,12 +9,13 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
+from asyndbt._text import counted
 from asyndbt.errors import DataError, ModelError
 from asyndbt.lm._base import Answer, Feedback, LanguageModel, Prompt, Usage
 from asyndbt.pocket import PocketModel
 
 _UNKNOWN_WORDS: Final = 0.1
-"""Share of the words in a text above which the user is warned."""
+"""Share of the words in the texts above which the user is warned."""
 
 
 class PocketLanguageModel(LanguageModel):
@@ -53,16 +54,29 @@ class PocketLanguageModel(LanguageModel):
         """Exact usage of one request for `prompt`: its tokens and one answered, no money."""
         return Usage(1, self._model.count_tokens(prompt.text), 1)
 
-    def warnings(self, texts: Sequence[Sequence[str]]) -> Sequence[str]:
-        """Warn of unknown words; which ones stays at the sites."""
+    def warnings(
+        self, texts: Sequence[Sequence[str]], vocabulary: Sequence[str] = ()
+    ) -> Sequence[str]:
+        """Warn of unknown words; which ones of the texts stays at the sites."""
+        return [*self._unknown_texts(texts), *self._unknown_entries(vocabulary)]
+
+    def _unknown_texts(self, texts: Sequence[Sequence[str]]) -> Iterator[str]:
         share = max(map(self._model.unknown_share, texts))
-        if share <= _UNKNOWN_WORDS:
-            return ()
-        of = "the words in the texts" if len(texts) == 1 else "the words in a site's texts"
-        return (
-            f"pocket model: {'' if len(texts) == 1 else 'up to '}{100 * share:.0f} % of {of} are "
-            "unknown to it; its answers mean little for them",
-        )
+        if share > _UNKNOWN_WORDS:
+            of = "the words in the texts" if len(texts) == 1 else "the words in a site's texts"
+            yield (
+                f"pocket model: {'' if len(texts) == 1 else 'up to '}{100 * share:.0f} % of {of} "
+                "are unknown to it; its answers mean little for them"
+            )
+
+    def _unknown_entries(self, vocabulary: Sequence[str]) -> Iterator[str]:
+        unknown = sum(self._model.unknown_share([entry]) > 0 for entry in vocabulary)
+        if unknown:
+            yield (
+                f"pocket model: {unknown} of {counted(len(vocabulary), 'entry', 'entries')} of the "
+                "vocabulary have words that are unknown to it, which all read the same: "
+                'method.vocabulary = "pocket" has only words that it knows'
+            )
 
     def check(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> None:
         """Find unusable labels and prompts that are too long; raises DataError."""
