@@ -10,6 +10,7 @@ import pytest
 
 from asyndbt.cli import demo_config, main
 from asyndbt.pocket._server import PocketServer
+from asyndbt.run import RunDirectory, prepare_run
 
 Capture = pytest.CaptureFixture[str]
 
@@ -34,3 +35,27 @@ def test_check_prints_identity_abilities_and_cost(
         assert "openai/127.0.0.1" in out
         assert f"Asked: {asked} requests" in out
         assert "fit" in out
+
+
+def test_check_warns_of_what_a_run_would_warn_of(tmp_path: Path, capsys: Capture) -> None:
+    short = {"budget.per_site.calls": 700, "method.vocabulary": "builtin"}
+    config = demo_config("sentiment-consumer", 0).override(short)
+    config.dump(tmp_path / "a.toml")
+    assert main(["check", str(tmp_path / "a.toml")]) == 0
+    out = capsys.readouterr().out
+    setup = prepare_run(config, RunDirectory(tmp_path / "run"))
+    for site in setup.sites.values():
+        site.close()
+    assert any("test examples" in text for text in setup.warnings)
+    assert len(setup.warnings) > 2
+    for text in setup.warnings:
+        assert f"Warning: {text}\n" in out
+
+
+def test_check_refuses_a_budget_with_which_no_run_could_start(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    config = demo_config("sentiment-consumer", 0).override({"budget.per_site.calls": 10})
+    config.dump(tmp_path / "a.toml")
+    assert main(["check", str(tmp_path / "a.toml")]) == 1
+    assert "needs at least" in capsys.readouterr().err

@@ -16,7 +16,7 @@ from asyndbt._text import counted
 from asyndbt.config import load_config
 from asyndbt.errors import ConfigError
 from asyndbt.pocket import PocketServer
-from asyndbt.run import check_model
+from asyndbt.run import check_run
 
 _PORTS = range(2**16)
 _GREETING = """\
@@ -34,7 +34,7 @@ def add_check(commands: argparse._SubParsersAction[Any]) -> None:
         help="find out what the language model can do, by a few requests",
         description="Load the data of a configuration and ask its language model a few times what "
         "it can do: log-probabilities, roles, the names of its parameters. A run does the same at "
-        "its start, and records it.",
+        "its start, and records it; what it would warn of is told here too.",
     )
     parser.add_argument("file", metavar="FILE.toml", type=Path, help="the configuration")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -42,7 +42,7 @@ def add_check(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
-    found = check_model(load_config(args.file))
+    found = check_run(load_config(args.file))
     if args.json:
         print(json.dumps(asdict(found)))
         return
@@ -55,6 +55,8 @@ def _check(args: argparse.Namespace) -> None:
         f"Asked: {counted(usage.calls, 'request')}, {counted(usage.tokens, 'token')}. "
         f"All {counted(found.prompts, 'query', 'queries')} of {', '.join(found.sites)} fit."
     )
+    for text in found.warnings:
+        print(f"Warning: {text}")
 
 
 def _fact_text(value: Any) -> str:

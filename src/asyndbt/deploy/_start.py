@@ -20,7 +20,7 @@ from asyndbt.deploy._flower import (
 )
 from asyndbt.deploy._process import Child, keep_running
 from asyndbt.errors import ConfigError
-from asyndbt.run import check_site
+from asyndbt.run import check_run
 
 _REFUSALS = {
     "Exit Code: 305": "the coordinator refuses it: its key is not registered there (asyndbt keys "
@@ -69,7 +69,7 @@ def start_site(file: Path, insecure: bool, say: Callable[[str], None]) -> None:
     site.coordinator.check(insecure)
     _check_files(site.coordinator.root_certificate, site.coordinator.key)
     shared = site.shared()
-    for text in check_site(site.private(shared, file.parent)):
+    for text in check_run(site.private(shared, file.parent)).warnings:
         say(f"warning: {text}")
     home = Flower(site.site.state / "flower")
     logs = site.site.state / "logs"

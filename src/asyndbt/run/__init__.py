@@ -1,6 +1,7 @@
 """Runs: from a configuration to a directory with the result."""
 
 from asyndbt.run._asyndbt import AsynDBT, run_config
+from asyndbt.run._check import RunCheck, check_run
 from asyndbt.run._directory import (
     CurveMoment,
     Event,
@@ -14,8 +15,7 @@ from asyndbt.run._directory import (
 from asyndbt.run._estimate import Estimate, can_begin, estimate_run
 from asyndbt.run._halves import HALVES, score_halves
 from asyndbt.run._inputs import load_inputs, load_site_data, make_task, place_rows, take_rows
-from asyndbt.run._model_handle import ModelCheck, check_model
-from asyndbt.run._remote_site import RemoteSite, check_site, open_site
+from asyndbt.run._remote_site import RemoteSite, open_site
 from asyndbt.run._result import Outcome, Result, write_prompt
 from asyndbt.run._session import METHOD_FILE, Method, Session, run_session
 from asyndbt.run._setup import (
@@ -36,18 +36,17 @@ __all__ = [
     "Estimate",
     "Event",
     "Method",
-    "ModelCheck",
     "Observer",
     "Outcome",
     "RemoteSite",
     "Result",
+    "RunCheck",
     "RunDirectory",
     "RunSetup",
     "RunSite",
     "Session",
     "can_begin",
-    "check_model",
-    "check_site",
+    "check_run",
     "curve_of_events",
     "estimate_run",
     "load_inputs",

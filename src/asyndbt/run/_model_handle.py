@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from asyndbt._async import run_sync
-from asyndbt.config import Config, LMConfig
+from asyndbt.config import LMConfig
 from asyndbt.lm import (
     AnswerCache,
     Budget,
@@ -19,7 +19,6 @@ from asyndbt.lm import (
     RetryPolicy,
     Usage,
 )
-from asyndbt.run._inputs import load_inputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,36 +115,3 @@ class ModelHandle:
             "facts": dict(self.facts),
             "probe": {**asdict(self.ledger.spent), "sent": self.ledger.sent},
         }
-
-
-@dataclass(frozen=True, slots=True)
-class ModelCheck:
-    """A configuration that a run could start with.
-
-    Parameters
-    ----------
-    model : str
-        Identity of the language model in the cache of answers.
-    prompts : int
-        Queries of all sites.
-    """
-
-    model: str
-    probe: Probe
-    prompts: int
-    sites: tuple[str, ...]
-
-
-def check_model(config: Config) -> ModelCheck:
-    """Load the data and probe the language model.
-
-    Raises
-    ------
-    AsyndbtError
-        Whatever would keep a run from starting, with the provider's own message where there is one.
-    """
-    inputs = load_inputs(config)
-    handle = ModelHandle.of(config.lm)
-    handle.detect_capabilities(inputs.check(handle.model), inputs.task.label_words)
-    count = sum(len(site.data.queries) for site in inputs.sites.values())
-    return ModelCheck(handle.model.name, handle.probe, count, tuple(inputs.sites))

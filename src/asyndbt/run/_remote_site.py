@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from asyndbt.config import Config
 from asyndbt.errors import MessageError
@@ -56,21 +55,6 @@ class RemoteSite:
             shown = prompts.chosen(self.site.worker.demonstrations)
             write_prompt(self.site.folder, TunedPrompt(prompts.task, fragment, shown))
             self.directory.write_json("result.json", site_result(fragment, report, self.handle))
-
-
-def check_site(private: Config) -> tuple[str, ...]:
-    """Load all that a site has, to find errors before connecting; return warnings for the user.
-
-    Raises
-    ------
-    ConfigError, DataError, BudgetError
-        With the file, line or field, and the remedy.
-    """
-    with TemporaryDirectory(prefix="asyndbt-check-") as folder:
-        setup = prepare_run(private, RunDirectory(Path(folder)))
-        for site in setup.sites.values():
-            site.close()
-    return setup.warnings
 
 
 def open_site(shared: Config, private: Config, folder: Path) -> RemoteSite:

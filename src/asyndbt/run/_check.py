@@ -1,0 +1,53 @@
+"""What a run would find at its start, without a run: errors, warnings, what the model can do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from asyndbt.config import Config
+from asyndbt.run._directory import RunDirectory
+from asyndbt.run._model_handle import Probe
+from asyndbt.run._setup import prepare_run
+
+
+@dataclass(frozen=True, slots=True)
+class RunCheck:
+    """A configuration that a run could start with.
+
+    Parameters
+    ----------
+    model : str
+        Identity of the language model in the cache of answers.
+    prompts : int
+        Queries of all sites.
+    warnings : tuple of str
+        What the user should know before paying.
+    """
+
+    model: str
+    probe: Probe
+    prompts: int
+    sites: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def check_run(config: Config) -> RunCheck:
+    """Load the data, probe the language model and divide the budget, as a run does at its start.
+
+    Raises
+    ------
+    AsyndbtError
+        Whatever would keep a run from starting, with the provider's own message where there is one.
+    """
+    with TemporaryDirectory(prefix="asyndbt-check-") as folder:
+        # Nothing is asked that answers at hand would save.
+        own_cache = config.override({"lm.cache": None}) if config.lm.cache else config
+        setup = prepare_run(own_cache, RunDirectory(Path(folder)))
+        for site in setup.sites.values():
+            site.close()
+    assert setup.handle is not None
+    count = sum(len(site.prompts.data.queries) for site in setup.sites.values())
+    handle = setup.handle
+    return RunCheck(handle.model.name, handle.probe, count, tuple(setup.sites), setup.warnings)
