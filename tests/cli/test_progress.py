@@ -97,6 +97,16 @@ def test_other_events(seen: Event, text: str) -> None:
     assert stream.getvalue().strip() == text
 
 
+@pytest.mark.parametrize("flags", [[], ["--quiet"]])
+def test_a_warning_is_printed_once(
+    config_file: Path, capsys: Capture, facade: Any, flags: list[str]
+) -> None:
+    """The run tells some at its start; all are in the result."""
+    facade.events.insert(0, event("warning", text="near-uniform read-out"))
+    assert main(["run", str(config_file), *flags]) == 0
+    assert capsys.readouterr().out.count("near-uniform read-out") == 1
+
+
 # ------------------------------------------------------------------ JSON lines and quiet
 @pytest.mark.parametrize("argv", [["run", "first.toml"], ["demo"], ["resume", "runs/x"]])
 def test_json_is_one_object_a_line_and_the_result_is_last(

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import asyndbt.run
 from asyndbt.cli._outcome_text import accuracy_table, border_text, calls_text, prompts_text
-from asyndbt.cli._run import add_display_flags, follow
+from asyndbt.cli._run import Followed, add_display_flags, follow
 from asyndbt.config import Config, MethodConfig, starter_toml
 from asyndbt.errors import ConfigError
 from asyndbt.pocket import SIZES, TASKS
-from asyndbt.run import Result
 
 _DEFAULT_TASK = "sentiment-consumer"
 _TUNING_CALLS = 2_000
@@ -51,23 +49,22 @@ def _demo(args: argparse.Namespace) -> None:
     config = demo_config(args.task, args.seed, args.dir)
     if not args.json and not args.quiet:
         print(f"{args.task}: {TASKS[args.task].description}")
-    result, start = follow(
-        args, lambda observers: asyndbt.run.run_config(config, observers=observers)
-    )
+    followed = follow(args, lambda observers: asyndbt.run.run_config(config, observers=observers))
     if not args.json:
-        print(_outcome(args.task, result, start))
+        print(_outcome(args.task, followed))
 
 
-def _outcome(task: str, result: Result, start: Mapping[str, Any]) -> str:
+def _outcome(task: str, followed: Followed) -> str:
+    result = followed.result
     parts = [
-        *(f"Warning: {text}" for text in result.data["warnings"]),
+        *(f"Warning: {text}" for text in followed.warnings),
         accuracy_table(result.data),
         prompts_text(result, TASKS[task].text_fields),
         calls_text(
             result.data["ledger"],
             " The pocket model answers for nothing; a cloud model would have charged for each.",
         ),
-        border_text(result.directory, start),
+        border_text(result.directory, followed.start),
         f"Record: {result.directory}",
         _HONESTY,
         "Next: asyndbt init asyndbt.toml   (a configuration to put your own data into)",

@@ -18,14 +18,14 @@ _SITES = 20
 """Most sites that are listed."""
 
 
-def outcome_text(result: Result) -> str:
+def outcome_text(result: Result, warnings: Sequence[str]) -> str:
     """Return the summary that ends every run: accuracy, calls, files, the next command."""
     data, sites = result.data, result.sites
     directory = shlex.quote(str(result.directory))
     site = f" --site {shlex.quote(sites[0])}" if len(sites) > 1 else ""
     lines = [
         _end_text(data),
-        *(f"Warning: {text}" for text in data["warnings"]),
+        *(f"Warning: {text}" for text in warnings),
         "",
         accuracy_table(data),
         "",

@@ -8,6 +8,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +43,9 @@ def _run(args: argparse.Namespace) -> None:
     if args.dir is not None:
         config = config.override({"run.dir": args.dir})
     run = submit_run if config.federation.engine == "flower" else asyndbt.run.run_config
-    result, _ = follow(args, lambda observers: run(config, observers=observers))
+    followed = follow(args, lambda observers: run(config, observers=observers))
     if not args.json:
-        print(outcome_text(result))
+        print(outcome_text(followed.result, followed.warnings))
 
 
 def add_resume(commands: argparse._SubParsersAction[Any]) -> None:
@@ -69,11 +70,11 @@ def add_resume(commands: argparse._SubParsersAction[Any]) -> None:
 
 def _resume(args: argparse.Namespace) -> None:
     budget = _caps(args.budget)
-    result, _ = follow(
+    followed = follow(
         args, lambda observers: _resume_run(args.directory, budget, observers), args.directory
     )
     if not args.json:
-        print(outcome_text(result))
+        print(outcome_text(followed.result, followed.warnings))
 
 
 def _resume_run(directory: Path, budget: dict[str, Any], observers: Sequence[Observer]) -> Result:
@@ -120,12 +121,29 @@ def add_display_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A run that a display has shown.
+
+    Parameters
+    ----------
+    start : mapping
+        The data of the event "start".
+    warnings : sequence of str
+        Of the result, those that the display has not shown.
+    """
+
+    result: Result
+    start: Mapping[str, Any]
+    warnings: Sequence[str]
+
+
 def follow(
     args: argparse.Namespace,
     run: Callable[[Sequence[Observer]], Result],
     directory: Path | None = None,
-) -> tuple[Result, Mapping[str, Any]]:
-    """Run under a display; return the result and the data of the event "start".
+) -> Followed:
+    """Run under a display.
 
     Parameters
     ----------
@@ -143,14 +161,17 @@ def follow(
     """
     display = _display(args)
     start: dict[str, Any] = {}
+    shown: set[str] = set()
 
-    def note_start(event: Event) -> None:
+    def note(event: Event) -> None:
         if event.kind == "start":
             start.update(event.data)
+        if event.kind == "warning" and not args.quiet:
+            shown.add(event.data["text"])
 
     try:
         with display:
-            result = run((note_start, display))
+            result = run((note, display))
     except KeyboardInterrupt:
         recorded = start.get("directory", directory)
         if recorded is None:
@@ -161,7 +182,7 @@ def follow(
             error.add_note(f"go on with: asyndbt resume {shlex.quote(start['directory'])}")
         raise
     display.finish(result.data)
-    return result, start
+    return Followed(result, start, [w for w in result.data["warnings"] if w not in shown])
 
 
 def _display(args: argparse.Namespace) -> Display:
