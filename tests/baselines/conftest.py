@@ -58,7 +58,7 @@ class Tiny:
                 "confirm_candidates": 2,
                 "iterations": 15,
             },
-            "budget": {"per_site": {"calls": self.least + 60}},
+            "budget": {"test_share": 1.0, "per_site": {"calls": self.least + 60}},
             "run": {"dir": str(self.folder / name), "seed": 1},
         }
         (self.folder / "words.txt").write_text("relax\nneedle\ngreen\nclaim\n")

@@ -39,7 +39,7 @@ class Small:
     evaluation = (2 + 2) * test
     """The test split under the plain and the tuned prompt and two random draws."""
     least = step + (3 + 2) + evaluation
-    """Calls without which a site cannot tune and judge one prompt."""
+    """Calls without which a site cannot tune and judge one prompt on the whole test split."""
 
     def config(self, name: str = "run", /, **changes: dict[str, Any]) -> Config:
         """A run in the directory of this name, some tables changed; None takes a key out."""
@@ -59,7 +59,10 @@ class Small:
                 "eta_p": 1.0,
                 "eta_q": 1.0,
             },
-            "budget": {"per_site": {"calls": self.least + 10 * self.step}},
+            "budget": {
+                "test_share": 1.0,
+                "per_site": {"calls": self.least + 10 * self.step},
+            },
             "run": {"dir": str(self.folder / name), "seed": 3},
         }
         return Config.from_dict(_merged(tables, changes))

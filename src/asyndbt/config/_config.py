@@ -38,6 +38,14 @@ class LimitsConfig(Section):
 class BudgetConfig(LimitsConfig):
     """[budget]: totals of the whole run over all sites, everything included."""
 
+    test_share: float = key(
+        0.5,
+        "Largest share of a budget for the test examples; if it does not cover all, the first "
+        "ones are tested.",
+        example=1.0,
+        gt=0,
+        le=1,
+    )
     per_site: LimitsConfig = key(
         LimitsConfig(), "The same keys as caps of each site.", example={"calls": 2000}
     )

@@ -101,7 +101,10 @@ class SiteFile(Section):
                 "run": {"seed": shared.run.seed, "dir": str(self.site.state)},
                 "data": {**others, "sites": {self.site.name: files}},
                 "lm": self.lm,
-                "budget": {"per_site": self._caps(shared)},
+                "budget": {
+                    "test_share": shared.budget.test_share,
+                    "per_site": self._caps(shared),
+                },
             },
             base=base,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Final
 
 from asyndbt.lm import LIMITED, LanguageModel, Limits, Prompt, Usage
@@ -85,8 +85,6 @@ _FINALISTS: Final = 16
 """Prompts that are compared at the end on all validation and training queries, without a budget."""
 LOOKS_SHARE: Final = 0.15
 """Largest share of a site's calls, evaluation apart, that goes into looks."""
-_EVALUATION_SHARE: Final = 0.5
-"""Share of a budget that the test split takes where the budget does not cover all of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +102,8 @@ class Needs:
         One test example under all kinds of prompt, by example.
     test_rows : int
         Test examples that are evaluated, the first ones.
+    evaluation : Usage
+        What is kept back for them.
     step_prompts : int
         Prompts of a local step.
     validations : int
@@ -117,6 +117,7 @@ class Needs:
     prompt: Usage
     tests: tuple[Usage, ...] = ()
     test_rows: int = 0
+    evaluation: Usage = field(default_factory=Usage)
     step_prompts: int = 1
     validations: int = 0
     validation_rows: int = 1
@@ -157,12 +158,15 @@ class Needs:
             max(usage.money for usage in asked),
         )
         kinds = 2 + (random_draws if prompts.slots else 0)
-        tests = prompts.longest(data.test, model)
+        tests = tuple(
+            times(model.max_usage(prompt), kinds) for prompt in prompts.longest(data.test, model)
+        )
         rows = len(data.validation)
         return cls(
             prompt=worst,
-            tests=tuple(times(model.max_usage(prompt), kinds) for prompt in tests),
+            tests=tests,
             test_rows=len(tests),
+            evaluation=sum(tests, Usage()),
             step_prompts=step_prompts,
             validations=validations,
             validation_rows=rows,
@@ -175,25 +179,28 @@ class Needs:
         return times(self.prompt, self.step_prompts)
 
     @property
-    def evaluation(self) -> Usage:
-        """The test examples that are evaluated, under all kinds of prompt."""
-        return sum(self.tests[: self.test_rows], Usage())
+    def first_test(self) -> Usage:
+        """The first test example under all kinds of prompt, if there is one."""
+        return self.tests[0] if self.tests else Usage()
+
+    @property
+    def tuning(self) -> Usage:
+        """Least usage with which a prompt can be tuned."""
+        return self.step + times(self.prompt, self.validations)
 
     @property
     def least(self) -> Usage:
-        """Least usage with which a prompt can be tuned and evaluated."""
-        return self.step + times(self.prompt, self.validations) + self.evaluation
+        """Least usage with which a prompt can be tuned, and evaluated on one example."""
+        return self.tuning + self.first_test
 
-    def evaluating(self, limits: Limits) -> Needs:
-        """Return the needs with as few test examples as take half of these limits."""
-        whole = self.evaluation
-        shares = [
-            _EVALUATION_SHARE * cap / used
-            for field in LIMITED
-            if (cap := limits.cap(field)) is not None and (used := getattr(whole, field))
-        ]
-        share = min([1.0, *shares])
-        return replace(self, test_rows=min(self.test_rows, max(1, int(share * self.test_rows))))
+    def testing(self, kept: Usage) -> Needs:
+        """Return the needs with as many test examples as `kept` covers, which is kept back."""
+        spent = Usage()
+        for rows, test in enumerate(self.tests):
+            spent += test
+            if any(getattr(spent, name) > getattr(kept, name) for name in LIMITED):
+                return replace(self, test_rows=rows, evaluation=kept)
+        return self
 
     def within(self, limits: Limits, steps: int | None = None) -> Needs:
         """Return the needs with no more looks than their share of these limits.
@@ -219,9 +226,9 @@ class Needs:
         """Return how many prompts limits cover beside the evaluation; very many without any."""
         evaluation = self.evaluation
         counts = [
-            (cap - getattr(evaluation, field)) / used
-            for field in LIMITED
-            if (cap := limits.cap(field)) is not None and (used := getattr(self.prompt, field))
+            (cap - getattr(evaluation, name)) / used
+            for name in LIMITED
+            if (cap := limits.cap(name)) is not None and (used := getattr(self.prompt, name))
         ]
         return int(min(counts, default=100_000 * self.step_prompts + self.looks))
 

@@ -13,10 +13,11 @@ from typing import Final
 
 from asyndbt._text import counted
 from asyndbt.config import BudgetConfig, Config, LimitsConfig, toml_keys
-from asyndbt.errors import BudgetError, ConfigError, RunDirectoryError
+from asyndbt.errors import ConfigError, RunDirectoryError
 from asyndbt.federation import Needs, Plan, PromptObjective, SitePrompts, Worker, vocabulary_digest
 from asyndbt.lm import AnswerCache, Budget, Gateway, LanguageModel, Limits, Usage, split_limits
 from asyndbt.run._directory import RunDirectory
+from asyndbt.run._division import divide_budget
 from asyndbt.run._inputs import RunInputs, load_inputs, resolve_vocabulary
 from asyndbt.run._model_handle import ModelHandle
 from asyndbt.run._site import RunSite
@@ -129,8 +130,7 @@ def build_setup(
     """Divide the budget, make the plan, and open every site's files."""
     model = handle.model
     check_prices(config, model)
-    needs = _needs(config, inputs, model, handle)
-    limits = _shares(config.budget, needs, handle)
+    needs, limits = _divide(config.budget, _needs(config, inputs, model), handle)
     method = config.method
     most = method.iterations and method.iterations * method.local_steps
     needs = {name: need.within(limits[name], most) for name, need in needs.items()}
@@ -156,22 +156,20 @@ def build_setup(
 @toml_keys()
 def check_budget(config: Config, inputs: RunInputs, handle: ModelHandle) -> None:
     """Raise BudgetError if the budget does not cover every site's needs."""
-    _shares(config.budget, _needs(config, inputs, handle.model, handle), handle)
+    _divide(config.budget, _needs(config, inputs, handle.model), handle)
 
 
 def _check_calls(config: Config, inputs: RunInputs, handle: ModelHandle) -> None:
     """Check before a probe whether the calls suffice; tokens can be checked only after it."""
-    needs = _needs(config, inputs, handle.model, handle)
+    needs = _needs(config, inputs, handle.model)
     calls = {name: Usage(calls=need.least.calls) for name, need in needs.items()}
     split_limits(_limits(config.budget), _limits(config.budget.per_site), calls)
 
 
-def _needs(
-    config: Config, inputs: RunInputs, model: LanguageModel, handle: ModelHandle
-) -> dict[str, Needs]:
-    """Return every site's needs, with fewer test examples where the budget covers no more."""
+def _needs(config: Config, inputs: RunInputs, model: LanguageModel) -> dict[str, Needs]:
+    """Return what every site needs without a budget."""
     method, settings = config.method, config.method.settings()
-    needs = {
+    return {
         name: Needs.of(
             prompts,
             model,
@@ -181,24 +179,14 @@ def _needs(
         )
         for name, prompts in inputs.sites.items()
     }
-    try:
-        _shares(config.budget, needs, handle)
-    except BudgetError:
-        total = _limits(config.budget).after(handle.ledger.spent)
-        each = _limits(config.budget.per_site).least(total.divided(len(needs)))
-        return {name: need.evaluating(each) for name, need in needs.items()}
-    return needs
 
 
-def _shares(
+def _divide(
     budget: BudgetConfig, needs: Mapping[str, Needs], handle: ModelHandle
-) -> dict[str, Limits]:
-    """Return each site's share of the budget that the probe has left."""
-    return split_limits(
-        _limits(budget).after(handle.ledger.spent),
-        _limits(budget.per_site),
-        {name: need.least for name, need in needs.items()},
-    )
+) -> tuple[dict[str, Needs], dict[str, Limits]]:
+    """Divide what the probe has left of a budget."""
+    total, each = _limits(budget).after(handle.ledger.spent), _limits(budget.per_site)
+    return divide_budget(total, each, needs, budget.test_share)
 
 
 def _limits(section: LimitsConfig) -> Limits:
@@ -293,8 +281,9 @@ def warn_few_tests(needs: Mapping[str, Needs]) -> Iterator[str]:
     given = sum(len(need.tests) for need in needs.values())
     if rows < given:
         yield (
-            f"the budget covers {rows} of {counted(given, 'test example')}, half of it spent on "
-            "them: give more, or lower method.random_icl_draws"
+            f"of {counted(given, 'test example')} {rows:,} will be tested, the first of every "
+            "site, as many as the share budget.test_share of the budget covers: give more budget "
+            "or a larger share, or lower method.random_icl_draws"
         )
 
 

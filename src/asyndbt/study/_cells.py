@@ -144,7 +144,8 @@ class _CellFactory:
         for more in (file.base, file.tasks.get(self.task, {}), file.overrides.get(self.method, {})):
             tables = _merged(tables, more)
         # The budget depends on the sizes of the data, and is set once these are known.
-        for name, value in (*self.point, ("run.seed", seed), ("budget.calls", 1)):
+        budget = (("budget.calls", 1), ("budget.test_share", 1.0))
+        for name, value in (*self.point, ("run.seed", seed), *budget):
             tables = _merged(tables, _nested(name, value))
         return Config.from_dict(tables, base=file.place, name=file.study.name or "study")
 

@@ -32,6 +32,7 @@ _RESERVED = {
     "run.dir": "use study.dir",
     "budget.calls": "use study.calls",
     "budget.per_site.calls": "use study.calls",
+    "budget.test_share": "a study tests every example, and keeps that back beside study.calls",
     "method.centralised": 'use the method "cendbt"',
     "lm.cache": "its runs share their answers anyway, and each is charged for its own",
 }
