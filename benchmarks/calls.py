@@ -89,7 +89,7 @@ def work(job: Job, folder: Path) -> Track:
     values = {
         **demo_values(job.task),
         "data": {"sites": site_tables(rows, [site], folder)},
-        "budget": {"per_site": {"calls": job.calls + 5_000}},
+        "budget": {"test_share": 1.0, "per_site": {"calls": job.calls + 5_000}},
         "run": {"seed": job.seed, "dir": str(folder / "run")},
     }
     changes = {**job.changes, **{f"method.{key}": value for key, value in settings.items()}}

@@ -75,7 +75,7 @@ def work(job: Job, folder: Path) -> Outcome:
     values = {
         **demo_values(job.task),
         "data": data,
-        "budget": {"per_site": {"calls": job.calls + looks * tested}},
+        "budget": {"test_share": 1.0, "per_site": {"calls": job.calls + looks * tested}},
         "run": {"seed": job.seed, "dir": str(folder / "run")},
     }
     return run_once(job.task, Config.from_dict(values).override(job.changes))

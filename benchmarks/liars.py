@@ -178,7 +178,7 @@ def prepare(job: Job, dealt: Mapping[str, Rows], names: list[str], folder: Path)
             "sites": site_tables(dealt, names, folder),
             "pool_per_class": POOL // len(TASKS[job.task].labels),
         },
-        "budget": {"per_site": {"calls": job.calls + (2 + references) * tested}},
+        "budget": {"test_share": 1.0, "per_site": {"calls": job.calls + (2 + references) * tested}},
         "run": {"seed": job.seed, "dir": str(folder / "run")},
     }
     config = Config.from_dict(values).override(

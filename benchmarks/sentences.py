@@ -80,7 +80,7 @@ def config_for(task: str, seed: int, args: argparse.Namespace, url: str, folder:
         },
         "lm": {"provider": "openai", "model": args.model, "base_url": url},
         "method": {"random_icl_draws": 2, "demonstrations_total": 4},
-        "budget": {"per_site": {"calls": CALLS + 4 * args.rows // SITES}},
+        "budget": {"test_share": 1.0, "per_site": {"calls": CALLS + 4 * args.rows // SITES}},
         "run": {"seed": seed, "dir": str(folder / "run")},
     }
     if args.api_key_env:

@@ -100,7 +100,7 @@ def pocket(job: Job, folder: Path) -> Setting:
         **demo_values(job.task),
         "data": {**data, "partition": {"sites": SITES}, "pool_per_class": 20 // len(known.labels)},
         "federation": FORMS[job.form],
-        "budget": {"per_site": {"calls": job.calls + 1_000}},
+        "budget": {"test_share": 1.0, "per_site": {"calls": job.calls + 1_000}},
         "run": {"seed": job.seed, "dir": str(folder / "run")},
     }
     assembly = prepare_run(
