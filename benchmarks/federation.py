@@ -1,14 +1,15 @@
 """Does federation pay? Three sites by AsynDBT against each site tuning alone, at equal calls.
 
-    python benchmarks/federation.py [--tasks NAME ...] [--seeds 5] [--sizes 10 20 60] [--jobs 2]
+    python benchmarks/federation.py [--tasks NAME ...] [--seeds 5] [--sizes 10 20 60] [--rows 0]
+                                    [--jobs 2]
 
 Measured: accuracy on the test split (three sites pooled, 360 rows), pocket model, preset "default",
 with 10, 20 and 60 training queries per class and site. Both sides have the same rows, the same
 split, the same pool of demonstrations (20 per class and site) and the same 2,000 calls per site;
 "alone" runs every site as a run of its own. 60 queries and 20 demonstrations per class are more
-than a demo data set has at a site, so training rows come from several seeds of the same generator;
-validation and test rows are the demo's. Validation rows per class can be cut to the size of the
-training set with ``--validation-like-training``.
+than a demo data set has at a site, so training rows come from several seeds of the same generator,
+``--rows`` and on; validation and test rows are those of ``--rows``. Validation rows per class can
+be cut to the size of the training set with ``--validation-like-training``.
 
 How to read it: a positive difference says that sites tune better together. It is paired by seed;
 error and interval are over seeds (of the means over tasks in the last row). Goal: at
@@ -53,15 +54,16 @@ class Job:
     calls: int
     validation: int | None
     rows_per_class: int
+    rows: int
     changes: Mapping[str, Any]
 
 
 def work(job: Job, folder: Path) -> Outcome:
     """Do one run on files with the rows of its sites."""
     rows = {
-        "train": training_rows(job.task, job.rows_per_class),
-        "validation": dataset(job.task, "validation"),
-        "test": dataset(job.task, "test"),
+        "train": training_rows(job.task, job.rows_per_class, job.rows),
+        "validation": dataset(job.task, "validation", job.rows),
+        "test": dataset(job.task, "test", job.rows),
     }
     tested = max(Counter(row["site"] for row in rows["test"]).values())
     looks = 2 + MethodConfig().random_icl_draws
@@ -86,6 +88,7 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("--sizes", type=int, nargs="+", default=[10, 20, 60], help="per class")
     options.add_argument("--calls", type=int, default=2_000, help="per site")
+    options.add_argument("--rows", type=int, default=0, help="generator seed of the tasks' rows")
     options.add_argument("--validation-like-training", action="store_true")
     options.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="config changes")
     args = options.parse_args()
@@ -99,7 +102,7 @@ def main() -> None:
             few = size if args.validation_like_training else None
             for seed in range(args.seeds):
                 jobs += [
-                    Job(task, seed, size, some, args.calls, few, rows_per_class, changes)
+                    Job(task, seed, size, some, args.calls, few, rows_per_class, args.rows, changes)
                     for some in (sites, *((site,) for site in sites))
                 ]
     outcomes = map_jobs(work, jobs, args.jobs)

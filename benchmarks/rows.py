@@ -42,15 +42,15 @@ def site_tables(
     return tables
 
 
-def training_rows(task: str, per_class: int) -> list[dict[str, str]]:
-    """Training rows of as many data seeds as give every site this many of every class.
+def training_rows(task: str, per_class: int, first: int = 0) -> list[dict[str, str]]:
+    """Training rows of as many data seeds, `first` and on, as give every site so many of a class.
 
-    Texts of the validation and test splits, and repeats, are left out.
+    Texts of the validation and test splits of the first, and repeats, are left out.
     """
-    taken = {_text(row) for split in ("validation", "test") for row in dataset(task, split)}
+    taken = {_text(row) for split in ("validation", "test") for row in dataset(task, split, first)}
     rows: list[dict[str, str]] = []
     known = TASKS[task]
-    for seed in range(_MOST_SEEDS):
+    for seed in range(first, first + _MOST_SEEDS):
         for row in dataset(task, "train", seed):
             if _text(row) not in taken:
                 taken.add(_text(row))
