@@ -67,7 +67,14 @@ def test_a_line_tells_what_matters(play: Any) -> None:
     PlainLines(stream)(play.step(7, gone=["meals"]))
     line = stream.getvalue()
     for part in (
-        *("server step 7", "loss 0.500", "75.0 %", "210 of 3,000", "gone: meals", "1 min 15 s"),
+        *(
+            "server step 7",
+            "loss 0.500",
+            "75.0 % (40)",
+            "210 of 3,000",
+            "gone: meals",
+            "1 min 15 s",
+        ),
         *("sites 2 (quorum -)", "behind 1 (movies)", "entropy p 3.50 q 2.50"),
     ):
         assert part in line

@@ -121,6 +121,14 @@ def test_one_site_needs_no_agreement(runs: dict[str, Path]) -> None:
     assert "One site: a server step follows every answer." in said
 
 
+def test_validation_accuracies_have_their_n(runs: dict[str, Path]) -> None:
+    said = words(build_page(runs["three"]))
+    events = (runs["three"] / "events.jsonl").read_text("utf-8").splitlines()
+    steps = [event for event in map(json.loads, events) if event["kind"] == "step"]
+    (n,) = {score["n"] for step in steps for score in step["validation"].values()}
+    assert f"of {n} validation examples: for the record only" in said
+
+
 def test_what_was_not_tuned_is_not_shown(runs: dict[str, Path]) -> None:
     assert "Words by position" not in words(build_page(runs["demonstrations"]))
     fragment = words(build_page(runs["untested"]))

@@ -80,7 +80,7 @@ class LatestMetrics:
     >>> latest.update({"loss": {"a": 0.5}, "validation": {"a": {"accuracy": 1.0, "n": 10}}})
     >>> latest.update({"loss": {"b": 1.0}, "validation": {"b": {"accuracy": 0.5, "n": 30}}})
     >>> latest.mean("loss", 3), latest.validation_accuracy()
-    ('0.750', '62.5 %')
+    ('0.750', '62.5 % (40)')
     """
 
     def __init__(self) -> None:
@@ -97,11 +97,11 @@ class LatestMetrics:
         return f"{sum(values) / len(values):.{digits}f}" if values else "-"
 
     def validation_accuracy(self) -> str:
-        """Return the accuracy over the validation examples of all sites."""
+        """Return the accuracy over the validation examples of all sites, and their number."""
         scores = self._values("validation")
         n = sum(score["n"] for score in scores)
         correct = sum(score["accuracy"] * score["n"] for score in scores)
-        return percent(correct / n) if n else "-"
+        return f"{percent(correct / n)} ({n})" if n else "-"
 
     def most_stale(self) -> str:
         """Return the largest staleness in steps, and its site."""

@@ -52,6 +52,7 @@ def _reports(record: Record) -> list[dict[str, Any]]:
             "train_loss": step["loss"].get(name),
             "validation_accuracy": (step["validation"].get(name) or {}).get("accuracy"),
             "validation_loss": (step["validation"].get(name) or {}).get("loss"),
+            "validation_n": (step["validation"].get(name) or {}).get("n"),
             "entropy_q": step["entropy_q"].get(name),
         }
         for name in record.sites
@@ -156,12 +157,20 @@ def _validation_accuracy(record: Record, reports: Reports, x: Axis, place: str, 
         return Html()
     low = max(0.0, math.floor(10 * min(_values(curves)) - 0.5) / 10)
     y = Axis("% right", low, 1.0, lambda share: percent_text(share, 0))
-    note = (
-        "Most probable prompt so far, on validation data: for the record only, no decision uses it."
-        if record.asynchronous
-        else ""
-    )
+    of = _validation_examples(reports)
+    note = f"Of {of}."
+    if record.asynchronous:
+        note = f"Most probable prompt so far, of {of}: for the record only, no decision uses it."
     return chart(f"Validation accuracy on the way{over}", note, x, y, _lines(curves, "dots"))
+
+
+def _validation_examples(reports: Reports) -> str:
+    """Return how many examples the scores on validation data are of."""
+    counts = [report["validation_n"] for report in reports if report["validation_n"]]
+    if not counts:
+        return "validation data"
+    most = counted(max(counts), "validation example")
+    return most if min(counts) == max(counts) else f"{min(counts):,} to {most}"
 
 
 def agreement_section(record: Record) -> Html:
