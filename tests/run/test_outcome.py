@@ -210,16 +210,3 @@ def test_texts_that_the_pocket_model_cannot_read_are_a_warning(small: Any, stran
     told = [text for text in result.data["warnings"] if text.startswith("pocket model:")]
     assert len(told) == strange
     assert not any("zyxgwort" in text for text in told), "private words stay at the sites"
-
-
-@pytest.mark.parametrize(("vocabulary", "unknown"), [("builtin", 44), ("pocket", 0)])
-def test_a_vocabulary_that_the_pocket_model_cannot_read_is_a_warning(
-    small: Any, vocabulary: str, unknown: int
-) -> None:
-    method = {"vocabulary": vocabulary, "vocabulary_limit": None}
-    setup = prepare_run(small.config(method=method), RunDirectory(small.folder / "run"))
-    for site in setup.sites.values():
-        site.close()
-    told = [text for text in setup.warnings if "of the vocabulary" in text]
-    assert len(told) == bool(unknown)
-    assert all(f"{unknown} of 127 entries" in text for text in told)

@@ -19,13 +19,13 @@ from asyndbt.run._remote_site import RemoteSite, open_site
 from asyndbt.run._result import Outcome, Result, write_prompt
 from asyndbt.run._session import METHOD_FILE, Method, Session, run_session
 from asyndbt.run._setup import (
-    USEFUL_STEPS,
     RunSetup,
     prepare_run,
     shared_plan,
     shared_vocabulary,
 )
 from asyndbt.run._site import RunSite
+from asyndbt.run._warnings import USEFUL_STEPS
 
 __all__ = [
     "HALVES",

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from asyndbt._text import counted
 from asyndbt.config import BudgetConfig, Config, LimitsConfig, toml_keys
 from asyndbt.errors import ConfigError, RunDirectoryError
 from asyndbt.federation import Needs, Plan, PromptObjective, SitePrompts, Worker, vocabulary_digest
@@ -21,6 +20,7 @@ from asyndbt.run._division import divide_budget
 from asyndbt.run._inputs import RunInputs, load_inputs, resolve_vocabulary
 from asyndbt.run._model_handle import ModelHandle
 from asyndbt.run._site import RunSite
+from asyndbt.run._warnings import setup_warnings
 
 MOST_ITERATIONS: Final = 100_000
 """Server steps of a run that its budget ends."""
@@ -146,8 +146,7 @@ def build_setup(
     }
     warnings = (
         *inputs.duplicates.splitlines(),
-        *warn_few_tests(needs),
-        *warn_few_steps(plan, steps),
+        *setup_warnings(plan, inputs.sites, needs, steps),
         *model.warnings([_texts(site) for site in inputs.sites.values()], inputs.vocabulary),
     )
     return RunSetup(plan, sites, inputs.vocabulary, handle, warnings)
@@ -271,22 +270,6 @@ def _site(
     return RunSite(worker, prompts, folder, cache, needs, limits.after(needs.evaluation))
 
 
-USEFUL_STEPS: Final = 30
-"""Local steps of a site below which hardly anything is tuned."""
-
-
-def warn_few_tests(needs: Mapping[str, Needs]) -> Iterator[str]:
-    """Warn if the budget does not cover the whole test split."""
-    rows = sum(need.test_rows for need in needs.values())
-    given = sum(len(need.tests) for need in needs.values())
-    if rows < given:
-        yield (
-            f"of {counted(given, 'test example')} {rows:,} will be tested, the first of every "
-            "site, as many as the share budget.test_share of the budget covers: give more budget "
-            "or a larger share, or lower method.random_icl_draws"
-        )
-
-
 def check_prices(config: Config, model: LanguageModel) -> None:
     """Raise ConfigError if money is capped and the price of a request is not known."""
     capped = config.budget.money is not None or config.budget.per_site.money is not None
@@ -294,17 +277,6 @@ def check_prices(config: Config, model: LanguageModel) -> None:
         raise ConfigError(
             "budget.money cannot be kept to: the price of the model is not known; set lm.price_in "
             "and lm.price_out, or cap calls or tokens instead"
-        )
-
-
-def warn_few_steps(plan: Plan, steps: int) -> Iterator[str]:
-    """Warn if the budget, or the number of iterations, is too small for useful tuning."""
-    steps = min(plan.iterations * plan.local_steps, steps)
-    if steps < USEFUL_STEPS:
-        yield (
-            f"the budget surely buys {counted(steps, 'local step')} of a site, and fewer than "
-            f"{USEFUL_STEPS} tune hardly anything: give more, or lower method.draws or "
-            "method.batch_size"
         )
 
 

@@ -1,0 +1,90 @@
+"""What the user should know before paying: where budget or data are too small for what is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from asyndbt._text import counted, listed
+from asyndbt.federation import Needs, Plan, SitePrompts
+
+USEFUL_STEPS: Final = 30
+"""Local steps of a site below which hardly anything is tuned."""
+_USEFUL_ROWS: Final = 10
+"""Validation examples of a look below which its score is mostly chance."""
+
+
+def setup_warnings(
+    plan: Plan, sites: Mapping[str, SitePrompts], needs: Mapping[str, Needs], steps: int
+) -> Iterator[str]:
+    """Yield warnings.
+
+    Parameters
+    ----------
+    plan : Plan
+    sites : mapping of str to SitePrompts
+    needs : mapping of str to Needs
+        By site, within its budget.
+    steps : int
+        Local steps that the budget of every site surely covers.
+    """
+    yield from _no_tests(sites)
+    yield from _few_tests(needs)
+    yield from _few_validation_rows(sites, needs)
+    yield from _few_steps(plan, steps)
+
+
+def _no_tests(sites: Mapping[str, SitePrompts]) -> Iterator[str]:
+    without = [name for name, site in sites.items() if not site.data.test]
+    if len(without) == len(sites):
+        yield (
+            "there is no test data (data.test): no accuracy is measured at the end; accuracies on "
+            "the way are of validation examples, on which prompts are chosen, and too good"
+        )
+    elif without:
+        yield f"no test examples at {listed(without)}: no accuracy is measured there"
+
+
+def _few_tests(needs: Mapping[str, Needs]) -> Iterator[str]:
+    rows = sum(need.test_rows for need in needs.values())
+    given = sum(len(need.tests) for need in needs.values())
+    if rows < given:
+        yield (
+            f"of {counted(given, 'test example')} {rows:,} will be tested, the first of every "
+            "site, as many as the share budget.test_share of the budget covers: give more budget "
+            "or a larger share, or lower method.random_icl_draws"
+        )
+
+
+def _few_validation_rows(
+    sites: Mapping[str, SitePrompts], needs: Mapping[str, Needs]
+) -> Iterator[str]:
+    name = min(needs, key=lambda name: needs[name].validation_rows)
+    rows, given = needs[name].validation_rows, len(sites[name].data.validation)
+    if rows >= _USEFUL_ROWS:
+        return
+    where = "" if len(sites) == 1 else f" at site {name!r}"
+    if rows < given:
+        yield (
+            f"a validation score is of {rows} of {counted(given, 'example')}{where}, and mostly "
+            "chance: give more budget, or lower method.validations or method.confirm_candidates"
+        )
+    else:
+        yield (
+            f"a validation score is of {counted(rows, 'example')}{where}, and mostly chance: give "
+            "more validation examples"
+        )
+
+
+def _few_steps(plan: Plan, steps: int) -> Iterator[str]:
+    most = plan.iterations * plan.local_steps
+    if min(most, steps) >= USEFUL_STEPS:
+        return
+    few = f"fewer than {USEFUL_STEPS} tune hardly anything"
+    if most < steps:
+        yield f"method.iterations allows {counted(most, 'local step')} of a site, and {few}"
+    else:
+        yield (
+            f"the budget surely buys {counted(steps, 'local step')} of a site, and {few}: give "
+            "more, or lower method.draws or method.batch_size"
+        )
