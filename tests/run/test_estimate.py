@@ -40,16 +40,22 @@ def test_calls_and_tokens_are_within_5_percent_of_the_run(
     assert not config.run.dir.exists()
     result = run_config(config).data
     ledger = result["ledger"]
-    assert expected.usage.calls == pytest.approx(ledger["calls"], rel=0.05)
+    assert expected.least.usage.calls == pytest.approx(ledger["calls"], rel=0.05)
     tokens = ledger["tokens_in"] + ledger["tokens_out"]
-    assert expected.usage.tokens == pytest.approx(tokens, rel=0.05)
+    assert expected.least.usage.tokens == pytest.approx(tokens, rel=0.05)
     assert expected.stop_reason == result["stop_reason"]
+    assert ledger["calls"] <= expected.most.usage.calls
+    for field in ("calls", "tokens_in", "tokens_out"):
+        assert getattr(expected.least.usage, field) <= getattr(expected.most.usage, field)
+    assert expected.least.seconds <= expected.most.seconds
 
 
 def test_early_stopping_makes_no_estimate_cheaper(tmp_path: Path) -> None:
     changes = {"method__iterations": 30, "method__validations": 10}
     plain = estimate_run(demo(tmp_path, **changes))
-    assert estimate_run(demo(tmp_path, **changes, method__patience=1)).usage == plain.usage
+    assert (
+        estimate_run(demo(tmp_path, **changes, method__patience=1)).least.usage == plain.least.usage
+    )
 
 
 NO_FRAGMENT = {"vocabulary": None, "vocabulary_limit": None, "fragment_length": None}
@@ -91,23 +97,55 @@ def test_of_a_long_run_some_prompts_tell_the_cost_of_all(
 
     quick, full = played(30), played(1_000_000)
     by_tokens = config.budget.tokens is not None
-    assert quick.usage.calls == pytest.approx(full.usage.calls, rel=0.02 if by_tokens else 0)
-    assert quick.usage.tokens == pytest.approx(full.usage.tokens, rel=0.02)
-    assert quick.seconds == pytest.approx(full.seconds, rel=0.02)
+    assert quick.least.usage.calls == pytest.approx(
+        full.least.usage.calls, rel=0.02 if by_tokens else 0
+    )
+    assert quick.least.usage.tokens == pytest.approx(full.least.usage.tokens, rel=0.02)
+    assert quick.least.seconds == pytest.approx(full.least.seconds, rel=0.02)
     assert quick.stop_reason == full.stop_reason == end
 
 
 def test_the_budget_bounds_the_estimate(small: Any) -> None:
     for budget in ({"calls": 3 * small.least + 40}, {"tokens": 30_000}):
-        usage = estimate_run(small.config(budget={"per_site": None, **budget})).usage
+        usage = estimate_run(small.config(budget={"per_site": None, **budget})).least.usage
         assert usage.calls <= budget.get("calls", usage.calls)
         assert usage.tokens <= budget.get("tokens", usage.tokens)
+
+
+@pytest.mark.parametrize(
+    ("budget", "iterations"),
+    [({"calls": 5_000}, None), ({"calls": 5_000}, 40), ({"calls": 50_000, "tokens": 90_000}, None)],
+)
+def test_where_made_up_answers_settle_the_range_goes_on_to_the_limit(
+    small: Any, budget: dict[str, int], iterations: int | None
+) -> None:
+    method = {"mode": "demonstrations", "iterations": iterations, **NO_FRAGMENT, "eta_q": 100.0}
+    found = estimate_run(small.config(method=method, budget={"per_site": None, **budget}))
+    least, most = found.least.usage, found.most.usage
+    assert found.stop_reason in ("converged", "nothing new to ask", "iterations")
+    assert least.calls < most.calls
+    assert most.tokens / most.calls == pytest.approx(least.tokens / least.calls, rel=0.01)
+    each = found.least.seconds / least.calls
+    assert found.most.seconds / most.calls == pytest.approx(each, rel=0.01)
+    if iterations is not None:
+        looks = 3 * (small.evaluation + 0.15 * 40 * small.step + 2 * small.validation)
+        assert 3 * 40 * small.step < most.calls <= 3 * 40 * small.step + looks
+    elif "tokens" in budget:
+        assert most.tokens == pytest.approx(budget["tokens"], rel=0.01)
+    else:
+        assert most.calls == budget["calls"]
+
+
+def test_an_estimate_has_the_warnings_of_the_run(small: Any) -> None:
+    config = small.config(budget={"per_site": {"calls": small.least}}, data={"test": None})
+    (told,) = [text for text in estimate_run(config).warnings if "no test data" in text]
+    assert told in run_config(config).data["warnings"]
 
 
 def test_it_is_the_same_every_time(small: Any) -> None:
     config = small.config()
     first, second = (estimate_run(config) for _ in range(2))
-    assert (first.usage, first.steps) == (second.usage, second.steps)
+    assert (first.least.usage, first.steps) == (second.least.usage, second.steps)
 
 
 def test_an_endpoint_is_not_asked(small: Any) -> None:
@@ -120,19 +158,19 @@ def test_an_endpoint_is_not_asked(small: Any) -> None:
         "price_out": 8.0,
     }
     expected = estimate_run(small.config(lm=lm), seconds_per_request=2.0)
-    usage = expected.usage
+    usage = expected.least.usage
     assert 0 < usage.calls <= 3 * small.config().budget.per_site.calls
     assert usage.money == pytest.approx(2e-6 * usage.tokens_in + 8e-6 * usage.tokens_out)
     assert expected.priced
     assert not expected.free
-    assert expected.seconds >= 2.0 * usage.calls / 32
+    assert expected.least.seconds >= 2.0 * usage.calls / 32
 
 
 def test_requests_a_minute_make_a_run_longer(small: Any) -> None:
     lm = {"provider": "openai", "model": "m", "base_url": "http://127.0.0.1:9/v1"}
     capped = estimate_run(small.config(lm={**lm, "requests_per_minute": 10}))
-    assert capped.seconds == pytest.approx(6.0 * capped.usage.calls)
-    assert estimate_run(small.config(lm=lm)).seconds < capped.seconds
+    assert capped.least.seconds == pytest.approx(6.0 * capped.least.usage.calls)
+    assert estimate_run(small.config(lm=lm)).least.seconds < capped.least.seconds
 
 
 def test_what_would_keep_the_run_from_starting_is_said(small: Any) -> None:
@@ -158,8 +196,8 @@ def test_over_http_tokens_and_money_are_right_once_the_endpoint_was_asked(small:
         ledger = run_config(config).data["ledger"]
     assert ledger["money"] <= 60.0
     # So short a run is mostly looks at the validation rows, some of which repeat themselves.
-    assert expected.usage.calls == pytest.approx(ledger["calls"], rel=0.3)
-    per_call = expected.usage.tokens / expected.usage.calls
+    assert expected.least.usage.calls == pytest.approx(ledger["calls"], rel=0.3)
+    per_call = expected.least.usage.tokens / expected.least.usage.calls
     tokens = ledger["tokens_in"] + ledger["tokens_out"]
     assert per_call == pytest.approx(tokens / ledger["calls"], rel=0.1)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from asyndbt._text import counted, duration
 from asyndbt.config import load_config
 from asyndbt.errors import AsyndbtError
-from asyndbt.run import USEFUL_STEPS, Estimate, estimate_run
+from asyndbt.run import Estimate, estimate_run
 from asyndbt.study import StudyEstimate, estimate_study, is_study, load_study
 
 
@@ -62,35 +63,48 @@ def _execute(args: argparse.Namespace) -> None:
 
 
 def _print_run(found: Estimate) -> None:
-    calls = f"{found.usage.calls:,}, of which up to {found.evaluation:,} for the final evaluation"
-    _print_usage(found, calls, ",.4g")
-    print(f"time    {duration(found.seconds)} at {found.seconds_per_request:.3g} s a request")
-    print(f"tuning  {counted(found.steps, 'local step')} of a site, until: {found.stop_reason}")
-    if found.stop_reason in ("converged", "nothing new to ask"):
-        print("        (on made-up answers; real ones may go on to the end of the budget)")
-    if found.steps < USEFUL_STEPS:
-        print(
-            f"Warning: fewer than {USEFUL_STEPS} local steps tune hardly anything; give more "
-            "budget or iterations, or lower method.draws or method.batch_size"
-        )
+    _print_costs(found, f", of which up to {found.evaluation:,} for the final evaluation", ",.4g")
+    print(f"time    {_time(found)} at {found.seconds_per_request:.3g} s a request")
+    steps = counted(found.steps, "local step")
+    print(f"tuning  {steps} of a site on made-up answers, until: {found.stop_reason}")
+    if found.least != found.most:
+        print("Lower figures are of that run, upper ones of all that budget and steps allow.")
+    for text in found.warnings:
+        print(f"Warning: {text}")
 
 
 def _print_study(found: StudyEstimate) -> None:
     short = f", {found.short:,} with too small a budget" if found.short else ""
     print(f"runs    {found.runs:,}{short}")
-    calls = f"about {found.usage.calls:,}; what runs have in common is asked for once"
-    _print_usage(found, calls, ",.2f")
-    print(f"time    {duration(found.seconds)}, one run after the other")
-    for method, part in found.by_method.items():
-        cost = "" if found.free or not found.priced else f", {part.money:,.2f}"
-        print(f"  {method}: {counted(part.calls, 'call')}{cost}")
+    _print_costs(found, "; what runs have in common is asked for once", ",.2f")
+    print(f"time    {_time(found)}, one run after the other")
+    for method, ends in found.by_method.items():
+        calls, money = ([getattr(end.usage, name) for end in ends] for name in ("calls", "money"))
+        cost = "" if found.free or not found.priced else f", {_span(money, ',.2f')}"
+        noun = "call" if calls == [1, 1] else "calls"
+        print(f"  {method}: {_span(calls)} {noun}{cost}")
 
 
-def _print_usage(found: Estimate | StudyEstimate, calls: str, form: str) -> None:
-    usage = found.usage
-    money = (
-        format(usage.money, form) if found.priced else "unknown: set lm.price_in and lm.price_out"
+def _print_costs(found: Estimate | StudyEstimate, about_calls: str, form: str) -> None:
+    ends = [found.least.usage, found.most.usage]
+    calls, sent, received, money = (
+        [getattr(end, name) for end in ends]
+        for name in ("calls", "tokens_in", "tokens_out", "money")
     )
-    print(f"calls   {calls}")
-    print(f"tokens  {usage.tokens_in:,} sent, {usage.tokens_out:,} received")
-    print(f"money   {'none' if found.free else money}")
+    price = _span(money, form) if found.priced else "unknown: set lm.price_in and lm.price_out"
+    print(f"calls   {_span(calls)}{about_calls}")
+    print(f"tokens  {_span(sent)} sent, {_span(received)} received")
+    print(f"money   {'none' if found.free else price}")
+
+
+def _time(found: Estimate | StudyEstimate) -> str:
+    return _range(duration(end.seconds) for end in (found.least, found.most))
+
+
+def _span(ends: Iterable[float], form: str = ",") -> str:
+    return _range(format(end, form) for end in ends)
+
+
+def _range(ends: Iterable[str]) -> str:
+    """Return two texts as a range, or one if they are equal."""
+    return " to ".join(dict.fromkeys(ends))

@@ -12,7 +12,7 @@ from asyndbt.run._directory import (
     to_json,
     write_atomically,
 )
-from asyndbt.run._estimate import Estimate, can_begin, estimate_run
+from asyndbt.run._estimate import Cost, Estimate, can_begin, estimate_run
 from asyndbt.run._halves import HALVES, score_halves
 from asyndbt.run._inputs import load_inputs, load_site_data, make_task, place_rows, take_rows
 from asyndbt.run._remote_site import RemoteSite, open_site
@@ -25,13 +25,12 @@ from asyndbt.run._setup import (
     shared_vocabulary,
 )
 from asyndbt.run._site import RunSite
-from asyndbt.run._warnings import USEFUL_STEPS
 
 __all__ = [
     "HALVES",
     "METHOD_FILE",
-    "USEFUL_STEPS",
     "AsynDBT",
+    "Cost",
     "CurveMoment",
     "Estimate",
     "Event",

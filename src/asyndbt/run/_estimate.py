@@ -16,7 +16,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,10 +27,10 @@ import numpy as np
 from asyndbt._async import run_sync
 from asyndbt.config import Config
 from asyndbt.errors import BudgetError
-from asyndbt.federation import Coordinator, PromptObjective, Spent
+from asyndbt.federation import Coordinator, Plan, PromptObjective, Spent
 from asyndbt.federation.engines import Delays, Engine, LocalEngine, VirtualEngine
-from asyndbt.lm import Answer, LanguageModel, Prompt, RemoteOptions, Usage
-from asyndbt.optim import FloatArray, IntArray
+from asyndbt.lm import LIMITED, Answer, LanguageModel, Prompt, RemoteOptions, Usage
+from asyndbt.optim import FloatArray, IntArray, make_estimator
 from asyndbt.run._directory import RunDirectory
 from asyndbt.run._inputs import RunInputs, load_inputs
 from asyndbt.run._model_handle import ModelHandle
@@ -41,37 +41,58 @@ _ASSUMED_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
+class Cost:
+    """Requests, tokens and money of all sites, and the time in seconds that they take."""
+
+    usage: Usage = field(default_factory=Usage)
+    seconds: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.usage + other.usage, self.seconds + other.seconds)
+
+    def of(self, calls: float) -> Cost:
+        """Return the cost of another number of calls, at the same cost per call."""
+        usage = self.usage
+        share = calls / max(1, usage.calls)
+        tokens = (round(usage.tokens_in * share), round(usage.tokens_out * share))
+        return Cost(Usage(round(calls), *tokens, usage.money * share), self.seconds * share)
+
+
+@dataclass(frozen=True, slots=True)
 class Estimate:
     """What a run will cost.
 
     Parameters
     ----------
-    usage : Usage
-        Requests, tokens and money of all sites.
+    least : Cost
+        Of the run that was simulated. A real one may go on where that one settled.
+    most : Cost
+        All that the budget and the iterations allow.
     evaluation : int
-        Most requests of the final evaluation, included in `usage`.
-    seconds : float
-        Time that the requests take.
+        Most requests of the final evaluation, included in both.
     seconds_per_request : float
         Measured for a local model, assumed for an endpoint that was not probed.
     steps : int
-        Fewest steps of a site.
+        Fewest local steps of a site in the simulation.
     stop_reason : str
-        What will probably end the tuning.
+        What ended the simulation.
     priced : bool
-        Whether the prices are known, so that the money in `usage` is meaningful.
+        Whether the prices are known, so that the money is meaningful.
     free : bool
         Whether the model runs on this machine.
+    warnings : tuple of str
+        With which the run will begin.
     """
 
-    usage: Usage
+    least: Cost
+    most: Cost
     evaluation: int
-    seconds: float
     seconds_per_request: float
     steps: int
     stop_reason: str
     priced: bool
     free: bool
+    warnings: tuple[str, ...]
 
 
 def estimate_run(
@@ -108,7 +129,7 @@ def estimate_run(
         setup = build_setup(
             config.override(dict.fromkeys(_left_out(config))),
             inputs,
-            ModelHandle(simulated, handle.policy),
+            ModelHandle(simulated, handle.policy, ledger=handle.ledger),
             RunDirectory(Path(folder)),
             objective=SimulatedObjective,
         )
@@ -117,16 +138,52 @@ def estimate_run(
         finally:
             for site in setup.sites.values():
                 site.close()
+    seconds = _seconds(config, model, simulated, len(setup.sites), each)
+    asked = handle.ledger.spent
+    least = Cost(simulated.spent + asked, seconds)
+    most = asked.calls + _most_calls(config, setup, simulated.spent)
     return Estimate(
-        usage=simulated.spent + handle.ledger.spent,
+        least=least,
+        most=least.of(max(least.usage.calls, most)),
         evaluation=sum(site.needs.evaluation.calls for site in setup.sites.values()),
-        seconds=_seconds(config, model, simulated, len(setup.sites), each),
         seconds_per_request=each,
         steps=min(site.worker.learner.steps for site in setup.sites.values()),
         stop_reason=coordinator.stop_reason,
         priced=model.has_prices,
         free=not model.is_remote,
+        warnings=setup.warnings,
     )
+
+
+def _most_calls(config: Config, setup: RunSetup, played: Usage) -> float:
+    """Return the most calls that the budget and the iterations allow.
+
+    How many a cap on tokens or money allows is told by the mean cost of a call in the simulation.
+    """
+    most = 0.0
+    for site in setup.sites.values():
+        needs = site.needs
+        counts = [
+            (cap + getattr(needs.evaluation, name)) * played.calls / used
+            for name in LIMITED
+            if (cap := site.tuning.cap(name)) is not None and (used := getattr(played, name))
+        ]
+        if config.method.iterations:
+            looks = needs.looks + needs.validation_rows
+            steps = _most_steps(setup.plan) * needs.step_prompts
+            counts.append(needs.evaluation.calls + looks + steps)
+        most += min(counts)
+    return most
+
+
+def _most_steps(plan: Plan) -> int:
+    """Return the local steps of a site, rounds of the lower level that cost as much included."""
+    settings = plan.settings
+    rounds = 0
+    if settings.refresh_every and make_estimator(settings).needs_fresh_draws:
+        refreshes = min(plan.iterations, settings.refresh_until) // settings.refresh_every
+        rounds = refreshes * settings.lower_rounds
+    return plan.iterations * plan.local_steps + rounds
 
 
 def _left_out(config: Config) -> list[str]:
@@ -234,6 +291,12 @@ class SimulatedModel(LanguageModel):
     def has_prices(self) -> bool:
         """As the real model."""
         return self._model.has_prices
+
+    def warnings(
+        self, texts: Sequence[Sequence[str]], vocabulary: Sequence[str] = ()
+    ) -> Sequence[str]:
+        """As the real model."""
+        return self._model.warnings(texts, vocabulary)
 
     def expected_usage(self, prompt: Prompt) -> Usage:
         """As the real model."""

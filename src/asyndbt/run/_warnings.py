@@ -8,7 +8,7 @@ from typing import Final
 from asyndbt._text import counted, listed
 from asyndbt.federation import Needs, Plan, SitePrompts
 
-USEFUL_STEPS: Final = 30
+_USEFUL_STEPS: Final = 30
 """Local steps of a site below which hardly anything is tuned."""
 _USEFUL_ROWS: Final = 10
 """Validation examples of a look below which its score is mostly chance."""
@@ -78,9 +78,9 @@ def _few_validation_rows(
 
 def _few_steps(plan: Plan, steps: int) -> Iterator[str]:
     most = plan.iterations * plan.local_steps
-    if min(most, steps) >= USEFUL_STEPS:
+    if min(most, steps) >= _USEFUL_STEPS:
         return
-    few = f"fewer than {USEFUL_STEPS} tune hardly anything"
+    few = f"fewer than {_USEFUL_STEPS} tune hardly anything"
     if most < steps:
         yield f"method.iterations allows {counted(most, 'local step')} of a site, and {few}"
     else:

@@ -19,8 +19,7 @@ from typing import Final
 from asyndbt.baselines import CenDBT
 from asyndbt.config import Config
 from asyndbt.federation import LOOKS_SHARE
-from asyndbt.lm import Usage
-from asyndbt.run import Estimate, can_begin, estimate_run
+from asyndbt.run import Cost, Estimate, can_begin, estimate_run
 from asyndbt.study._cells import BOTH, Cell, cells_of, is_baseline, naming, needs_calls, sizes_of
 from asyndbt.study._file import StudyFile
 
@@ -35,19 +34,21 @@ class StudyEstimate:
     ----------
     short : int
         How many of the `runs` have too small a budget to begin, and cost nothing.
-    seconds : float
-        Duration of the requests, one run after the other.
+    least, most : Cost
+        As `asyndbt.run.Estimate` tells them, one run after the other.
+    by_method : dict of str to (Cost, Cost)
+        The same by method.
     priced : bool
-        Whether prices are known, so that the money of `usage` is meaningful.
+        Whether prices are known, so that the money is meaningful.
     free : bool
         Whether the model computes on this machine.
     """
 
     runs: int
     short: int
-    usage: Usage
-    seconds: float
-    by_method: dict[str, Usage]
+    least: Cost
+    most: Cost
+    by_method: dict[str, tuple[Cost, Cost]]
     priced: bool
     free: bool
 
@@ -69,8 +70,7 @@ def estimate_study(file: StudyFile, seconds_per_request: float | None = None) ->
     kinds = _kinds(cells)
     fitting = [(kind[1], cell) for kind, some in kinds.items() for cell in _fitting(some)]
     simulated: dict[str, Estimate] = {}
-    by_method: dict[str, Usage] = {}
-    seconds = 0.0
+    by_method: dict[str, tuple[Cost, Cost]] = {}
     whole = _whole(cells)
     # The run with the largest budget comes first: it is the one to simulate.
     fitting.sort(
@@ -82,14 +82,16 @@ def estimate_study(file: StudyFile, seconds_per_request: float | None = None) ->
         if kind not in simulated:
             with naming(cell.title):
                 simulated[kind] = estimate_run(_as_it_runs(cell), seconds_per_request)
-        run = simulated[kind]
-        usage = _scaled(run, _most_calls(cell, run, half=half) + _halves(file, cell))
-        by_method[cell.method] = by_method.get(cell.method, Usage()) + usage
-        seconds += run.seconds * usage.calls / run.usage.calls
-    total, some = sum(by_method.values(), Usage()), simulated.values()
+        run, more = simulated[kind], _halves(file, cell)
+        before = by_method.get(cell.method, (Cost(), Cost()))
+        ends = (_calls(cell, run, end, half=half) + more for end in (run.least, run.most))
+        least, most = (sum_ + run.least.of(calls) for sum_, calls in zip(before, ends, strict=True))
+        by_method[cell.method] = (least, most)
+    least, most = (sum((costs[end] for costs in by_method.values()), Cost()) for end in (0, 1))
+    some = simulated.values()
     priced, free = all(each.priced for each in some), all(each.free for each in some)
     short = len(cells) - len(fitting)
-    return StudyEstimate(len(cells), short, total, seconds, by_method, priced, free)
+    return StudyEstimate(len(cells), short, least, most, by_method, priced, free)
 
 
 def _settings(cell: Cell) -> str:
@@ -143,11 +145,11 @@ def _as_it_runs(cell: Cell) -> Config:
     return CenDBT().configure(cell.config) if cell.method == _POOLED else cell.config
 
 
-def _most_calls(cell: Cell, simulated: Estimate, *, half: bool) -> int:
-    """Return the most calls that a run can make."""
+def _calls(cell: Cell, simulated: Estimate, of_run: Cost, *, half: bool) -> int:
+    """Return the most calls that a run can make, if asyndbt makes those `of_run`."""
     budget, method = _budget(cell), cell.config.method
     if not (is_baseline(cell.method) or cell.method == _POOLED or half):
-        return min(budget, simulated.usage.calls)
+        return min(budget, of_run.usage.calls)
     if not needs_calls(cell.method):
         sizes = sizes_of(cell.config)
         # zero-shot-cot may make two calls for each example.
@@ -167,10 +169,3 @@ def _halves(file: StudyFile, cell: Cell) -> int:
     first = (cell.seed, cell.calls, cell.mode) == (study.seeds[0], study.calls, BOTH)
     tested = sizes.test_pooled if cell.method == _POOLED else sizes.test
     return 2 * tested if first and cell.method in study.ablation_parts else 0
-
-
-def _scaled(simulated: Estimate, calls: int) -> Usage:
-    """Return the usage of `calls` calls at the cost per call of the simulated run."""
-    share, used = calls / simulated.usage.calls, simulated.usage
-    tokens = (round(used.tokens_in * share), round(used.tokens_out * share))
-    return Usage(calls, *tokens, used.money * share)
