@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -148,8 +149,9 @@ def test_it_is_the_same_every_time(small: Any) -> None:
     assert (first.least.usage, first.steps) == (second.least.usage, second.steps)
 
 
-def test_an_endpoint_is_not_asked(small: Any) -> None:
-    """There is nobody at this address, so a request would be an error."""
+def test_an_endpoint_is_not_asked(small: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is nobody at this address, and no package to ask with: a request would be an error."""
+    monkeypatch.setitem(sys.modules, "openai", None)
     lm = {
         "provider": "openai",
         "model": "m",

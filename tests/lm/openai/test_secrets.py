@@ -7,7 +7,7 @@ import traceback
 import pytest
 
 from asyndbt.errors import AsyndbtError, ConfigError, MissingExtraError, ModelError
-from asyndbt.lm import Prompt
+from asyndbt.lm import AnswerCache, Budget, Gateway, Limits, Prompt
 from asyndbt.lm.providers.openai import OpenAILanguageModel
 from asyndbt.lm.providers.openai._key import ApiKey
 
@@ -131,8 +131,16 @@ def test_short_and_missing_keys_are_redacted_alike() -> None:
 
 def test_without_the_package_the_extra_is_named(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "openai", None)
-    with pytest.raises(MissingExtraError, match=r"asyndbt\[openai\]"):
-        OpenAILanguageModel(model="m", base_url="http://127.0.0.1:9/v1")
+    model = OpenAILanguageModel(model="m", base_url="http://127.0.0.1:9/v1")
+    gateway = Gateway(model, AnswerCache(":memory:"), Budget(Limits()))
+    prompt = Prompt((), "It was fun. Answer:")
+    assert model.max_usage(prompt).calls == 1, "what sends no request does without it"
+    for needs_it in (
+        lambda: model.restore_capabilities({}),
+        lambda: asyncio.run(gateway.detect_capabilities([prompt], ["yes", "no"])),
+    ):
+        with pytest.raises(MissingExtraError, match=r"asyndbt\[openai\]"):
+            needs_it()
 
 
 def test_closing_what_was_never_opened_is_fine(kit) -> None:

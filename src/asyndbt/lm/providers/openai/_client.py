@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from functools import cached_property
+from types import ModuleType
 from typing import Any, Final
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
@@ -22,16 +24,11 @@ _CONNECT: Final = 10.0
 class Client:
     """Sends requests to an endpoint, with one client per event loop.
 
-    `base_url` is by default that of OpenAI, `timeout` in seconds per request.  Raises
-    MissingExtraError if the package openai is not installed.
+    `base_url` is by default that of OpenAI, `timeout` in seconds per request.  The package openai
+    is needed for requests only.
     """
 
     def __init__(self, base_url: str | None, key: ApiKey, timeout: float) -> None:
-        try:
-            import openai
-        except ImportError:
-            raise MissingExtraError("openai", "openai") from None
-        self._openai = openai
         self._base_url = base_url or OFFICIAL
         self._key = key
         self._timeout = timeout
@@ -47,6 +44,18 @@ class Client:
         """Address of the endpoint without credentials and query."""
         parts = urlsplit(self._base_url)
         return f"{parts.scheme}://{self.host}{parts.path.rstrip('/')}"
+
+    def check(self) -> None:
+        """Raise MissingExtraError if the package openai is not installed."""
+        _ = self._openai
+
+    @cached_property
+    def _openai(self) -> ModuleType:
+        try:
+            import openai
+        except ImportError:
+            raise MissingExtraError("openai", "openai") from None
+        return openai
 
     async def post(self, body: Mapping[str, Any]) -> Completion:
         """Send one request.

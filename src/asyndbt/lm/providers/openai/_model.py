@@ -45,8 +45,6 @@ class OpenAILanguageModel(LanguageModel):
 
     Raises
     ------
-    MissingExtraError
-        If the package openai is not installed.
     ConfigError
         If an option is unknown, missing or out of range.
     """
@@ -120,11 +118,12 @@ class OpenAILanguageModel(LanguageModel):
     ) -> Mapping[str, Any]:
         """Find out by a few requests what the endpoint accepts, and use it from now on.
 
-        Raises ModelError if no request can succeed, and ConfigError, with the remedy, if the
-        endpoint cannot give the feedback or a prompt is too long.
+        Raises MissingExtraError without the package openai, ModelError if no request can succeed,
+        and ConfigError, with the remedy, if the endpoint cannot give the feedback or a prompt is
+        too long.
         """
         self.check(prompts, labels)
-        self._key.check()
+        self._check_access()
         probe = CapabilityProbe(
             self._client.post, send, self._meter, self._request, self._capabilities
         )
@@ -134,8 +133,11 @@ class OpenAILanguageModel(LanguageModel):
         return {**probe.facts, **self._meter.counter.facts, "model": model}
 
     def restore_capabilities(self, facts: Mapping[str, Any]) -> None:
-        """Use what an earlier `detect_capabilities` found; raise ModelError without a key."""
-        self._key.check()
+        """Use what an earlier `detect_capabilities` found.
+
+        Raises MissingExtraError without the package openai, and ModelError without a key.
+        """
+        self._check_access()
         self._capabilities = Capabilities.from_facts(facts, self._capabilities)
         self._answered = bool(facts)
         self._meter.counter = TokenCounter.from_facts(facts)
@@ -150,6 +152,10 @@ class OpenAILanguageModel(LanguageModel):
 
     async def close(self) -> None:
         await self._client.close()
+
+    def _check_access(self) -> None:
+        self._client.check()
+        self._key.check()
 
     async def _answer(self, prompt: Prompt, labels: Sequence[str]) -> Answer:
         messages, rejected = self._messages(prompt, labels), None
