@@ -66,6 +66,17 @@ def counted(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def part_of(number: int, whole: int | None) -> str:
+    """Return a number, with the whole where it is more.
+
+    Examples
+    --------
+    >>> part_of(85, 1240), part_of(85, 85), part_of(85, None)
+    ('85 of 1,240', '85', '85')
+    """
+    return f"{number:,} of {whole:,}" if whole and whole > number else f"{number:,}"
+
+
 def percent(share: float, digits: int = 1) -> str:
     """Format a share in percent.
 

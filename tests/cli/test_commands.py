@@ -202,6 +202,15 @@ def test_a_table_of_a_thousand_sites_is_short(play: Any) -> None:
     assert "all sites" in table
 
 
+def test_a_part_of_the_test_examples_is_told_beside_the_whole(play: Any) -> None:
+    data = play.result()
+    for part in (data, *data["sites"].values()):
+        part["test_examples"] = 2 * part["metrics"]["test"]["tuned"]["n"]
+    rows = accuracy_table(data).splitlines()
+    assert rows[1].endswith(" 120 of 240")
+    assert rows[4].endswith(" 360 of 720")
+
+
 def test_a_run_without_test_data_says_so() -> None:
     nothing = dict.fromkeys(("plain", "random_icl", "tuned"))
     assert "no test data" in accuracy_table({"metrics": {"test": nothing}, "sites": {}})

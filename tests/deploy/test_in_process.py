@@ -68,6 +68,19 @@ def test_the_result_is_that_of_one_machine(
         assert there.read_bytes() == here.read_bytes()
 
 
+def test_the_coordinator_knows_of_how_many_test_examples_a_part_was_tested(
+    federation: Any,
+) -> None:
+    """Sites whose budget does not cover all: the coordinator has neither their data nor budgets."""
+    federation.write(calls=40)
+    data = federation.conduct(federation.grid()).data
+    for name, site in data["sites"].items():
+        assert site["test_examples"] == 6
+        assert 1 <= site["metrics"]["test"]["tuned"]["n"] < 6
+        assert any(text.startswith(f"site {name}: of 6 test ex") for text in data["warnings"])
+    assert data["test_examples"] == 18
+
+
 def test_a_second_run_starts_anew_and_leaves_the_first_alone(federation: Any) -> None:
     federation.write(federation={"quorum": "all"})
     grid = federation.grid()

@@ -121,6 +121,7 @@ class Baseline(Method):
             iterations=found.iterations,
             fragment=found.fragment,
             prompts={name: found.predictors[name].write for name in sites},
+            test_examples={name: site.objective.counts[2] for name, site in sites.items()},
         )
 
 

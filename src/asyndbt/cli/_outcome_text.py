@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from asyndbt._text import counted, percent, percent_range
+from asyndbt._text import counted, part_of, percent, percent_range
 from asyndbt.baselines import methods
 from asyndbt.run import AsynDBT, Result
 
@@ -53,18 +53,19 @@ def accuracy_table(data: Mapping[str, Any]) -> str:
         return "No accuracy was measured: there is no test data (data.test)."
     sites = {name: site["metrics"]["test"] for name, site in data["sites"].items()}
     rows = [["accuracy on test data", *(title for _, title in _COLUMNS), "n"]]
-    rows += [_row(name, sites[name]) for name in list(sites)[:_SITES]]
-    rows += [_row("all sites", overall)] if len(sites) != 1 else []
+    given = {name: site.get("test_examples") for name, site in data["sites"].items()}
+    rows += [_row(name, sites[name], given[name]) for name in list(sites)[:_SITES]]
+    rows += [_row("all sites", overall, data.get("test_examples"))] if len(sites) != 1 else []
     lines = [*_aligned(rows), "In brackets: 95 % intervals."]
     if len(sites) > _SITES:
         lines.insert(-2, f"... and {len(sites) - _SITES} more in result.json")
     return "\n".join(lines)
 
 
-def _row(name: str, scores: Mapping[str, Any]) -> list[str]:
+def _row(name: str, scores: Mapping[str, Any], given: int | None) -> list[str]:
     counts = [scores[key]["n"] for key, _ in _COLUMNS if scores.get(key)]
     cells = [_score_text(scores.get(key)) for key, _ in _COLUMNS]
-    return [name, *cells, str(max(counts, default=0))]
+    return [name, *cells, part_of(max(counts, default=0), given)]
 
 
 def _score_text(score: Mapping[str, Any] | None) -> str:

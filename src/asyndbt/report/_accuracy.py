@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from asyndbt._text import counted
+from asyndbt._text import counted, part_of
 from asyndbt.lm import find_providers
 from asyndbt.report._chart import interval_chart
 from asyndbt.report._html import (
@@ -134,10 +134,11 @@ def accuracy_section(record: Record) -> Html:
     if not overall:
         text = ("No accuracy was measured: there is no test data (", tag("code", "data.test"), ").")
         return section(title, paragraph(*text))
-    groups = [("All sites" if len(record.sites) > 1 else "Test data", overall)]
+    whole = record.result.get("test_examples")
+    groups = [("All sites" if len(record.sites) > 1 else "Test data", overall, whole)]
     if len(record.sites) > 1:
         groups += [
-            (name, ((site.get("metrics") or {}).get("test")) or {})
+            (name, ((site.get("metrics") or {}).get("test")) or {}, site.get("test_examples"))
             for name, site in record.result.get("sites", {}).items()
         ]
     marks = (tag("span", f"{at}", style=f"left:{at}%") for at in (0, 25, 50, 75, 100))
@@ -158,20 +159,20 @@ def accuracy_section(record: Record) -> Html:
                     tag("th", "examples", scope="col", class_="number wide"),
                 ),
             ),
-            *(_group(name, scores) for name, scores in groups),
+            *(_group(*group) for group in groups),
             class_="accuracies",
         ),
     )
 
 
-def _group(name: str, scores: Mapping[str, Any]) -> Html:
+def _group(name: str, scores: Mapping[str, Any], given: int | None) -> Html:
     rows = [
         tag(
             "tr",
             tag("th", shown, scope="row"),
             tag("td", interval_chart(kind, scores[kind])),
             tag("td", accuracy_text(scores[kind]), class_="number"),
-            tag("td", count_text(scores[kind]["n"]), class_="number wide"),
+            tag("td", part_of(scores[kind]["n"], given), class_="number wide"),
             class_=kind,
         )
         for kind, shown in _KINDS

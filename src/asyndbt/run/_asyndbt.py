@@ -251,6 +251,7 @@ def _outcome(coordinator: Coordinator, setup: RunSetup) -> Outcome:
         },
         spent={member.name: member.spent for member in roster},
         conduct={member.name: (member.gone, member.strikes) for member in roster},
+        test_examples={member.name: member.counts[2] for member in roster},
         warnings=(*_undecided(coordinator, setup), *_absences(coordinator, setup)),
     )
 

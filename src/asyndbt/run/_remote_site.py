@@ -54,7 +54,8 @@ class RemoteSite:
             fragment = prompts.fragment(self.site.worker.fragment(work.fragment))
             shown = prompts.chosen(self.site.worker.demonstrations)
             write_prompt(self.site.folder, TunedPrompt(prompts.task, fragment, shown))
-            self.directory.write_json("result.json", site_result(fragment, report, self.handle))
+            found = site_result(fragment, report, len(prompts.data.test), self.handle)
+            self.directory.write_json("result.json", found)
 
 
 def open_site(shared: Config, private: Config, folder: Path) -> RemoteSite:

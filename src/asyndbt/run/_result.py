@@ -58,6 +58,8 @@ class Outcome:
         As reported by sites on other machines.
     conduct : mapping of str to (bool, int)
         By site: whether it was gone at the end, and how many of its reports were refused.
+    test_examples : mapping of str to int
+        Of each site, tested or not.
     """
 
     evaluations: Mapping[str, EvaluateDone | None]
@@ -67,6 +69,7 @@ class Outcome:
     prompts: Mapping[str, Callable[[Path], None]] = field(default_factory=dict)
     spent: Mapping[str, Spent] = field(default_factory=dict)
     conduct: Mapping[str, tuple[bool, int]] = field(default_factory=dict)
+    test_examples: Mapping[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
@@ -91,11 +94,17 @@ def build_result(config: Config, setup: RunSetup, outcome: Outcome) -> dict[str,
         validation = {"tuned": found and accuracy_interval(found.validation)}
         gone, refused = outcome.conduct.get(name, (False, 0))
         metrics = {"test": test, "validation": validation}
-        sites[name] = {"metrics": metrics, "gone": gone, "refused": refused}
+        sites[name] = {
+            "metrics": metrics,
+            "test_examples": outcome.test_examples.get(name),
+            "gone": gone,
+            "refused": refused,
+        }
     ledger, requests = _ledger(setup, outcome.spent)
     return {
         "schema_version": SCHEMA_VERSION,
         "metrics": {"test": overall},
+        "test_examples": sum(outcome.test_examples.values()),
         "sites": sites,
         "ledger": ledger,
         "model": setup.handle and setup.handle.record(),
@@ -113,7 +122,7 @@ def build_result(config: Config, setup: RunSetup, outcome: Outcome) -> dict[str,
 
 
 def site_result(
-    fragment: Sequence[str], report: EvaluateDone, handle: ModelHandle
+    fragment: Sequence[str], report: EvaluateDone, test_examples: int, handle: ModelHandle
 ) -> dict[str, Any]:
     """Return what a site on its own machine records of a run's outcome."""
     test = {kind: accuracy_interval(getattr(report, kind)) for kind in _KINDS}
@@ -121,8 +130,9 @@ def site_result(
         "schema_version": SCHEMA_VERSION,
         "fragment": list(fragment),
         "metrics": {"test": test},
+        "test_examples": test_examples,
         "model": handle.record(),
-        "sites": {report.site: {"metrics": {"test": test}}},
+        "sites": {report.site: {"metrics": {"test": test}, "test_examples": test_examples}},
     }
 
 
