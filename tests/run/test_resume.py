@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import signal
 import subprocess
 import sys
@@ -15,6 +17,8 @@ import pytest
 from asyndbt.baselines import resume_run
 from asyndbt.config import Config
 from asyndbt.errors import RunDirectoryError
+from asyndbt.federation._codec import pack, unpack
+from asyndbt.federation._state import STATE_FORMAT
 from asyndbt.run import Event, Result, run_config
 from asyndbt.run._directory import RunDirectory
 from asyndbt.run._site import RunSite
@@ -279,6 +283,60 @@ def test_a_run_that_was_moved_is_resumed_where_it_is(small: Any, uninterrupted: 
     assert resume_run(moved).directory == moved
     same(small, moved, uninterrupted(small, "local"))
     assert not config.run.dir.exists()
+
+
+def begun(small: Any) -> Path:
+    config = small.config()
+    with pytest.raises(Stop):
+        run_config(config, observers=[interrupter("step", 2, Stop)])
+    return config.run.dir
+
+
+@pytest.mark.parametrize("part", ["checkpoint", "sites/meals/state"])
+@pytest.mark.parametrize("number", [None, 10**6])
+def test_a_state_of_another_version_is_refused(small: Any, part: str, number: int | None) -> None:
+    """Among them those from before states had a number."""
+    directory = begun(small)
+    file = directory / part
+    head, _, state = file.read_bytes().partition(b"ADBT")
+    fields, arrays = unpack(b"ADBT" + state)
+    fields = {name: value for name, value in fields.items() if name != "format"}
+    changed = fields if number is None else {**fields, "format": number}
+    file.write_bytes(head + pack(changed, arrays))
+    with pytest.raises(RunDirectoryError, match=r"another version of asyndbt .* start again in"):
+        resume_run(directory)
+
+
+def test_a_result_of_another_version_is_refused(small: Any) -> None:
+    directory = run_config(small.config(method={"iterations": 2})).directory
+    file = directory / "result.json"
+    file.write_text(json.dumps({**small.read(file), "schema_version": 0}))
+    for use in (Result, resume_run):
+        with pytest.raises(RunDirectoryError, match=r"another version of asyndbt wrote result"):
+            use(directory)
+
+
+def test_whoever_changes_the_layout_of_states_raises_their_number(small: Any) -> None:
+    """What a state holds, by name: a change is one of `STATE_FORMAT`, which comes first here."""
+    directory = begun(small)
+    fields, arrays = unpack((directory / "checkpoint").read_bytes())
+    own, matrices = unpack((directory / "sites/meals/state").read_bytes().partition(b"\n")[2])
+    layout = [
+        STATE_FORMAT,
+        sorted(fields),
+        sorted(fields["roster"][0]),
+        sorted(fields["tuning"]),
+        sorted(next(iter(fields["tuning"]["latest"].values()))),
+        sorted(fields["candidates"]),
+        sorted(fields["more"]),
+        sorted({name.partition("/")[0] for name in arrays}),
+        sorted(name for name in arrays if name.startswith("server/")),
+        sorted(own),
+        sorted(own["objective"]),
+        sorted(matrices),
+    ]
+    digest = hashlib.sha256(json.dumps(layout).encode()).hexdigest()[:16]
+    assert digest == "250c2ea2553f1b14", layout
 
 
 def test_a_checkpoint_of_other_settings_is_refused(small: Any) -> None:

@@ -14,7 +14,7 @@ from asyndbt.deploy._app import bundled
 from asyndbt.deploy._conduct import FAILURE
 from asyndbt.deploy._flower import Flower, connected
 from asyndbt.errors import DeployError, RunDirectoryError
-from asyndbt.federation import unpack
+from asyndbt.federation import unpack_state
 from asyndbt.run import Event, Observer, Result, RunDirectory, write_atomically
 
 _TICKET = "flower-run"
@@ -113,7 +113,7 @@ def _drop_after_checkpoint(directory: RunDirectory, clock: Clock) -> None:
         try:
             with directory.claimed():
                 saved = directory.read_checkpoint()
-                directory.cut_events(unpack(saved)[0]["more"]["events"] if saved else 0)
+                directory.cut_events(unpack_state(saved)[0]["more"]["events"] if saved else 0)
                 (directory.path / FAILURE).unlink(missing_ok=True)
             return
         except RunDirectoryError:

@@ -1,7 +1,6 @@
 """Sites, the coordinator, and what passes between them."""
 
 from asyndbt.federation._checkpoint import restore, snapshot
-from asyndbt.federation._codec import unpack
 from asyndbt.federation._coordinator import Coordinator
 from asyndbt.federation._early_stopping import EarlyStopping
 from asyndbt.federation._messages import (
@@ -29,6 +28,7 @@ from asyndbt.federation._plan import Plan, vocabulary_digest
 from asyndbt.federation._prompt_objective import PromptObjective, score_answers
 from asyndbt.federation._selection import FragmentSelection
 from asyndbt.federation._site_prompts import LOOKS_SHARE, Needs, SitePrompts
+from asyndbt.federation._state import unpack_state
 from asyndbt.federation._worker import Worker
 from asyndbt.federation.engines._base import Channel, Engine, Site
 from asyndbt.federation.engines._flower import FlowerEngine
@@ -74,7 +74,7 @@ __all__ = [
     "restore",
     "score_answers",
     "snapshot",
-    "unpack",
+    "unpack_state",
     "validation_event",
     "vocabulary_digest",
 ]

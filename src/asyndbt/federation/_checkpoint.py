@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asyndbt.errors import RunDirectoryError
-from asyndbt.federation._codec import pack, unpack
 from asyndbt.federation._coordinator import Coordinator
 from asyndbt.federation._lower_level import LowerLevelEstimate
 from asyndbt.federation._messages import Message, decode, encode
 from asyndbt.federation._plan import Plan
+from asyndbt.federation._state import pack_state, unpack_state
 from asyndbt.optim import ServerState
 
 _SLOTS = ("outstanding", "given_up")
@@ -43,7 +43,7 @@ def snapshot(coordinator: Coordinator, **more: Any) -> bytes:
     if c.tuning.estimate is not None:
         fields["refresh"], estimate_arrays = c.tuning.estimate.state()
         arrays |= {f"refresh/{name}": array for name, array in estimate_arrays.items()}
-    return pack(fields, arrays)
+    return pack_state(fields, arrays)
 
 
 def restore(plan: Plan, data: bytes) -> tuple[Coordinator, dict[str, Any]]:
@@ -58,9 +58,9 @@ def restore(plan: Plan, data: bytes) -> tuple[Coordinator, dict[str, Any]]:
     Raises
     ------
     RunDirectoryError
-        If the state was written under other settings.
+        If the state was written under other settings, or by another version.
     """
-    fields, arrays = unpack(data)
+    fields, arrays = unpack_state(data)
     if fields["agreement"] != plan.agreement:
         raise RunDirectoryError(
             "the checkpoint was written under other settings: resume with the config it was "

@@ -11,7 +11,6 @@ from __future__ import annotations
 import numpy as np
 
 from asyndbt.errors import BudgetError
-from asyndbt.federation._codec import pack, unpack
 from asyndbt.federation._final_choice import (
     Prompt,
     affordable_options,
@@ -37,6 +36,7 @@ from asyndbt.federation._messages import (
 )
 from asyndbt.federation._objective import Objective
 from asyndbt.federation._plan import Plan
+from asyndbt.federation._state import pack_state, unpack_state
 from asyndbt.lm import LOG_FLOOR
 from asyndbt.optim import Effects, FloatArray, IntArray, row_entropies
 
@@ -197,11 +197,12 @@ class Worker:
             arrays["answered"] = np.frombuffer(encode(self._report), dtype=np.int8)
         if self._chosen is not None:
             arrays["settled_words"], arrays["settled"] = self._chosen
-        return pack({"steps": self.learner.steps, "objective": self.objective.state()}, arrays)
+        fields = {"steps": self.learner.steps, "objective": self.objective.state()}
+        return pack_state(fields, arrays)
 
     def restore(self, data: bytes) -> None:
-        """Restore what `state` returned."""
-        fields, arrays = unpack(data)
+        """Restore what `state` returned; raise RunDirectoryError if another version wrote it."""
+        fields, arrays = unpack_state(data)
         self.learner.restore(fields["steps"], arrays)
         self.objective.restore(fields["objective"])
         if "settled" in arrays:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from asyndbt.errors import AsyndbtError, RunDirectoryError
-from asyndbt.federation import Plan, unpack
+from asyndbt.federation import Plan, unpack_state
 from asyndbt.optim import FloatArray
 from asyndbt.prompt import TunedPrompt, load_vocabulary
 
@@ -149,7 +149,7 @@ def read_record(directory: Path) -> Record:
     Raises
     ------
     RunDirectoryError
-        If no run is recorded there.
+        If no run is recorded there, or another version wrote its state.
     """
     if not (directory / "config.toml").exists():
         raise RunDirectoryError(
@@ -158,7 +158,7 @@ def read_record(directory: Path) -> Record:
         )
     text = (directory / "config.toml").read_text("utf-8")
     checkpoint = directory / "checkpoint"
-    state, arrays = unpack(checkpoint.read_bytes()) if checkpoint.exists() else ({}, {})
+    state, arrays = unpack_state(checkpoint.read_bytes()) if checkpoint.exists() else ({}, {})
     return Record(
         name=directory.resolve().name,
         config_text=text,
@@ -194,7 +194,7 @@ def _site_part(folder: Path) -> SitePart:
     arrays: Mapping[str, FloatArray] = {}
     if (folder / "state").exists():
         _, _, packed = (folder / "state").read_bytes().partition(b"\n")
-        arrays = unpack(packed)[1]
+        arrays = unpack_state(packed)[1]
     q = arrays.get("q")
     settled = arrays.get("settled", Plan.demonstrations(q) if q is not None and q.size else ())
     prompt = folder / "prompt.json"

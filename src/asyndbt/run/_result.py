@@ -15,7 +15,7 @@ import numpy as np
 
 from asyndbt._async import run_sync
 from asyndbt.config import Config, LMConfig, load_config, toml_keys
-from asyndbt.errors import ConfigError, DataError, ModelError
+from asyndbt.errors import ConfigError, DataError, ModelError, RunDirectoryError
 from asyndbt.federation import EvaluateDone, Score, Spent
 from asyndbt.lm import (
     AnswerCache,
@@ -35,6 +35,7 @@ from asyndbt.run._setup import RunSetup
 from asyndbt.task import check_text
 
 SCHEMA_VERSION = 1
+"""Of ``result.json``: raised when a key goes or changes its meaning."""
 _KINDS = ("plain", "random_icl", "tuned")
 DOUBTFUL_SHARE = 0.05
 """Share of requests without a usable answer that is worth a warning."""
@@ -229,7 +230,7 @@ class Result:
     Raises
     ------
     RunDirectoryError
-        If there is no run in that directory.
+        If there is no run in that directory, or another version wrote its result.
     DataError
         If the run is not finished.
     """
@@ -241,6 +242,11 @@ class Result:
                 f"{directory}: the run is not finished; go on with 'asyndbt resume {directory}'"
             )
         self.data: dict[str, Any] = json.loads(self._files.result_file.read_text("utf-8"))
+        if (found := self.data.get("schema_version")) != SCHEMA_VERSION:
+            raise RunDirectoryError(
+                f"{directory}: another version of asyndbt wrote result.json (schema {found}, this "
+                f"is {SCHEMA_VERSION}): use the release that wrote it, or run again elsewhere"
+            )
 
     def __repr__(self) -> str:
         return f"Result({str(self.directory)!r})"

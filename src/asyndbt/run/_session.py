@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 from asyndbt._async import NewLoop, run_sync
 from asyndbt.config import Config
 from asyndbt.errors import RunDirectoryError
-from asyndbt.federation import unpack
+from asyndbt.federation import unpack_state
 from asyndbt.federation.engines import Channel
 from asyndbt.lm import LanguageModel
 from asyndbt.run._directory import Event, Observer, RunDirectory, write_atomically
@@ -151,7 +151,7 @@ def run_session(
     ------
     RunDirectoryError
         If another process works in the directory, or the checkpoint was written under other
-        settings.
+        settings or by another version.
     AsyndbtError
         Whatever else ends the run.
     """
@@ -199,7 +199,7 @@ def _open(
     if checkpoint is None:
         directory.cut_events(0)
         return Session(config, directory, setup, observers, channel)
-    saved = unpack(checkpoint)[0]["more"]
+    saved = unpack_state(checkpoint)[0]["more"]
     _check_settings(config, saved)
     for site in setup.sites.values():
         site.load()
@@ -211,9 +211,9 @@ def _open(
 
 
 def _check_settings(config: Config, saved: Mapping[str, Any]) -> None:
-    if saved.get("settings") == config.fingerprint():
+    if saved["settings"] == config.fingerprint():
         return
-    then, now = saved.get("version", "(an earlier one)"), version("asyndbt")
+    then, now = saved["version"], version("asyndbt")
     remedy = "resume with the config it was started with, or start again in another directory"
     if then != now:
         remedy = f"asyndbt {then} wrote it and this is {now}: resume with that release"

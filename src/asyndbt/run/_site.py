@@ -46,7 +46,8 @@ class RunSite:
         Raises
         ------
         RunDirectoryError
-            If the session had other data: its policies would select other texts here.
+            If the session had other data, for which its policies would select other texts, or
+            another version wrote its state.
         """
         file = self.folder / "state"
         if not file.exists():
