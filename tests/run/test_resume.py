@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 
 from asyndbt.baselines import resume_run
 from asyndbt.config import Config
-from asyndbt.errors import RunDirectoryError
+from asyndbt.errors import BudgetError, RunDirectoryError
 from asyndbt.federation._codec import pack, unpack
 from asyndbt.federation._state import STATE_FORMAT
 from asyndbt.run import Event, Result, run_config
@@ -235,6 +236,42 @@ def test_killed_twice_and_resumed(
     same(small, resume_run(config.run.dir).directory, whole)
 
 
+# ------------------------------------------------------------------ more budget
+def test_more_budget_keeps_back_only_new_answers_and_says_that_the_test_was_seen(
+    small: Any, asked: Any
+) -> None:
+    """Plain prompt and random demonstrations have been asked about the test examples already."""
+    cap = small.least + 10 * small.step
+    first = run_config(small.config(budget={"per_site": {"calls": cap}}))
+    assert not any("were used" in text for text in first.data["warnings"])
+    asked.prompts.clear()
+    references = small.evaluation - small.test
+    more = {"per_site": {"calls": cap + small.evaluation}}
+    second = resume_run(first.directory, budget=more)
+    assert second.data["iterations"] > first.data["iterations"]
+    assert max(row[0] for row in small.paid(first.directory).values()) <= cap + small.evaluation
+    for site in small.sites:
+        spent = sum(where == site for where, _, _ in asked.prompts)
+        assert spent > small.evaluation - references, "more than the tests of the tuned prompt"
+    for kind in ("plain", "random_icl"):
+        assert second.data["metrics"]["test"][kind] == first.data["metrics"]["test"][kind]
+    assert any("examples were used 2 times" in text for text in second.data["warnings"])
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_what_is_said_to_be_enough_buys_a_step(small: Any, share: float) -> None:
+    budget = {"test_share": share, "per_site": {"calls": small.least + 10 * small.step}}
+    first = run_config(small.config(budget=budget))
+    cap = first.config.budget.per_site.calls
+    with pytest.raises(BudgetError, match=r"about \d+ calls more for each site") as said:
+        resume_run(first.directory, budget={"per_site": {"calls": cap + 1}})
+    found = re.search(r"about (\d+) calls", str(said.value))
+    assert found is not None
+    enough = cap + 1 + int(found[1]) + 1
+    second = resume_run(first.directory, budget={"per_site": {"calls": enough}})
+    assert second.data["iterations"] > first.data["iterations"]
+
+
 # ------------------------------------------------------------------ directories
 def test_a_directory_is_not_used_for_a_second_run(small: Any) -> None:
     config = small.config(method={"iterations": 2})
@@ -336,7 +373,7 @@ def test_whoever_changes_the_layout_of_states_raises_their_number(small: Any) ->
         sorted(matrices),
     ]
     digest = hashlib.sha256(json.dumps(layout).encode()).hexdigest()[:16]
-    assert digest == "250c2ea2553f1b14", layout
+    assert digest == "3d32b67344b83f0a", layout
 
 
 def test_a_checkpoint_of_other_settings_is_refused(small: Any) -> None:

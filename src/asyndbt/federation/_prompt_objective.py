@@ -58,6 +58,7 @@ class PromptObjective:
         data = prompts.data
         self._compared = (*_in_turn(data.validation), *_in_turn(data.train))
         self._looks_left = needs.looks
+        self._tested = 0
         self._reserve()
 
     @property
@@ -197,29 +198,34 @@ class PromptObjective:
         batches = [*([] if tuned is None else [list(tuned)[: len(examples)]]), *batches]
         count = self._affordable(list(zip(*batches, strict=True)))
         scores = [await self._score(batch[:count], examples) for batch in batches]
+        self._tested = count
         found = Score() if tuned is None else scores.pop(0)
         return TestScores(plain=scores[0], random_icl=_average(scores[1:]), tuned=found)
 
     def state(self) -> dict[str, int]:
         """Return the counts for the worker's checkpoint."""
-        return {"looks_left": self._looks_left, **asdict(self.gateway.counts)}
+        own = {"looks_left": self._looks_left, "tested": self._tested}
+        return {**own, **asdict(self.gateway.counts)}
 
     def restore(self, state: Mapping[str, int]) -> None:
         """Restore what `state` returned."""
         counts = dict(state)
-        self._looks_left = counts.pop("looks_left")
+        self._looks_left, self._tested = counts.pop("looks_left"), counts.pop("tested")
         self._reserve()
         self.gateway.restore(RequestCounts(**counts))
 
     def reopen(self) -> None:
-        """Return to tuning after an evaluation, with the reserve for another one."""
+        """Return to tuning after an evaluation, with the reserve for another one.
+
+        What the references were asked is paid for already, and found in the cache.
+        """
         self._looks_left = self._needs.looks
         self._reserve()
 
     def _reserve(self) -> None:
         budget = self.gateway.budget
         budget.reserve("validation", times(self._needs.prompt, self._looks_left))
-        budget.reserve("test", self._needs.evaluation)
+        budget.reserve("test", self._needs.evaluating_again(self._tested))
 
     def _affordable(self, groups: Sequence[Sequence[Prompt]]) -> int:
         """Number of groups of prompts, from the first on, that the budget covers."""

@@ -102,8 +102,10 @@ class Needs:
         One test example under all kinds of prompt, by example.
     test_rows : int
         Test examples that are evaluated, the first ones.
+    test_kinds : int
+        Kinds of prompt: plain, tuned, and random demonstrations.
     evaluation : Usage
-        What is kept back for them.
+        What is kept back for the test examples.
     step_prompts : int
         Prompts of a local step.
     validations : int
@@ -117,6 +119,7 @@ class Needs:
     prompt: Usage
     tests: tuple[Usage, ...] = ()
     test_rows: int = 0
+    test_kinds: int = 1
     evaluation: Usage = field(default_factory=Usage)
     step_prompts: int = 1
     validations: int = 0
@@ -166,6 +169,7 @@ class Needs:
             prompt=worst,
             tests=tests,
             test_rows=len(tests),
+            test_kinds=kinds,
             evaluation=sum(tests, Usage()),
             step_prompts=step_prompts,
             validations=validations,
@@ -201,6 +205,19 @@ class Needs:
             if any(getattr(spent, name) > getattr(kept, name) for name in LIMITED):
                 return replace(self, test_rows=rows, evaluation=kept)
         return self
+
+    def evaluating_again(self, rows: int) -> Usage:
+        """Return what is kept back where the first `rows` examples were evaluated before.
+
+        Of those, only the answers under the tuned prompt are new.
+        """
+        paid, kinds = sum(self.tests[: min(rows, self.test_rows)], Usage()), self.test_kinds
+        return self.evaluation - Usage(
+            paid.calls * (kinds - 1) // kinds,
+            paid.tokens_in * (kinds - 1) // kinds,
+            paid.tokens_out * (kinds - 1) // kinds,
+            paid.money * (kinds - 1) / kinds,
+        )
 
     def within(self, limits: Limits, steps: int | None = None) -> Needs:
         """Return the needs with no more looks than their share of these limits.

@@ -11,7 +11,14 @@ from asyndbt.lm._answers import (
     read_answers,
 )
 from asyndbt.lm._base import Answer, Feedback, LanguageModel, Prompt, Request, Send, Usage
-from asyndbt.lm._budget import LIMITED, Budget, BudgetExhausted, Limits, split_limits
+from asyndbt.lm._budget import (
+    LIMITED,
+    Budget,
+    BudgetExhausted,
+    Limits,
+    amount_text,
+    split_limits,
+)
 from asyndbt.lm._cache import AnswerCache, request_key
 from asyndbt.lm._dispatch import RemoteOptions, RetryPolicy
 from asyndbt.lm._gateway import Gateway, Ledger, RequestCounts
@@ -50,6 +57,7 @@ __all__ = [
     "Section",
     "Send",
     "Usage",
+    "amount_text",
     "check_requests",
     "find_providers",
     "key",

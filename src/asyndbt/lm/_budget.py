@@ -133,11 +133,18 @@ class Budget:
 
     def affords(self, usage: Usage) -> bool:
         """Whether `usage` fits into what remains; an empty usage always does."""
+        return not self.lacking(usage)
+
+    def lacking(self, usage: Usage) -> dict[str, float]:
+        """Return by how much `usage` exceeds what remains, by quantity where it does."""
         gone = self._gone()
-        return all(
-            cap is None or _of(usage, field) == 0 or _of(gone, field) + _of(usage, field) <= cap
+        return {
+            field: _of(gone, field) + _of(usage, field) - cap
             for field, cap in _caps(self.limits)
-        )
+            if cap is not None
+            and _of(usage, field) != 0
+            and _of(gone, field) + _of(usage, field) > cap
+        }
 
     @property
     def overdrawn(self) -> bool:

@@ -5,8 +5,8 @@ Source: Ma et al., Scientific Reports 16:9381 (2026); departures: ``docs/method.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from typing import Any, ClassVar
@@ -16,9 +16,9 @@ import numpy as np
 from asyndbt._text import counted
 from asyndbt.config import Config
 from asyndbt.errors import BudgetError, ConfigError
-from asyndbt.federation import LOOKS_SHARE, Coordinator, restore, snapshot
+from asyndbt.federation import LOOKS_SHARE, Coordinator, PromptObjective, restore, snapshot
 from asyndbt.federation.engines import Engine, find_engines
-from asyndbt.lm import LanguageModel
+from asyndbt.lm import LIMITED, LanguageModel, Usage, amount_text
 from asyndbt.optim import FloatArray, IntArray, row_entropies
 from asyndbt.prompt import TunedPrompt
 from asyndbt.run._directory import Observer, RunDirectory
@@ -93,7 +93,7 @@ class AsynDBT(Method):
             coordinator, _ = restore(setup.plan, session.checkpoint)
         log = _Log(session, coordinator)
         if session.extend:
-            _reopen(coordinator, setup)
+            _reopen(coordinator, setup, session.config.budget.test_share)
             # On record before the old result goes: a crash in between must not end in neither.
             log.changed(session.elapsed)
             session.directory.result_file.unlink(missing_ok=True)
@@ -104,7 +104,8 @@ class AsynDBT(Method):
             await engine.run(log.changed)
         finally:
             session.directory.write_json("traffic.json", session.channel.traffic)
-        return _outcome(coordinator, setup)
+        outcome = _outcome(coordinator, setup)
+        return replace(outcome, warnings=(*outcome.warnings, *_tested_again(session.directory)))
 
     def engine(self, session: Session, coordinator: Coordinator) -> Engine:
         """Return the engine that the configuration names, on this machine."""
@@ -115,7 +116,7 @@ class AsynDBT(Method):
         )
 
 
-def _reopen(coordinator: Coordinator, setup: RunSetup) -> None:
+def _reopen(coordinator: Coordinator, setup: RunSetup, test_share: float) -> None:
     """Tune further where the budget was used up and has grown.
 
     Raises
@@ -129,16 +130,32 @@ def _reopen(coordinator: Coordinator, setup: RunSetup) -> None:
             site.worker.reopen()
     able = [name for name, site in sites.items() if site.worker.learner.affords_step]
     if not able:
-        needs = [site.needs for site in sites.values()]
-        least = max(
-            math.ceil((need.step.calls + need.looks + need.evaluation.calls) / (1 - LOOKS_SHARE))
-            for need in needs
-        )
+        more = [_lacking(site, test_share) for site in sites.values()]
+        least = {field: max(each.get(field, 0) for each in more) for field in LIMITED}
+        amounts = [amount_text(amount, field) for field, amount in least.items() if amount]
         raise BudgetError(
-            "the new budget buys no further local step, since the comparison at the end has to be "
-            f"paid again: {counted(least, 'call')} more for each site are surely enough"
+            "the new budget buys no further local step beside another comparison and test at the "
+            f"end: about {' and '.join(amounts)} more for each site are enough"
         )
     coordinator.reopen(able)
+
+
+def _lacking(site: RunSite, test_share: float) -> dict[str, float]:
+    """Return by capped quantity how much more of the budget surely buys a local step.
+
+    Of what is added, looks and test examples that were not covered so far take their shares.
+    """
+    objective, needs = site.worker.objective, site.needs
+    assert isinstance(objective, PromptObjective)
+    untested = sum(needs.tests, Usage()) - needs.evaluation
+    free = 1 - LOOKS_SHARE
+    more = {}
+    for field, short in objective.gateway.budget.lacking(needs.step).items():
+        ways = [(short + getattr(untested, field)) / free]
+        if test_share < free:
+            ways.append(short / (free - test_share))
+        more[field] = min(ways)
+    return more
 
 
 def _about(session: Session) -> dict[str, Any]:
@@ -261,6 +278,17 @@ def _prompt(site: RunSite, shared: IntArray) -> TunedPrompt:
     prompts, worker = site.prompts, site.worker
     words = prompts.fragment(worker.fragment(shared))
     return TunedPrompt(prompts.task, words, prompts.chosen(worker.demonstrations))
+
+
+def _tested_again(directory: RunDirectory) -> Iterator[str]:
+    """Say how often test examples were used, where a larger budget had the run evaluate again."""
+    phases = (event["phase"] for event in directory.events() if event["kind"] == "phase")
+    times = sum(phase == "evaluating" for phase in phases)
+    if times > 1:
+        yield (
+            f"the test examples were used {times} times, since the run was given more budget after "
+            "an evaluation: who went on because of what it said has chosen by them"
+        )
 
 
 def _undecided(coordinator: Coordinator, setup: RunSetup) -> Iterator[str]:

@@ -129,6 +129,11 @@ class RunDirectory:
         with self._events.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, sort_keys=True, ensure_ascii=False) + "\n")
 
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Yield the event log; nothing where there is none."""
+        if self._events.exists():
+            yield from map(json.loads, self._events.read_text("utf-8").splitlines())
+
     def events_length(self) -> int:
         """Return the size of the event log in bytes."""
         return self._events.stat().st_size if self._events.exists() else 0
@@ -197,11 +202,7 @@ CurveMoment = dict[str, Any]
 
 def read_curve(directory: Path) -> list[CurveMoment]:
     """Return the curve of the run in a directory; empty if it took no step."""
-    log = directory / "events.jsonl"
-    if not log.exists():
-        return []
-    lines = log.read_text("utf-8").splitlines()
-    return list(curve_of_events(json.loads(line) for line in lines))
+    return list(curve_of_events(RunDirectory(directory).events()))
 
 
 def curve_of_events(events: Iterable[Mapping[str, Any]]) -> Iterator[CurveMoment]:
