@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,14 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> Pretended:
     made = Pretended(found)
     monkeypatch.setattr(_execute, "run_method", made)
     return made
+
+
+@pytest.fixture
+def silent() -> Iterator[dict[str, Any]]:
+    """The [lm] table of an endpoint that never answers: a run with it ends by a signal alone."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/v1"
+        yield {"provider": "openai", "model": "m", "base_url": url, "timeout": 86_400.0}
 
 
 @pytest.fixture

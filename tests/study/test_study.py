@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet
 import pytest
@@ -180,9 +182,21 @@ def test_the_command_stopped_by_ctrl_c_says_how_to_go_on(
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
-def test_the_processes_of_a_study_end_with_its_command(file: Path, sent: signal.Signals) -> None:
-    many = FILE.replace("seeds = [0, 1]", f"seeds = {list(range(100))}")
-    file.write_text(many)  # so many runs that it cannot come to its end before the signal
+def test_the_processes_of_a_study_end_with_its_command(
+    file: Path, sent: signal.Signals, silent: dict[str, Any]
+) -> None:
+    keys = "\n".join(f"{name} = {json.dumps(value)}" for name, value in silent.items())
+    file.write_text(f"""
+[study]
+methods = ["manual"]
+tasks = ["pocket:sentiment-fans", "pocket:paraphrase"]
+seeds = [0, 1]
+calls = 10
+dir = "out"
+
+[tasks."pocket:paraphrase".lm]
+{keys}
+""")
     # A shell lets the commands that it starts in the background ignore Ctrl-C, and so their tests.
     main = (
         "import signal, sys; from asyndbt.cli import main; "

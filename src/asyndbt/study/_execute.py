@@ -8,13 +8,13 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import active_children, connection, get_context, parent_process
-from multiprocessing.queues import SimpleQueue
+from multiprocessing import connection, get_context, parent_process
+from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Thread
 from typing import Any, Final
@@ -27,7 +27,7 @@ from asyndbt.study._cells import Cell, naming
 
 _RECORD: Final = "cell.json"
 _REPORT_SECONDS: Final = 0.5
-"""How often a process reports its progress, and how often that is read."""
+"""How often a process reports its progress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,52 +184,76 @@ def _execute_in_processes(
     jobs: int,
     report: Callable[[Cell, int | CellResult], None],
 ) -> None:
+    """Give every process a cell, and the next one as soon as it has ended.
+
+    Not with `concurrent.futures`: Ctrl-C while the command waits there can leave a future locked,
+    and the command then waits for its own thread for ever.
+    """
     # Numerical libraries read these once, when a process begins.
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     # SQLite does not wait for its lock while several processes create the same file.
     for file in {answers_file(cell, answers) for cell in cells}:
         AnswerCache(file).close()
-    others = set(active_children())
+    waiting, stopped = deque(cells), None
+    running: dict[Connection, Cell] = {}
+    with _processes(answers, jobs) as idle:
+        while running or waiting:
+            while idle and waiting:
+                pipe, cell = idle.pop(), waiting.popleft()
+                with _lost():
+                    pipe.send(cell)
+                running[pipe] = cell
+            ready = connection.wait(running)
+            for pipe in [pipe for pipe in running if pipe in ready]:
+                with _lost():
+                    news: int | CellResult | _Stopped = pipe.recv()
+                if isinstance(news, _Stopped):
+                    stopped = stopped or news
+                    waiting.clear()
+                else:
+                    report(running[pipe], news)
+                if not isinstance(news, int):
+                    del running[pipe]
+                    idle.append(pipe)
+    if stopped:
+        raise stopped.error()
+
+
+@contextmanager
+def _processes(answers: Path, jobs: int) -> Iterator[list[Connection]]:
+    """Start processes that run the cells sent to them; they are ended with the block."""
     context = get_context("spawn")
-    reports: SimpleQueue[tuple[int, int]] = context.SimpleQueue()
-    with ProcessPoolExecutor(jobs, context, _start_process, (reports,)) as pool:
-        try:
-            futures = [
-                pool.submit(_execute_apart, number, cell, answers, jobs)
-                for number, cell in enumerate(cells)
-            ]
-            left = set(futures)
-            while left:
-                ended, left = wait(left, _REPORT_SECONDS, FIRST_COMPLETED)
-                calls: dict[int, int] = {}
-                while not reports.empty():
-                    calls.update([reports.get()])
-                for future in ended:
-                    outcome = future.result()
-                    if isinstance(outcome, _Stopped):
-                        raise outcome.error()
-                    report(outcome.cell, outcome)
-                for number, latest in calls.items():
-                    if futures[number] in left:
-                        report(cells[number], latest)
-        except AsyndbtError:
-            raise
-        except BrokenProcessPool as error:
-            raise AsyndbtError(
-                "a process was killed, perhaps for want of memory: give the same command again, "
-                "with fewer --jobs; what is done stays done"
-            ) from error
-        except BaseException:
-            # Ctrl-C in a terminal reaches the processes too; a signal to the command does not.
-            ours = set(active_children()) - others
-            for process in ours:
-                process.terminate()
-            for process in ours:
-                process.join()
-            raise
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    pipes, started = [], []
+    try:
+        for _ in range(jobs):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_run_cells, args=(theirs, answers, jobs))
+            process.start()
+            started.append(process)
+            pipes.append(ours)
+            # The process has the only other end now: when it ends, there is nothing more to read.
+            theirs.close()
+        yield pipes
+    finally:
+        # Ctrl-C in a terminal reaches the processes too; a signal to the command does not.
+        for process in started:
+            process.terminate()
+        for process in started:
+            process.join()
+        for pipe in pipes:
+            pipe.close()
+
+
+@contextmanager
+def _lost() -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, OSError) as error:
+        raise AsyndbtError(
+            "a process ended amid its run: if no error is above, it was killed, perhaps for want "
+            "of memory. Give the same command again, with fewer --jobs; what is done stays done"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,31 +270,8 @@ class _Stopped:
         return ModelError(self.text, provider=self.provider, status=self.status)
 
 
-_reports: SimpleQueue[tuple[int, int]]
-
-
-def _execute_apart(number: int, cell: Cell, answers: Path, jobs: int) -> CellResult | _Stopped:
-    latest = -math.inf
-
-    def report(calls: int) -> None:
-        nonlocal latest
-        now = time.monotonic()
-        if now - latest >= _REPORT_SECONDS:
-            latest = now
-            _reports.put((number, calls))
-
-    try:
-        return execute_cell(cell, answers, jobs, report)
-    except ModelError as error:
-        return _Stopped(str(error), error.provider, error.status)
-    except AsyndbtError as error:
-        return _Stopped(str(error), None, None)
-
-
-def _start_process(reports: SimpleQueue[tuple[int, int]]) -> None:
-    """Let a process end silently at Ctrl-C, and when its parent ends."""
-    global _reports
-    _reports = reports
+def _run_cells(pipe: Connection, answers: Path, jobs: int) -> None:
+    """Run the cells that come, in a process that ends silently at Ctrl-C and with the command."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     command = parent_process()
     assert command is not None
@@ -280,3 +281,23 @@ def _start_process(reports: SimpleQueue[tuple[int, int]]) -> None:
         os._exit(1)
 
     Thread(target=watch, daemon=True).start()
+    while True:
+        pipe.send(_execute_apart(pipe.recv(), answers, jobs, pipe))
+
+
+def _execute_apart(cell: Cell, answers: Path, jobs: int, pipe: Connection) -> CellResult | _Stopped:
+    latest = -math.inf
+
+    def report(calls: int) -> None:
+        nonlocal latest
+        now = time.monotonic()
+        if now - latest >= _REPORT_SECONDS:
+            latest = now
+            pipe.send(calls)
+
+    try:
+        return execute_cell(cell, answers, jobs, report)
+    except ModelError as error:
+        return _Stopped(str(error), error.provider, error.status)
+    except AsyndbtError as error:
+        return _Stopped(str(error), None, None)
