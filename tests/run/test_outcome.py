@@ -175,7 +175,7 @@ def test_settings_outside_of_the_agreement_are_kept_too(
     )
     with pytest.raises(RunDirectoryError, match="other settings: resume with the config"):
         resume_run(config.run.dir)
-    monkeypatch.setattr("asyndbt.run._session.version", lambda name: "99.0")
+    monkeypatch.setattr("asyndbt.run._session.package_version", lambda: "99.0")
     with pytest.raises(RunDirectoryError, match=r"wrote it and this is 99\.0: resume with that"):
         resume_run(config.run.dir)
 

@@ -8,7 +8,6 @@ import sqlite3
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import astuple
 from os import PathLike
 from typing import Any, Final, Self
 
@@ -193,7 +192,11 @@ def _row(answer: Answer) -> tuple[Any, ...]:
     scores, usage = answer.label_log_probabilities, answer.usage
     packed = None if scores is None else struct.pack(f"<{len(scores)}d", *scores)
     text = None if answer.text is None else answer.text.encode("utf-8", "surrogatepass")
-    return (packed, text, *astuple(usage), answer.refusal)
+    return (packed, text, *_amounts(usage), answer.refusal)
+
+
+def _amounts(usage: Usage) -> tuple[int, int, int, float]:
+    return usage.calls, usage.tokens_in, usage.tokens_out, usage.money
 
 
 def _answer(row: tuple[Any, ...]) -> Answer:
@@ -253,7 +256,7 @@ class Attempts:
             cursor = self._db.execute(
                 "INSERT INTO attempts (key, payer, calls, tokens_in, tokens_out, money) "
                 "VALUES (?, ?, ?, ?, ?, ?)",
-                (key, self._payer, *astuple(bound)),
+                (key, self._payer, *_amounts(bound)),
             )
         assert cursor.lastrowid is not None
         self._open[key] = cursor.lastrowid
@@ -265,7 +268,7 @@ class Attempts:
             self._db.execute(
                 "UPDATE attempts SET why = ?, calls = ?, tokens_in = ?, tokens_out = ?, money = ? "
                 "WHERE id = ?",
-                (why, *astuple(cost), row),
+                (why, *_amounts(cost), row),
             )
         self._count += 1
         self._lost += cost

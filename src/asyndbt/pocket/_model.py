@@ -23,6 +23,7 @@ LENGTH_STEP: Final = 8
 TOKENS_PER_PASS: Final = 2048
 PREFIXES_KEPT: Final = 48
 BEGINNINGS_KEPT: Final = 512
+QUERIES_KEPT: Final = 2048
 _TURN: Final = threading.Lock()
 """The number of threads of a BLAS is one for the whole process."""
 
@@ -50,6 +51,7 @@ class PocketModel:
             self._tokenizer = Tokenizer(json.loads(arrays["words"].tobytes()))
         self._prefixes: OrderedDict[str, Prefix] = OrderedDict()
         self._beginning_ids = lru_cache(BEGINNINGS_KEPT)(self._encode_beginning)
+        self._query_ids = lru_cache(QUERIES_KEPT)(self._encode_query)
 
     @classmethod
     def load(cls) -> "PocketModel":
@@ -69,7 +71,7 @@ class PocketModel:
     def count_tokens(self, text: str) -> int:
         """Return the number of tokens of a prompt, including the start token."""
         beginning, rest = _cut(text)
-        return len(self._beginning_ids(beginning)) + len(self._tokenizer.encode(rest))
+        return len(self._beginning_ids(beginning)) + len(self._query_ids(rest))
 
     def unknown_share(self, texts: Iterable[str]) -> float:
         """Return the share of unknown words in some texts, punctuation aside."""
@@ -161,10 +163,10 @@ class PocketModel:
 
     def _passes(self, prompts: Sequence[str]) -> Iterator[tuple[list[int], Array]]:
         """Yield the indices of some prompts and their scores, until all are done."""
-        groups: dict[tuple[str, int], list[tuple[int, list[int]]]] = {}
+        groups: dict[tuple[str, int], list[tuple[int, tuple[int, ...]]]] = {}
         for index, prompt in enumerate(prompts):
             beginning, rest = _cut(prompt)
-            query = self._tokenizer.encode(rest) or [NEWLINE]
+            query = self._query_ids(rest) or (NEWLINE,)
             self._check_length(index, len(self._beginning_ids(beginning)) + len(query))
             padded = -(-len(query) // LENGTH_STEP) * LENGTH_STEP
             groups.setdefault((beginning, padded), []).append((index, query))
@@ -183,7 +185,9 @@ class PocketModel:
                 f"{self.context}; use fewer demonstrations or a shorter note"
             )
 
-    def _scores(self, part: list[tuple[int, list[int]]], padded: int, prefix: Prefix) -> Array:
+    def _scores(
+        self, part: list[tuple[int, tuple[int, ...]]], padded: int, prefix: Prefix
+    ) -> Array:
         """Scores [queries, vocabulary] after queries that continue one prefix."""
         ids = np.zeros((len(part), padded), np.int64)
         for row, (_, query) in enumerate(part):
@@ -193,6 +197,9 @@ class PocketModel:
 
     def _encode_beginning(self, beginning: str) -> tuple[int, ...]:
         return (START, *self._tokenizer.encode(beginning))
+
+    def _encode_query(self, query: str) -> tuple[int, ...]:
+        return tuple(self._tokenizer.encode(query))
 
     def _prefix(self, beginning: str) -> Prefix:
         if beginning not in self._prefixes:

@@ -126,7 +126,7 @@ class Transformer:
         """Compute a prefix from token ids [tokens]."""
         tokens = len(ids)
         x = embedding = self._embedding[np.asarray(ids)][None]
-        empty = np.zeros((TAPS, self.width), np.float32)
+        empty, mask = np.zeros((TAPS, self.width), np.float32), self._causal(tokens)
         keys, values, tails = [], [], []
         for layer, block in enumerate(self._blocks):
             y, padded = self._mix(block, x, embedding, empty)
@@ -135,7 +135,7 @@ class Transformer:
             values.append(np.ascontiguousarray(v[:, 0]))
             tails.append(padded[0, tokens : tokens + TAPS].copy())
             if layer + 1 < len(self._blocks):
-                scores = q @ k.transpose(0, 1, 3, 2) + self._causal(tokens)
+                scores = q @ k.transpose(0, 1, 3, 2) + mask
                 weights = np.exp(scores - scores.max(-1, keepdims=True))
                 a = (weights @ v) / weights.sum(-1, keepdims=True)
                 x = self._add_branches(block, x, a)

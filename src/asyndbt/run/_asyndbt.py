@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from importlib.metadata import version
 from typing import Any, ClassVar
 
 import numpy as np
@@ -27,6 +26,7 @@ from asyndbt.run._result import DOUBTFUL_SHARE, Outcome, Result, write_prompt
 from asyndbt.run._session import Method, Session, run_session
 from asyndbt.run._setup import RunSetup
 from asyndbt.run._site import RunSite
+from asyndbt.run._version import package_version
 
 _NEAR_UNIFORM = 0.9
 """Share of the largest entropy above which a policy has hardly moved."""
@@ -215,7 +215,7 @@ class _Log:
                 events=session.directory.events_length(),
                 traffic=session.channel.traffic,
                 settings=session.config.fingerprint(),
-                version=version("asyndbt"),
+                version=package_version(),
             )
         )
 

@@ -7,7 +7,6 @@ import math
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from asyndbt.prompt import TunedPrompt
 from asyndbt.run._directory import RunDirectory, to_json, write_atomically
 from asyndbt.run._model_handle import ModelHandle
 from asyndbt.run._setup import RunSetup
+from asyndbt.run._version import package_version
 from asyndbt.task import check_text
 
 SCHEMA_VERSION = 1
@@ -111,7 +111,7 @@ def build_result(config: Config, setup: RunSetup, outcome: Outcome) -> dict[str,
         "model": setup.handle and setup.handle.record(),
         "seed": config.run.seed,
         "versions": {
-            "asyndbt": version("asyndbt"),
+            "asyndbt": package_version(),
             "numpy": np.__version__,
             "python": platform.python_version(),
         },

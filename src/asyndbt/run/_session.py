@@ -12,7 +12,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from typing import Any, ClassVar
 
 from threadpoolctl import threadpool_limits
@@ -26,6 +25,7 @@ from asyndbt.lm import LanguageModel
 from asyndbt.run._directory import Event, Observer, RunDirectory, write_atomically
 from asyndbt.run._result import Outcome, Result, build_result
 from asyndbt.run._setup import RunSetup, prepare_run
+from asyndbt.run._version import package_version
 
 METHOD_FILE = "method.json"
 """Name and options of the method, where the record names one."""
@@ -213,7 +213,7 @@ def _open(
 def _check_settings(config: Config, saved: Mapping[str, Any]) -> None:
     if saved["settings"] == config.fingerprint():
         return
-    then, now = saved["version"], version("asyndbt")
+    then, now = saved["version"], package_version()
     remedy = "resume with the config it was started with, or start again in another directory"
     if then != now:
         remedy = f"asyndbt {then} wrote it and this is {now}: resume with that release"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from asyndbt.task._task import Example, Task
 
 MAX_CHARS = 20_000
 """Longest text of one field, without another setting."""
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
 def load_examples(
@@ -114,7 +116,7 @@ def check_text(where: str, value: Any, max_chars: int) -> str:
             " shorten it or raise ",
             Setting("max_chars"),
         )
-    if any("\ud800" <= character <= "\udfff" for character in value):
+    if _HALF_CHARACTER.search(value):
         raise DataError(
             f"{where}: the text holds half a character (a lone surrogate); repair its encoding"
         )
