@@ -1,40 +1,43 @@
-"""Loads a model and its tokenizer from a folder or from the Hugging Face hub."""
+"""Loads a model and its tokenizer: a folder, a GGUF file, or a name on the Hugging Face hub."""
 
 from __future__ import annotations
 
-import hashlib
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, cast
 
 from asyndbt.errors import ConfigError, MissingExtraError, ModelError
-
-PROVIDER: Final = "huggingface"
-
-Kind = Literal["causal", "masked", "seq2seq"]
+from asyndbt.lm.providers.huggingface._conversion import converted
+from asyndbt.lm.providers.huggingface._digest import digest_of
+from asyndbt.lm.providers.huggingface._gguf_files import find_gguf
+from asyndbt.lm.providers.huggingface._networks import PROVIDER, Kind, find_kind, load_network
 
 _SUFFIXES: Final = frozenset({".json", ".safetensors", ".bin", ".model", ".txt", ".jinja"})
 """Files that determine a model's answers: configuration, weights, tokenizer."""
-
-_DIGEST_BYTES: Final = 1 << 20
-"""Bytes read at either end of a file for its digest."""
 
 _GPUS: Final = ("cuda", "xpu", "mps")
 
 _NO_DEVICE: Final = (RuntimeError, AssertionError)
 """What `torch` raises for a device that it was not built for, or that is not there."""
 
+_NOT_LOADED: Final = (
+    *(OSError, ValueError, ImportError, RuntimeError),
+    *(LookupError, TypeError, struct.error),
+)
+"""What the library raises for a model that it cannot find or read, or that is damaged."""
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
     """A model in memory, in evaluation mode on its device.
 
-    `label` is its name in records: that on the hub, or the folder's own; `digest` is of the
-    weights, tokenizer and configuration; `context` is the maximum number of tokens, None if the
-    files do not say.
+    `label` is its name in records: that on the hub, or the own one of the folder or file; `digest`
+    is of the weights, tokenizer and configuration; `context` is the maximum number of tokens, None
+    if the files do not say.
     """
 
     network: Any
@@ -45,60 +48,92 @@ class LoadedModel:
     context: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """Where a model is: `place` is a folder, or a name on the hub.
+
+    `label` is that of `LoadedModel`; `digest` is of the files, on the hub the commit; `quantised`
+    weights were in no number format before they were put into the folder.
+    """
+
+    place: str
+    is_local: bool
+    label: str
+    digest: str
+    quantised: bool = False
+
+
 def load(model: str, *, kind: str, dtype: str, device: str | None) -> LoadedModel:
     """Load a model and its tokenizer; code that comes with a model is never run.
 
-    `model` is a folder, or a name on the Hugging Face hub; the default device is a GPU if there is
-    one, else the CPU.
+    `model` is a folder, a GGUF file, ``package:NAME`` for the GGUF file in an installed Python
+    package, or a name on the Hugging Face hub; the default device is a GPU if there is one, else
+    the CPU.
 
     Raises
     ------
     MissingExtraError
-        If `torch` or `transformers` is not installed.
+        If `torch` or `transformers` is not installed, or for a GGUF file `gguf` or `accelerate`.
     ConfigError
         If the device is not available.
     ModelError
         If the model is not found or cannot be loaded, with the library's message.
     """
-    for package in ("torch", "transformers"):
-        if find_spec(package) is None:
-            raise MissingExtraError(package, "hf")
+    _require("torch", "transformers")
     chosen = _device(device)
-    folder = _folder(model)
-    with _load_errors(model), _quiet(folder is not None):
-        return _load(model if folder is None else str(folder), folder, kind, dtype, chosen)
+    with _load_errors(model):
+        with _quiet(bars=False):
+            origin = _find(model)
+        with _quiet(bars=not origin.is_local):
+            return _load(origin, model, kind, dtype, chosen)
 
 
-def _load(model: str, folder: Path | None, kind: str, dtype: str, device: Any) -> LoadedModel:
+def _find(model: str) -> _Origin:
+    gguf = find_gguf(model)
+    if gguf is not None:
+        _require("gguf", "accelerate")
+        place, label = str(converted(gguf, model)), Path(gguf.name).stem
+        return _Origin(place, True, label, digest_of(gguf.parts), quantised=True)
+    found = _folder(model)
+    if found is None:
+        return _Origin(model, False, model, _commit(model))
+    files = sorted(path for path in found.iterdir() if path.suffix in _SUFFIXES and path.is_file())
+    return _Origin(str(found), True, found.name, digest_of(files))
+
+
+def _load(origin: _Origin, model: str, kind: str, dtype: str, device: Any) -> LoadedModel:
     import transformers
 
-    origin: dict[str, Any] = {"trust_remote_code": False}
-    if folder is None:
-        origin["revision"] = _commit(model)
-        digest = origin["revision"][:16]
-    else:
-        origin["local_files_only"] = True
-        digest = _digest(folder)
-    config = transformers.AutoConfig.from_pretrained(model, **origin)
-    found = _kind(config, model) if kind == "auto" else cast(Kind, kind)
-    maker = {
-        "causal": transformers.AutoModelForCausalLM,
-        "masked": transformers.AutoModelForMaskedLM,
-        "seq2seq": transformers.AutoModelForSeq2SeqLM,
-    }[found]
-    tokenizer = transformers.AutoTokenizer.from_pretrained(model, **origin)
-    network, report = maker.from_pretrained(
-        model, config=config, dtype=dtype, output_loading_info=True, **origin
-    )
-    if report["missing_keys"]:
-        raise ModelError(
-            f"lm.model = {model!r} is no {found} language model: its files lack the weights "
-            f"{', '.join(sorted(report['missing_keys'])[:3])}; use another model or lm.kind",
-            provider=PROVIDER,
-        )
+    given: dict[str, Any] = {"trust_remote_code": False}
+    given |= {"local_files_only": True} if origin.is_local else {"revision": origin.digest}
+    config = transformers.AutoConfig.from_pretrained(origin.place, **given)
+    found = find_kind(config, model) if kind == "auto" else cast(Kind, kind)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(origin.place, **given)
+    if dtype == "auto":
+        dtype = _auto_dtype(device, origin.quantised)
+    network = load_network(found, origin.place, model, config=config, dtype=dtype, **given)
     network.to(device).eval()
-    label = model if folder is None else folder.name
-    return LoadedModel(network, tokenizer, found, label, digest, _context(network, tokenizer))
+    context = _context(network, tokenizer)
+    return LoadedModel(network, tokenizer, found, origin.label, origin.digest[:16], context)
+
+
+def _auto_dtype(device: Any, quantised: bool) -> str:
+    """Return the number format for "auto": that of the files, if they are in one.
+
+    Quantised weights are computed in bfloat16, if the processor has instructions for it.
+    """
+    import torch
+
+    if device.type == "cpu" and quantised:
+        has_bfloat16 = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+        return "bfloat16" if has_bfloat16 else "float32"
+    return "bfloat16" if quantised else "auto"
+
+
+def _require(*packages: str) -> None:
+    for package in packages:
+        if find_spec(package) is None:
+            raise MissingExtraError(package, "hf")
 
 
 def _device(device: str | None) -> Any:
@@ -141,49 +176,6 @@ def _commit(model: str) -> str:
     return Path(str(cached_file(model, "config.json"))).parent.name
 
 
-def _digest(folder: Path) -> str:
-    """Digest of the names, sizes, first and last bytes of a model's files."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.suffix not in _SUFFIXES or not path.is_file():
-            continue
-        size = path.stat().st_size
-        digest.update(f"{path.name}\0{size}\0".encode())
-        with path.open("rb") as file:
-            digest.update(file.read(_DIGEST_BYTES))
-            file.seek(max(0, size - _DIGEST_BYTES))
-            digest.update(file.read(_DIGEST_BYTES))
-    return digest.hexdigest()[:16]
-
-
-def _kind(config: Any, model: str) -> Kind:
-    import transformers
-
-    classes: dict[Kind, Any] = {
-        "seq2seq": transformers.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
-        "causal": transformers.MODEL_FOR_CAUSAL_LM_MAPPING,
-        "masked": transformers.MODEL_FOR_MASKED_LM_MAPPING,
-    }
-    possible = [kind for kind, mapping in classes.items() if type(config) in mapping]
-    for architecture in config.architectures or ():
-        for kind in possible:
-            if architecture == classes[kind][type(config)].__name__:
-                return kind
-    order: list[Kind] = ["masked", "causal"]
-    if getattr(config, "is_decoder", False):
-        order.reverse()
-    if getattr(config, "is_encoder_decoder", False):
-        order = ["seq2seq"]
-    for kind in order:
-        if kind in possible:
-            return kind
-    raise ModelError(
-        f"lm.model = {model!r} is a {config.model_type!r} model, not one that writes or fills in "
-        "text; use another one, or set lm.kind",
-        provider=PROVIDER,
-    )
-
-
 def _context(network: Any, tokenizer: Any) -> int | None:
     """Maximum number of tokens, as far as configuration, embeddings and tokenizer say."""
     config = network.config.get_text_config(decoder=True)
@@ -202,27 +194,28 @@ def _context(network: Any, tokenizer: Any) -> int | None:
 def _load_errors(model: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
+    except _NOT_LOADED as error:
         said = " ".join(str(error).split()) or type(error).__name__
         raise ModelError(
             f"lm.model = {model!r} cannot be loaded: {said}; check the name, and that the folder "
-            "holds config.json, weights and tokeniser",
+            "holds config.json, weights and tokeniser, or the file is whole and of an architecture "
+            "that transformers reads",
             provider=PROVIDER,
         ) from error
 
 
 @contextmanager
-def _quiet(local: bool) -> Iterator[None]:
-    """Silence the library's messages, but for the progress of a download."""
+def _quiet(*, bars: bool) -> Iterator[None]:
+    """Silence the library's messages, and its progress bars unless they are wanted."""
     from transformers.utils import logging
 
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    verbosity, enabled = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
-    if local:
+    if not bars:
         logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.set_verbosity(verbosity)
-        if bars:
+        if enabled:
             logging.enable_progress_bar()

@@ -12,7 +12,8 @@ from typing import Any, ClassVar, Literal
 from asyndbt._section import Section, key
 from asyndbt.errors import ConfigError, DataError, ModelError
 from asyndbt.lm._base import Answer, Feedback, LanguageModel, Prompt, Send, Usage
-from asyndbt.lm.providers.huggingface._loading import PROVIDER, LoadedModel, load
+from asyndbt.lm.providers.huggingface._loading import LoadedModel, load
+from asyndbt.lm.providers.huggingface._networks import PROVIDER
 from asyndbt.lm.providers.huggingface._scorers import make_scorer
 from asyndbt.lm.providers.huggingface._tokenization import PromptTokenizer, TokenizedPrompt, Tokens
 
@@ -24,7 +25,8 @@ class HuggingFaceOptions(Section):
 
     model: str = key(
         ...,
-        "A folder, or a name on the Hugging Face hub.",
+        'A folder, a GGUF file, "package:NAME" for the GGUF file in an installed Python package, '
+        "or a name on the Hugging Face hub.",
         example="Qwen/Qwen2.5-0.5B-Instruct",
         min_length=1,
     )

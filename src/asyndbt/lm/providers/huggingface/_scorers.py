@@ -7,8 +7,9 @@ from typing import Any
 
 from asyndbt.errors import ModelError
 from asyndbt.lm.providers.huggingface._causal import CausalScorer
-from asyndbt.lm.providers.huggingface._loading import PROVIDER, LoadedModel
+from asyndbt.lm.providers.huggingface._loading import LoadedModel
 from asyndbt.lm.providers.huggingface._logits import batches, label_scores, logits_at, padded
+from asyndbt.lm.providers.huggingface._networks import PROVIDER
 from asyndbt.lm.providers.huggingface._tokenization import Tokens
 
 

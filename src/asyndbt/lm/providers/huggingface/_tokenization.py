@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from asyndbt.errors import ModelError
 from asyndbt.lm._base import Prompt
-from asyndbt.lm.providers.huggingface._loading import PROVIDER, Kind
+from asyndbt.lm.providers.huggingface._networks import PROVIDER, Kind
 
 Tokens = tuple[int, ...]
 
