@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from asyndbt.lm import Prompt
+from asyndbt.lm.providers.huggingface import _loading as loading_module
 
 TEMPLATE = (
     "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}</s>{% endfor %}"
@@ -25,6 +26,12 @@ LABELS = ("great", "terrible", "terribly bad", "neither good nor bad", "neither 
 
 def shot(text: str, label: str) -> tuple[str, str]:
     return (f'Question: How does "{text}" feel? Answer:', label)
+
+
+@pytest.fixture(autouse=True)
+def nothing_loaded() -> None:
+    """Tests change networks, and the one that was loaded last is shared."""
+    loading_module._load.cache_clear()
 
 
 @pytest.fixture

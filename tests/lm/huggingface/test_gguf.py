@@ -24,7 +24,9 @@ RUNS = "raise AssertionError('code of the package was run')"
 
 
 def load(model, **options):
-    return HuggingFaceLanguageModel(model=str(model), **({"device": "cpu", "dtype": "float32"} | options))
+    return HuggingFaceLanguageModel(
+        model=str(model), **({"device": "cpu", "dtype": "float32"} | options)
+    )
 
 
 def scores(model, prompts, labels):
@@ -140,6 +142,7 @@ def test_a_file_is_converted_once(tiny, prompts, labels, cache, conversions, cap
     assert "first time" in caplog.text
     assert str(cache) in caplog.text
     caplog.clear()
+    loading_module._load.cache_clear()
     second = load(tiny)
     assert conversions == ["tiny.gguf"]
     assert not caplog.text
@@ -160,6 +163,7 @@ def test_a_damaged_cache_is_made_anew_and_said_so(
         weights.unlink()
     else:
         weights.write_bytes(content[:-100] if damage == "cut" else content[:-100] + b"x" * 100)
+    loading_module._load.cache_clear()
     caplog.clear()
     assert scores(load(tiny), prompts, labels) == expected
     assert "damaged" in caplog.text
@@ -332,4 +336,5 @@ def test_quantised_weights_are_computed_in_what_the_processor_is_fast_in(tiny, m
         monkeypatch.setattr(
             torch.cpu, "_is_avx512_bf16_supported", lambda has=has: has, raising=False
         )
-            assert load(tiny, dtype="auto")._loaded.network.dtype == expected
+        loading_module._load.cache_clear()
+        assert load(tiny, dtype="auto")._loaded.network.dtype == expected

@@ -293,3 +293,12 @@ def test_left_out_the_device_is_a_gpu_or_else_the_processor(folder_of, prompts, 
     gpus = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     gpus["xpu"] = torch.xpu.is_available()
     assert device in ([name for name, there in gpus.items() if there] or ["cpu"])
+
+
+def test_a_model_is_loaded_once_however_often_it_is_asked_for(save_model, tmp_path) -> None:
+    folder = save_model("llama", tmp_path / "model")
+    first, second = load(folder), load(folder, batch_tokens=100)
+    assert second._loaded is first._loaded
+    assert load(folder, dtype="bfloat16")._loaded is not first._loaded
+    save_model("llama", folder, seed=1)
+    assert load(folder).name != first.name

@@ -5,9 +5,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final, cast
 
 from asyndbt.errors import ConfigError, MissingExtraError, ModelError
@@ -37,7 +39,7 @@ class LoadedModel:
 
     `label` is its name in records: that on the hub, or the own one of the folder or file; `digest`
     is of the weights, tokenizer and configuration; `context` is the maximum number of tokens, None
-    if the files do not say.
+    if the files do not say.  Whoever computes with it holds the `lock`.
     """
 
     network: Any
@@ -46,6 +48,7 @@ class LoadedModel:
     label: str
     digest: str
     context: int | None
+    lock: Lock = field(default_factory=Lock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ def load(model: str, *, kind: str, dtype: str, device: str | None) -> LoadedMode
 
     `model` is a folder, a GGUF file, ``package:NAME`` for the GGUF file in an installed Python
     package, or a name on the Hugging Face hub; the default device is a GPU if there is one, else
-    the CPU.
+    the CPU.  The last model stays in memory: who loads it again, unchanged, gets the same.
 
     Raises
     ------
@@ -101,6 +104,7 @@ def _find(model: str) -> _Origin:
     return _Origin(str(found), True, found.name, digest_of(files))
 
 
+@lru_cache(maxsize=1)
 def _load(origin: _Origin, model: str, kind: str, dtype: str, device: Any) -> LoadedModel:
     import transformers
 

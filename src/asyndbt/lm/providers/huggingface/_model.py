@@ -144,7 +144,7 @@ class HuggingFaceLanguageModel(LanguageModel):
         self._labels = tuple(labels)
         network = self._loaded.network
         tokenized = [self._tokenizer.prompt(prompt, labels) for prompt in prompts]
-        with _device_errors():
+        with self._loaded.lock, _device_errors():
             sharing = self._scorer.describe_sharing(self._longest(tokenized, labels))
         return {
             "architecture": type(network).__name__,
@@ -185,7 +185,7 @@ class HuggingFaceLanguageModel(LanguageModel):
     ) -> list[list[float]]:
         import torch
 
-        with _device_errors(), torch.inference_mode():
+        with self._loaded.lock, _device_errors(), torch.inference_mode():
             scores = self._scorer.score(prompts, groups, labels)
         if any(math.isnan(value) for row in scores for value in row):
             raise ModelError(
