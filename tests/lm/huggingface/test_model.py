@@ -1,6 +1,7 @@
 """Loading, identity, cost, checks and messages."""
 
 import asyncio
+import copy
 import json
 import shutil
 
@@ -302,3 +303,21 @@ def test_a_model_is_loaded_once_however_often_it_is_asked_for(save_model, tmp_pa
     assert load(folder, dtype="bfloat16")._loaded is not first._loaded
     save_model("llama", folder, seed=1)
     assert load(folder).name != first.name
+
+
+def test_half_precision_is_computed_in_what_the_processor_is_fast_in(
+    folder_of, tmp_path, monkeypatch
+) -> None:
+    network = load(folder_of("llama"))._loaded.network
+    for stored in (torch.float16, torch.bfloat16, torch.float32):
+        folder = shutil.copytree(folder_of("llama"), tmp_path / str(stored))
+        copy.deepcopy(network).to(stored).save_pretrained(folder)
+        for has in (True, False):
+            monkeypatch.setattr(
+                torch.cpu, "_is_avx512_bf16_supported", lambda has=has: has, raising=False
+            )
+            loading_module._load.cache_clear()
+            fast = torch.bfloat16 if has else torch.float32
+            expected = torch.float32 if stored == torch.float32 else fast
+            assert load(folder)._loaded.network.dtype == expected
+            assert load(folder, dtype="float16")._loaded.network.dtype == torch.float16

@@ -114,21 +114,21 @@ def _load(origin: _Origin, model: str, kind: str, dtype: str, device: Any) -> Lo
     found = find_kind(config, model) if kind == "auto" else cast(Kind, kind)
     tokenizer = transformers.AutoTokenizer.from_pretrained(origin.place, **given)
     if dtype == "auto":
-        dtype = _auto_dtype(device, origin.quantised)
+        dtype = _auto_dtype(config, device, origin.quantised)
     network = load_network(found, origin.place, model, config=config, dtype=dtype, **given)
     network.to(device).eval()
     context = _context(network, tokenizer)
     return LoadedModel(network, tokenizer, found, origin.label, origin.digest[:16], context)
 
 
-def _auto_dtype(device: Any, quantised: bool) -> str:
-    """Return the number format for "auto": that of the files, if they are in one.
+def _auto_dtype(config: Any, device: Any, quantised: bool) -> str:
+    """Return the number format for "auto": that of the files where the device is fast in it.
 
-    Quantised weights are computed in bfloat16, if the processor has instructions for it.
+    A processor is slow in half precision, but for bfloat16 if it has instructions for that.
     """
     import torch
 
-    if device.type == "cpu" and quantised:
+    if device.type == "cpu" and (quantised or config.dtype in (torch.bfloat16, torch.float16)):
         has_bfloat16 = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
         return "bfloat16" if has_bfloat16 else "float32"
     return "bfloat16" if quantised else "auto"

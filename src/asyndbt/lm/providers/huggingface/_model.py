@@ -41,7 +41,11 @@ class HuggingFaceOptions(Section):
         None, "Where the model computes; left out, a GPU if there is one.", example="cuda:0"
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = key(
-        "auto", "Number format of the weights; auto is that of the files.", example="bfloat16"
+        "auto",
+        "Number format of the weights; auto is that of the files, except on a processor: what is "
+        "shorter than float32 is computed there in bfloat16 if it has instructions for it, else "
+        "in float32.",
+        example="bfloat16",
     )
     kind: Literal["auto", "causal", "masked", "seq2seq"] = key(
         "auto", "Architecture; auto reads it from the files.", example="causal"
