@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 
+from asyndbt.config import load_config
 from asyndbt.errors import ConfigError, DataError, MissingExtraError, ModelError
 from asyndbt.lm import (
     AnswerCache,
@@ -303,6 +304,22 @@ def test_a_model_is_loaded_once_however_often_it_is_asked_for(save_model, tmp_pa
     assert load(folder, dtype="bfloat16")._loaded is not first._loaded
     save_model("llama", folder, seed=1)
     assert load(folder).name != first.name
+
+
+def test_a_relative_path_starts_from_the_configuration(tmp_path, monkeypatch) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "tiny.gguf").touch()
+    for given in ("models", "models/tiny.gguf", "owner/name", "package:models"):
+        file = tmp_path / "config.toml"
+        file.write_text(
+            'task = { template = "sst2" }\n'
+            'data = { train = "train.jsonl", test = "test.jsonl" }\n'
+            f'lm = {{ provider = "huggingface", model = "{given}" }}\n'
+            "budget = { calls = 100 }\n"
+        )
+        there = (tmp_path / given).resolve()
+        expected = str(there) if there.exists() else given
+        assert load_config(file).lm.options.model == expected
 
 
 def test_half_precision_is_computed_in_what_the_processor_is_fast_in(

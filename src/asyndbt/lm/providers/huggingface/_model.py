@@ -7,7 +7,10 @@ import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import combinations
+from pathlib import Path
 from typing import Any, ClassVar, Literal
+
+from pydantic import ValidationInfo, field_validator
 
 from asyndbt._section import Section, key
 from asyndbt.errors import ConfigError, DataError, ModelError
@@ -60,6 +63,13 @@ class HuggingFaceOptions(Section):
     batch_tokens: int = key(
         16_384, "Tokens that are read at once; fewer need less memory.", example=4096, ge=1
     )
+
+    @field_validator("model")
+    @classmethod
+    def _from_here(cls, model: str, info: ValidationInfo) -> str:
+        """Make the path of what is in the configuration's folder absolute; leave other names."""
+        path = Path((info.context or {}).get("base", ".")) / Path(model).expanduser()
+        return str(path.resolve()) if path.exists() else model
 
 
 class HuggingFaceLanguageModel(LanguageModel):
