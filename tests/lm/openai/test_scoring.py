@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from asyndbt.lm.providers.openai._schema import Token
+from asyndbt.lm.providers.openai._replies import Token
 from asyndbt.lm.providers.openai._scoring import (
     label_log_probabilities,
     same_labels,

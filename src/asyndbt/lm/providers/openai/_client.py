@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from asyndbt.errors import MissingExtraError, ModelError, TransientError
 from asyndbt.lm.providers.openai._errors import PROVIDER, error_of_failure, error_of_status
 from asyndbt.lm.providers.openai._key import ApiKey
-from asyndbt.lm.providers.openai._schema import Completion, read_reply
+from asyndbt.lm.providers.openai._replies import Completion, read_reply
 
 OFFICIAL: Final = "https://api.openai.com/v1"
 _CONNECT: Final = 10.0

@@ -15,7 +15,7 @@ from asyndbt.lm.providers.openai._errors import RejectedError
 from asyndbt.lm.providers.openai._key import ApiKey
 from asyndbt.lm.providers.openai._options import OpenAIOptions
 from asyndbt.lm.providers.openai._probe import CapabilityProbe
-from asyndbt.lm.providers.openai._schema import (
+from asyndbt.lm.providers.openai._requests import (
     Capabilities,
     RequestOptions,
     body_of,

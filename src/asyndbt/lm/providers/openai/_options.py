@@ -12,7 +12,7 @@ from pydantic import AfterValidator, ValidationInfo, model_validator
 
 from asyndbt._section import Section, SettingError, key
 from asyndbt.lm._dispatch import RemoteOptions
-from asyndbt.lm.providers.openai._schema import OWN_FIELDS
+from asyndbt.lm.providers.openai._requests import OWN_FIELDS
 
 _VOTES: Final = 5
 _VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]{0,39}")

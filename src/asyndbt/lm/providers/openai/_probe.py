@@ -12,12 +12,11 @@ from typing import Any, Final
 from asyndbt.errors import ConfigError, ModelError, Setting, TransientError
 from asyndbt.lm._base import Prompt, Request, Send, Usage
 from asyndbt.lm.providers.openai._errors import PROVIDER, RejectedError
-from asyndbt.lm.providers.openai._schema import (
+from asyndbt.lm.providers.openai._replies import Completion, Token
+from asyndbt.lm.providers.openai._requests import (
     FIELDS_OF_LENGTH,
     Capabilities,
-    Completion,
     RequestOptions,
-    Token,
     body_of,
     messages_of,
 )

@@ -13,7 +13,7 @@ from typing import Final
 from asyndbt.errors import ModelError
 from asyndbt.lm._answers import parse_label
 from asyndbt.lm._base import Answer, Feedback, Usage
-from asyndbt.lm.providers.openai._schema import Completion, Token
+from asyndbt.lm.providers.openai._replies import Completion, Token
 
 _LEAST_ROOM: Final = 1e-9
 """Precision of what a list of rounded probabilities leaves of 1."""
