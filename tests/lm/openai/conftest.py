@@ -32,7 +32,7 @@ class Reply:
 
 
 class Endpoint:
-    """A server in a thread; `asked` are the bodies received, `headers` those of the last.
+    """A server in a thread; `asked` are the bodies received, `headers` and `path` of the last.
 
     It calls `held` when it has a request to which it will not reply.
     """
@@ -41,6 +41,7 @@ class Endpoint:
         self.script = script
         self.asked: list[dict[str, Any]] = []
         self.headers: dict[str, str] = {}
+        self.path = ""
         self.held: Callable[[], None] = lambda: None
         endpoint, self._stopping = self, threading.Event()
 
@@ -50,6 +51,7 @@ class Endpoint:
 
             def do_POST(self) -> None:
                 raw = self.rfile.read(int(self.headers["Content-Length"]))
+                endpoint.path = self.path
                 endpoint.headers = {name.lower(): each for name, each in self.headers.items()}
                 endpoint.asked.append(json.loads(raw))
                 said = endpoint.script(endpoint.asked[-1])
@@ -107,34 +109,62 @@ def token(piece: str, probability: float, others: dict[str, float], top: int) ->
     return entry(piece, probability) | {"top_logprobs": [entry(*each) for each in listed]}
 
 
+def side_by_side(scored: list[dict[str, Any]]) -> dict[str, Any]:
+    """The same log-probabilities in the older form, which text completions have."""
+    return {
+        "tokens": [each["token"] for each in scored],
+        "token_logprobs": [each["logprob"] for each in scored],
+        "top_logprobs": [
+            {other["token"]: other["logprob"] for other in each["top_logprobs"]} for each in scored
+        ],
+        "text_offset": [0] * len(scored),
+    }
+
+
 def completion(
-    *texts: str, body: dict[str, Any] | None = None, others: dict[str, float] | None = None
+    *texts: str,
+    body: dict[str, Any] | None = None,
+    others: dict[str, float] | None = None,
+    older: bool = True,
 ) -> dict[str, Any]:
-    """A chat completion as the protocol has it, with log-probabilities where they are asked for."""
+    """A completion as the protocol has it, with log-probabilities where they are asked for.
+
+    Those of a text completion, which answers a body with a prompt, are in the `older` form, or in
+    that of chats.
+    """
     body = body or {"messages": []}
+    messages, text_only = body.get("messages", []), "prompt" in body
     most = body.get("max_tokens") or body.get("max_completion_tokens") or 99
+    top = body.get("logprobs", 0) if text_only else body.get("top_logprobs", 0)
     choices, spent = [], 0
     for index, text in enumerate(texts):
         said = pieces(text)[:most]
         spent += len(said)
         scored = [
-            token(piece, 0.75, (others or {}) if place == 0 else {}, body.get("top_logprobs", 0))
+            token(piece, 0.75, (others or {}) if place == 0 else {}, top)
             for place, piece in enumerate(said)
         ]
+        logprobs = side_by_side(scored) if text_only and older else {"content": scored}
+        whole = "".join(said)
         choices.append(
             {
                 "index": index,
-                "message": {"role": "assistant", "content": "".join(said)},
                 "finish_reason": "length" if len(said) < len(pieces(text)) else "stop",
-                "logprobs": {"content": scored} if body.get("logprobs") else None,
+                "logprobs": logprobs if body.get("logprobs") else None,
             }
+            | (
+                {"text": whole}
+                if text_only
+                else {"message": {"role": "assistant", "content": whole}}
+            )
         )
-    octets = sum(len(message["content"].encode()) for message in body["messages"])
-    sent = octets // 4 + 4 * len(body["messages"]) + 3
+    written = [body["prompt"]] if text_only else [message["content"] for message in messages]
+    octets = sum(len(each.encode()) for each in written)
+    sent = octets // 4 + 4 * len(messages) + 3
     usage = {"prompt_tokens": sent, "completion_tokens": spent, "total_tokens": sent + spent}
     return {
         "id": "1",
-        "object": "chat.completion",
+        "object": "text_completion" if text_only else "chat.completion",
         "model": "tiny-2026",
         "choices": choices,
         "usage": usage,
@@ -154,21 +184,29 @@ class Server:
     most_logprobs: int = 20
     silent: tuple[str, ...] = ()
     mute: bool = False
+    older: bool = True
 
     def __call__(self, body: dict[str, Any]) -> Any:
         for name in self.lacks:
             if name in body:
                 return self.reject(f"Unsupported parameter: '{name}'", name)
-        if "system" in self.lacks and body["messages"][0]["role"] == "system":
+        chat = "messages" in body
+        if chat and "system" in self.lacks and body["messages"][0]["role"] == "system":
             return self.reject("System role not supported", "")
         if body.get("n", 1) > 1 and "votes" in self.lacks:
             return self.reject("'n' must be 1", "n")
-        if body.get("top_logprobs", 0) > self.most_logprobs:
+        if int(body.get("top_logprobs" if chat else "logprobs", 0)) > self.most_logprobs:
             return self.reject(f"top_logprobs must be at most {self.most_logprobs}", "")
         heard = {name: value for name, value in body.items() if name not in self.silent}
+        answers = [self.said(body)] * heard.get("n", 1)
+        return completion(*answers, body=heard, others={"terr": 0.2}, older=self.older)
+
+    def said(self, body: dict[str, Any]) -> str:
+        if "prompt" in body:
+            last = body["prompt"].removesuffix("\nAnswer:").rpartition("\n")[2]
+            return last.removeprefix("Answer: ") if last.startswith("Answer: ") else self.answer
         asked = body["messages"][-1]["content"]
-        text = asked.rpartition(": ")[2] if asked.startswith("Repeat") else self.answer
-        return completion(*[text] * heard.get("n", 1), body=heard, others={"terr": 0.2})
+        return asked.rpartition(": ")[2] if asked.startswith("Repeat") else self.answer
 
     def reject(self, message: str, parameter: str) -> Reply:
         return Reply({}, 400) if self.mute else error(400, message, param=parameter)

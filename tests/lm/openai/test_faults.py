@@ -60,7 +60,7 @@ def test_an_empty_purse_stops_a_run_that_had_answers(kit, status, words) -> None
 def test_a_wrong_path_is_told_what_it_usually_ends_in(kit, path, told) -> None:
     endpoint = kit.serve(lambda _: kit.error(404, "not found"))
     model = kit.model(endpoint, base_url=endpoint.url.removesuffix("/v1") + path)
-    with pytest.raises(ModelError, match=r"check lm\.model and lm\.base_url") as caught:
+    with pytest.raises(ModelError, match=r"check lm\.model, lm\.api and lm\.base_url") as caught:
         kit.ask(model)
     assert ("usually ends in /v1" in str(caught.value)) == told
 
@@ -96,7 +96,7 @@ def test_findings_about_a_body_do_not_repeat_it(kit, body) -> None:
 )
 def test_a_broken_reply_is_measured_and_not_repeated(kit, body, shape) -> None:
     error = failure(kit, lambda _: kit.Reply(body))
-    assert str(error) == f"not a chat completion: {shape}; check lm.base_url"
+    assert str(error) == f"not a completion: {shape}; check lm.base_url"
     assert error.__context__ is None
 
 
@@ -152,7 +152,7 @@ def test_faults_of_the_provider_may_be_tried_again_for_nothing(kit, status) -> N
         ({"body": '{"choices": ['}, "broken reply"),
         ({"body": ""}, "broken reply"),
         ({"body": {"error": "Unexpected endpoint"}}, "broken reply"),
-        ({"body": {"choices": [{"text": "great"}]}}, "broken reply"),
+        ({"body": {"choices": [{"answer": "great"}]}}, "broken reply"),
         ({"body": {"choices": ["great"]}}, "broken reply"),
         ({"body": {"choices": []}}, "no choices"),
     ],

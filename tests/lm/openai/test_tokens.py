@@ -8,7 +8,7 @@ from asyndbt.lm.providers.openai._usage import Size, TokenCounter, find_prices
 
 
 def test_unlearned_bound_and_guess_are_as_documented() -> None:
-    size = Size.of([{"content": "abcd" * 10}, {"content": "好" * 5}])
+    size = Size.of({"messages": [{"content": "abcd" * 10}, {"content": "好" * 5}]})
     assert size == Size(octets=55, narrow=40, wide=5, messages=2)
     assert TokenCounter().bound(size) == 55 + 2 * 8 + 32
     assert TokenCounter().expect(size) == 10 + 5 + 2 * 4 + 3

@@ -24,12 +24,12 @@ _CONNECT: Final = 10.0
 class Client:
     """Sends requests to an endpoint, with one client per event loop.
 
-    `base_url` is by default that of OpenAI, `timeout` in seconds per request.  The package openai
-    is needed for requests only.
+    `base_url` is by default that of OpenAI, `path` is below it, `timeout` in seconds per request.
+    The package openai is needed for requests only.
     """
 
-    def __init__(self, base_url: str | None, key: ApiKey, timeout: float) -> None:
-        self._base_url = base_url or OFFICIAL
+    def __init__(self, base_url: str | None, path: str, key: ApiKey, timeout: float) -> None:
+        self._base_url, self._path = base_url or OFFICIAL, path
         self._key = key
         self._timeout = timeout
         self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary()
@@ -65,8 +65,8 @@ class Client:
         """
         try:
             async with asyncio.timeout(self._timeout):
-                # `chat.completions.create` would spend half of its time on checking the body.
-                text = await self._client().post("/chat/completions", cast_to=str, body=dict(body))
+                # `completions.create` would spend half of its time on checking the body.
+                text = await self._client().post(self._path, cast_to=str, body=dict(body))
         except (self._openai.APIError, TimeoutError) as error:
             fault = self._fault(error)
         else:
@@ -104,7 +104,7 @@ class Client:
             is_json = not isinstance(error, json.JSONDecodeError)
             shape = "JSON of another shape" if is_json else "not JSON"
             # The error's own text may repeat the prompt.
-            message = f"not a chat completion: {len(text)} characters, {shape}; check lm.base_url"
+            message = f"not a completion: {len(text)} characters, {shape}; check lm.base_url"
             kind = "broken reply"
         else:
             if reply.choices:

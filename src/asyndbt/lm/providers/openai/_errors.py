@@ -39,6 +39,8 @@ _TOO_LONG: Final = re.compile(
     r"maximum number of tokens allowed",
     re.IGNORECASE,
 )
+_NO_CHAT: Final = re.compile(r"not a chat model|chat[ _]template", re.IGNORECASE)
+_CHAT_ONLY: Final = re.compile(r"is a chat model", re.IGNORECASE)
 _ECHO: Final = re.compile(r"""['"]input\\?['"] ?:|\binput_value=""")
 """Where a server that validates bodies begins to repeat the request."""
 _BAD_KEY: Final = re.compile(r"api[ _-]?key", re.IGNORECASE)
@@ -46,7 +48,7 @@ _WAIT: Final = re.compile(r"(?:again|retry) (?:in|after) (\d+(?:\.\d+)?) ?(ms|s)
 _REMEDIES: Final = {
     401: "check the key that lm.api_key_env names",
     403: "check what the key that lm.api_key_env names may use",
-    404: "check lm.model and lm.base_url",
+    404: "check lm.model, lm.api and lm.base_url",
 }
 
 
@@ -89,10 +91,12 @@ def error_of_status(
     --------
     >>> body = {"error": {"message": "no such model"}}
     >>> print(error_of_status(404, body, {}, "http://127.0.0.1:9/v1", ApiKey()))
-    HTTP 404: no such model; check lm.model and lm.base_url
+    HTTP 404: no such model; check lm.model, lm.api and lm.base_url
     """
     complaint = _complaint(body, key)
     words = f"HTTP {status}: {complaint.words or 'no explanation'}"
+    other = _other_api(complaint)
+    words += f"; {other}" if other else ""
     if status in (400, 403, 413, 422, 501) and (refusal := _refusal(status, complaint)):
         return RejectedError(words, status, complaint.parameter, refusal)
     wait = _retry_after(headers, complaint.words)
@@ -111,10 +115,17 @@ def error_of_status(
         )
     if status in (400, 413, 422, 501) and not _BAD_KEY.search(complaint.words):
         return RejectedError(words, status, complaint.parameter, None)
-    remedy = f"; {_REMEDIES[status]}" if status in _REMEDIES else ""
-    if status == 404 and not address.endswith("/v1"):
+    remedy = f"; {_REMEDIES[status]}" if status in _REMEDIES and not other else ""
+    if status == 404 and remedy and not address.endswith("/v1"):
         remedy += ", which usually ends in /v1"
     return ModelError(f"{words}{remedy}", provider=PROVIDER, status=status)
+
+
+def _other_api(complaint: _Complaint) -> str:
+    """Advice where the endpoint has only the other way to be asked; else empty."""
+    if _NO_CHAT.search(complaint.words):
+        return 'a base model is asked with lm.api = "completions"'
+    return 'set lm.api = "chat"' if _CHAT_ONLY.search(complaint.words) else ""
 
 
 def _refusal(status: int, complaint: _Complaint) -> str | None:

@@ -19,7 +19,6 @@ from asyndbt.lm.providers.openai._requests import (
     Capabilities,
     RequestOptions,
     body_of,
-    messages_of,
 )
 from asyndbt.lm.providers.openai._scoring import answer_of, same_labels
 from asyndbt.lm.providers.openai._usage import Meter, Prices, Size, TokenCounter, find_prices
@@ -29,12 +28,12 @@ _UNKNOWN_LABELS: Final = ("?" * 256,)
 
 
 class OpenAILanguageModel(LanguageModel):
-    """A chat model behind an endpoint that speaks OpenAI's protocol.
+    """A model behind an endpoint that speaks OpenAI's protocol.
 
-    Hosted models, gateways to them, and servers such as vLLM, llama.cpp, Ollama and LM Studio.
-    What an endpoint accepts of the protocol is found by `detect_capabilities` or taken from
-    `restore_capabilities`; before, everything is assumed.  Every prompt is one request, never
-    retried here.
+    Chat models, and base models that continue a text; hosted ones, gateways to them, and servers
+    such as vLLM, llama.cpp, Ollama and LM Studio.  What an endpoint accepts of the protocol is
+    found by `detect_capabilities` or taken from `restore_capabilities`; before, everything is
+    assumed.  Every prompt is one request, never retried here.
 
     Parameters
     ----------
@@ -61,6 +60,7 @@ class OpenAILanguageModel(LanguageModel):
         self._request = RequestOptions(
             own.model,
             self.feedback,
+            own.api,
             own.system,
             own.votes,
             own.temperature,
@@ -69,7 +69,7 @@ class OpenAILanguageModel(LanguageModel):
         )
         variable = own.api_key_env or (None if own.base_url else "OPENAI_API_KEY")
         self._key = ApiKey() if variable is None else ApiKey.from_environment(variable)
-        self._client = Client(own.base_url, self._key, own.timeout)
+        self._client = Client(own.base_url, self._request.form.path, self._key, own.timeout)
         self._capabilities = Capabilities.assumed(self._request, own.base_url)
         self._meter = Meter(self._prices)
         self._labels: Sequence[str] = _UNKNOWN_LABELS
@@ -101,10 +101,10 @@ class OpenAILanguageModel(LanguageModel):
 
     def max_usage(self, prompt: Prompt) -> Usage:
         """Upper bound of the cost of one request; tighter after replies."""
-        return self._meter.bound(Size.of(self._messages(prompt, self._labels)), self._most_out)
+        return self._meter.bound(Size.of(self._content(prompt, self._labels)), self._most_out)
 
     def expected_usage(self, prompt: Prompt) -> Usage:
-        return self._meter.expect(Size.of(self._messages(prompt, self._labels)), self._most_out)
+        return self._meter.expect(Size.of(self._content(prompt, self._labels)), self._most_out)
 
     def check(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> None:
         """Raise DataError if no answer can tell two labels apart."""
@@ -158,9 +158,9 @@ class OpenAILanguageModel(LanguageModel):
         self._key.check()
 
     async def _answer(self, prompt: Prompt, labels: Sequence[str]) -> Answer:
-        messages, rejected = self._messages(prompt, labels), None
+        content, rejected = self._content(prompt, labels), None
         try:
-            reply = await self._client.post(body_of(self._request, self._capabilities, messages))
+            reply = await self._client.post(body_of(self._request, self._capabilities, content))
         except RejectedError as error:
             rejected = error
         if rejected is not None:
@@ -169,12 +169,12 @@ class OpenAILanguageModel(LanguageModel):
             return Answer(None, None, Usage(calls=1), refusal=rejected.refusal)
         self._answered = True
         usage = self._meter.book(
-            Size.of(messages), self._most_out, reply.tokens_in, reply.tokens_out
+            Size.of(content), self._most_out, reply.tokens_in, reply.tokens_out
         )
         return answer_of(reply, usage, self._request.feedback, labels)
 
-    def _messages(self, prompt: Prompt, labels: Sequence[str]) -> list[dict[str, str]]:
-        return messages_of(self._request, self._capabilities, prompt, labels)
+    def _content(self, prompt: Prompt, labels: Sequence[str]) -> dict[str, Any]:
+        return self._request.form.content(self._request, self._capabilities, prompt, labels)
 
     @property
     def _most_out(self) -> int:

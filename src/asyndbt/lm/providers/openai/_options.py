@@ -12,7 +12,7 @@ from pydantic import AfterValidator, ValidationInfo, model_validator
 
 from asyndbt._section import Section, SettingError, key
 from asyndbt.lm._dispatch import RemoteOptions
-from asyndbt.lm.providers.openai._requests import OWN_FIELDS
+from asyndbt.lm.providers.openai._requests import OWN_FIELDS, ApiName
 
 _VOTES: Final = 5
 _VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]{0,39}")
@@ -50,9 +50,16 @@ class _RequestOptions(Section):
     model: str = key(..., "The model's name at the endpoint.", example="gpt-4o-mini", min_length=1)
     base_url: Annotated[str, AfterValidator(_address)] | None = key(
         None,
-        "Address of the endpoint, up to and without /chat/completions; left out, that of OpenAI.",
+        "Address of the endpoint, up to and without /chat/completions or /completions; left out, "
+        "that of OpenAI.",
         example="http://localhost:8000/v1",
         min_length=1,
+    )
+    api: ApiName = key(
+        "chat",
+        'How prompts are put: as messages of a chat, or, with "completions", as one text that the '
+        "model continues: for base models, which know no chat.",
+        example="completions",
     )
     api_key_env: Annotated[str, AfterValidator(_variable)] | None = key(
         None,
@@ -62,8 +69,8 @@ class _RequestOptions(Section):
     )
     system: str | None = key(
         None,
-        "System message; {labels} stands for the label words, and an empty text sends none. Left "
-        "out, it asks for one of the label words.",
+        "System message of a chat; {labels} stands for the label words, and an empty text sends "
+        "none. Left out, it asks for one of the label words.",
         example="Answer with one of: {labels}.",
         kind="text",
     )
@@ -100,7 +107,7 @@ class _RequestOptions(Section):
 class OpenAIOptions(RemoteOptions, _RequestOptions):
     """Options: an endpoint that speaks OpenAI's protocol, hosted or on one's own machine."""
 
-    leading: ClassVar[tuple[str, ...]] = ("model", "base_url", "api_key_env")
+    leading: ClassVar[tuple[str, ...]] = ("model", "base_url", "api", "api_key_env")
 
     price_in: float | None = key(
         None,
@@ -126,6 +133,8 @@ class OpenAIOptions(RemoteOptions, _RequestOptions):
     def _unfit(self, feedback: str | None) -> Iterator[SettingError]:
         if self.votes is not None and feedback not in (None, "votes"):
             yield SettingError("votes", f'has no effect with feedback "{feedback}": remove it')
+        if self.system is not None and self.api == "completions":
+            yield SettingError("system", 'has no effect with api "completions": remove it')
         if taken := sorted(OWN_FIELDS & set(self.extra_body)):
             yield SettingError("extra_body", f"sets {', '.join(taken)}: use the keys of this table")
         for name in filter(_SECRET.search, self.extra_body):

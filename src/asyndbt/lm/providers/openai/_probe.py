@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from statistics import fmean
 from typing import Any, Final
@@ -14,11 +14,9 @@ from asyndbt.lm._base import Prompt, Request, Send, Usage
 from asyndbt.lm.providers.openai._errors import PROVIDER, RejectedError
 from asyndbt.lm.providers.openai._replies import Completion, Token
 from asyndbt.lm.providers.openai._requests import (
-    FIELDS_OF_LENGTH,
     Capabilities,
     RequestOptions,
     body_of,
-    messages_of,
 )
 from asyndbt.lm.providers.openai._scoring import shared_bytes, tokens_to_tell
 from asyndbt.lm.providers.openai._usage import Meter, Size
@@ -101,7 +99,7 @@ class CapabilityProbe:
 
         Raises RejectedError if the prompt is refused, whatever the form of the request.
         """
-        tried, guesses = {self.capabilities}, _guesses(self.capabilities)
+        tried, guesses = {self.capabilities}, self._guesses(self.capabilities)
         first: RejectedError | None = None
         while True:
             try:
@@ -113,7 +111,7 @@ class CapabilityProbe:
             first = first or last
             suggested = self._suggested(last)
             if suggested is not None and suggested not in tried:
-                self.capabilities, guesses = suggested, _guesses(suggested)
+                self.capabilities, guesses = suggested, self._guesses(suggested)
             else:
                 guesses = [guess for guess in guesses if guess not in tried]
                 if not guesses:
@@ -127,7 +125,7 @@ class CapabilityProbe:
         if "higher max_tokens" in words or "output limit was reached" in words:
             raise ConfigError(_CUT)
         if now.max_tokens_field in re.findall(r"\w+", words):
-            return _other_length(now)
+            return self._other_length(now)
         if self.request.feedback == "votes" and re.search(r"(?<![\w\\])n(?!\w)", words):
             raise ConfigError(f"{_NO_VOTES} ({rejected.words})")
         if now.logprobs and "logprob" in words:
@@ -144,12 +142,13 @@ class CapabilityProbe:
 
     async def _within_length(self, prompt: Prompt, labels: Sequence[str]) -> Completion:
         """Ask, and again with the other field if the most tokens were exceeded."""
-        reply = await self._ask(messages_of(self.request, self.capabilities, prompt, labels))
-        if not self._overrun(reply):
+        reply, before = await self._ask(self._content(prompt, labels)), self.capabilities
+        other = self._other_length(before)
+        if other == before or not self._overrun(reply):
             return reply
-        before, self.capabilities = self.capabilities, _other_length(self.capabilities)
+        self.capabilities = other
         try:
-            again = await self._ask(messages_of(self.request, self.capabilities, prompt, labels))
+            again = await self._ask(self._content(prompt, labels))
         except RejectedError:
             self.capabilities = before
             return reply
@@ -162,9 +161,12 @@ class CapabilityProbe:
         most = self.capabilities.most_out(self.request) + self.request.answers
         return (reply.tokens_out or 0) > most
 
-    async def _ask(self, messages: Iterable[Mapping[str, str]]) -> Completion:
-        body = body_of(self.request, self.capabilities, messages)
-        size, most = Size.of(body["messages"]), self.capabilities.most_out(self.request)
+    def _content(self, prompt: Prompt, labels: Sequence[str]) -> dict[str, Any]:
+        return self.request.form.content(self.request, self.capabilities, prompt, labels)
+
+    async def _ask(self, content: Mapping[str, Any]) -> Completion:
+        body = body_of(self.request, self.capabilities, content)
+        size, most = Size.of(content), self.capabilities.most_out(self.request)
 
         async def call() -> tuple[Completion, Usage]:
             reply = await self._timed(body)
@@ -230,25 +232,23 @@ class CapabilityProbe:
 
     async def _repeated(self, label: str, labels: Sequence[str]) -> int | None:
         """Let the model repeat a label; None if it says something else."""
-        text = f"Repeat this and nothing else: {label}"
         try:
-            reply = await self._ask([{"role": "user", "content": text}])
+            reply = await self._ask(self.request.form.repetition(label))
         except RejectedError:
             return None
         return tokens_to_tell(reply.choices[0].tokens or (), labels)[1]
 
+    def _other_length(self, now: Capabilities) -> Capabilities:
+        """Return the capabilities with the other field for the length, if there is one."""
+        fields = self.request.form.length_fields
+        return replace(now, max_tokens_field=fields[fields.index(now.max_tokens_field) - 1])
 
-def _other_length(now: Capabilities) -> Capabilities:
-    other = FIELDS_OF_LENGTH[now.max_tokens_field == FIELDS_OF_LENGTH[0]]
-    return replace(now, max_tokens_field=other)
-
-
-def _guesses(now: Capabilities) -> list[Capabilities]:
-    """Alternatives after an unexplained rejection: one change each, the likeliest first."""
-    return [
-        replace(now, seed=False),
-        replace(now, temperature=False),
-        _other_length(now),
-        replace(now, system_role=False),
-        *(replace(now, logprobs=fewer) for fewer in _FEWER.values() if fewer < now.logprobs),
-    ]
+    def _guesses(self, now: Capabilities) -> list[Capabilities]:
+        """Alternatives after an unexplained rejection: one change each, the likeliest first."""
+        return [
+            replace(now, seed=False),
+            replace(now, temperature=False),
+            self._other_length(now),
+            replace(now, system_role=False),
+            *(replace(now, logprobs=fewer) for fewer in _FEWER.values() if fewer < now.logprobs),
+        ]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, Final
 
 _FILTERED: Final = ("content_filter", "refusal", "safety", "sensitive")
 """Finish reasons of refused answers; some endpoints append details."""
+_ESCAPE: Final = re.compile(rb"\\x([0-9a-f]{2})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A chat completion; the counts are None where the endpoint gives none."""
+    """A reply; the counts are None where the endpoint gives none."""
 
     choices: tuple[Choice, ...]
     tokens_in: int | None
@@ -50,23 +53,25 @@ class Completion:
 
 
 def read_reply(body: str) -> Completion:
-    """Parse the body of a chat completion; raises ValueError if it is none.
+    """Parse the body of a reply, chat completion or text completion; raises ValueError if neither.
 
     Examples
     --------
     >>> reply = read_reply('{"choices": [{"message": {"content": "great"}}]}')
     >>> reply.choices[0].text, reply.tokens_in
     ('great', None)
+    >>> read_reply('{"choices": [{"text": " great"}]}').choices[0].text
+    ' great'
     """
     data = json.loads(body)
     if not isinstance(data, dict) or not isinstance(data.get("choices"), list):
-        raise ValueError("not a chat completion")
+        raise ValueError("no reply of this kind")
     usage = data.get("usage")
     usage = usage if isinstance(usage, dict) else {}
     try:
         choices = tuple(map(_choice, data["choices"]))
     except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError("not a chat completion") from error
+        raise ValueError("no reply of this kind") from error
     return Completion(
         choices,
         _count(usage.get("prompt_tokens")),
@@ -80,17 +85,50 @@ def _count(value: object) -> int | None:
 
 
 def _choice(data: Mapping[str, Any]) -> Choice:
-    message, reason = data["message"], str(data.get("finish_reason") or "").lower()
+    message = data["message"] if "message" in data else {"content": data["text"]}
+    reason = str(data.get("finish_reason") or "").lower()
     content = message.get("content") or ""
     if not isinstance(content, str):
         content = "".join(part.get("text", "") for part in content)
-    scored = (data.get("logprobs") or {}).get("content")
     return Choice(
         content.rpartition("</think>")[2],
         reason == "length",
         bool(message.get("refusal")) or reason.startswith(_FILTERED),
-        None if scored is None else tuple(map(_token, scored)),
+        _tokens(data.get("logprobs") or {}),
     )
+
+
+def _tokens(scored: Mapping[str, Any]) -> tuple[Token, ...] | None:
+    """Tokens, given as a list of objects, or as lists side by side, the older form.
+
+    Which of them answers a request for text depends on the server.
+    """
+    if (objects := scored.get("content")) is not None:
+        return tuple(map(_token, objects))
+    if (texts := scored.get("tokens")) is None:
+        return None
+    columns = (scored.get(name) or repeat(None) for name in ("token_logprobs", "top_logprobs"))
+    return tuple(
+        Token(_octets(text), _log(log_probability), _alternatives(top or {}))
+        for text, log_probability, top in zip(texts, *columns, strict=False)
+    )
+
+
+def _alternatives(top: Mapping[str, Any]) -> tuple[tuple[bytes, float], ...]:
+    return tuple((_octets(text), _log(log_probability)) for text, log_probability in top.items())
+
+
+def _octets(text: str) -> bytes:
+    r"""Bytes of a token that is given by its text alone.
+
+    Examples
+    --------
+    >>> _octets(" great"), _octets(r"bytes: \xe5\xa5")
+    (b' great', b' \xe5\xa5')
+    """
+    if not text.startswith("bytes:"):
+        return text.encode("utf-8", "replace")
+    return _ESCAPE.sub(lambda found: bytes.fromhex(found[1].decode()), text[6:].encode())
 
 
 def _token(data: Mapping[str, Any]) -> Token:
@@ -100,5 +138,9 @@ def _token(data: Mapping[str, Any]) -> Token:
 def _piece(data: Mapping[str, Any]) -> tuple[bytes, float]:
     given = data.get("bytes")
     piece = data["token"].encode("utf-8", "replace") if given is None else bytes(given)
-    log_probability = float(data["logprob"])
-    return piece, -math.inf if math.isnan(log_probability) else min(log_probability, 0.0)
+    return piece, _log(data["logprob"])
+
+
+def _log(value: float | None) -> float:
+    log_probability = math.nan if value is None else float(value)
+    return -math.inf if math.isnan(log_probability) else min(log_probability, 0.0)

@@ -1,22 +1,22 @@
-"""Requests to an endpoint: what shapes them, and their bodies."""
+"""Requests to an endpoint: what shapes them, and their bodies, as chat or as text to continue."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Final
+from typing import Any, ClassVar, Final, Literal
 
 from asyndbt.lm._base import Feedback, Prompt
 
-FIELDS_OF_LENGTH: Final = ("max_tokens", "max_completion_tokens")
-"""Fields for the most tokens of an answer; endpoints accept one or the other."""
+ApiName = Literal["chat", "completions"]
 
 _SYSTEM: Final = "Answer with one of these words and nothing else: {labels}."
 _SEED: Final = 1
 _VOTES: Final = 5
 OWN_FIELDS: Final = frozenset(
-    {"model", "messages", "n", "temperature", "logprobs", "top_logprobs", "stream"}
-    | set(FIELDS_OF_LENGTH)
+    {"model", "messages", "prompt", "n", "temperature", "logprobs", "top_logprobs", "stream"}
+    | {"max_tokens", "max_completion_tokens"}
 )
 """Fields of a request that have settings of their own."""
 
@@ -27,6 +27,7 @@ class RequestOptions:
 
     model: str
     feedback: Feedback = "logprobs"
+    api: ApiName = "chat"
     system: str | None = None
     votes: int | None = None
     temperature: float | None = None
@@ -37,6 +38,11 @@ class RequestOptions:
     def answers(self) -> int:
         """Answers per request."""
         return (self.votes or _VOTES) if self.feedback == "votes" else 1
+
+    @property
+    def form(self) -> Api:
+        """How prompts are put to the endpoint."""
+        return _APIS[self.api]
 
 
 @dataclass(frozen=True)
@@ -51,15 +57,17 @@ class Capabilities:
     system_role: bool = True
     seed: bool = True
     temperature: bool = True
-    max_tokens_field: str = FIELDS_OF_LENGTH[0]
+    max_tokens_field: str = "max_tokens"
     answer_tokens: int = 8
 
     @classmethod
     def assumed(cls, request: RequestOptions, base_url: str | None) -> Capabilities:
-        length = FIELDS_OF_LENGTH[base_url is None]
+        form = request.form
+        length = form.length_fields[-1 if base_url is None else 0]
+        common = cls(system_role=form.has_roles, max_tokens_field=length)
         if request.feedback == "logprobs":
-            return cls(max_tokens_field=length)
-        return cls(logprobs=0, max_tokens_field=length, answer_tokens=16)
+            return common
+        return replace(common, logprobs=0, answer_tokens=16)
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any], assumed: Capabilities) -> Capabilities:
@@ -76,26 +84,113 @@ class Capabilities:
         return (request.max_tokens or self.answer_tokens) * request.answers
 
 
-def messages_of(
-    request: RequestOptions, capabilities: Capabilities, prompt: Prompt, labels: Sequence[str]
-) -> list[dict[str, str]]:
-    r"""Chat messages of a request, the system message first.
+class Api(ABC):
+    """A way to put prompts to an endpoint."""
+
+    path: ClassVar[str]
+    """Of its requests, below the endpoint's address."""
+
+    length_fields: ClassVar[tuple[str, ...]]
+    """Fields for the most tokens of an answer; an endpoint accepts one of them."""
+
+    has_roles: ClassVar[bool]
+    """Whether there is a system message."""
+
+    stop: ClassVar[tuple[str, ...]]
+    """Texts at which an answer in words ends."""
+
+    @abstractmethod
+    def content(
+        self,
+        request: RequestOptions,
+        capabilities: Capabilities,
+        prompt: Prompt,
+        labels: Sequence[str],
+    ) -> dict[str, Any]:
+        """Return the fields that hold a prompt."""
+
+    @abstractmethod
+    def repetition(self, label: str) -> dict[str, Any]:
+        """Return the fields that let a model repeat a label as an answer."""
+
+    @abstractmethod
+    def alternatives(self, count: int) -> dict[str, Any]:
+        """Return the fields that ask for log-probabilities, `count` for each token."""
+
+
+class Chat(Api):
+    r"""Messages, for a model that was trained to answer them.
 
     Examples
     --------
     >>> request, prompt = RequestOptions("m", system="One of {labels}!"), Prompt((), "1 + 1?")
-    >>> messages_of(request, Capabilities(), prompt, ["two", "three"])[0]
+    >>> Chat().content(request, Capabilities(), prompt, ["two", "three"])["messages"][0]
     {'role': 'system', 'content': 'One of two, three!'}
-    >>> messages_of(request, Capabilities(system_role=False), prompt, ["two", "three"])
-    [{'role': 'user', 'content': 'One of two, three!\n\n1 + 1?'}]
+    >>> Chat().content(request, Capabilities(system_role=False), prompt, ["two", "three"])
+    {'messages': [{'role': 'user', 'content': 'One of two, three!\n\n1 + 1?'}]}
     """
-    template = _SYSTEM if request.system is None else request.system
-    system, turns = template.replace("{labels}", ", ".join(labels)), prompt.messages
-    if system and capabilities.system_role:
-        turns = [{"role": "system", "content": system}, *turns]
-    elif system:
-        turns[0]["content"] = f"{system}\n\n{turns[0]['content']}"
-    return [{**turn, "content": _sendable(turn["content"])} for turn in turns]
+
+    path = "/chat/completions"
+    length_fields = ("max_tokens", "max_completion_tokens")
+    has_roles = True
+    stop = ()
+
+    def content(
+        self,
+        request: RequestOptions,
+        capabilities: Capabilities,
+        prompt: Prompt,
+        labels: Sequence[str],
+    ) -> dict[str, Any]:
+        template = _SYSTEM if request.system is None else request.system
+        system, turns = template.replace("{labels}", ", ".join(labels)), prompt.messages
+        if system and capabilities.system_role:
+            turns = [{"role": "system", "content": system}, *turns]
+        elif system:
+            turns[0]["content"] = f"{system}\n\n{turns[0]['content']}"
+        return {"messages": [{**turn, "content": _sendable(turn["content"])} for turn in turns]}
+
+    def repetition(self, label: str) -> dict[str, Any]:
+        text = f"Repeat this and nothing else: {label}"
+        return {"messages": [{"role": "user", "content": text}]}
+
+    def alternatives(self, count: int) -> dict[str, Any]:
+        return {"logprobs": True, "top_logprobs": count}
+
+
+class Completions(Api):
+    r"""One text that the model continues, as base models do.
+
+    Examples
+    --------
+    >>> prompt = Prompt((("1 + 1? Answer:", "two"),), "1 + 2? Answer:")
+    >>> Completions().content(RequestOptions("m"), Capabilities(), prompt, ["two", "three"])
+    {'prompt': '1 + 1? Answer: two\n1 + 2? Answer:'}
+    """
+
+    path = "/completions"
+    length_fields = ("max_tokens",)
+    has_roles = False
+    # A base model that has answered goes on with the next question.
+    stop = ("\n",)
+
+    def content(
+        self,
+        request: RequestOptions,
+        capabilities: Capabilities,
+        prompt: Prompt,
+        labels: Sequence[str],
+    ) -> dict[str, Any]:
+        return {"prompt": _sendable(prompt.text)}
+
+    def repetition(self, label: str) -> dict[str, Any]:
+        return {"prompt": f"Answer: {label}\nAnswer: {label}\nAnswer:"}
+
+    def alternatives(self, count: int) -> dict[str, Any]:
+        return {"logprobs": count}
+
+
+_APIS: Final[Mapping[ApiName, Api]] = {"chat": Chat(), "completions": Completions()}
 
 
 def _sendable(text: str) -> str:
@@ -104,20 +199,20 @@ def _sendable(text: str) -> str:
 
 
 def body_of(
-    request: RequestOptions, capabilities: Capabilities, messages: Iterable[Mapping[str, str]]
+    request: RequestOptions, capabilities: Capabilities, content: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Body of a chat completion request.
+    """Body of a request, with the fields that `Api.content` returned.
 
     Examples
     --------
-    >>> body = body_of(RequestOptions("m", "text"), Capabilities(logprobs=0, seed=False), [])
+    >>> body = body_of(RequestOptions("m", "text"), Capabilities(logprobs=0, seed=False), {})
     >>> sorted(body)
-    ['max_tokens', 'messages', 'model', 'temperature']
+    ['max_tokens', 'model', 'temperature']
     """
-    votes = request.feedback == "votes"
+    votes, form = request.feedback == "votes", request.form
     body: dict[str, Any] = {
         "model": request.model,
-        "messages": list(messages),
+        **content,
         capabilities.max_tokens_field: request.max_tokens or capabilities.answer_tokens,
     }
     if capabilities.temperature:
@@ -126,7 +221,9 @@ def body_of(
     if capabilities.seed:
         body["seed"] = _SEED
     if capabilities.logprobs:
-        body |= {"logprobs": True, "top_logprobs": capabilities.logprobs}
+        body |= form.alternatives(capabilities.logprobs)
+    elif form.stop:
+        body["stop"] = list(form.stop)
     if votes:
         body["n"] = request.answers
     return body | dict(request.extra_body)

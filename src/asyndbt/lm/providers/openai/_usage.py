@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Self
@@ -20,7 +20,7 @@ _MARGIN: Final = 1.3
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Measures of the messages of a request: bytes in UTF-8, ASCII characters, others, messages."""
+    """Measures of a request's text: bytes in UTF-8, ASCII characters, others; and its messages."""
 
     octets: int
     narrow: int
@@ -28,20 +28,23 @@ class Size:
     messages: int
 
     @classmethod
-    def of(cls, messages: Iterable[Mapping[str, str]]) -> Size:
-        """Measure chat messages.
+    def of(cls, content: Mapping[str, Any]) -> Size:
+        """Measure what `Api.content` returned.
 
         Examples
         --------
-        >>> Size.of([{"role": "user", "content": "né"}])
+        >>> Size.of({"messages": [{"role": "user", "content": "né"}]})
         Size(octets=3, narrow=1, wide=1, messages=1)
+        >>> Size.of({"prompt": "né"})
+        Size(octets=3, narrow=1, wide=1, messages=0)
         """
-        texts = [message["content"] for message in messages]
+        messages = content.get("messages", ())
+        texts = [message["content"] for message in messages] or [content["prompt"]]
         octets = sum(len(text.encode("utf-8", "replace")) for text in texts)
         narrow = sum(
             len(text) if text.isascii() else len(text.encode("ascii", "ignore")) for text in texts
         )
-        return cls(octets, narrow, sum(map(len, texts)) - narrow, len(texts))
+        return cls(octets, narrow, sum(map(len, texts)) - narrow, len(messages))
 
 
 class TokenCounter:
