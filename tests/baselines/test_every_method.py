@@ -16,6 +16,7 @@ from asyndbt.run import Event, Result, read_curve, run_config
 from asyndbt.testing import ScriptedLanguageModel
 
 NAMES = [name for name in methods() if name != "encoder-mlp"]
+FREE = [name for name in NAMES if not methods()[name].needs_calls]
 POINT = {
     "calls",
     "site",
@@ -125,6 +126,22 @@ def test_the_least_budget_is_enough_and_is_kept(
     data = run_method(name, config, model=scripted).data
     assert data["ledger"]["calls"] <= len(tiny.sites) * tiny.least
     assert data["metrics"]["test"]["tuned"]["n"] == 2 * tiny.test
+
+
+@pytest.mark.parametrize("name", FREE)
+@pytest.mark.parametrize("short", [0, 10])
+def test_a_method_that_tunes_without_calls_needs_those_of_the_evaluation_alone(
+    tiny: Any, scripted: ScriptedLanguageModel, name: str, short: int
+) -> None:
+    calls = tiny.evaluation - short
+    config = tiny.config(**{"budget.per_site": {"calls": calls}})
+    events: list[Event] = []
+    data = run_method(name, config, model=scripted, observers=[events.append]).data
+    assert data["ledger"]["calls"] <= len(tiny.sites) * calls
+    rows = data["metrics"]["test"]["tuned"]["n"]
+    assert 0 < rows <= len(tiny.sites) * tiny.test
+    assert (rows == len(tiny.sites) * tiny.test) == (short == 0)
+    assert not any("steps" in event.data["text"] for event in events if event.kind == "warning")
 
 
 @pytest.mark.parametrize("name", NAMES)

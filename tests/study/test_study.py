@@ -9,7 +9,8 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ from asyndbt.cli import _study as command
 from asyndbt.cli import main
 from asyndbt.config import Config
 from asyndbt.errors import BudgetError, MissingExtraError
+from asyndbt.pocket import TASKS, dataset
 from asyndbt.run._directory import RunDirectory
 from asyndbt.study import StudyFile, cells_of, estimate_study, load_study, run_study
+from asyndbt.study._execute import execute_cells
 from asyndbt.study._frame import OVERALL
 
 Make = Callable[..., StudyFile]
@@ -251,6 +254,51 @@ def test_the_estimate_knows_the_settings_of_single_methods(file: Path) -> None:
     evaluation, looks = 3 * 360, int(0.15 * 3 * 300)
     assert found.by_method["cendbt"][1].usage.calls == 2 * (evaluation + looks + 2 * 3 * 4)
     assert found.by_method["asyndbt"][0].usage.calls > 2 * (evaluation + 600)
+
+
+def test_a_method_without_calls_has_a_result_whatever_the_budget_for_tuning(file: Path) -> None:
+    task = TASKS["paraphrase"]
+    files = {part: file.parent / f"{part}.jsonl" for part in ("train", "validation", "test")}
+    for (part, path), per_class in zip(files.items(), (7, 2, 1), strict=True):
+        rows = few(dataset("paraphrase", part), per_class)
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    values = {
+        "study": {
+            "methods": ["asyndbt", "manual"],
+            "tasks": ["few"],
+            "seeds": [0],
+            "calls": 1,
+            "dir": str(file.parent / "out"),
+        },
+        "base": {"method": {"random_icl_draws": 1}},
+        "tasks": {
+            "few": {
+                "task": {"instruction": task.instruction, "labels": dict(task.labels)},
+                "data": {
+                    **{part: str(path) for part, path in files.items()},
+                    "site_column": "site",
+                    "pool_per_class": 4,
+                },
+            }
+        },
+    }
+    study = StudyFile.from_dict(values, name="few")
+    expected = estimate_study(study)
+    assert (expected.runs, expected.short) == (2, 1)
+    (short, manual) = execute_cells(cells_of(study), file.parent / "answers")
+    assert short.short
+    assert not manual.error
+    ledger = RunDirectory(manual.cell.directory).read_json("result.json")["ledger"]
+    assert ledger["calls"] <= expected.by_method["manual"].calls
+
+
+def few(rows: Iterable[Mapping[str, str]], per_class: int) -> Iterator[dict[str, str]]:
+    """The first rows of every class and site."""
+    kept: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        kept[row["site"], row["label"]] += 1
+        if kept[row["site"], row["label"]] <= per_class:
+            yield dict(row)
 
 
 def test_the_probe_of_an_estimate_is_for_a_run(

@@ -83,7 +83,7 @@ class Reasoned:
     async def test(self, objective: PromptObjective, rng: np.random.Generator) -> TestScores:
         """Score the test split, and the two references with it."""
         objective.gateway.budget.release("test")
-        tuned = await self._score(objective, objective.prompts.data.test)
+        tuned = await self._score(objective, objective.test_queries)
         references = await objective.test_prompts(None, rng)
         return replace(references, tuned=tuned)
 

@@ -121,6 +121,11 @@ class PromptObjective:
         return self._compared[: self._needs.validation_rows]
 
     @property
+    def test_queries(self) -> Sequence[Example]:
+        """The queries of the final evaluation: as many as the budget covers."""
+        return self.prompts.data.test[: self._needs.test_rows]
+
+    @property
     def comparable(self) -> int:
         """Queries on which prompts can be compared."""
         return len(self._compared)
@@ -175,8 +180,7 @@ class PromptObjective:
         If paid requests were lost and the reserve is not enough, fewer examples are scored, the
         same ones with every prompt.
         """
-        examples = self.prompts.data.test[: self._needs.test_rows]
-        tuned = self.prompts.prompts(words, demonstrations, examples)
+        tuned = self.prompts.prompts(words, demonstrations, self.test_queries)
         return await self.test_prompts(tuned, rng)
 
     async def test_prompts(
@@ -189,7 +193,7 @@ class PromptObjective:
         self.gateway.budget.release("validation")
         self.gateway.budget.release("test")
         task, shape = self.prompts.task, self.shape
-        examples = self.prompts.data.test[: self._needs.test_rows]
+        examples = self.test_queries
         shown: list[tuple[Example, ...]] = [()]
         for _ in range(self._random_draws if shape.slots else 0):
             shown.append(self.prompts.chosen(rng.integers(shape.candidates, size=shape.slots)))

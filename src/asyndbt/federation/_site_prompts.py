@@ -107,9 +107,10 @@ class Needs:
     evaluation : Usage
         What is kept back for the test examples.
     step_prompts : int
-        Prompts of a local step.
+        Prompts of a local step; 0 for a method that tunes without requests.
     validations : int
-        Prompts of which the whole validation split is scored at least, as far as the budget goes.
+        Prompts of which the whole validation split is scored at least, as far as the budget goes;
+        0 for such a method, which validates with what the evaluation leaves.
     validation_rows : int
         Validation queries of a validation.
     looks : int
@@ -237,7 +238,7 @@ class Needs:
 
     def steps_within(self, limits: Limits) -> int:
         """Return how many local steps a budget covers for certain; 100,000 without one."""
-        return max(0, self._prompts_within(limits) - self.looks) // self.step_prompts
+        return max(0, self._prompts_within(limits) - self.looks) // max(1, self.step_prompts)
 
     def _prompts_within(self, limits: Limits) -> int:
         """Return how many prompts limits cover beside the evaluation; very many without any."""
@@ -247,7 +248,7 @@ class Needs:
             for name in LIMITED
             if (cap := limits.cap(name)) is not None and (used := getattr(self.prompt, name))
         ]
-        return int(min(counts, default=100_000 * self.step_prompts + self.looks))
+        return int(min(counts, default=100_000 * max(1, self.step_prompts) + self.looks))
 
 
 def times(usage: Usage, count: int) -> Usage:

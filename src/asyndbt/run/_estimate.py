@@ -96,7 +96,11 @@ class Estimate:
 
 
 def estimate_run(
-    config: Config, seconds_per_request: float | None = None, *, probe: bool = False
+    config: Config,
+    seconds_per_request: float | None = None,
+    *,
+    probe: bool = False,
+    needs_calls: bool = True,
 ) -> Estimate:
     """Estimate what a run will cost.
 
@@ -108,6 +112,8 @@ def estimate_run(
     probe : bool
         Whether to send the few requests with which a run begins: only an endpoint knows how many
         tokens a prompt has.
+    needs_calls : bool
+        Whether the method tunes by requests; if not, the budget may be that of the evaluation.
 
     Raises
     ------
@@ -132,6 +138,7 @@ def estimate_run(
             ModelHandle(simulated, handle.policy, ledger=handle.ledger),
             RunDirectory(Path(folder)),
             objective=SimulatedObjective,
+            needs_calls=needs_calls,
         )
         try:
             coordinator = run_sync(_play(setup, config, model.is_remote))
@@ -195,14 +202,17 @@ def _left_out(config: Config) -> list[str]:
     return [*cache, *(["method.patience"] if config.method.patience else [])]
 
 
-def can_begin(config: Config) -> bool:
-    """Whether a run's budget covers validations, one step and the evaluation; sends no request."""
+def can_begin(config: Config, *, needs_calls: bool = True) -> bool:
+    """Whether a run's budget covers what it needs at least; sends no request.
+
+    That is the evaluation and, if tuning `needs_calls`, a step and a look at every validation.
+    """
     inputs = load_inputs(config)
     handle = ModelHandle.of(config.lm)
     inputs.check(handle.model)
     try:
         simulated = SimulatedModel(handle.model, 1)
-        check_budget(config, inputs, ModelHandle(simulated, handle.policy))
+        check_budget(config, inputs, ModelHandle(simulated, handle.policy), needs_calls)
     except BudgetError:
         return False
     return True

@@ -50,7 +50,7 @@ class Method(ABC):
         self, config: Config, directory: RunDirectory, model: LanguageModel | None
     ) -> RunSetup:
         """Return what a run needs; errors are raised before the first paid step."""
-        return prepare_run(config, directory, model)
+        return prepare_run(config, directory, model, needs_calls=self.needs_calls)
 
     @abstractmethod
     async def run(self, session: Session) -> Outcome:

@@ -65,6 +65,8 @@ def prepare_run(
     directory: RunDirectory,
     model: LanguageModel | None = None,
     shared: Config | None = None,
+    *,
+    needs_calls: bool = True,
 ) -> RunSetup:
     """Load, split, check and divide, so that no error is left for after the first paid step.
 
@@ -76,6 +78,8 @@ def prepare_run(
         Replaces the one that the configuration names.
     shared : Config, optional
         At a site whose coordinator is elsewhere: what all sites agree on.
+    needs_calls : bool
+        Whether tuning sends requests; if not, the budget has to cover the evaluation alone.
 
     Raises
     ------
@@ -87,14 +91,14 @@ def prepare_run(
     if handle is None:
         handle = ModelHandle.of(config.lm, model)
         examples = inputs.check(handle.model)
-        _check_calls(config, inputs, handle)
+        _check_calls(config, inputs, handle, needs_calls)
         remote = handle.model.is_remote
         with directory.probe_cache() if remote else AnswerCache(":memory:") as cache:
             handle.detect_capabilities(
                 examples, inputs.task.label_words, cache, _limits(config.budget)
             )
         directory.write_json("model.json", handle.record())
-    return build_setup(config, inputs, handle, directory, shared=shared)
+    return build_setup(config, inputs, handle, directory, shared=shared, needs_calls=needs_calls)
 
 
 def _known(
@@ -126,13 +130,14 @@ def build_setup(
     *,
     objective: type[PromptObjective] = PromptObjective,
     shared: Config | None = None,
+    needs_calls: bool = True,
 ) -> RunSetup:
     """Divide the budget, make the plan, and open every site's files."""
     model = handle.model
     check_prices(config, model)
-    needs, limits = _divide(config.budget, _needs(config, inputs, model), handle)
-    method = config.method
-    most = method.iterations and method.iterations * method.local_steps
+    needs = _needs(config, inputs, model, needs_calls)
+    needs, limits = _divide(config.budget, needs, handle)
+    most = _most_steps(config) if needs_calls else None
     needs = {name: need.within(limits[name], most) for name, need in needs.items()}
     steps = min(need.steps_within(limits[name]) for name, need in needs.items())
     every = _validation_interval(config, steps)
@@ -146,34 +151,37 @@ def build_setup(
     }
     warnings = (
         *inputs.duplicates.splitlines(),
-        *setup_warnings(plan, inputs.sites, needs, steps),
+        *setup_warnings(plan, inputs.sites, needs, steps if needs_calls else None),
         *model.warnings([_texts(site) for site in inputs.sites.values()], inputs.vocabulary),
     )
     return RunSetup(plan, sites, inputs.vocabulary, handle, warnings)
 
 
 @toml_keys()
-def check_budget(config: Config, inputs: RunInputs, handle: ModelHandle) -> None:
+def check_budget(config: Config, inputs: RunInputs, handle: ModelHandle, needs_calls: bool) -> None:
     """Raise BudgetError if the budget does not cover every site's needs."""
-    _divide(config.budget, _needs(config, inputs, handle.model), handle)
+    _divide(config.budget, _needs(config, inputs, handle.model, needs_calls), handle)
 
 
-def _check_calls(config: Config, inputs: RunInputs, handle: ModelHandle) -> None:
+def _check_calls(config: Config, inputs: RunInputs, handle: ModelHandle, needs_calls: bool) -> None:
     """Check before a probe whether the calls suffice; tokens can be checked only after it."""
-    needs = _needs(config, inputs, handle.model)
+    needs = _needs(config, inputs, handle.model, needs_calls)
     calls = {name: Usage(calls=need.least.calls) for name, need in needs.items()}
     split_limits(_limits(config.budget), _limits(config.budget.per_site), calls)
 
 
-def _needs(config: Config, inputs: RunInputs, model: LanguageModel) -> dict[str, Needs]:
+def _needs(
+    config: Config, inputs: RunInputs, model: LanguageModel, needs_calls: bool
+) -> dict[str, Needs]:
     """Return what every site needs without a budget."""
     method, settings = config.method, config.method.settings()
+    looks = method.validations + method.confirm_candidates
     return {
         name: Needs.of(
             prompts,
             model,
-            step_prompts=settings.draws * settings.batch_size,
-            validations=method.validations + method.confirm_candidates,
+            step_prompts=settings.draws * settings.batch_size if needs_calls else 0,
+            validations=looks if needs_calls else 0,
             random_draws=method.random_icl_draws,
         )
         for name, prompts in inputs.sites.items()
@@ -233,11 +241,15 @@ def build_plan(
     )
 
 
+def _most_steps(config: Config) -> int | None:
+    """Return the most local steps that the configuration allows, None if it does not say."""
+    return config.method.iterations and config.method.iterations * config.method.local_steps
+
+
 def _validation_interval(config: Config, steps: int) -> int:
     """Return the local steps between two validations that spread them evenly over the tuning."""
-    method = config.method
-    if method.iterations:
-        steps = min(steps, method.iterations * method.local_steps)
+    method, most = config.method, _most_steps(config)
+    steps = steps if most is None else min(steps, most)
     return max(method.local_steps, steps // (method.validations + 1))
 
 

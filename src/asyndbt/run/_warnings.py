@@ -15,7 +15,7 @@ _USEFUL_ROWS: Final = 10
 
 
 def setup_warnings(
-    plan: Plan, sites: Mapping[str, SitePrompts], needs: Mapping[str, Needs], steps: int
+    plan: Plan, sites: Mapping[str, SitePrompts], needs: Mapping[str, Needs], steps: int | None
 ) -> Iterator[str]:
     """Yield warnings.
 
@@ -25,13 +25,15 @@ def setup_warnings(
     sites : mapping of str to SitePrompts
     needs : mapping of str to Needs
         By site, within its budget.
-    steps : int
-        Local steps that the budget of every site surely covers.
+    steps : int or None
+        Local steps that the budget of every site surely covers; None for a method that tunes
+        without requests.
     """
     yield from _no_tests(sites)
     yield from _few_tests(needs)
     yield from _few_validation_rows(sites, needs)
-    yield from _few_steps(plan, steps)
+    if steps is not None:
+        yield from _few_steps(plan, steps)
 
 
 def _no_tests(sites: Mapping[str, SitePrompts]) -> Iterator[str]:

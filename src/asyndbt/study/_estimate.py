@@ -68,20 +68,27 @@ def estimate_study(file: StudyFile, seconds_per_request: float | None = None) ->
     """
     cells = cells_of(file)
     kinds = _kinds(cells)
-    fitting = [(kind[1], cell) for kind, some in kinds.items() for cell in _fitting(some)]
+    fitting = [(kind[-1], cell) for kind, some in kinds.items() for cell in _fitting(some)]
     simulated: dict[str, Estimate] = {}
     by_method: dict[str, tuple[Cost, Cost]] = {}
     whole = _whole(cells)
-    # The run with the largest budget comes first: it is the one to simulate.
+    # The tuning run with the largest budget comes first: it is the one to simulate.
     fitting.sort(
-        key=lambda each: (each[1].method == _POOLED, each[1].directory in whole, -_budget(each[1]))
+        key=lambda each: (
+            each[1].method == _POOLED,
+            each[1].directory in whole,
+            not needs_calls(each[1].method),
+            -_budget(each[1]),
+        )
     )
     for settings, cell in fitting:
         half = whole.get(cell.directory) in simulated
         kind = whole[cell.directory] if half else settings
         if kind not in simulated:
             with naming(cell.title):
-                simulated[kind] = estimate_run(_as_it_runs(cell), seconds_per_request)
+                simulated[kind] = estimate_run(
+                    _as_it_runs(cell), seconds_per_request, needs_calls=needs_calls(cell.method)
+                )
         run, more = simulated[kind], _halves(file, cell)
         before = by_method.get(cell.method, (Cost(), Cost()))
         ends = (_calls(cell, run, end, half=half) + more for end in (run.least, run.most))
@@ -115,11 +122,12 @@ def _whole(cells: Sequence[Cell]) -> dict[Path, str]:
     }
 
 
-def _kinds(cells: Sequence[Cell]) -> dict[tuple[bool, str], list[Cell]]:
+def _kinds(cells: Sequence[Cell]) -> dict[tuple[bool, bool, str], list[Cell]]:
     """Group cells that need the same number of calls per site to begin."""
-    kinds: dict[tuple[bool, str], list[Cell]] = {}
+    kinds: dict[tuple[bool, bool, str], list[Cell]] = {}
     for cell in cells:
-        kinds.setdefault((cell.method == _POOLED, _settings(cell)), []).append(cell)
+        kind = (cell.method == _POOLED, needs_calls(cell.method), _settings(cell))
+        kinds.setdefault(kind, []).append(cell)
     return kinds
 
 
@@ -131,7 +139,9 @@ def _fitting(cells: Sequence[Cell]) -> Iterator[Cell]:
         same = list(group)
         largest = max(same, key=_budget)
         with naming(largest.title):
-            enough = enough or can_begin(_as_it_runs(largest))
+            enough = enough or can_begin(
+                _as_it_runs(largest), needs_calls=needs_calls(largest.method)
+            )
         if enough:
             yield from same
 
@@ -152,9 +162,10 @@ def _calls(cell: Cell, simulated: Estimate, of_run: Cost, *, half: bool) -> int:
         return min(budget, of_run.usage.calls)
     if not needs_calls(cell.method):
         sizes = sizes_of(cell.config)
+        evaluation = budget - sizes.sites * cell.calls
         # zero-shot-cot may make two calls for each example.
         again = (int(cell.options.get("calls", 1)) - 1) * (sizes.validation + sizes.test)
-        return min(budget, simulated.evaluation + sizes.validation + again)
+        return min(budget, evaluation + sizes.validation + again)
     if cell.method == _POOLED and method.iterations:
         settings = method.settings()
         steps = method.iterations * method.local_steps * settings.draws * settings.batch_size
