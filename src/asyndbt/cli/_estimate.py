@@ -31,13 +31,15 @@ def add_estimate(commands: argparse._SubParsersAction[Any]) -> None:
         "--seconds",
         type=float,
         metavar="S",
-        help="time of a request to an endpoint (1); 'asyndbt check' measures it",
+        help="time of a request to an endpoint while as many are under way as in the run (1); "
+        "--check measures it",
     )
     parser.add_argument(
         "--check",
         action="store_true",
-        help="first ask the model a few times, as 'asyndbt check' does: only an endpoint knows "
-        "how many tokens a prompt has; for a run only",
+        help="first ask the model a few times, as 'asyndbt check' does, and then, to time it, as "
+        "often as the run does at once, 64 times at most: only an endpoint knows how many tokens "
+        "a prompt has, and how fast it is; for a run only",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(execute=_execute)
@@ -48,8 +50,8 @@ def _execute(args: argparse.Namespace) -> None:
     if is_study(args.file):
         if args.check:
             raise AsyndbtError(
-                f"{args.file} is a study, and --check is for a run: 'asyndbt check' with a "
-                "configuration of one run measures the time of a request, for --seconds"
+                f"{args.file} is a study, and --check is for a run: 'asyndbt estimate --check' "
+                "with a configuration of one run measures the time of a request, for --seconds"
             )
         found = estimate_study(load_study(args.file), args.seconds)
     else:

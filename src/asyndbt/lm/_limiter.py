@@ -9,8 +9,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
-_FIRST: Final = 4
-"""Concurrent requests before anything is known of the endpoint."""
 _MINUTE: Final = 60.0
 
 
@@ -26,6 +24,8 @@ class Limiter:
     ----------
     most : int
         Most concurrent requests.
+    first : int
+        Concurrent requests before anything is known of the endpoint.
     requests_per_minute, tokens_per_minute : int or None
         Caps on any 60 seconds; None is no cap.
     clock, sleep : callable
@@ -48,13 +48,14 @@ class Limiter:
         requests_per_minute: int | None = None,
         tokens_per_minute: int | None = None,
         *,
+        first: int = 4,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.most = most
         self._requests, self._tokens = requests_per_minute, tokens_per_minute
         self._clock, self._sleep = clock, sleep
-        self._limit = float(min(_FIRST, most))
+        self._limit = float(min(first, most))
         self._in_flight = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._sent: deque[tuple[float, int]] = deque()

@@ -13,7 +13,6 @@ runs quick to simulate.
 from __future__ import annotations
 
 import math
-import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -29,14 +28,14 @@ from asyndbt.config import Config
 from asyndbt.errors import BudgetError
 from asyndbt.federation import Coordinator, Plan, PromptObjective, Spent
 from asyndbt.federation.engines import Delays, Engine, LocalEngine, VirtualEngine
-from asyndbt.lm import LIMITED, Answer, LanguageModel, Prompt, RemoteOptions, Usage
+from asyndbt.lm import LIMITED, Answer, AnswerCache, LanguageModel, Prompt, Usage
 from asyndbt.optim import FloatArray, IntArray, make_estimator
 from asyndbt.run._directory import RunDirectory
-from asyndbt.run._inputs import RunInputs, load_inputs
+from asyndbt.run._duration import BATCH, time_endpoint, time_local, total_seconds, under_way
+from asyndbt.run._inputs import load_inputs
 from asyndbt.run._model_handle import ModelHandle
 from asyndbt.run._setup import RunSetup, build_setup, check_budget
 
-_TIMED: Final = 16
 _ASSUMED_SECONDS: Final = 1.0
 
 
@@ -71,7 +70,8 @@ class Estimate:
     evaluation : int
         Most requests of the final evaluation, included in both.
     seconds_per_request : float
-        Measured for a local model, assumed for an endpoint that was not probed.
+        Measured for a local model and for an endpoint that was probed, else assumed. Of an
+        endpoint, that of one request while as many are under way as in the run.
     steps : int
         Fewest local steps of a site in the simulation.
     stop_reason : str
@@ -107,11 +107,11 @@ def estimate_run(
     Parameters
     ----------
     seconds_per_request : float, optional
-        Of an endpoint; by default as the probe measured, else one second. A local model is timed
-        on a few prompts.
+        Of an endpoint, and none is timed then; by default one second if it is not probed.
     probe : bool
-        Whether to send the few requests with which a run begins: only an endpoint knows how many
-        tokens a prompt has.
+        Whether to send the few requests with which a run begins, as only an endpoint knows how
+        many tokens a prompt has, and then, to time them, those that it sends at once in its first
+        step. Their answers go into the file of ``lm.cache``, if there is one.
     needs_calls : bool
         Whether the method tunes by requests; if not, the budget may be that of the evaluation.
 
@@ -126,9 +126,6 @@ def estimate_run(
     examples = inputs.check(model)
     if probe:
         handle.detect_capabilities(examples, inputs.task.label_words)
-    each = seconds_per_request or handle.facts.get("seconds_per_request")
-    if each is None:
-        each = _ASSUMED_SECONDS if model.is_remote else _seconds_per_prompt(model, inputs, examples)
     together = handle.policy.limiter.most if model.is_remote else model.batch
     simulated = SimulatedModel(model, together)
     with TemporaryDirectory(prefix="asyndbt-estimate-") as folder:
@@ -145,8 +142,14 @@ def estimate_run(
         finally:
             for site in setup.sites.values():
                 site.close()
-    seconds = _seconds(config, model, simulated, len(setup.sites), each)
+    sites = len(setup.sites)
+    each = seconds_per_request
+    if each is None and (probe or not model.is_remote):
+        each = _measured(config, handle, simulated.asked, inputs.task.label_words, sites)
+    if each is None:
+        each = _ASSUMED_SECONDS
     asked = handle.ledger.spent
+    seconds = total_seconds(config, simulated.spent, simulated.rounds, sites, each)
     least = Cost(simulated.spent + asked, seconds)
     most = asked.calls + _most_calls(config, setup, simulated.spent)
     return Estimate(
@@ -232,34 +235,16 @@ async def _play(setup: RunSetup, config: Config, is_remote: bool) -> Coordinator
     return coordinator
 
 
-def _seconds_per_prompt(
-    model: LanguageModel, inputs: RunInputs, examples: Sequence[Prompt]
-) -> float:
-    batch = [examples[index % len(examples)] for index in range(_TIMED)]
-    labels = inputs.task.label_words
-    run_sync(model.score(batch, labels))
-    start = time.perf_counter()
-    run_sync(model.score(batch, labels))
-    return (time.perf_counter() - start) / _TIMED
-
-
-def _seconds(
-    config: Config, model: LanguageModel, simulated: SimulatedModel, sites: int, each: float
-) -> float:
-    """Time of the requests: in rounds of concurrent ones, and under the limits per minute."""
-    spent, options = simulated.spent, config.lm.options
-    if not isinstance(options, RemoteOptions):
-        return spent.calls * each
-    times = [
-        each * spent.calls / options.max_concurrency,
-        # Sites work in parallel, the rounds of a site one after another.
-        each * simulated.rounds / sites,
-    ]
-    if options.requests_per_minute:
-        times.append(60 * spent.calls / options.requests_per_minute)
-    if options.tokens_per_minute:
-        times.append(60 * spent.tokens / options.tokens_per_minute)
-    return max(times)
+def _measured(
+    config: Config, handle: ModelHandle, asked: Sequence[Prompt], labels: Sequence[str], sites: int
+) -> float | None:
+    """Time a request by what a run asks first; None if nothing is left to be asked."""
+    together = under_way(config.method.settings(), handle, sites)
+    if not handle.model.is_remote:
+        return time_local(handle.model, asked[:together], labels)
+    with AnswerCache(config.lm.cache or ":memory:", "estimate") as cache:
+        found = time_endpoint(handle, asked, labels, together=together, cache=cache)
+    return handle.facts.get("seconds_per_request") if found is None else found
 
 
 _MARGIN: Final = 1.3
@@ -283,6 +268,11 @@ class SimulatedModel(LanguageModel):
     ----------
     batch : int
         Prompts of one round.
+
+    Attributes
+    ----------
+    asked : list of Prompt
+        The first prompts that were asked, `BATCH` at most.
     """
 
     def __init__(self, model: LanguageModel, batch: int) -> None:
@@ -290,6 +280,7 @@ class SimulatedModel(LanguageModel):
         self.feedback, self.options = model.feedback, model.options
         self.batch = batch
         self.rounds = 0
+        self.asked: list[Prompt] = []
         self.spent = Usage()
 
     @property
@@ -331,6 +322,7 @@ class SimulatedModel(LanguageModel):
 
     async def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[Answer | None]:
         """Give every prompt the same answer."""
+        self.asked += prompts[: BATCH - len(self.asked)]
         scores = tuple(float(-index) for index in range(len(labels)))
         answers = [Answer(scores, labels[0], self.expected_usage(prompt)) for prompt in prompts]
         self.count(sum((answer.usage for answer in answers), Usage()))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-from asyndbt._async import run_sync
+from asyndbt._async import NewLoop, run_sync
 from asyndbt.config import LMConfig
 from asyndbt.lm import (
     AnswerCache,
@@ -71,6 +71,7 @@ class ModelHandle:
         labels: Sequence[str],
         cache: AnswerCache | None = None,
         limits: Limits | None = None,
+        new_loop: NewLoop | None = None,
     ) -> None:
         """Probe the model with a few requests.
 
@@ -82,6 +83,8 @@ class ModelHandle:
             Records the requests, with those of earlier attempts.
         limits : Limits, optional
             What the probe may cost.
+        new_loop : callable, optional
+            Makes the event loop, whose clock times the requests.
 
         Raises
         ------
@@ -97,7 +100,7 @@ class ModelHandle:
             finally:
                 await self.model.close()
 
-        self.facts = run_sync(ask())
+        self.facts = run_sync(ask(), new_loop)
         self.ledger = gateway.ledger()
 
     def restore_capabilities(self, record: Mapping[str, Any]) -> None:

@@ -257,7 +257,13 @@ class Kit:
         return answer
 
     def probe(
-        self, model: OpenAILanguageModel, labels=None, prompts=None, limits=None, **policy: Any
+        self,
+        model: OpenAILanguageModel,
+        labels=None,
+        prompts=None,
+        limits=None,
+        new_loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
+        **policy: Any,
     ) -> Any:
         """What was found, and what the gateway's ledger says of it."""
 
@@ -275,7 +281,8 @@ class Kit:
             finally:
                 await model.close()
 
-        facts, ledger = asyncio.run(once()), self.gateway.ledger()
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            facts, ledger = runner.run(once()), self.gateway.ledger()
         return SimpleNamespace(facts=facts, usage=ledger.spent, sent=ledger.sent)
 
 

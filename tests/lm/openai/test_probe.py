@@ -4,6 +4,7 @@ import math
 import socket
 
 import pytest
+from tests.clocks import ToldLoop
 
 from asyndbt.errors import ConfigError, ModelError
 from asyndbt.lm import BudgetExhausted, Limiter, Limits, Usage
@@ -147,8 +148,21 @@ def test_what_it_cost_is_what_was_answered(kit) -> None:
     paid = (probe.usage.tokens_in + 2 * probe.usage.tokens_out) / 1e6
     assert probe.usage.money == pytest.approx(paid)
     assert probe.facts["model"] == "tiny-2026"
-    assert probe.facts["seconds_per_request"] >= 0
     assert 0 < probe.facts["tokens_per_byte_mean"] <= probe.facts["tokens_per_byte"] <= 0.25
+
+
+@pytest.mark.parametrize(("takes", "told"), [((40.0, 2.0), 2.0), ((40.0,), 40.0)])
+def test_the_first_request_is_not_timed_if_there_is_another(kit, takes, told) -> None:
+    """It may have waited for the model to be loaded."""
+    loop, seconds, server = ToldLoop(), iter(takes), kit.Server()
+
+    def script(body):
+        loop.advance(next(seconds))
+        return server(body)
+
+    model, prompts = kit.model(kit.serve(script)), [kit.prompt, kit.other][: len(takes)]
+    probe = kit.probe(model, prompts=prompts, new_loop=lambda: loop)
+    assert probe.facts["seconds_per_request"] == pytest.approx(told)
 
 
 @pytest.mark.parametrize(
