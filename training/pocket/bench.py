@@ -57,6 +57,7 @@ class Bench:
         self.signed = signed(self.name)
         self.labels = tuple(self.task.labels.values())
         self.rng = Random(f"landscape {self.name}")
+        self._measured: dict[object, float] = {}
 
     def items(self, site: str, split: Split) -> list[Item]:
         """Items of one site; of the test and validation splits a fixed number."""
@@ -71,8 +72,16 @@ class Bench:
         labels: Words | None = None,
         split: Split = "test",
     ) -> float:
-        """Share of right answers of one site, in per cent."""
-        words = labels or self.labels
+        """Share of right answers of one site, in per cent; measured once for every prompt."""
+        words = tuple(labels or self.labels)
+        prompt = (site, tuple(demonstrations), tuple(fragment), words, split)
+        if prompt not in self._measured:
+            self._measured[prompt] = self._measure(site, demonstrations, fragment, words, split)
+        return self._measured[prompt]
+
+    def _measure(
+        self, site: str, demonstrations: Demonstrations, fragment: Words, words: Words, split: Split
+    ) -> float:
         note = f" Note: {' '.join(fragment)}." if fragment else ""
 
         def line(item: Item) -> str:
