@@ -18,6 +18,9 @@ AsyndbtError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 __all__ = [
     "AsyndbtError",
     "BudgetError",
@@ -47,6 +50,9 @@ class Setting(str):
 class AsyndbtError(Exception):
     """Base class of all errors; its text, given in one or several parts, is for the user.
 
+    Errors pass between processes whatever the parameters of their class: they are pickled with
+    their text and attributes, and restored without its ``__init__``.
+
     Examples
     --------
     >>> str(DataError("line 2: too long; shorten it or raise ", Setting("max_chars")))
@@ -55,6 +61,17 @@ class AsyndbtError(Exception):
 
     def __str__(self) -> str:
         return "".join(map(str, self.args))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(
+    kind: type[AsyndbtError], args: tuple[Any, ...], attributes: Mapping[str, Any]
+) -> AsyndbtError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(attributes)
+    return error
 
 
 class ConfigError(AsyndbtError):

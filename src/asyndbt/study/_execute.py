@@ -195,7 +195,8 @@ def _execute_in_processes(
     # SQLite does not wait for its lock while several processes create the same file.
     for file in {answers_file(cell, answers) for cell in cells}:
         AnswerCache(file).close()
-    waiting, stopped = deque(cells), None
+    waiting = deque(cells)
+    stopped: AsyndbtError | None = None
     running: dict[Connection, Cell] = {}
     with _processes(answers, jobs) as idle:
         while running or waiting:
@@ -207,8 +208,8 @@ def _execute_in_processes(
             ready = connection.wait(running)
             for pipe in [pipe for pipe in running if pipe in ready]:
                 with _lost():
-                    news: int | CellResult | _Stopped = pipe.recv()
-                if isinstance(news, _Stopped):
+                    news: int | CellResult | AsyndbtError = pipe.recv()
+                if isinstance(news, AsyndbtError):
                     stopped = stopped or news
                     waiting.clear()
                 else:
@@ -217,7 +218,7 @@ def _execute_in_processes(
                     del running[pipe]
                     idle.append(pipe)
     if stopped:
-        raise stopped.error()
+        raise stopped
 
 
 @contextmanager
@@ -256,20 +257,6 @@ def _lost() -> Iterator[None]:
         ) from error
 
 
-@dataclass(frozen=True, slots=True)
-class _Stopped:
-    """An error that can be passed between processes: not every exception can be pickled."""
-
-    text: str
-    provider: str | None
-    status: int | None
-
-    def error(self) -> AsyndbtError:
-        if self.provider is None:
-            return AsyndbtError(self.text)
-        return ModelError(self.text, provider=self.provider, status=self.status)
-
-
 def _run_cells(pipe: Connection, answers: Path, jobs: int) -> None:
     """Run the cells that come, in a process that ends silently at Ctrl-C and with the command."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -285,7 +272,9 @@ def _run_cells(pipe: Connection, answers: Path, jobs: int) -> None:
         pipe.send(_execute_apart(pipe.recv(), answers, jobs, pipe))
 
 
-def _execute_apart(cell: Cell, answers: Path, jobs: int, pipe: Connection) -> CellResult | _Stopped:
+def _execute_apart(
+    cell: Cell, answers: Path, jobs: int, pipe: Connection
+) -> CellResult | AsyndbtError:
     latest = -math.inf
 
     def report(calls: int) -> None:
@@ -297,7 +286,5 @@ def _execute_apart(cell: Cell, answers: Path, jobs: int, pipe: Connection) -> Ce
 
     try:
         return execute_cell(cell, answers, jobs, report)
-    except ModelError as error:
-        return _Stopped(str(error), error.provider, error.status)
     except AsyndbtError as error:
-        return _Stopped(str(error), None, None)
+        return error
