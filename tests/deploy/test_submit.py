@@ -101,6 +101,15 @@ def test_a_submitted_run_is_followed_to_its_result(short: Any, stand: Stand) -> 
         submit_run(short.config, **stand.given)
 
 
+def test_an_observer_that_fails_does_not_end_the_run(short: Any, stand: Stand) -> None:
+    def broken(event: Event) -> None:
+        raise OSError("no terminal")
+
+    with pytest.warns(UserWarning, match="observer broken has failed .*: no terminal"):
+        result = submit_run(short.config, observers=[broken], **stand.given)
+    assert result.data["iterations"] == 4
+
+
 def test_a_run_that_fails_says_why_and_can_be_taken_up(short: Any, stand: Stand) -> None:
     class Broken(LoopbackGrid):
         def nodes(self) -> list[int]:

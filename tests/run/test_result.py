@@ -187,6 +187,27 @@ def test_observers_see_what_the_event_log_holds(small: Any) -> None:
     assert json.loads(json.dumps(seen[-1].data)) == result.data
 
 
+@pytest.mark.parametrize("error", [ConnectionError("no route"), DataError("bad"), ValueError()])
+def test_an_observer_that_fails_is_switched_off_and_the_run_goes_on(
+    small: Any, error: Exception
+) -> None:
+    asked: list[str] = []
+    seen: list[Event] = []
+
+    def broken(event: Event) -> None:
+        asked.append(event.kind)
+        if event.kind == "step":
+            raise error
+
+    config = small.config(method={"iterations": 2})
+    reason = str(error) or "ValueError"
+    with pytest.warns(UserWarning, match=f"observer broken .* switched off; .*: {reason}"):
+        result = run_config(config, observers=[broken, seen.append])
+    assert asked.count("step") == 1
+    assert [event.kind for event in seen].count("step") == 2
+    assert result.data["iterations"] == 2
+
+
 def test_the_same_configuration_gives_the_same_bytes(small: Any) -> None:
     one, two = (run_config(small.config(name)).directory for name in ("one", "two"))
     assert small.outcome(one) == small.outcome(two)

@@ -15,7 +15,7 @@ from asyndbt.deploy._conduct import FAILURE
 from asyndbt.deploy._flower import Flower, connected
 from asyndbt.errors import DeployError, RunDirectoryError
 from asyndbt.federation import unpack_state
-from asyndbt.run import Event, Observer, Result, RunDirectory, write_atomically
+from asyndbt.run import Event, Observer, Observers, Result, RunDirectory, write_atomically
 
 _TICKET = "flower-run"
 _POLL, _QUERY = 0.3, 10.0
@@ -130,12 +130,11 @@ def _submit(
     with bundled() as app:
         place = f"directory={json.dumps(str(path))}"
         started = flower.ask("run", str(app), "--run-config", place)
-    ticket = str(started["run-id"])
+    ticket, show = str(started["run-id"]), Observers(observers)
     write_atomically(path / _TICKET, ticket.encode())
     try:
         for event in _events(flower, path, ticket, seen, clock):
-            for observer in observers:
-                observer(event)
+            show(event)
     except KeyboardInterrupt:
         with suppress(DeployError):
             flower.ask("stop", ticket)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
@@ -23,8 +22,8 @@ _OMITTED = frozenset(
 class Tracker(ABC):
     """An observer that logs a run's numbers; no text of any example is among them.
 
-    A tracker that fails warns once and then does nothing: the run, which may cost money, goes on.
-    As a context manager it is also closed when the run ends in an error::
+    The run goes on without a tracker that fails, as without any observer that does. As a context
+    manager it is also closed when the run ends in an error::
 
         with TensorBoardTracker("logs") as tracker:
             asyndbt.tune("asyndbt.toml", observers=[tracker])
@@ -51,12 +50,9 @@ class Tracker(ABC):
             return
         try:
             self._take(event)
-        except Exception as error:
+        except Exception:
             self._closed = True
-            warnings.warn(
-                f"{type(self).__name__} has failed and is switched off; the run goes on: {error}",
-                stacklevel=2,
-            )
+            raise
 
     def _take(self, event: Event) -> None:
         if not self._open:

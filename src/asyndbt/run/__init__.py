@@ -15,6 +15,7 @@ from asyndbt.run._directory import (
 from asyndbt.run._estimate import Cost, Estimate, can_begin, estimate_run
 from asyndbt.run._halves import HALVES, score_halves
 from asyndbt.run._inputs import load_inputs, load_site_data, make_task, place_rows, take_rows
+from asyndbt.run._observers import Observers
 from asyndbt.run._remote_site import RemoteSite, open_site
 from asyndbt.run._result import Outcome, Result, write_prompt
 from asyndbt.run._session import METHOD_FILE, Method, Session, run_session
@@ -36,6 +37,7 @@ __all__ = [
     "Event",
     "Method",
     "Observer",
+    "Observers",
     "Outcome",
     "RemoteSite",
     "Result",

@@ -189,7 +189,7 @@ class Event:
 
 
 class Observer(Protocol):
-    """Receives every event; cannot change the run."""
+    """Receives every event; cannot change the run, nor end it by an exception."""
 
     def __call__(self, event: Event) -> None:
         """Receive an event."""

@@ -23,6 +23,7 @@ from asyndbt.federation import unpack_state
 from asyndbt.federation.engines import Channel
 from asyndbt.lm import LanguageModel
 from asyndbt.run._directory import Event, Observer, RunDirectory, write_atomically
+from asyndbt.run._observers import Observers
 from asyndbt.run._result import Outcome, Result, build_result
 from asyndbt.run._setup import RunSetup, prepare_run
 from asyndbt.run._version import package_version
@@ -83,7 +84,7 @@ class Session:
     config: Config
     directory: RunDirectory
     setup: RunSetup
-    observers: Sequence[Observer]
+    observers: Observers[Event]
     channel: Channel
     checkpoint: bytes | None = None
     extend: bool = False
@@ -115,9 +116,7 @@ class Session:
 
     def show(self, kind: str, elapsed: float, **data: Any) -> None:
         """Show an event to the observers only."""
-        event = Event(kind, data, elapsed)
-        for observer in self.observers:
-            observer(event)
+        self.observers(Event(kind, data, elapsed))
 
 
 def run_session(
@@ -161,7 +160,7 @@ def run_session(
             resources.callback(site.close)
         resources.enter_context(directory.claimed())
         try:
-            session = _open(config, directory, setup, observers, channel or Channel())
+            session = _open(config, directory, setup, Observers(observers), channel or Channel())
             session.extend, session.method = extend, record
             # The matrices are small: threads would wait for each other more than they compute.
             with threadpool_limits(limits=1, user_api="blas"):
@@ -191,7 +190,7 @@ def _open(
     config: Config,
     directory: RunDirectory,
     setup: RunSetup,
-    observers: Sequence[Observer],
+    observers: Observers[Event],
     channel: Channel,
 ) -> Session:
     """Return the session at the latest checkpoint; drop events logged after it."""

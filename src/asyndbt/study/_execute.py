@@ -22,7 +22,7 @@ from typing import Any, Final
 from asyndbt.baselines import run_method
 from asyndbt.errors import AsyndbtError, BudgetError, ModelError
 from asyndbt.lm import AnswerCache, RemoteOptions, ReplayedModel
-from asyndbt.run import Event, write_atomically
+from asyndbt.run import Event, Observers, write_atomically
 from asyndbt.study._cells import Cell, naming
 
 _RECORD: Final = "cell.json"
@@ -92,15 +92,15 @@ def execute_cells(
     """
     answers.mkdir(parents=True, exist_ok=True)
     left = [cell for cell in cells if not is_done(cell)]
-    done = len(cells) - len(left)
+    done, show = len(cells) - len(left), Observers([observe])
 
     def report(cell: Cell, progress: int | CellResult) -> None:
         nonlocal done
         if isinstance(progress, CellResult):
             done += 1
-            observe(CellProgress(cell, 0, progress, done, len(cells)))
+            show(CellProgress(cell, 0, progress, done, len(cells)))
         else:
-            observe(CellProgress(cell, progress, None, done, len(cells)))
+            show(CellProgress(cell, progress, None, done, len(cells)))
 
     jobs = min(jobs, len(left))
     if jobs > 1:
