@@ -5,7 +5,6 @@ Each is an observer of the run (see ``asyndbt.run``) and a context manager aroun
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from asyndbt._text import counted, duration, percent
+from asyndbt.cli._streams import json_line
 from asyndbt.run import Event
 
 _LINES = 40
@@ -59,7 +59,8 @@ class JsonLines(Display):
 
     def _print(self, kind: str, data: Mapping[str, Any]) -> None:
         line = {"kind": kind, "elapsed": round(self._elapsed, 3), **_finite(dict(data))}
-        print(json.dumps(line, ensure_ascii=False, allow_nan=False), file=self._stream, flush=True)
+        self._stream.write(json_line(line, self._stream))
+        self._stream.flush()
 
 
 def _finite(value: Any) -> Any:

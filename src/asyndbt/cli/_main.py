@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import version
 
 from asyndbt.cli._demo import add_demo, add_init
@@ -17,6 +17,7 @@ from asyndbt.cli._federation import add_coordinator, add_keys, add_site, add_sta
 from asyndbt.cli._model import add_check, add_serve_model
 from asyndbt.cli._results import add_predict, add_report
 from asyndbt.cli._run import Interrupted, add_resume, add_run
+from asyndbt.cli._streams import abandon_stdout, make_lenient
 from asyndbt.cli._study import add_study
 from asyndbt.errors import AsyndbtError
 
@@ -63,6 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
+    make_lenient()
     args = build_parser().parse_args(argv)
     try:
         args.execute(args)
@@ -74,8 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain("stopped", "before anything was recorded")
         return 130
     except BrokenPipeError:
-        # The reader is gone (`| head`); without this, Python complains again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        abandon_stdout()  # the reader is gone (`| head`)
         return 1
     except AsyndbtError as error:
         for line in str(error).splitlines():
@@ -85,9 +86,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:
         _complain("error", f"{error.filename or 'system'}: {error.strerror or error}")
+        try:
+            sys.stdout.flush()
+        except OSError:
+            abandon_stdout()  # it is what cannot be written to
         return 1
     return 0
 
 
 def _complain(kind: str, text: str) -> None:
-    print(f"asyndbt: {kind}: {text}", file=sys.stderr)
+    with suppress(OSError):  # the terminal may be gone
+        print(f"asyndbt: {kind}: {text}", file=sys.stderr)

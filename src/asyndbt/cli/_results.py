@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import webbrowser
 from contextlib import suppress
@@ -12,6 +11,7 @@ from typing import Any
 
 import asyndbt.run
 from asyndbt._text import counted
+from asyndbt.cli._streams import UNWRITABLE, json_line
 from asyndbt.errors import ConfigError, DataError
 from asyndbt.report import build_page, serve_page
 from asyndbt.task import read_file
@@ -46,12 +46,11 @@ def _predict(args: argparse.Namespace) -> None:
             f"asyndbt: warning: no answer for {missing:,} of {counted(len(rows), 'row')}",
             file=sys.stderr,
         )
-    lines = (json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in predicted)
     if args.output is None:
-        sys.stdout.writelines(lines)
+        sys.stdout.writelines(json_line(row, sys.stdout) for row in predicted)
         return
-    with args.output.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(lines)
+    with args.output.open("w", encoding="utf-8", errors=UNWRITABLE, newline="\n") as file:
+        file.writelines(json_line(row, file) for row in predicted)
     print(f"{counted(len(rows), 'prediction')}: {args.output}")
 
 
