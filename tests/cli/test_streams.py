@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -119,3 +120,46 @@ def test_work_goes_on_where_nobody_reads(config_file: Path, kind: str) -> None:
     os.close(write)
     assert (config_file.parent / "runs" / "first-seed0" / "finished").exists()
     assert (code, told) == (1, "asyndbt: error: system: No space left on device\n")
+
+
+# ------------------------------------------------------------------ SIGTERM
+@pytest.fixture
+def terminated(facade: Any, play: Any, monkeypatch: Patch) -> None:
+    """Runs meet a SIGTERM, then go on."""
+
+    def run_config(config: Any, *, observers: Any) -> Any:
+        def stop(event: Event) -> None:
+            if event.kind == "step":
+                signal.raise_signal(signal.SIGTERM)
+
+        return facade.run_config(config, observers=[*observers, stop])
+
+    monkeypatch.setattr(asyndbt.run, "run_config", run_config)
+
+
+@pytest.mark.parametrize("ctrl_c", [signal.default_int_handler, signal.SIG_IGN])
+@pytest.mark.usefixtures("terminated")
+def test_sigterm_says_how_to_go_on_and_ends_with_143(
+    config_file: Path, capsys: pytest.CaptureFixture[str], ctrl_c: Any
+) -> None:
+    """Ctrl-C is ignored where a shell has started the command in the background."""
+    before = signal.signal(signal.SIGINT, ctrl_c)
+    try:
+        assert main(["run", str(config_file)]) == 143
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert capsys.readouterr().err == (
+        f"asyndbt: stopped: go on with: asyndbt resume {config_file.parent}/runs/first-seed0\n"
+    )
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+@pytest.mark.usefixtures("terminated")
+def test_a_sigterm_that_someone_else_takes_is_left_to_them(config_file: Path) -> None:
+    taken: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: taken.append(number))
+    try:
+        assert main(["run", str(config_file)]) == 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert taken

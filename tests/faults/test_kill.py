@@ -146,7 +146,8 @@ def test_killed_before_it_knows_the_endpoint_a_run_starts_anew(kit: Any) -> None
     assert 0 <= ledger["sent"] - server.count <= 1
 
 
-def test_ctrl_c_under_load_says_how_to_go_on(kit: Any) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_under_load_says_how_to_go_on(kit: Any, number: signal.Signals, code: int) -> None:
     fate = SlowAndFaulty()
     with FaultServer(fate) as server:
         config = kit.over(server.url, lm={"max_concurrency": AT_ONCE, "max_retries": 0})
@@ -154,10 +155,10 @@ def test_ctrl_c_under_load_says_how_to_go_on(kit: Any) -> None:
         process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         fate.end = 100
         reached(process, server, 60)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, err = process.communicate(timeout=600)
         received, directory = server.count, config.run.dir
-    assert (process.returncode, out) == (130, "")
+    assert (process.returncode, out) == (code, "")
     assert err == f"asyndbt: stopped: go on with: asyndbt resume {directory}\n"
     assert keys(directory, "attempts", "why IS NULL") == []
     stored, sent = keys(directory, "answers"), keys(directory, "attempts")

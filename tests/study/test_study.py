@@ -184,9 +184,12 @@ def test_the_command_stopped_by_ctrl_c_says_how_to_go_on(
     assert f"go on with: asyndbt study {file}" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)],
+)
 def test_the_processes_of_a_study_end_with_its_command(
-    file: Path, sent: signal.Signals, silent: dict[str, Any]
+    file: Path, sent: signal.Signals, code: int, silent: dict[str, Any]
 ) -> None:
     keys = "\n".join(f"{name} = {json.dumps(value)}" for name, value in silent.items())
     file.write_text(f"""
@@ -212,7 +215,7 @@ dir = "out"
         assert any(line.startswith("[1/") for line in process.stdout)
         process.send_signal(sent)
         process.stdout.read()
-        assert process.wait() == (130 if sent == signal.SIGINT else -sent)
+        assert process.wait() == code
     done = len(list((file.parent / "out" / "runs").glob("*/cell.json")))
     assert 0 < done < len(cells_of(load_study(file)))
 

@@ -1,6 +1,7 @@
 """The command ``asyndbt``: arguments in, an exit code out.
 
-0: done; 1: an error that the user can fix, one line each; 2: wrong usage; 130: Ctrl-C.
+0: done; 1: an error that the user can fix, one line each; 2: wrong usage; 130: Ctrl-C; 143:
+SIGTERM.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from asyndbt.cli._federation import add_coordinator, add_keys, add_site, add_sta
 from asyndbt.cli._model import add_check, add_serve_model
 from asyndbt.cli._results import add_predict, add_report
 from asyndbt.cli._run import Interrupted, add_resume, add_run
+from asyndbt.cli._signals import sigterm_interrupts
 from asyndbt.cli._streams import abandon_stdout, make_lenient
 from asyndbt.cli._study import add_study
 from asyndbt.errors import AsyndbtError
@@ -27,6 +29,9 @@ with your data:    asyndbt init asyndbt.toml   (then edit it)
                    asyndbt run asyndbt.toml
 use the result:    asyndbt predict runs/asyndbt-seed0 --input new.csv
 """
+
+_INTERRUPTED, _TERMINATED = 130, 143
+"""128 and the number of the signal, as shells have it."""
 
 _COMMANDS = (
     add_demo,
@@ -66,15 +71,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     make_lenient()
     args = build_parser().parse_args(argv)
+    with sigterm_interrupts() as terminated:
+        code = _code_of(args)
+    return _TERMINATED if code == _INTERRUPTED and terminated() else code
+
+
+def _code_of(args: argparse.Namespace) -> int:
+    """Execute a command and return its exit code; errors are told."""
     try:
         args.execute(args)
         sys.stdout.flush()
     except Interrupted as stop:
         _complain("stopped", f"go on with: {stop.command}")
-        return 130
+        return _INTERRUPTED
     except KeyboardInterrupt:
         _complain("stopped", "before anything was recorded")
-        return 130
+        return _INTERRUPTED
     except BrokenPipeError:
         abandon_stdout()  # the reader is gone (`| head`)
         return 1
