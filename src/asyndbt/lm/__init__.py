@@ -20,6 +20,7 @@ from asyndbt.lm._budget import (
     split_limits,
 )
 from asyndbt.lm._cache import AnswerCache, request_key
+from asyndbt.lm._calibration import CONTENT_FREE, Calibration, LabelPrior
 from asyndbt.lm._dispatch import RemoteOptions, RetryPolicy
 from asyndbt.lm._gateway import Gateway, Ledger, RequestCounts
 from asyndbt.lm._limiter import Limiter
@@ -30,16 +31,19 @@ from asyndbt.lm.providers.huggingface._model import HuggingFaceLanguageModel
 from asyndbt.lm.providers.openai._model import OpenAILanguageModel
 
 __all__ = [
+    "CONTENT_FREE",
     "LIMITED",
     "LOG_FLOOR",
     "Answer",
     "AnswerCache",
     "Budget",
     "BudgetExhausted",
+    "Calibration",
     "Feedback",
     "Gateway",
     "HuggingFaceLanguageModel",
     "Judgements",
+    "LabelPrior",
     "LanguageModel",
     "Ledger",
     "Limiter",

@@ -57,6 +57,14 @@ class Predictions:
     parsed: NDArray[np.bool_]
     smoothing: float
 
+    def __len__(self) -> int:
+        """Return B."""
+        return len(self.parsed)
+
+    def __getitem__(self, rows: slice) -> Predictions:
+        """Return some of the answers."""
+        return Predictions(self.log_probabilities[rows], self.parsed[rows], self.smoothing)
+
     @property
     def answered(self) -> NDArray[np.bool_]:
         """Where the request did not fail (B,)."""
