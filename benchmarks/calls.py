@@ -135,7 +135,7 @@ async def trace_search(objective: PromptObjective, probe: Probe, job: Job) -> Tr
     make = TpeProposer if job.method == "TPE" else RandomProposer
     search = Search(objective, make(objective.shape, job.seed), seed=job.seed)
     curve, marks = [], checkpoints(job.calls)
-    while marks and objective.affords_step(search.batch):
+    while marks and objective.affords_step(1, search.batch):
         await search.trial()
         if objective.spent().calls >= marks[0]:
             pair = await search.choose(LOOKS)

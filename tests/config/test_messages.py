@@ -44,6 +44,10 @@ VIRTUAL = {"federation.engine": "virtual"}
         ({"lm.provider": "opnai", "lm.model": "m"}, 'or "openai"; did you mean "openai"?'),
         ({"lm.provider": "openai"}, 'lm.model is missing: provider "openai" needs it'),
         ({"lm.feedback": "votes"}, 'lm.feedback is one of "logprobs", "text" with provider "poc'),
+        (
+            {"lm.calibration": "batch", "lm.feedback": "text"},
+            'lm.calibration = "batch" needs probabilities, and lm.feedback is "text": set "log',
+        ),
         ({"lm": OPENAI | {"votes": 3}}, 'lm.votes has no effect with feedback "logprobs"'),
         ({"lm": OPENAI | {"timeout": 0}}, "lm.timeout = 0: use more than 0"),
         ({"lm": OPENAI | {"price_in": 1}}, "lm.price_out is missing: prices come in pairs"),

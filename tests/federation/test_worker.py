@@ -237,7 +237,7 @@ class Broke:
     def __init__(self) -> None:
         self.asked = 0
 
-    def affords_step(self, prompts: int) -> bool:
+    def affords_step(self, prompts: int, queries: int) -> bool:
         return True
 
     def spent(self) -> Spent:

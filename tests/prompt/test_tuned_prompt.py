@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from asyndbt.errors import AsyndbtError, DataError
+from asyndbt.lm import LabelPrior
 from asyndbt.prompt import TunedPrompt, fold
 from asyndbt.task import Example, Task
 
@@ -20,7 +22,18 @@ Examples = st.builds(
     st.sampled_from(TASK.labels),
     st.none() | st.just("north"),
 )
-Prompts = st.builds(TunedPrompt, st.just(TASK), Words, st.lists(Examples, max_size=3).map(tuple))
+Priors = st.builds(
+    lambda share, queries: LabelPrior((math.log(share), math.log1p(-share)), queries),
+    st.floats(1e-9, 1 - 1e-9),
+    st.integers(0, 100),
+)
+Prompts = st.builds(
+    TunedPrompt,
+    st.just(TASK),
+    Words,
+    st.lists(Examples, max_size=3).map(tuple),
+    st.none() | Priors,
+)
 PROMPT = TunedPrompt(TASK, ("think",), (Example({"text_a": "x", "text_b": "y"}, "1", "north"),))
 
 
@@ -97,6 +110,8 @@ def test_demonstrations_must_fit_the_task() -> None:
         ({"task": {}}, "'instruction' is missing"),
         ({"task": None}, "a value has the wrong type"),
         ({"demonstrations": [{"label": "1"}]}, "'fields' is missing"),
+        ({"prior": {"log_probabilities": [-0.7, -0.7]}}, "'queries' is missing"),
+        ({"prior": {"log_probabilities": [-0.7], "queries": 3}}, "prior: 1 probabilities for 2 la"),
         ({"demonstrations": [{"fields": 5, "label": "1", "site": None}]}, "wrong type"),
         (
             {"demonstrations": [{"fields": {"text_a": 1}, "label": "1", "site": None}]},

@@ -28,6 +28,7 @@ def demo(folder: Path, **changes: Any) -> Config:
     [
         {"budget__per_site": {"calls": 2840}},
         {"method__iterations": 60},
+        {"method__iterations": 60, "lm__calibration": "contextual"},
         {"method__iterations": 20, "method__preset": "paper", "method__batch_size": 4},
         {"method__iterations": 120, "method__centralised": True},
     ],

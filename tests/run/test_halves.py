@@ -31,9 +31,10 @@ def test_each_half_is_asked_alone_on_the_test_split(
     assert (result.directory / "result.json").read_bytes() == before, "the run is left alone"
 
 
-def test_a_half_scores_as_a_run_that_found_it_alone(small: Any) -> None:
+@pytest.mark.parametrize("calibration", ["none", "batch"])
+def test_a_half_scores_as_a_run_that_found_it_alone(small: Any, calibration: str) -> None:
     still = {"iterations": 1, "eta_p": 0.0, "eta_q": 0.0, "psi": 0.0, "mode": "fragment"}
-    alone = run_config(small.config(method=still))
+    alone = run_config(small.config(method=still, lm={"calibration": calibration}))
     found = score_halves(alone)
     assert found["fragment"] == alone.data["metrics"]["test"]["tuned"]
     assert found["demonstrations"] == alone.data["metrics"]["test"]["plain"]

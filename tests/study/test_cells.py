@@ -27,6 +27,16 @@ def test_budgets_are_equal_and_the_evaluation_is_paid_besides(study: Make) -> No
         assert cell.config.budget.per_site.calls is None
 
 
+def test_calibrating_every_kind_of_prompt_belongs_to_the_evaluation(study: Make) -> None:
+    tables = {"base": {"lm": {"calibration": "batch"}, "method": {"random_icl_draws": 3}}}
+    budgets = {(cell.method, cell.config.budget.calls) for cell in cells_of(study(tables=tables))}
+    assert budgets == {
+        ("asyndbt", 3 * 300 + 5 * (SIZES["test"] + 3 * 16)),
+        ("random-icl", 3 * 300 + 5 * (SIZES["test"] + 3 * 16)),
+        ("cendbt", 3 * 300 + 5 * (SIZES["test"] + 16)),
+    }
+
+
 def test_a_test_split_that_sites_share_is_paid_once_where_the_data_are_pooled(study: Make) -> None:
     shared = {"data": {"partition": {"sites": 3, "test": "shared"}, "site_column": None}}
     tables = {"tasks": dict.fromkeys(study().study.tasks, shared)}

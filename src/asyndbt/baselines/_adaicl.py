@@ -40,6 +40,7 @@ from asyndbt.baselines._embeddings import TFIDF, Vectors, central, cover, reach
 from asyndbt.baselines._kate import Order, check_fits, retriever
 from asyndbt.baselines._predictors import Predictor, RetrievedPrompts
 from asyndbt.errors import BudgetError, ConfigError
+from asyndbt.lm import LabelPrior
 from asyndbt.optim import FloatArray, IntArray
 from asyndbt.prompt import render
 from asyndbt.task import Example
@@ -154,6 +155,8 @@ class AdaICL(PerSiteBaseline):
         if votes > 1:
             by_query = found.labels.reshape(votes, len(queries)).T
             return np.array([_vote_entropy(named) for named in by_query])
+        if objective.calibration == "batch":
+            found = LabelPrior.of(found).calibrate(found)
         # The loss of the label that an answer predicts; the most there is without an answer.
         losses: FloatArray = -found.log_probabilities.max(axis=1)
         losses[~found.answered] = np.log(len(words))

@@ -16,6 +16,7 @@ from abc import abstractmethod
 from bisect import bisect
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -120,7 +121,10 @@ class Baseline(Method):
             stop_reason=_DONE,
             iterations=found.iterations,
             fragment=found.fragment,
-            prompts={name: found.predictors[name].write for name in sites},
+            prompts={
+                name: partial(found.predictors[name].write, prior=test.prior)
+                for name, test in zip(sites, tests, strict=True)
+            },
             test_examples={name: site.objective.counts[2] for name, site in sites.items()},
         )
 
@@ -188,10 +192,10 @@ class BaselineSite:
 
     @property
     def allowance(self) -> int:
-        """Prompts that the budget for tuning still covers at least; 1 or more."""
+        """Queries that the budget for tuning still covers with one prompt; 1 or more."""
         affords = self.objective.affords_step
         counts = range(2, self.most_prompts + 1)
-        return 1 + bisect(counts, False, key=lambda prompts: not affords(prompts))
+        return 1 + bisect(counts, False, key=lambda queries: not affords(1, queries))
 
     def note(
         self, iteration: int, train_loss: float | None = None, validation: Score | None = None

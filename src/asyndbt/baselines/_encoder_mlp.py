@@ -33,6 +33,7 @@ from asyndbt.baselines._base import BaselineSite, PerSiteBaseline
 from asyndbt.baselines._predictors import Predictor
 from asyndbt.errors import ConfigError, MissingExtraError
 from asyndbt.federation import PromptObjective, Score, TestScores
+from asyndbt.lm import LabelPrior
 from asyndbt.run import to_json, write_atomically
 from asyndbt.task import Example, Task
 
@@ -123,7 +124,7 @@ class TrainedEncoder:
             tuned=self.classifier.score(objective.prompts.data.test),
         )
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: Path, prior: LabelPrior | None) -> None:
         """Write encoder and epochs; the weights are not kept."""
         part = {"encoder": self.encoder, "epochs": self.epochs}
         write_atomically(folder / "result.json", to_json(part))

@@ -57,6 +57,7 @@ class Halving(PerSiteBaseline):
             site.objective,
             site.integer("proposals"),
             calls=site.allowance,
+            each=site.objective.content_free,
             rounds=self.rounds,
             validations=max(1, site.objective.validations_left),
             tell=site.note,
@@ -69,6 +70,7 @@ async def halving_search(
     seed: int,
     *,
     calls: int,
+    each: int = 0,
     rounds: int = 4,
     validations: int = 10,
     tell: Callable[[int, float], None] = lambda level, loss: None,
@@ -78,15 +80,17 @@ async def halving_search(
     Parameters
     ----------
     calls : int
-        Most prompts before the confirmation.
+        Most calls before the confirmation.
+    each : int
+        Calls that a prompt costs besides one for every query.
     tell : callable
         Receives the number of every round and the least mean loss in it, nats.
     """
     queries = np.random.default_rng([seed, 102]).permutation(objective.counts[0])
-    sizes, count = _design(calls, queries.size, min(rounds, calls), validations)
+    sizes, count = _design(calls, each, queries.size, min(rounds, calls), validations)
     proposer = RandomProposer(objective.shape, seed)
     pairs: list[Pair] = [proposer.propose() for _ in range(count)]
-    sums, spent = np.zeros((2, count)), 0
+    sums, spent = np.zeros((2, count)), each * count
     alive = np.arange(count)
     for level, size in enumerate(sizes):
         last = level == len(sizes) - 1
@@ -112,7 +116,9 @@ async def halving_search(
     return pairs[int(alive[best])]
 
 
-def _design(calls: int, queries: int, rounds: int, validations: int) -> tuple[list[int], int]:
+def _design(
+    calls: int, each: int, queries: int, rounds: int, validations: int
+) -> tuple[list[int], int]:
     """Return the number of queries of every round, and the number of prompts at first.
 
     Rounds that double cost the same. As no query is used twice, few of them need many prompts; the
@@ -123,7 +129,7 @@ def _design(calls: int, queries: int, rounds: int, validations: int) -> tuple[li
     sizes = [first * 2**level for level in range(rounds) if first * 2**level <= queries]
     while sum(sizes) > queries:
         sizes.pop()
-    cost = sum(size / 2**level for level, size in enumerate(sizes))
+    cost = each + sum(size / 2**level for level, size in enumerate(sizes))
     sizes[-1] += queries - sum(sizes)
     return sizes, max(1, int(calls / cost))
 

@@ -91,9 +91,16 @@ def check_fits(site: BaselineSite, count: int) -> None:
 
     Raises
     ------
+    ConfigError
+        If answers are calibrated by content-free queries, which have no neighbours.
     DataError
         If the language model cannot take it.
     """
+    if site.objective.calibration == "contextual":
+        raise ConfigError(
+            'lm.calibration = "contextual" needs a prompt that is the same for every query, and '
+            'here each has its own demonstrations: set "batch"'
+        )
     model, task = site.objective.gateway.model, site.task
 
     def size(example: Example) -> int:

@@ -111,7 +111,7 @@ def _plan(sites: Mapping[str, BaselineSite], local_steps: int) -> Plan:
     plan, settings = first.plan, first.plan.settings
     if settings.estimator != Reinforce.name:
         settings = settings.replace(**STEP)
-    step = settings.draws * settings.batch_size
+    step = settings.draws * (first.objective.content_free + settings.batch_size)
     steps = min(site.allowance for site in sites.values()) // step
     looks = min(site.objective.validations_left for site in sites.values())
     return replace(

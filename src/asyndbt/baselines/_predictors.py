@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from asyndbt.federation import PromptObjective, Score, SitePrompts, TestScores
-from asyndbt.lm import Prompt
+from asyndbt.lm import LabelPrior, Prompt
 from asyndbt.optim import IntArray
 from asyndbt.prompt import TunedPrompt, render
 from asyndbt.run import to_json, write_atomically, write_prompt
@@ -28,8 +28,8 @@ class Predictor(Protocol):
     async def test(self, objective: PromptObjective, rng: np.random.Generator) -> TestScores:
         """Score the test split, and the two references with it, once."""
 
-    def write(self, folder: Path) -> None:
-        """Write what was found into the site's folder."""
+    def write(self, folder: Path, prior: LabelPrior | None) -> None:
+        """Write what was found, and the prior of the test, if any, into the site's folder."""
 
 
 class _PromptPredictor(ABC):
@@ -41,11 +41,11 @@ class _PromptPredictor(ABC):
 
     async def validate(self, objective: PromptObjective) -> Score:
         """Score the validation split."""
-        return await objective.validate_prompts(self.prompts(objective.validation_queries))
+        return await objective.validate_prompts(self.prompts)
 
     async def test(self, objective: PromptObjective, rng: np.random.Generator) -> TestScores:
         """Score the test split, and the two references with it."""
-        return await objective.test_prompts(self.prompts(objective.prompts.data.test), rng)
+        return await objective.test_prompts(self.prompts, rng)
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ class FixedPrompt(_PromptPredictor):
         """Take words (M,) by their indices, and no demonstrations."""
         return cls(TunedPrompt(prompts.task, prompts.fragment(words)))
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: Path, prior: LabelPrior | None) -> None:
         """Write the prompt, as AsynDBT does."""
-        write_prompt(folder, self.prompt)
+        write_prompt(folder, replace(self.prompt, prior=prior))
 
     def prompts(self, queries: Sequence[Example]) -> list[Prompt]:
         """Return one prompt per query."""
@@ -82,7 +82,7 @@ class RetrievedPrompts(_PromptPredictor):
     retrieve: Callable[[Sequence[Example]], list[list[Example]]]
     shelf: tuple[Example, ...]
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: Path, prior: LabelPrior | None) -> None:
         """Write the shelf that demonstrations are retrieved from."""
         shelf = [{**example.fields, "label": example.label} for example in self.shelf]
         write_atomically(folder / "result.json", to_json({"retrieved_from": shelf}))

@@ -131,7 +131,7 @@ class SiteSearch:
         """Try a prompt, and return whether the budget and the plan covered it."""
         site, search = self._site, self._search
         most = (len(search.tried) + 1) * search.batch > site.most_prompts
-        if self._idle >= _IDLE or most or not site.objective.affords_step(search.batch):
+        if self._idle >= _IDLE or most or not site.objective.affords_step(1, search.batch):
             return False
         try:
             loss = await search.trial()

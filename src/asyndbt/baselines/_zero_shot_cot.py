@@ -35,7 +35,7 @@ from asyndbt.baselines._base import BaselineSite, PerSiteBaseline
 from asyndbt.baselines._predictors import Predictor
 from asyndbt.errors import BudgetError, ConfigError
 from asyndbt.federation import PromptObjective, Score, TestScores
-from asyndbt.lm import Answer, Prompt, parse_label, read_answers
+from asyndbt.lm import Answer, LabelPrior, Prompt, parse_label, read_answers
 from asyndbt.prompt import TunedPrompt, fold, render
 from asyndbt.run import write_prompt
 from asyndbt.task import Example, Task
@@ -78,18 +78,20 @@ class Reasoned:
     async def validate(self, objective: PromptObjective) -> Score:
         """Score the validation split."""
         objective.gateway.budget.release("validation")
-        return await self._score(objective, objective.prompts.data.validation)
+        prior = await objective.prior(self.prompts)
+        return await self._score(objective, objective.prompts.data.validation, prior)
 
     async def test(self, objective: PromptObjective, rng: np.random.Generator) -> TestScores:
         """Score the test split, and the two references with it."""
         objective.gateway.budget.release("test")
-        tuned = await self._score(objective, objective.test_queries)
+        prior = await objective.prior(self.prompts)
+        tuned = await self._score(objective, objective.test_queries, prior)
         references = await objective.test_prompts(None, rng)
-        return replace(references, tuned=tuned)
+        return replace(references, tuned=tuned, prior=prior)
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: Path, prior: LabelPrior | None) -> None:
         """Write the first prompt."""
-        write_prompt(folder, TunedPrompt(self._thinking))
+        write_prompt(folder, TunedPrompt(self._thinking, prior=prior))
 
     @property
     def _thinking(self) -> Task:
@@ -100,7 +102,9 @@ class Reasoned:
         """Return the first prompt for each query."""
         return [render(self._thinking, (), (), query.fields) for query in queries]
 
-    async def _score(self, objective: PromptObjective, queries: Sequence[Example]) -> Score:
+    async def _score(
+        self, objective: PromptObjective, queries: Sequence[Example], prior: LabelPrior | None
+    ) -> Score:
         words = self.task.label_words
         first = self.prompts(queries)
         try:
@@ -110,7 +114,7 @@ class Reasoned:
         except BudgetError:
             return Score()
         found = read_answers(answers, words, objective.feedback, objective.smoothing, final_label)
-        return objective.score_of(found, queries)
+        return objective.score_of(prior.calibrate(found) if prior else found, queries)
 
     def _second(self, first: Sequence[Prompt], thoughts: Sequence[Answer | None]) -> list[Prompt]:
         """Return the prompts for the answer; the reasoning is empty where its request failed."""

@@ -20,6 +20,7 @@ from asyndbt._section import NESTED, OneOf, Section, SettingError, key
 from asyndbt._text import quoted
 from asyndbt.config._base import File
 from asyndbt.lm import (
+    Calibration,
     LanguageModel,
     OpenAILanguageModel,
     PocketLanguageModel,
@@ -65,6 +66,12 @@ class LMConfig(Section):
         example=0.2,
         gt=0,
         lt=1,
+    )
+    calibration: Calibration = key(
+        "none",
+        "How the model's bias towards a label is taken out: contextual by its answers to queries "
+        'that tell nothing, batch by its mean answer to queries; with feedback "logprobs".',
+        example="batch",
     )
     cache: File | None = key(
         None,
@@ -136,6 +143,12 @@ class LMConfig(Section):
             choices = ", ".join(map(quoted, feedbacks))
             raise SettingError(
                 "feedback", f"is one of {choices} with provider {quoted(self.provider)}"
+            )
+        if self.calibration != "none" and self.feedback != "logprobs":
+            raise SettingError(
+                "calibration",
+                f"= {quoted(self.calibration)} needs probabilities, and lm.feedback is "
+                f'{quoted(self.feedback)}: set "logprobs", or remove it',
             )
         return self
 

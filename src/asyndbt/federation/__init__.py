@@ -1,5 +1,6 @@
 """Sites, the coordinator, and what passes between them."""
 
+from asyndbt.federation._calibration import CALIBRATION_QUERIES, calibration_queries
 from asyndbt.federation._checkpoint import restore, snapshot
 from asyndbt.federation._coordinator import Coordinator
 from asyndbt.federation._early_stopping import EarlyStopping
@@ -36,6 +37,7 @@ from asyndbt.federation.engines._local import LocalEngine
 from asyndbt.federation.engines._virtual import Delays, VirtualEngine
 
 __all__ = [
+    "CALIBRATION_QUERIES",
     "LOOKS_SHARE",
     "Assignment",
     "Channel",
@@ -69,6 +71,7 @@ __all__ = [
     "VirtualEngine",
     "Worker",
     "byte_bound",
+    "calibration_queries",
     "decode",
     "encode",
     "restore",

@@ -67,7 +67,7 @@ class Learner:
     def affords_step(self) -> bool:
         """Whether the budget for tuning covers another step."""
         settings = self._plan.settings
-        return self._objective.affords_step(settings.draws * settings.batch_size)
+        return self._objective.affords_step(settings.draws, settings.batch_size)
 
     @property
     def effects(self) -> Effects:

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from asyndbt.federation._messages import Score, Spent
+from asyndbt.lm import LabelPrior
 from asyndbt.optim import FloatArray, IntArray, Shape
 
 
 @dataclass(frozen=True, slots=True)
 class TestScores:
-    """Scores on the test split: plain prompt, random demonstrations, tuned prompt."""
+    """Scores on the test split: plain prompt, random demonstrations, tuned prompt.
+
+    `prior` is what the tuned prompt's answers were calibrated with, if they were.
+    """
 
     __test__ = False
 
     plain: Score
     random_icl: Score
     tuned: Score
+    prior: LabelPrior | None = None
 
 
 class Objective(Protocol):
@@ -40,8 +45,8 @@ class Objective(Protocol):
         """Training, validation and test examples."""
         ...
 
-    def affords_step(self, prompts: int) -> bool:
-        """Whether the tuning budget covers this many more prompts at their highest cost."""
+    def affords_step(self, prompts: int, queries: int) -> bool:
+        """Whether the tuning budget covers so many prompts on so many queries each."""
         ...
 
     def spent(self) -> Spent:
@@ -83,11 +88,11 @@ class Objective(Protocol):
         """Score one prompt and the two references on the test split."""
         ...
 
-    def state(self) -> dict[str, int]:
-        """Return the counts for the worker's checkpoint."""
+    def state(self) -> dict[str, Any]:
+        """Return JSON for the worker's checkpoint."""
         ...
 
-    def restore(self, state: Mapping[str, int]) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         """Restore what `state` returned."""
         ...
 

@@ -7,19 +7,41 @@ below it, and nowhere above it.
 from __future__ import annotations
 
 from bisect import bisect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from itertools import zip_longest
+from functools import partial
+from typing import Any
 
 import numpy as np
 
+from asyndbt.federation._calibration import (
+    calibration_queries,
+    compared_queries,
+    content_free_queries,
+)
 from asyndbt.federation._messages import Score, Spent
 from asyndbt.federation._objective import TestScores
 from asyndbt.federation._site_prompts import Needs, SitePrompts, times
-from asyndbt.lm import Feedback, Gateway, Judgements, Loss, Predictions, Prompt, RequestCounts
+from asyndbt.lm import (
+    Calibration,
+    Feedback,
+    Gateway,
+    Judgements,
+    LabelPrior,
+    Loss,
+    Predictions,
+    Prompt,
+    RequestCounts,
+)
 from asyndbt.optim import FloatArray, IntArray, Shape
 from asyndbt.prompt import render
 from asyndbt.task import Example, Task
+
+Ask = Callable[[Sequence[Example]], list[Prompt]]
+"""A way to ask: one prompt for every query."""
+_PSEUDO_QUERIES = 16
+"""Answers that the prior of all prompts counts as beside those of one: by the mean of a minibatch
+alone, answers lose half of what they say of the queries."""
 
 
 class PromptObjective:
@@ -36,6 +58,10 @@ class PromptObjective:
         What tuning minimises; validation and test always use cross-entropy.
     smoothing : float
         e of feedback ``text`` and ``votes``, and of loss ``error``.
+    calibration : {"none", "contextual", "batch"}
+        How label bias is taken out of answers before they are judged. With ``batch``, the prior of
+        a prompt in tuning, comparison or validation is that of its answers, shrunk towards all
+        answers of the site; in the evaluation, that of answers to `calibration_queries`.
     random_draws : int
         Draws of random demonstrations that the reference averages over.
     """
@@ -49,14 +75,18 @@ class PromptObjective:
         feedback: Feedback = "logprobs",
         loss: Loss = "cross_entropy",
         smoothing: float = 0.1,
+        calibration: Calibration = "none",
         random_draws: int = 5,
     ) -> None:
         self.prompts, self.gateway = prompts, gateway
-        self.feedback, self.smoothing = feedback, smoothing
+        self.feedback, self.smoothing, self.calibration = feedback, smoothing, calibration
         self._needs, self._loss = needs, loss
         self._random_draws = random_draws
-        data = prompts.data
-        self._compared = (*_in_turn(data.validation), *_in_turn(data.train))
+        task, data = prompts.task, prompts.data
+        self._compared = compared_queries(data)
+        self._content_free = content_free_queries(task) if calibration == "contextual" else ()
+        self._calibrating = calibration_queries(calibration, task, data)
+        self._overall = LabelPrior.uniform(len(task.labels))
         self._looks_left = needs.looks
         self._tested = 0
         self._reserve()
@@ -72,9 +102,15 @@ class PromptObjective:
         data = self.prompts.data
         return len(data.train), len(data.validation), len(data.test)
 
-    def affords_step(self, prompts: int) -> bool:
-        """Whether the tuning budget covers this many more prompts at their highest cost."""
-        return self.gateway.budget.affords(times(self._needs.prompt, prompts))
+    @property
+    def content_free(self) -> int:
+        """Queries that calibrate a prompt wherever it is asked, besides those of the task."""
+        return len(self._content_free)
+
+    def affords_step(self, prompts: int, queries: int) -> bool:
+        """Whether the tuning budget covers so many prompts on so many queries each, at most."""
+        asked = prompts * (queries + self.content_free)
+        return self.gateway.budget.affords(times(self._needs.prompt, asked))
 
     def spent(self) -> Spent:
         """Return the counts of the ledger."""
@@ -85,13 +121,13 @@ class PromptObjective:
     ) -> FloatArray:
         """Return losses (I, B) of draws (I, M), (I, U) on queries (B,), asked in one batch."""
         examples = [self.prompts.data.train[index] for index in queries]
-        batch = [
-            prompt
-            for w, d in zip(words, demonstrations, strict=True)
-            for prompt in self.prompts.prompts(w, d, examples)
-        ]
-        judged = self._judge(await self._predict(batch), examples * len(words), self._loss)
-        return judged.loss.reshape(len(words), len(queries))
+        drawn = [self._asking(w, d) for w, d in zip(words, demonstrations, strict=True)]
+        asked = [*self._content_free, *examples]
+        found = await self._predict([prompt for ask in drawn for prompt in ask(asked)])
+        starts = range(0, len(drawn) * len(asked), len(asked))
+        groups = self._calibrated([found[start : start + len(asked)] for start in starts])
+        losses = [self._judge(group, examples, self._loss).loss for group in groups]
+        return np.array(losses).reshape(len(words), len(queries))
 
     def without_demonstrations(self) -> PromptObjective:
         """Return an objective without demonstration slots that shares budget and ledger."""
@@ -102,6 +138,7 @@ class PromptObjective:
             feedback=self.feedback,
             loss=self._loss,
             smoothing=self.smoothing,
+            calibration=self.calibration,
             random_draws=self._random_draws,
         )
 
@@ -132,16 +169,12 @@ class PromptObjective:
 
     async def validate(self, words: IntArray, demonstrations: IntArray) -> Score:
         """Score one prompt, (M,) and (U,), on validation queries, from the budget kept back."""
-        queries = self.validation_queries
-        return await self.validate_prompts(self.prompts.prompts(words, demonstrations, queries))
+        return await self.validate_prompts(self._asking(words, demonstrations))
 
-    async def validate_prompts(self, batch: Sequence[Prompt]) -> Score:
-        """Score prompts, one for each of `validation_queries`, as `validate` does."""
-        count = self._look(batch)
-        if not count:
-            return Score()
-        predictions = await self._predict(batch[:count])
-        return self.score_of(predictions, self.validation_queries[:count])
+    async def validate_prompts(self, ask: Ask) -> Score:
+        """Score a way to ask on `validation_queries`, as `validate` does."""
+        found = await self._looked(ask, self.validation_queries)
+        return self.score_of(found, self.validation_queries[: len(found)])
 
     async def compare(
         self, prompts: Sequence[tuple[IntArray, IntArray]], start: int, stop: int
@@ -159,18 +192,19 @@ class PromptObjective:
         """Return (stop - start,) losses of a prompt on queries for comparison."""
         queries = self._compared[start:stop]
         losses = np.full(len(queries), np.nan)
-        batch = self.prompts.prompts(words, demonstrations, queries)
-        if count := self._look(batch):
-            answers = await self._predict(batch[:count])
-            losses[:count] = self._judge(answers, queries[:count], self._loss).loss
+        found = await self._looked(self._asking(words, demonstrations), queries)
+        losses[: len(found)] = self._judge(found, queries[: len(found)], self._loss).loss
         return losses
 
-    def _look(self, batch: Sequence[Prompt]) -> int:
-        """Free budget kept back for these prompts; return how many, from the first, are covered."""
+    async def _looked(self, ask: Ask, queries: Sequence[Example]) -> Predictions:
+        """Return calibrated answers to as many queries, from the first on, as are covered."""
+        batch = ask([*self._content_free, *queries])
         # Answers that are known count too: what is compared must not depend on a cache.
         self._looks_left -= min(len(batch), self._looks_left)
         self._reserve()
-        return self._affordable([(prompt,) for prompt in batch])
+        count = self._affordable([(prompt,) for prompt in batch])
+        (found,) = self._calibrated([await self._predict(batch[:count])])
+        return found
 
     async def test(
         self, words: IntArray, demonstrations: IntArray, rng: np.random.Generator
@@ -180,13 +214,10 @@ class PromptObjective:
         If paid requests were lost and the reserve is not enough, fewer examples are scored, the
         same ones with every prompt.
         """
-        tuned = self.prompts.prompts(words, demonstrations, self.test_queries)
-        return await self.test_prompts(tuned, rng)
+        return await self.test_prompts(self._asking(words, demonstrations), rng)
 
-    async def test_prompts(
-        self, tuned: Sequence[Prompt] | None, rng: np.random.Generator
-    ) -> TestScores:
-        """Score prompts for the test split, one per example, and the references, as `test` does.
+    async def test_prompts(self, tuned: Ask | None, rng: np.random.Generator) -> TestScores:
+        """Score a way to ask on the test split, and the references, as `test` does.
 
         With None, only the plain prompt and the random demonstrations are scored.
         """
@@ -197,24 +228,33 @@ class PromptObjective:
         shown: list[tuple[Example, ...]] = [()]
         for _ in range(self._random_draws if shape.slots else 0):
             shown.append(self.prompts.chosen(rng.integers(shape.candidates, size=shape.slots)))
-        batches = [[render(task, each, (), e.fields) for e in examples] for each in shown]
+        references: list[Ask] = [partial(_plainly, task, each) for each in shown]
         # Random demonstrations come last: if requests are lost here too, they matter least.
-        batches = [*([] if tuned is None else [list(tuned)[: len(examples)]]), *batches]
+        asked = references if tuned is None else [tuned, *references]
+        priors = await self._priors(asked)
+        batches = [ask(examples) for ask in asked]
         count = self._affordable(list(zip(*batches, strict=True)))
-        scores = [await self._score(batch[:count], examples) for batch in batches]
+        scores = [
+            await self._score(batch[:count], examples, prior)
+            for batch, prior in zip(batches, priors, strict=True)
+        ]
         self._tested = count
         found = Score() if tuned is None else scores.pop(0)
-        return TestScores(plain=scores[0], random_icl=_average(scores[1:]), tuned=found)
+        prior = None if tuned is None else priors[0]
+        return TestScores(scores[0], _average(scores[1:]), found, prior)
 
-    def state(self) -> dict[str, int]:
-        """Return the counts for the worker's checkpoint."""
+    def state(self) -> dict[str, Any]:
+        """Return the counts, and the prior of all prompts if it is used, for a checkpoint."""
         own = {"looks_left": self._looks_left, "tested": self._tested}
-        return {**own, **asdict(self.gateway.counts)}
+        prior = {"prior": asdict(self._overall)} if self.calibration == "batch" else {}
+        return {**own, **prior, **asdict(self.gateway.counts)}
 
-    def restore(self, state: Mapping[str, int]) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         """Restore what `state` returned."""
         counts = dict(state)
         self._looks_left, self._tested = counts.pop("looks_left"), counts.pop("tested")
+        if "prior" in counts:
+            self._overall = LabelPrior.from_dict(counts.pop("prior"))
         self._reserve()
         self.gateway.restore(RequestCounts(**counts))
 
@@ -247,17 +287,46 @@ class PromptObjective:
         words = self.prompts.task.label_words
         return await self.gateway.predict(batch, words, self.feedback, self.smoothing)
 
+    def _asking(self, words: IntArray, demonstrations: IntArray) -> Ask:
+        return partial(self.prompts.prompts, words, demonstrations)
+
+    def _calibrated(self, groups: Sequence[Predictions]) -> list[Predictions]:
+        """Calibrate answers, those of one prompt together, and leave out content-free ones."""
+        if self.calibration == "none":
+            return list(groups)
+        free = self.content_free
+        priors = [LabelPrior.of(group[:free] if free else group) for group in groups]
+        if not free:
+            for prior in priors:
+                self._overall = self._overall.pooled(prior)
+            priors = [prior.shrunk(self._overall, _PSEUDO_QUERIES) for prior in priors]
+        return [prior.calibrate(group[free:]) for prior, group in zip(priors, groups, strict=True)]
+
+    async def prior(self, ask: Ask) -> LabelPrior | None:
+        """Ask for the prior under which test examples are judged; None without calibration."""
+        (found,) = await self._priors([ask])
+        return found
+
+    async def _priors(self, asked: Sequence[Ask]) -> Sequence[LabelPrior | None]:
+        """Ask for the priors of several ways to ask, as far as the budget goes for all."""
+        if self.calibration == "none":
+            return [None] * len(asked)
+        batches = [ask(self._calibrating) for ask in asked]
+        count = self._affordable(list(zip(*batches, strict=True)))
+        return [LabelPrior.of(await self._predict(batch[:count])) for batch in batches]
+
     def _judge(
         self, predictions: Predictions, examples: Sequence[Example], loss: Loss
     ) -> Judgements:
         return _judged(predictions, self.prompts.task, examples, loss)
 
-    async def _score(self, batch: Sequence[Prompt], examples: Sequence[Example]) -> Score:
+    async def _score(
+        self, batch: Sequence[Prompt], examples: Sequence[Example], prior: LabelPrior | None
+    ) -> Score:
         """Score as many prompts, from the first on, as the budget covers."""
         count = self._affordable([(prompt,) for prompt in batch])
-        if not count:
-            return Score()
-        return self.score_of(await self._predict(batch[:count]), examples[:count])
+        found = await self._predict(batch[:count])
+        return self.score_of(prior.calibrate(found) if prior else found, examples[:count])
 
     def score_of(self, predictions: Predictions, examples: Sequence[Example]) -> Score:
         """Score what was predicted for these examples, as far as there are answers."""
@@ -280,13 +349,9 @@ def _judged(
     return predictions.judge([task.class_of(example.label) for example in examples], loss)
 
 
-def _in_turn(examples: Iterable[Example]) -> list[Example]:
-    """Return the examples in their order, one of each class after the other."""
-    by_label: dict[str, list[Example]] = {}
-    for example in examples:
-        by_label.setdefault(example.label, []).append(example)
-    rounds = zip_longest(*by_label.values())
-    return [example for each in rounds for example in each if example is not None]
+def _plainly(task: Task, shown: Sequence[Example], queries: Sequence[Example]) -> list[Prompt]:
+    """Return prompts without a fragment."""
+    return [render(task, shown, (), query.fields) for query in queries]
 
 
 def _average(scores: Sequence[Score]) -> Score:

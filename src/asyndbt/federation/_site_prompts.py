@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Final
 
-from asyndbt.lm import LIMITED, LanguageModel, Limits, Prompt, Usage
+from asyndbt.federation._calibration import calibration_queries, content_free_queries
+from asyndbt.lm import LIMITED, Calibration, LanguageModel, Limits, Prompt, Usage
 from asyndbt.optim import IntArray, Shape
 from asyndbt.prompt import render
 from asyndbt.task import Example, SiteData, Task
@@ -99,13 +100,16 @@ class Needs:
     prompt : Usage
         One prompt about a training or validation query.
     tests : tuple of Usage
-        One test example under all kinds of prompt, by example.
+        One test example under all kinds of prompt, by example; the first one bears what it costs
+        to calibrate these.
     test_rows : int
         Test examples that are evaluated, the first ones.
     test_kinds : int
         Kinds of prompt: plain, tuned, and random demonstrations.
     evaluation : Usage
         What is kept back for the test examples.
+    content_free : int
+        Content-free queries that a prompt is asked besides its queries, wherever it is asked.
     step_prompts : int
         Prompts of a local step; 0 for a method that tunes without requests.
     validations : int
@@ -122,6 +126,7 @@ class Needs:
     test_rows: int = 0
     test_kinds: int = 1
     evaluation: Usage = field(default_factory=Usage)
+    content_free: int = 0
     step_prompts: int = 1
     validations: int = 0
     validation_rows: int = 1
@@ -133,9 +138,11 @@ class Needs:
         prompts: SitePrompts,
         model: LanguageModel,
         *,
-        step_prompts: int,
+        draws: int,
+        batch_size: int,
         validations: int,
         random_draws: int,
+        calibration: Calibration = "none",
     ) -> Needs:
         """Bound the usage of a site that has no budget.
 
@@ -143,17 +150,19 @@ class Needs:
         ----------
         prompts : SitePrompts
         model : LanguageModel
-        step_prompts : int
-            Prompts of a local step.
+        draws, batch_size : int
+            Prompts of a local step, and training queries of each.
         validations : int
             Prompts of which the whole validation split is scored.
         random_draws : int
             Draws of random demonstrations that are evaluated on the test split.
+        calibration : {"none", "contextual", "batch"}
         """
-        data = prompts.data
+        task, data = prompts.task, prompts.data
+        free = content_free_queries(task) if calibration == "contextual" else ()
         asked = [
             model.max_usage(prompt)
-            for prompt in prompts.longest((*data.train, *data.validation), model)
+            for prompt in prompts.longest((*data.train, *data.validation, *free), model)
         ]
         worst = Usage(
             1,
@@ -162,20 +171,24 @@ class Needs:
             max(usage.money for usage in asked),
         )
         kinds = 2 + (random_draws if prompts.slots else 0)
-        tests = tuple(
+        tests = [
             times(model.max_usage(prompt), kinds) for prompt in prompts.longest(data.test, model)
-        )
+        ]
+        calibrating = kinds * len(calibration_queries(calibration, task, data))
+        tests[:1] = [first + times(worst, calibrating) for first in tests[:1]]
         rows = len(data.validation)
         return cls(
             prompt=worst,
-            tests=tests,
+            tests=tuple(tests),
             test_rows=len(tests),
             test_kinds=kinds,
             evaluation=sum(tests, Usage()),
-            step_prompts=step_prompts,
+            content_free=len(free),
+            step_prompts=draws * (len(free) + batch_size),
             validations=validations,
             validation_rows=rows,
-            looks=validations * rows + _FINALISTS * (rows + len(data.train)),
+            looks=validations * (len(free) + rows)
+            + _FINALISTS * (len(free) + rows + len(data.train)),
         )
 
     @property
@@ -191,12 +204,17 @@ class Needs:
     @property
     def tuning(self) -> Usage:
         """Least usage with which a prompt can be tuned."""
-        return self.step + times(self.prompt, self.validations)
+        return self.step + times(self.prompt, self._least_looks)
 
     @property
     def least(self) -> Usage:
         """Least usage with which a prompt can be tuned, and evaluated on one example."""
         return self.tuning + self.first_test
+
+    @property
+    def _least_looks(self) -> int:
+        """Looks of validations on one query each."""
+        return self.validations * (self.content_free + 1)
 
     def testing(self, kept: Usage) -> Needs:
         """Return the needs with as many test examples as `kept` covers, which is kept back."""
@@ -232,8 +250,9 @@ class Needs:
         prompts = self._prompts_within(limits)
         tuned = prompts if steps is None else min(prompts, steps * self.step_prompts)
         looks = min(self.looks, int(LOOKS_SHARE * tuned), prompts - self.step_prompts)
-        looks = max(looks, self.validations)
-        rows = max(1, min(self.validation_rows, looks // max(1, self.validations)))
+        looks = max(looks, self._least_looks)
+        rows = looks // max(1, self.validations) - self.content_free
+        rows = max(1, min(self.validation_rows, rows))
         return replace(self, looks=looks, validation_rows=rows)
 
     def steps_within(self, limits: Limits) -> int:

@@ -8,6 +8,8 @@ answered again and not done again.
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 
 from asyndbt.errors import BudgetError
@@ -37,7 +39,7 @@ from asyndbt.federation._messages import (
 from asyndbt.federation._objective import Objective
 from asyndbt.federation._plan import Plan
 from asyndbt.federation._state import pack_state, unpack_state
-from asyndbt.lm import LOG_FLOOR
+from asyndbt.lm import LOG_FLOOR, LabelPrior
 from asyndbt.optim import Effects, FloatArray, IntArray, row_entropies
 
 _OWN_OPTIONS = 4
@@ -54,12 +56,18 @@ class Worker:
     objective : Objective
     seed : int
         Seed of the learner's draws.
+
+    Attributes
+    ----------
+    prior : LabelPrior or None
+        What the answers of the final evaluation were calibrated with, if they were.
     """
 
     def __init__(self, site: str, plan: Plan, objective: Objective, seed: int) -> None:
         self.site, self.plan, self.objective = site, plan, objective
         self.learner = Learner(site, plan, objective, seed)
         self._chosen: Prompt | None = None
+        self.prior: LabelPrior | None = None
         self._report: Report | None = None
 
     def join(self) -> Join:
@@ -173,6 +181,7 @@ class Worker:
         )
         validation = await objective.validate(words, demonstrations)
         result = await objective.test(words, demonstrations, self.learner.rng("test", 0))
+        self.prior = result.prior
         return EvaluateDone(
             site=self.site,
             id=work.id,
@@ -197,7 +206,8 @@ class Worker:
             arrays["answered"] = np.frombuffer(encode(self._report), dtype=np.int8)
         if self._chosen is not None:
             arrays["settled_words"], arrays["settled"] = self._chosen
-        fields = {"steps": self.learner.steps, "objective": self.objective.state()}
+        prior = {} if self.prior is None else {"prior": asdict(self.prior)}
+        fields = {"steps": self.learner.steps, "objective": self.objective.state(), **prior}
         return pack_state(fields, arrays)
 
     def restore(self, data: bytes) -> None:
@@ -207,6 +217,8 @@ class Worker:
         self.objective.restore(fields["objective"])
         if "settled" in arrays:
             self._chosen = arrays["settled_words"], arrays["settled"]
+        if "prior" in fields:
+            self.prior = LabelPrior.from_dict(fields["prior"])
         if "answered" in arrays:
             report = decode(arrays["answered"].tobytes())
             assert isinstance(report, Report)
@@ -214,7 +226,7 @@ class Worker:
 
     def reopen(self) -> None:
         """Return to tuning after an evaluation."""
-        self._chosen = None
+        self._chosen = self.prior = None
         self.objective.reopen()
 
 

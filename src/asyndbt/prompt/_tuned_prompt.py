@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from asyndbt._text import did_you_mean, listed, shorten
 from asyndbt.errors import AsyndbtError, DataError
-from asyndbt.lm import Prompt
+from asyndbt.lm import LabelPrior, Prompt
 from asyndbt.prompt._rendering import block_template, escaped, render
 from asyndbt.task import Example, Task
 
@@ -28,11 +28,13 @@ class TunedPrompt:
         Words in order; may be empty.
     demonstrations : tuple of Example
         In the order shown; may be empty.
+    prior : LabelPrior, optional
+        What a model's answers are calibrated with.
 
     Raises
     ------
     DataError
-        If a demonstration does not fit the task.
+        If a demonstration or the prior does not fit the task.
 
     Examples
     --------
@@ -51,10 +53,16 @@ class TunedPrompt:
     task: Task
     fragment: tuple[str, ...] = ()
     demonstrations: tuple[Example, ...] = ()
+    prior: LabelPrior | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fragment", tuple(self.fragment))
         object.__setattr__(self, "demonstrations", tuple(self.demonstrations))
+        if self.prior is not None and len(self.prior.log_probabilities) != len(self.task.labels):
+            raise DataError(
+                f"prior: {len(self.prior.log_probabilities)} probabilities for "
+                f"{len(self.task.labels)} labels; save the prompt again"
+            )
         for number, shown in enumerate(self.demonstrations, start=1):
             self.task.class_of(shown.label)
             _check_fields(f"demonstration {number}", shown.fields, self.task)
@@ -99,8 +107,10 @@ class TunedPrompt:
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready data, without the origins of the demonstrations."""
+        prior = {} if self.prior is None else {"prior": asdict(self.prior)}
         return {
             "format": _FORMAT,
+            **prior,
             "task": {
                 "instruction": self.task.instruction,
                 "labels": list(self.task.labels),
@@ -142,6 +152,7 @@ class TunedPrompt:
                     Example(shown["fields"], _text(shown["label"]), shown["site"])
                     for shown in data["demonstrations"]
                 ),
+                LabelPrior.from_dict(data["prior"]) if "prior" in data else None,
             )
         except KeyError as error:
             raise DataError(f"prompt: {error} is missing; save the prompt again") from None

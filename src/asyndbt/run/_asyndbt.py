@@ -277,7 +277,7 @@ def _prompt(site: RunSite, shared: IntArray) -> TunedPrompt:
     """Return the prompt that a site has chosen, else the shared fragment and its best examples."""
     prompts, worker = site.prompts, site.worker
     words = prompts.fragment(worker.fragment(shared))
-    return TunedPrompt(prompts.task, words, prompts.chosen(worker.demonstrations))
+    return TunedPrompt(prompts.task, words, prompts.chosen(worker.demonstrations), worker.prior)
 
 
 def _tested_again(directory: RunDirectory) -> Iterator[str]:

@@ -393,6 +393,8 @@ class SimulatedObjective(PromptObjective):
         asked = list(dict.fromkeys(queries.tolist()))
         for w, d in zip(words, demonstrations, strict=True):
             seen = self._seen[w.tobytes() + d.tobytes()]
+            if not seen:
+                new += [(w, d, asked[0])] * self.content_free
             new += [(w, d, query) for query in asked if query not in seen]
             seen.update(asked)
         return new

@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 from asyndbt._async import run_sync
-from asyndbt.federation import Score, score_answers
-from asyndbt.lm import AnswerCache, Budget, Gateway, LanguageModel, Limits
+from asyndbt.federation import Score, calibration_queries, score_answers
+from asyndbt.lm import AnswerCache, Budget, Gateway, LabelPrior, LanguageModel, Limits
 from asyndbt.prompt import TunedPrompt
 from asyndbt.run._inputs import load_inputs
 from asyndbt.run._model_handle import ModelHandle
@@ -50,15 +50,18 @@ def score_halves(result: Result, model: LanguageModel | None = None) -> dict[str
     budget = Budget(Limits())
 
     async def scored(site: str, prompt: TunedPrompt) -> Score:
-        examples = inputs.sites[site].data.test
-        batch = [prompt.render(**example.fields) for example in examples]
+        task, data, lm = prompt.task, inputs.sites[site].data, config.lm
+        calibrating = calibration_queries(lm.calibration, task, data)
+        queries = [*calibrating, *data.test]
+        batch = [prompt.render(**query.fields) for query in queries]
         with AnswerCache(":memory:", site) as cache:
             gateway = Gateway(handle.model, cache, budget, handle.policy)
-            found = await gateway.predict(
-                batch, prompt.task.label_words, config.lm.feedback, config.lm.smoothing
-            )
+            found = await gateway.predict(batch, task.label_words, lm.feedback, lm.smoothing)
             calls.append(cache.total().calls)
-        return score_answers(found, prompt.task, examples)
+        known, found = found[: len(calibrating)], found[len(calibrating) :]
+        if calibrating:
+            found = LabelPrior.of(known).calibrate(found)
+        return score_answers(found, task, data.test)
 
     async def all_scored() -> dict[str, list[Score]]:
         try:

@@ -50,10 +50,11 @@ class RemoteSite:
 
     def _keep_result(self, work: Assignment, report: Report) -> None:
         if isinstance(work, Evaluate) and isinstance(report, EvaluateDone):
-            prompts = self.site.prompts
-            fragment = prompts.fragment(self.site.worker.fragment(work.fragment))
-            shown = prompts.chosen(self.site.worker.demonstrations)
-            write_prompt(self.site.folder, TunedPrompt(prompts.task, fragment, shown))
+            prompts, worker = self.site.prompts, self.site.worker
+            fragment = prompts.fragment(worker.fragment(work.fragment))
+            shown = prompts.chosen(worker.demonstrations)
+            prompt = TunedPrompt(prompts.task, fragment, shown, worker.prior)
+            write_prompt(self.site.folder, prompt)
             found = site_result(fragment, report, len(prompts.data.test), self.handle)
             self.directory.write_json("result.json", found)
 

@@ -151,7 +151,11 @@ def _ledger(setup: RunSetup, elsewhere: Mapping[str, Spent]) -> tuple[dict[str, 
 def write_prompt(folder: Path, prompt: TunedPrompt) -> None:
     """Write a tuned prompt into a site's folder: readable as text, and loadable."""
     demonstrations = [{**e.fields, "label": e.label} for e in prompt.demonstrations]
-    part: Mapping[str, Any] = {"demonstrations": demonstrations, "fragment": list(prompt.fragment)}
+    part: dict[str, Any] = {"demonstrations": demonstrations, "fragment": list(prompt.fragment)}
+    if prompt.prior is not None:
+        part["prior"] = dict(
+            zip(prompt.task.labels, np.exp(prompt.prior.log_probabilities).tolist(), strict=True)
+        )
     write_atomically(folder / "result.json", to_json(part))
     write_atomically(folder / "prompt.txt", (prompt.text_template() + "\n").encode())
     prompt.save(folder / "prompt.json")
@@ -335,6 +339,8 @@ class Result:
         with AnswerCache(self._part(site) / "predictions.sqlite") as cache:
             gateway = Gateway(handle.model, cache, Budget(Limits()), handle.policy)
             found = run_sync(_predictions(gateway, batch, words, lm))
+            if prompt.prior is not None:
+                found = prompt.prior.calibrate(found)
             reasons = cache.attempts.reasons() | cache.refused()
         if batch and not found.answered.any():
             why = ", ".join(reasons) or "no reason given"

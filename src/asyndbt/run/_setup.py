@@ -180,9 +180,11 @@ def _needs(
         name: Needs.of(
             prompts,
             model,
-            step_prompts=settings.draws * settings.batch_size if needs_calls else 0,
+            draws=settings.draws if needs_calls else 0,
+            batch_size=settings.batch_size,
             validations=looks if needs_calls else 0,
             random_draws=method.random_icl_draws,
+            calibration=config.lm.calibration,
         )
         for name, prompts in inputs.sites.items()
     }
@@ -276,6 +278,7 @@ def _site(
         feedback=lm.feedback,
         loss=plan.settings.loss,
         smoothing=lm.smoothing,
+        calibration=lm.calibration,
         random_draws=config.method.random_icl_draws,
     )
     worker = Worker(name, plan, asked, config.run.seed)

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 from asyndbt.baselines import CenDBT, methods
 from asyndbt.config import Config
 from asyndbt.errors import AsyndbtError, ConfigError
+from asyndbt.federation import CALIBRATION_QUERIES
 from asyndbt.pocket import TASKS
 from asyndbt.run import HALVES, AsynDBT, load_site_data, make_task
 from asyndbt.study._file import POCKET, StudyFile, keys_of
@@ -152,11 +153,17 @@ class _CellFactory:
 
 def _total(config: Config, method: str, calls: int, options: Mapping[str, Any]) -> int:
     """Return the whole budget: tuning and validation at all sites, and the final evaluation."""
-    sizes = sizes_of(config)
-    tested = sizes.test_pooled if method == CenDBT.name else sizes.test
     tuned = _baseline_mode(config, method, options) if is_baseline(method) else config.method.mode
     kinds = 2 + (config.method.random_icl_draws if tuned != "fragment" else 0)
-    return sizes.sites * calls + kinds * tested
+    return sizes_of(config).sites * calls + kinds * evaluation_of(config, method)
+
+
+def evaluation_of(config: Config, method: str) -> int:
+    """Return the most calls for which a prompt is calibrated and evaluated at all sites."""
+    sizes, calibrating = sizes_of(config), CALIBRATION_QUERIES[config.lm.calibration]
+    if method == CenDBT.name:
+        return sizes.test_pooled + calibrating
+    return sizes.test + sizes.sites * calibrating
 
 
 def _baseline_mode(config: Config, method: str, options: Mapping[str, Any]) -> str:

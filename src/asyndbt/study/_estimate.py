@@ -20,7 +20,16 @@ from asyndbt.baselines import CenDBT
 from asyndbt.config import Config
 from asyndbt.federation import LOOKS_SHARE
 from asyndbt.run import Cost, Estimate, can_begin, estimate_run
-from asyndbt.study._cells import BOTH, Cell, cells_of, is_baseline, naming, needs_calls, sizes_of
+from asyndbt.study._cells import (
+    BOTH,
+    Cell,
+    cells_of,
+    evaluation_of,
+    is_baseline,
+    naming,
+    needs_calls,
+    sizes_of,
+)
 from asyndbt.study._file import StudyFile
 
 _POOLED: Final = CenDBT.name
@@ -176,7 +185,7 @@ def _calls(cell: Cell, simulated: Estimate, of_run: Cost, *, half: bool) -> int:
 
 def _halves(file: StudyFile, cell: Cell) -> int:
     """Return the calls for the halves of a best run, counted at the first seed."""
-    study, sizes = file.study, sizes_of(cell.config)
+    study = file.study
     first = (cell.seed, cell.calls, cell.mode) == (study.seeds[0], study.calls, BOTH)
-    tested = sizes.test_pooled if cell.method == _POOLED else sizes.test
-    return 2 * tested if first and cell.method in study.ablation_parts else 0
+    asked = 2 * evaluation_of(cell.config, cell.method)
+    return asked if first and cell.method in study.ablation_parts else 0

@@ -201,8 +201,8 @@ class TabularObjective:
         """The numbers of queries; validation and test are exact, validation as if of very many."""
         return self._problem.queries, 1_000, 1
 
-    def affords_step(self, prompts: int) -> bool:
-        return self._limit is None or self._calls + prompts <= self._limit
+    def affords_step(self, prompts: int, queries: int) -> bool:
+        return self._limit is None or self._calls + prompts * queries <= self._limit
 
     def spent(self) -> Spent:
         return Spent(calls=self._calls, requests=self._calls, sent=self._calls)
