@@ -68,9 +68,9 @@ CONFIGS: dict[str, dict[str, Any]] = {
     },
 }
 DIGESTS: dict[str, tuple[str, str]] = {
-    "default": ("2a34520b90084736", "421e625f697c8b86"),
-    "paper": ("7e62e3d1a7bd0e0f", "75c3ea7b4d2c6ccf"),
-    "every-table": ("d5c63a615d3ddfe9", "9bc1856f371f3444"),
+    "default": ("d328b294eae99c5a", "421e625f697c8b86"),
+    "paper": ("cfe52f5832a7836a", "75c3ea7b4d2c6ccf"),
+    "every-table": ("a2750f3b7a29f38b", "9bc1856f371f3444"),
     "flower": ("79f3e330146efe11", "05d2edd72c581c23"),
 }
 """Fingerprint of the configuration, agreement of a plan with its settings."""
