@@ -25,7 +25,7 @@ from asyndbt.lm import (
 )
 from asyndbt.pocket._server import PocketServer
 from asyndbt.run import Estimate, estimate_run, run_config
-from asyndbt.run._duration import time_endpoint, time_local, under_way
+from asyndbt.run._duration import time_endpoint, time_local, total_seconds, under_way
 from asyndbt.run._model_handle import ModelHandle
 
 LABELS = ("great", "terrible")
@@ -99,10 +99,10 @@ def probed(served: int = 1, **options: Any) -> ModelHandle:
     return handle
 
 
-def timed(handle: ModelHandle, together: int = 32, **more: Any) -> float | None:
+def timed(handle: ModelHandle, count: int = 32, **more: Any) -> float | None:
     with AnswerCache(":memory:") as own:
         given = {"cache": own, "new_loop": VirtualLoop, **more}
-        return time_endpoint(handle, PROMPTS, LABELS, together=together, **given)
+        return time_endpoint(handle, PROMPTS[:count], LABELS, **given)
 
 
 def asked(handle: ModelHandle) -> int:
@@ -118,7 +118,7 @@ def test_the_first_request_of_a_model_on_this_machine_is_not_timed(count: int) -
     assert len(model.asked) == count + 1
 
 
-@pytest.mark.parametrize(("served", "seconds"), [(1, 2.0 * 32), (8, 2.0 * 4), (100, 2.0)])
+@pytest.mark.parametrize(("served", "seconds"), [(1, 2.0), (8, 2.0 / 8), (100, 2.0 / 32)])
 def test_an_endpoint_is_timed_with_as_many_requests_as_tuning_sends(
     served: int, seconds: float
 ) -> None:
@@ -131,7 +131,7 @@ def test_an_endpoint_is_timed_with_as_many_requests_as_tuning_sends(
 @pytest.mark.parametrize("cap", [{"requests_per_minute": 9}, {"tokens_per_minute": 18}])
 def test_no_more_is_sent_than_the_caps_of_a_minute_leave(cap: dict[str, int]) -> None:
     handle = probed(**cap)
-    assert timed(handle) == pytest.approx(2.0 * 32)
+    assert timed(handle) == pytest.approx(2.0)
     assert asked(handle) == 8
 
 
@@ -139,9 +139,24 @@ def test_what_is_known_is_not_asked_again() -> None:
     handle = probed()
     with AnswerCache(":memory:") as cache:
         timed(handle, 12, cache=cache)
-        assert timed(handle, 16, cache=cache) == pytest.approx(2.0 * 16)
+        assert timed(handle, 16, cache=cache) == pytest.approx(2.0)
         assert timed(handle, 16, cache=cache) is None
     assert asked(handle) == 16
+
+
+@pytest.mark.parametrize(
+    ("each", "pace", "rounds", "seconds"),
+    [
+        (2.0, 2.0, 30, 2.0 * 100),
+        (2.0, 2.0 / 32, 30, 2.0 * 10),
+        (2.0, 2.0 / 32, 3, 2.0 / 32 * 100),
+    ],
+)
+def test_a_run_takes_the_pace_of_the_endpoint_or_the_rounds_of_a_site(
+    each: float, pace: float, rounds: int, seconds: float
+) -> None:
+    found = total_seconds(RemoteOptions(), Usage(calls=100), rounds, 3, each, pace)
+    assert found == pytest.approx(seconds)
 
 
 def test_as_many_are_under_way_as_all_sites_send_and_the_limiter_allows(small: Any) -> None:

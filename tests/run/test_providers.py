@@ -77,7 +77,7 @@ def test_commands_know_the_provider(file: Path, capsys: pytest.CaptureFixture[st
     assert main(["check", str(file), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["model"] == "length/dry/1"
     assert main(["estimate", str(file), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["usage"]["calls"] > 0
+    assert json.loads(capsys.readouterr().out)["least"]["usage"]["calls"] > 0
 
 
 @pytest.mark.parametrize(

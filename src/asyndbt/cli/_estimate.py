@@ -31,8 +31,7 @@ def add_estimate(commands: argparse._SubParsersAction[Any]) -> None:
         "--seconds",
         type=float,
         metavar="S",
-        help="time of a request to an endpoint while as many are under way as in the run (1); "
-        "--check measures it",
+        help="time of a request to an endpoint (1); 'asyndbt check' measures it",
     )
     parser.add_argument(
         "--check",
@@ -50,8 +49,8 @@ def _execute(args: argparse.Namespace) -> None:
     if is_study(args.file):
         if args.check:
             raise AsyndbtError(
-                f"{args.file} is a study, and --check is for a run: 'asyndbt estimate --check' "
-                "with a configuration of one run measures the time of a request, for --seconds"
+                f"{args.file} is a study, and --check is for a run: 'asyndbt check' with a "
+                "configuration of one run measures the time of a request, for --seconds"
             )
         found = estimate_study(load_study(args.file), args.seconds)
     else:
@@ -66,7 +65,10 @@ def _execute(args: argparse.Namespace) -> None:
 
 def _print_run(found: Estimate) -> None:
     _print_costs(found, f", of which up to {found.evaluation:,} for the final evaluation", ",.4g")
-    print(f"time    {_time(found)} at {found.seconds_per_request:.3g} s a request")
+    speed = f"{found.seconds_per_request:.3g} s a request"
+    if not found.free:
+        speed += f" and at most {1 / found.seconds_per_answer:.2g} answers a second"
+    print(f"time    {_time(found)} at {speed}")
     steps = counted(found.steps, "local step")
     print(f"tuning  {steps} of a site on made-up answers, until: {found.stop_reason}")
     if found.least != found.most:

@@ -1,8 +1,8 @@
 """How long the requests of a run take.
 
-What counts is a batch as tuning sends it: a server that answers one request quickly may take as
-many times longer for as many at once. Nothing cold is timed: the first request of all may have
-to wait until a model is loaded.
+A server that answers a lone request quickly may take as many times longer for as many at once, or
+not: what counts besides is its pace in a batch as tuning sends it. Nothing cold is timed: the first
+request of all may have to wait until a model is loaded.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Final
 
 from asyndbt._async import NewLoop, run_sync
-from asyndbt.config import Config
 from asyndbt.lm import (
     AnswerCache,
     Budget,
@@ -23,6 +22,7 @@ from asyndbt.lm import (
     Limits,
     Prompt,
     RemoteOptions,
+    Section,
     Usage,
 )
 from asyndbt.optim import Settings
@@ -72,11 +72,10 @@ def time_endpoint(
     prompts: Sequence[Prompt],
     labels: Sequence[str],
     *,
-    together: int,
     cache: AnswerCache,
     new_loop: NewLoop | None = None,
 ) -> float | None:
-    """Return the seconds that a request takes while `together` are under way.
+    """Return the seconds from one answer to the next while many requests are under way.
 
     Every prompt whose answer is not in the cache is a request, all of them at once.
 
@@ -85,10 +84,8 @@ def time_endpoint(
     handle : ModelHandle
         After its probe, which has warmed the endpoint up.
     prompts : sequence of Prompt
-        What a run asks first; no more are used than the caps per minute leave.
-    together : int
-        How many are under way at once while a run tunes; if there are fewer prompts, the time
-        grows in proportion.
+        As many as are under way at once while a run tunes; no more are used than the caps per
+        minute leave.
     cache : AnswerCache
         Receives the answers, and so spares a run these requests.
     new_loop : callable, optional
@@ -104,7 +101,7 @@ def time_endpoint(
     ModelError
         If no request can succeed.
     """
-    prompts = prompts[: min(together, _room(handle, prompts))]
+    prompts = prompts[: _room(handle, prompts)]
     # From the start as many at once as there are: a run reaches that after as many answers.
     at_once = Limiter(len(prompts), first=len(prompts))
     gateway = Gateway(
@@ -121,7 +118,7 @@ def time_endpoint(
             await handle.model.close()
 
     seconds, sent = run_sync(timed(), new_loop), gateway.ledger().sent - before
-    return seconds * together / sent if sent else None
+    return seconds / sent if sent else None
 
 
 def _now() -> float:
@@ -139,24 +136,28 @@ def _room(handle: ModelHandle, prompts: Sequence[Prompt]) -> int:
     return max(1, min(rooms))
 
 
-def total_seconds(config: Config, spent: Usage, rounds: int, sites: int, each: float) -> float:
-    """Return the time of requests that take `each` seconds.
+def total_seconds(
+    options: Section, spent: Usage, rounds: int, sites: int, each: float, pace: float
+) -> float:
+    """Return the time of the requests of a run.
 
     Parameters
     ----------
+    options : Section
+        Of the model.
     spent : Usage
         Of all sites.
     rounds : int
         Groups of requests that are under way together, of all sites.
+    each : float
+        Seconds of a request.
+    pace : float
+        Seconds from one answer to the next while many requests are under way.
     """
-    options = config.lm.options
     if not isinstance(options, RemoteOptions):
         return spent.calls * each
-    times = [
-        each * spent.calls / options.max_concurrency,
-        # Sites work in parallel, the rounds of a site one after another.
-        each * rounds / sites,
-    ]
+    # Sites work in parallel, the rounds of a site one after another.
+    times = [pace * spent.calls, each * rounds / sites]
     if options.requests_per_minute:
         times.append(60 * spent.calls / options.requests_per_minute)
     if options.tokens_per_minute:

@@ -70,8 +70,9 @@ class Estimate:
     evaluation : int
         Most requests of the final evaluation, included in both.
     seconds_per_request : float
-        Measured for a local model and for an endpoint that was probed, else assumed. Of an
-        endpoint, that of one request while as many are under way as in the run.
+        Measured for a local model and for an endpoint that was probed, else assumed.
+    seconds_per_answer : float
+        From one answer to the next while as many requests are under way as in the run.
     steps : int
         Fewest local steps of a site in the simulation.
     stop_reason : str
@@ -88,6 +89,7 @@ class Estimate:
     most: Cost
     evaluation: int
     seconds_per_request: float
+    seconds_per_answer: float
     steps: int
     stop_reason: str
     priced: bool
@@ -143,13 +145,13 @@ def estimate_run(
             for site in setup.sites.values():
                 site.close()
     sites = len(setup.sites)
-    each = seconds_per_request
-    if each is None and (probe or not model.is_remote):
-        each = _measured(config, handle, simulated.asked, inputs.task.label_words, sites)
-    if each is None:
-        each = _ASSUMED_SECONDS
+    if seconds_per_request is None and (probe or not model.is_remote):
+        each, pace = _speed(config, handle, simulated.asked, inputs.task.label_words, sites)
+    else:
+        each = seconds_per_request or _ASSUMED_SECONDS
+        pace = each / handle.policy.limiter.most
     asked = handle.ledger.spent
-    seconds = total_seconds(config, simulated.spent, simulated.rounds, sites, each)
+    seconds = total_seconds(config.lm.options, simulated.spent, simulated.rounds, sites, each, pace)
     least = Cost(simulated.spent + asked, seconds)
     most = asked.calls + _most_calls(config, setup, simulated.spent)
     return Estimate(
@@ -157,6 +159,7 @@ def estimate_run(
         most=least.of(max(least.usage.calls, most)),
         evaluation=sum(site.needs.evaluation.calls for site in setup.sites.values()),
         seconds_per_request=each,
+        seconds_per_answer=pace,
         steps=min(site.worker.learner.steps for site in setup.sites.values()),
         stop_reason=coordinator.stop_reason,
         priced=model.has_prices,
@@ -235,16 +238,18 @@ async def _play(setup: RunSetup, config: Config, is_remote: bool) -> Coordinator
     return coordinator
 
 
-def _measured(
+def _speed(
     config: Config, handle: ModelHandle, asked: Sequence[Prompt], labels: Sequence[str], sites: int
-) -> float | None:
-    """Time a request by what a run asks first; None if nothing is left to be asked."""
-    together = under_way(config.method.settings(), handle, sites)
+) -> tuple[float, float]:
+    """Time what a run asks first: return the seconds of a request, and from answer to answer."""
+    first = asked[: under_way(config.method.settings(), handle, sites)]
     if not handle.model.is_remote:
-        return time_local(handle.model, asked[:together], labels)
+        each = time_local(handle.model, first, labels)
+        return each, each
     with AnswerCache(config.lm.cache or ":memory:", "estimate") as cache:
-        found = time_endpoint(handle, asked, labels, together=together, cache=cache)
-    return handle.facts.get("seconds_per_request") if found is None else found
+        pace = time_endpoint(handle, first, labels, cache=cache)
+    each = handle.facts.get("seconds_per_request", pace or _ASSUMED_SECONDS)
+    return each, each / handle.policy.limiter.most if pace is None else pace
 
 
 _MARGIN: Final = 1.3
