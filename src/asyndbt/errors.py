@@ -18,9 +18,6 @@ AsyndbtError
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 __all__ = [
     "AsyndbtError",
     "BudgetError",
@@ -62,12 +59,12 @@ class AsyndbtError(Exception):
     def __str__(self) -> str:
         return "".join(map(str, self.args))
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return _restored, (type(self), self.args, self.__dict__)
 
 
 def _restored(
-    kind: type[AsyndbtError], args: tuple[Any, ...], attributes: Mapping[str, Any]
+    kind: type[AsyndbtError], args: tuple[object, ...], attributes: dict[str, object]
 ) -> AsyndbtError:
     error = kind.__new__(kind, *args)
     error.__dict__.update(attributes)

@@ -73,7 +73,7 @@ def provider_for(key: str) -> dict[str, Any]:
     if key in ("device", "dtype", "kind", "chat_template", "batch_tokens"):
         return {"provider": "huggingface", "model": "folder"}
     prices = {"price_in": 1.0, "price_out": 1.0}
-    feedback = "votes" if key == "votes" else "text"
+    feedback = {"votes": "votes", "calibration": "logprobs"}.get(key, "text")
     return {"provider": "openai", "model": "gpt", "feedback": feedback, **prices}
 
 

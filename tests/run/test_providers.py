@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -60,10 +61,8 @@ def file(install: Any, small: Any, tmp_path: Path) -> Path:
 
 
 def test_three_members_are_a_provider(file: Path) -> None:
-    assert (
-        'provider = "length"\nfeedback = "logprobs"\nsmoothing = 0.1\nsize = 1\ntone = "dry"'
-        in (file.read_text())
-    )
+    table = tomllib.loads(file.read_text())["lm"]
+    assert (table["provider"], table["size"], table["tone"]) == ("length", 1, "dry")
     result = tune(file)
     assert result.data["model"]["model"] == "length/dry/1"
     assert result.data["ledger"]["calls"] == result.data["ledger"]["tokens_out"] > 0

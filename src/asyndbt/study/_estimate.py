@@ -19,6 +19,7 @@ from typing import Final
 from asyndbt.baselines import CenDBT
 from asyndbt.config import Config
 from asyndbt.federation import LOOKS_SHARE
+from asyndbt.lm import CONTENT_FREE
 from asyndbt.run import Cost, Estimate, can_begin, estimate_run
 from asyndbt.study._cells import (
     BOTH,
@@ -177,7 +178,9 @@ def _calls(cell: Cell, simulated: Estimate, of_run: Cost, *, half: bool) -> int:
         return min(budget, evaluation + sizes.validation + again)
     if cell.method == _POOLED and method.iterations:
         settings = method.settings()
-        steps = method.iterations * method.local_steps * settings.draws * settings.batch_size
+        free = len(CONTENT_FREE) if cell.config.lm.calibration == "contextual" else 0
+        each = settings.draws * (settings.batch_size + free)
+        steps = method.iterations * method.local_steps * each
         looks = int(LOOKS_SHARE * (budget - simulated.evaluation))
         return min(budget, simulated.evaluation + looks + steps)
     return budget
