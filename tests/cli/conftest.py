@@ -101,7 +101,11 @@ class FakeResult:
         return Template()
 
     def predict(
-        self, rows: Sequence[Mapping[str, Any]], site: str | None = None
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        site: str | None = None,
+        *,
+        origins: Sequence[str] | None = None,
     ) -> list[dict[str, Any]]:
         return [{**row, "prediction": "1", "scores": {"0": 0.25, "1": 0.75}} for row in rows]
 

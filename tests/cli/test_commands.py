@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import asyndbt.run
 from asyndbt.cli import demo_config, demo_values, main
 from asyndbt.cli._outcome_text import accuracy_table
 from asyndbt.config import Config, load_config
@@ -164,6 +165,24 @@ def test_predict_prints_the_rows_with_predictions(rows: Path, capsys: Capture) -
     assert [line["text_a"] for line in lines] == ["fine", "so, so"]
     assert lines[0]["prediction"] == "1"
     assert lines[0]["scores"] == {"0": 0.25, "1": 0.75}
+
+
+def test_predict_counts_what_brought_no_label(
+    rows: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named: list[str] = []
+
+    def predict(self: object, rows: Any, site: Any, *, origins: list[str]) -> Any:
+        named.extend(origins)
+        return [{"prediction": None, "scores": None}, {"prediction": None, "scores": {"1": 0.5}}]
+
+    monkeypatch.setattr(asyndbt.run.Result, "predict", predict)
+    assert main(["predict", "runs/x", "--input", str(rows)]) == 0
+    assert capsys.readouterr().err == (
+        "asyndbt: warning: no answer for 1 of 2 rows\n"
+        "asyndbt: warning: no label in the answers to 1 of 2 rows\n"
+    )
+    assert named == ["new.csv line 2", "new.csv line 3"]
 
 
 def test_predict_writes_a_file(rows: Path, tmp_path: Path, capsys: Capture) -> None:

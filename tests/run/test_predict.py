@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import pytest
 
-from asyndbt.errors import ConfigError, DataError
+from asyndbt.errors import ConfigError, DataError, ModelError
 from asyndbt.lm import Answer, Prompt, Usage
 from asyndbt.lm.providers._pocket import PocketLanguageModel
 from asyndbt.run import Result, run_config
@@ -44,6 +46,52 @@ def test_what_cannot_be_asked_is_refused_before_anything_is_paid(
 def test_one_row_is_no_list_of_rows(finished: Result, rows: Any) -> None:
     with pytest.raises(DataError, match="give a list of rows"):
         finished.predict(rows, "meals")
+
+
+def test_rows_that_can_be_read_once_are_predicted_all(finished: Result) -> None:
+    rows = [{"text_a": text} for text in ("the soup was superb", "the soup was horrible")]
+    assert finished.predict(iter(rows), "meals") == finished.predict(rows, "meals")
+    assert finished.predict(iter([]), "meals") == []
+
+
+def test_messages_name_the_rows_as_they_are_told(finished: Result) -> None:
+    with pytest.raises(DataError, match=r"^new\.csv line 7, column 'text_a': the text is empty"):
+        finished.predict([{"text_a": ""}], "meals", origins=iter(["new.csv line 7"]))
+
+
+def test_several_may_predict_the_same_rows_at_once(
+    finished: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody answers before all have asked."""
+    ready, score = Barrier(3), PocketLanguageModel.score
+
+    async def slow(
+        model: PocketLanguageModel, prompts: Sequence[Prompt], labels: Sequence[str]
+    ) -> list[Answer | None]:
+        ready.wait(60)
+        return await score(model, prompts, labels)
+
+    rows = [{"text_a": "what nobody has asked before"}]
+    with monkeypatch.context() as patch, ThreadPoolExecutor(3) as threads:
+        patch.setattr(PocketLanguageModel, "score", slow)
+        found = list(threads.map(lambda _: finished.predict(rows, "movies"), range(3)))
+    monkeypatch.setattr(PocketLanguageModel, "score", None)
+    assert found == 3 * [finished.predict(rows, "movies")]
+
+
+def test_why_no_row_was_answered_is_told_again_from_the_cache(
+    finished: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(
+        model: PocketLanguageModel, prompts: Sequence[Prompt], labels: Sequence[str]
+    ) -> list[Answer | None]:
+        return [Answer(None, None, Usage(calls=1), "not nice") for _ in prompts]
+
+    monkeypatch.setattr(PocketLanguageModel, "score", refuse)
+    for _ in range(2):
+        with pytest.raises(ModelError, match="no row was answered: not nice"):
+            finished.predict([{"text_a": "something refused"}], "movies")
+        monkeypatch.setattr(PocketLanguageModel, "score", None)
 
 
 def test_an_answer_that_names_no_label_is_no_prediction(

@@ -122,7 +122,7 @@ def test_a_prompt_is_asked_for_by_the_name_of_its_site(finished: Result) -> None
         finished.prompt()
     with pytest.raises(ConfigError, match="there is no site 'mars'"):
         finished.prompt("mars")
-    with pytest.raises(DataError, match="row 1: no column 'text_a'"):
+    with pytest.raises(DataError, match="row 1: there is no column 'text_a'"):
         finished.predict([{"text": "fine"}], "meals")
 
 

@@ -38,14 +38,17 @@ def add_predict(commands: argparse._SubParsersAction[Any]) -> None:
 def _predict(args: argparse.Namespace) -> None:
     if args.output is not None:
         _check_output(args.output, args.input)
-    rows = [dict(row) for _, row in read_file(args.input)]
-    predicted = asyndbt.run.Result(args.directory).predict(rows, args.site)
-    missing = sum(row["scores"] is None for row in predicted)
-    if missing:
-        print(
-            f"asyndbt: warning: no answer for {missing:,} of {counted(len(rows), 'row')}",
-            file=sys.stderr,
-        )
+    origins, rows = [], []
+    for origin, row in read_file(args.input):
+        origins.append(origin)
+        rows.append(dict(row))
+    predicted = asyndbt.run.Result(args.directory).predict(rows, args.site, origins=origins)
+    failed = sum(row["scores"] is None for row in predicted)
+    unparsed = sum(row["prediction"] is None for row in predicted) - failed
+    for number, what in ((failed, "no answer for"), (unparsed, "no label in the answers to")):
+        if number:
+            told = f"{what} {number:,} of {counted(len(rows), 'row')}"
+            print(f"asyndbt: warning: {told}", file=sys.stderr)
     if args.output is None:
         sys.stdout.writelines(json_line(row, sys.stdout) for row in predicted)
         return

@@ -96,6 +96,11 @@ class Gateway:
         unpaid = (key for key in wanted if key not in cached or key in self._replayable)
         return sum((self.model.max_usage(wanted[key]) for key in unpaid), Usage())
 
+    def refusals(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[str]:
+        """Return the reasons for which the provider has refused some of these prompts."""
+        found = self.cache.get_many(self._keys(prompts, labels, 0)).values()
+        return list(dict.fromkeys(answer.refusal for answer in found if answer.refusal))
+
     async def ask(
         self, prompts: Sequence[Prompt], labels: Sequence[str], sample: int = 0
     ) -> list[Answer | None]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
@@ -32,7 +33,7 @@ from asyndbt.run._directory import RunDirectory, to_json, write_atomically
 from asyndbt.run._model_handle import ModelHandle
 from asyndbt.run._setup import RunSetup
 from asyndbt.run._version import package_version
-from asyndbt.task import check_text
+from asyndbt.task import read_text
 
 SCHEMA_VERSION = 1
 """Of ``result.json``: raised when a key goes or changes its meaning."""
@@ -295,16 +296,24 @@ class Result:
         return self.directory / "sites" / site
 
     def predict(
-        self, rows: Sequence[Mapping[str, Any]], site: str | None = None
+        self,
+        rows: Iterable[Mapping[str, Any]],
+        site: str | None = None,
+        *,
+        origins: Iterable[str] | None = None,
     ) -> list[dict[str, Any]]:
         """Classify new examples with a site's tuned prompt; paid answers are cached.
 
+        Several threads or processes may do so at once.
+
         Parameters
         ----------
-        rows : sequence of mapping
+        rows : iterable of mapping
             One text per field of the task, in the columns of the run's data; other keys are kept.
         site : str, optional
             May be omitted if there is only one.
+        origins : iterable of str, optional
+            What messages call the rows; "row 1", "row 2", ... without.
 
         Returns
         -------
@@ -327,7 +336,9 @@ class Result:
             raise DataError(f"predict: found {type(rows).__name__}; give a list of rows")
         prompt, config = self.prompt(site), self.config
         words, lm = prompt.task.label_words, config.lm
-        batch = [_query(prompt, config, number, row) for number, row in enumerate(rows, start=1)]
+        rows = list(rows)
+        origins = origins or (f"row {number}" for number in range(1, len(rows) + 1))
+        batch = [_query(prompt, config, *named) for named in zip(origins, rows, strict=True)]
         handle = ModelHandle.of(lm, self._model)
         handle.restore_capabilities(self.data["model"])
         if handle.model.name != (tuned_for := self.data["model"]["model"]):
@@ -336,12 +347,13 @@ class Result:
                 "that model to Result(directory, model=...)"
             )
         check_requests(handle.model, words, batch)
-        with AnswerCache(self._part(site) / "predictions.sqlite") as cache:
+        # A payer of its own: others may pay for the same answers at the same time.
+        with AnswerCache(self._part(site) / "predictions.sqlite", uuid4().hex) as cache:
             gateway = Gateway(handle.model, cache, Budget(Limits()), handle.policy)
             found = run_sync(_predictions(gateway, batch, words, lm))
             if prompt.prior is not None:
                 found = prompt.prior.calibrate(found)
-            reasons = cache.attempts.reasons() | cache.refused()
+            reasons = [*cache.attempts.reasons(), *gateway.refusals(batch, words)]
         if batch and not found.answered.any():
             why = ", ".join(reasons) or "no reason given"
             raise ModelError(f"no row was answered: {why}", provider=lm.provider)
@@ -361,25 +373,20 @@ async def _predictions(
 
 
 @toml_keys()
-def _query(prompt: TunedPrompt, config: Config, number: int, row: Mapping[str, Any]) -> Prompt:
+def _query(prompt: TunedPrompt, config: Config, origin: str, row: Mapping[str, Any]) -> Prompt:
     if not isinstance(row, Mapping):
-        raise DataError(f"row {number}: found {type(row).__name__}; give a mapping by column")
+        raise DataError(f"{origin}: found {type(row).__name__}; give a mapping by column")
     for name in ("prediction", "scores"):
         if name in row:
             raise DataError(
-                f"row {number}: there is a column {name!r} already, which the answer would "
+                f"{origin}: there is a column {name!r} already, which the answer would "
                 "overwrite; rename or remove it"
             )
-    fields = {}
-    for name in prompt.task.fields:
-        column = (config.data.columns or {}).get(name, name)
-        if column not in row:
-            raise DataError(
-                f"row {number}: no column {column!r}; the task reads "
-                f"{', '.join(prompt.task.fields)}"
-            )
-        where = f"row {number}, column {column!r}"
-        fields[name] = check_text(where, row[column], config.data.max_chars)
+    columns = config.data.columns or {}
+    fields = {
+        name: read_text(origin, row, columns.get(name, name), config.data.max_chars)
+        for name in prompt.task.fields
+    }
     return prompt.render(**fields)
 
 

@@ -3,7 +3,7 @@
 from asyndbt.task._builtin_tasks import BUILTIN_TASK_NAMES, builtin_task
 from asyndbt.task._demonstrations import demonstration_slots
 from asyndbt.task._duplicates import without_repeats
-from asyndbt.task._loading import check_text, load_examples
+from asyndbt.task._loading import load_examples, read_text
 from asyndbt.task._partition import partition_examples, share_examples
 from asyndbt.task._sources import read_datasets, read_file
 from asyndbt.task._splits import (
@@ -26,13 +26,13 @@ __all__ = [
     "SplitSizes",
     "Task",
     "builtin_task",
-    "check_text",
     "demonstration_slots",
     "load_examples",
     "merge_sites",
     "partition_examples",
     "read_datasets",
     "read_file",
+    "read_text",
     "seeded_order",
     "share_examples",
     "split_sites",

@@ -90,22 +90,26 @@ def load_examples(
     return examples
 
 
-def check_text(where: str, value: Any, max_chars: int) -> str:
-    """Check the text of one field, and return it.
+def read_text(origin: str, values: Mapping[str, Any], column: str, max_chars: int) -> str:
+    """Return the checked text of one field of a row.
 
     Parameters
     ----------
-    where : str
-        Row and column, for the message.
-    value : object
+    origin : str
+        Of the row, for the message.
+    values : mapping
+        The row, by column.
+    column : str
     max_chars : int
         Longest text.
 
     Raises
     ------
     DataError
-        If it is not a text, empty, too long, or not valid in UTF-8.
+        If there is no such column, or its value is not a text, empty, too long, or not valid in
+        UTF-8.
     """
+    value, where = _value(origin, values, column), f"{origin}, column {column!r}"
     if not isinstance(value, str):
         raise DataError(f"{where}: found {_found(value)}, not text; write it as text in quotes")
     if not value.strip():
@@ -155,9 +159,7 @@ class _RowReader:
     def example(self, row: Row) -> Example:
         origin, values = row
         fields = {
-            name: check_text(
-                f"{origin}, column {column!r}", _value(origin, values, column), self.max_chars
-            )
+            name: read_text(origin, values, column, self.max_chars)
             for name, column in self.columns.items()
         }
         if self.label_column not in values:
