@@ -110,6 +110,30 @@ def test_an_observer_that_fails_does_not_end_the_run(short: Any, stand: Stand) -
     assert result.data["iterations"] == 4
 
 
+def test_the_last_event_is_waited_for(
+    short: Any, stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append, looked, looks = RunDirectory.append_event, threading.Event(), 0
+
+    def late(directory: RunDirectory, event: Event) -> None:
+        if event.kind == "result":
+            looked.wait(60)
+        append(directory, event)
+
+    def meanwhile() -> None:
+        nonlocal looks
+        looks += (short.config.run.dir / "result.json").exists()
+        if looks == 2:
+            looked.set()
+        stand.go_on()
+
+    monkeypatch.setattr(RunDirectory, "append_event", late)
+    stand.clock.meanwhile = meanwhile
+    seen: list[Event] = []
+    submit_run(short.config, observers=[seen.append], **stand.given)
+    assert seen[-1].kind == "result"
+
+
 def test_a_run_that_fails_says_why_and_can_be_taken_up(short: Any, stand: Stand) -> None:
     class Broken(LoopbackGrid):
         def nodes(self) -> list[int]:
