@@ -176,7 +176,11 @@ def test_broken_line(tmp_path: Path, name: str, line: str, message: str) -> None
         ("a.csv", b"text_a,text_b,label\nx,y,0\nx,y,z,0\n", "a.csv line 3: 4 values for 3 columns"),
         ("a.csv", b"text_a,text_a,label\nx,y,0\n", "a.csv line 1: two columns are called 'text_a'"),
         ("a.csv", b'text_a,text_b,label\n"x"y,z,0\n', "a.csv line 2: .*double quotes"),
-        ("a.csv", b"text_a,text_b,label\ncaf\xe9,y,0\n", "a.csv: byte 0xe9 is not UTF-8; save"),
+        (
+            "a.csv",
+            b"text_a,text_b,label\ncaf\xe9,y,0\n",
+            "a.csv line 2: byte 0xe9 is not UTF-8",
+        ),
         ("a.parquet", b"not parquet at all", "a.parquet: not a readable Parquet file"),
         ("a.xlsx", b"", "a.xlsx: files end in .jsonl, .csv, .tsv, .parquet; this one ends in"),
         ("a", b"", "this one ends in 'nothing'"),

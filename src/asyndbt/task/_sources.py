@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 
 from asyndbt._text import did_you_mean, shorten
 from asyndbt.errors import DataError, MissingExtraError
+from asyndbt.task._csv import read_csv
 
 Row = tuple[str, Mapping[str, Any]]
 """Origin of a row, for messages, and its values by column."""
@@ -53,12 +53,9 @@ def read_file(path: Path) -> Iterator[Row]:
         elif path.suffix.lower() == ".parquet":
             yield from _parquet(path)
         else:
-            yield from _csv(path, "\t" if path.suffix.lower() == ".tsv" else ",")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path.name}: byte {error.object[error.start]:#04x} is not UTF-8; save the file as"
-            " UTF-8"
-        ) from None
+            yield from read_csv(path, "\t" if path.suffix.lower() == ".tsv" else ",")
+    except UnicodeDecodeError:
+        raise DataError(f"{path.name}{_not_utf8(path.read_bytes())}; save it as UTF-8") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
 
@@ -70,6 +67,17 @@ def _missing(path: Path) -> str:
         return f"{path}: there is no folder {path.parent}; check the path"
     hint = did_you_mean(path.name, (other.name for other in path.parent.iterdir()))
     return f"{path}: there is no such file{hint or '; check the path'}"
+
+
+def _not_utf8(content: bytes) -> str:
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return ": the file is UTF-16"
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = len(content[: error.start + 1].splitlines())
+        return f" line {line}: byte {content[error.start]:#04x} is not UTF-8"
+    raise AssertionError("it was not UTF-8 a moment ago")
 
 
 def _jsonl(path: Path) -> Iterator[Row]:
@@ -95,35 +103,6 @@ def _jsonl(path: Path) -> Iterator[Row]:
                     ' {"text_a": "...", "label": "..."}'
                 )
             yield origin, row
-
-
-def _csv(path: Path, delimiter: str) -> Iterator[Row]:
-    with path.open(encoding="utf-8-sig", newline="") as lines:
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
-        try:
-            header = next(reader, None)
-            if header is None:
-                return
-            if len(set(header)) < len(header):
-                twice = next(name for name in header if header.count(name) > 1)
-                raise DataError(f"{path.name} line 1: two columns are called {twice!r}; rename one")
-            start = reader.line_num + 1
-            for cells in reader:
-                origin = f"{path.name} line {start}"
-                start = reader.line_num + 1
-                if not cells:
-                    continue
-                if len(cells) != len(header):
-                    raise DataError(
-                        f"{origin}: {len(cells)} values for {len(header)} columns; put texts that"
-                        f" contain {delimiter!r}, quotes or line breaks in double quotes"
-                    )
-                yield origin, dict(zip(header, cells, strict=True))
-        except csv.Error as error:
-            raise DataError(
-                f"{path.name} line {reader.line_num}: {error}; put texts that contain"
-                f" {delimiter!r}, quotes or line breaks in double quotes, and double the quotes"
-            ) from None
 
 
 def _parquet(path: Path) -> Iterator[Row]:
