@@ -19,7 +19,7 @@ from asyndbt.errors import AsyndbtError, ConfigError, DataError, Setting
 from asyndbt.lm import Limits, Usage, split_limits
 from asyndbt.lm.providers.openai._probe import PROMPT_TOO_LONG
 from asyndbt.run import load_inputs
-from asyndbt.task import SplitSizes, Task, builtin_task, check_text, partition_examples
+from asyndbt.task import SplitSizes, Task, builtin_task, partition_examples, read_text
 
 SOURCES = list(Path(asyndbt.__file__).parent.rglob("*.py"))
 TABLES = list(reference_tables(Config))
@@ -72,8 +72,9 @@ def too_long() -> None:
         (lambda: Task("fine?", ("0", "1"), ("no", "yes")), "task.instruction: no field; name the"),
         (lambda: Task("{a}", ("0",), ("no",)), "task.labels: 1 given; a task needs 2 or more"),
         (
-            lambda: check_text("row 1", "abc", 2),
-            "row 1: the text has 3 characters, 2 are allowed; shorten it or raise data.max_chars",
+            lambda: read_text("row 1", {"a": "abc"}, "a", 2),
+            "row 1, column 'a': the text has 3 characters, 2 are allowed; shorten it or raise "
+            "data.max_chars",
         ),
         (lambda: SplitSizes(pool_per_class=0), "data.pool_per_class: 0 given; it must be 1 or "),
         (

@@ -4,7 +4,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from hypothesis import given
@@ -109,6 +111,21 @@ def test_a_batch_is_stored_whole_or_not_at_all(tmp_path: Path) -> None:
             cache.put_many({b"y": answer, b"x": answer})
         assert cache.get_many([b"y"]) == {}
         assert cache.total() == answer.usage
+
+
+def test_many_may_open_a_new_file_at_once(tmp_path: Path) -> None:
+    start = Barrier(8)
+
+    def use(number: int) -> None:
+        for attempt in range(20):
+            start.wait(60)
+            with AnswerCache(tmp_path / f"{attempt}.sqlite", str(number)) as cache:
+                cache.put_many({b"key": Answer((-0.1,), None, Usage(1))})
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(use, range(8)))
+    with AnswerCache(tmp_path / "19.sqlite") as cache:
+        assert len(cache) == 1
 
 
 @pytest.mark.parametrize("content", [b"not a database " * 200, None])

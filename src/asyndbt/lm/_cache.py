@@ -6,6 +6,7 @@ import hashlib
 import json
 import sqlite3
 import struct
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from os import PathLike
@@ -30,6 +31,9 @@ CREATE TABLE IF NOT EXISTS answers (
     UNIQUE (key, payer)
 )"""
 _COLUMNS: Final = "scores, text, calls, tokens_in, tokens_out, money, refusal"
+_WAIT: Final = 30.0
+"""Seconds to wait for others that write to the same file."""
+_PAUSE: Final = 0.01
 
 
 def request_key(model: str, prompt: Prompt, labels: Sequence[str], sample: int = 0) -> bytes:
@@ -90,7 +94,7 @@ class AnswerCache:
         self.payer = payer
         with self._explained():
             # A notebook may build a run in one thread and drive its event loop in another.
-            self._db = sqlite3.connect(path, timeout=30.0, check_same_thread=False)
+            self._db = sqlite3.connect(path, timeout=_WAIT, check_same_thread=False)
         try:
             self._open()
         except DataError:
@@ -105,7 +109,7 @@ class AnswerCache:
                     f"{self.path}: written by another version of asyndbt (cache format {version}, "
                     f"this is {_VERSION}); name another file"
                 )
-            self._db.execute("PRAGMA journal_mode = WAL")
+            self._switch_to_log()
             # With WAL this survives a killed process; only a power cut may cost the last batches.
             self._db.execute("PRAGMA synchronous = NORMAL")
             with self._db:
@@ -114,6 +118,21 @@ class AnswerCache:
                 self._db.execute(f"PRAGMA user_version = {_VERSION}")
         self._total = self.total_of_first(-1)
         self.attempts = Attempts(self._db, self.payer, self._explained)
+
+    def _switch_to_log(self) -> None:
+        """Switch the file to a write-ahead log.
+
+        For this SQLite does not wait by itself where others open the file for the first time.
+        """
+        end = time.monotonic() + _WAIT
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                    raise
+                time.sleep(_PAUSE)
 
     def get_many(self, keys: Iterable[bytes]) -> dict[bytes, Answer]:
         """Return the stored answers among `keys`, of any payer."""
