@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 
 _SHOWN = 12
 _WIDTH = 60
-
-
-def composed(text: str) -> str:
-    """Return a text with composed letters (NFC): the same letters in two spellings are equal.
-
-    Examples
-    --------
-    >>> composed("Ko\u0308ln") == "Köln"
-    True
-    """
-    return unicodedata.normalize("NFC", text)
 
 
 def nearest(found: str, known: Iterable[str]) -> str | None:

@@ -88,7 +88,10 @@ VIRTUAL = {"federation.engine": "virtual"}
             "data.site_column and data.partition both form sites",
         ),
         ({"data.sites": {"a": {"train": "x"}}}, "data.train stands beside [data.sites]"),
-        ({"data.sites": {"a/b": {"train": "x"}}}, "a site's name holds letters"),
+        (
+            {"data.sites": {"a/b": {"train": "x"}}},
+            "a site's name starts with a letter or digit",
+        ),
     ],
 )
 def test_a_wrong_value_names_the_key_what_was_given_and_the_mend(

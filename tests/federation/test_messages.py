@@ -67,6 +67,7 @@ def test_records_inside_a_message_come_back() -> None:
         ({"site": "x" * 201}, "longer than 200 characters"),
         ({"site": "../north"}, "not a site's name"),
         ({"site": "north\n"}, "not a site's name"),
+        ({"site": "n" * 61}, "not a site's name"),
         ({"answered": -1}, "StepDone.answered is not a number in 0"),
         ({"answered": 10**400}, "StepDone.answered is not a number"),
         ({"loss": -1e300}, "StepDone.loss is not a number"),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 
 from asyndbt.errors import DataError
 from asyndbt.run import run_config
+from asyndbt.run._inputs import check_names
 
 
 def test_demonstrations_alone(small: Any) -> None:
@@ -174,6 +176,21 @@ def test_bad_data_is_said_before_anything_is_made(small: Any, asked: Any) -> Non
         run_config(config)
     assert asked.prompts == []
     assert not config.run.dir.exists()
+
+
+@pytest.mark.parametrize(
+    ("sites", "message"),
+    [
+        (["North", "north"], r"'North' and 'north': the names differ in case only.* rename one"),
+        (["n" * 300], r"site 'nnn.*: a site's name has 60 characters at most; this one has 300"),
+        (["north."], r"site 'north\.': a site's name does not end in a space or a full stop"),
+        (["aux"], r"site 'aux': a site's name is not that of a device on some systems"),
+        (["north", "Köln 2", "दिल्ली", "北京", "n" * 60, "-".join("ab")], None),
+    ],
+)
+def test_a_site_can_have_a_folder_on_any_disk(sites: list[str], message: str | None) -> None:
+    with pytest.raises(DataError, match=message) if message else nullcontext():
+        check_names(sites)
 
 
 def test_every_site_is_tested_on_all_test_rows_that_are_shared(small: Any) -> None:

@@ -25,7 +25,7 @@ def finished(one_run: Any) -> Result:
 @pytest.mark.parametrize(
     ("row", "text"),
     [
-        ({"text_a": None}, "row 2, column 'text_a': found null, not text"),
+        ({"text_a": None}, "row 2, column 'text_a': the text is empty; fill it in"),
         ({"text_a": " "}, "row 2, column 'text_a': the text is empty; fill it in"),
         ("fine", "row 2: found str; give a mapping by column"),
         ({"text_a": 3}, "row 2, column 'text_a': found int 3, not text"),

@@ -1,6 +1,7 @@
 import csv
 import json
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -78,15 +79,94 @@ def test_any_text_survives_jsonl_and_csv(tmp_path: Path, texts: list[str]) -> No
         (("0", "1"), " 1 ", "1"),
         (("true", "false"), True, "true"),
         (("True", "False"), False, "False"),
+        (("true", "false"), False, "false"),
         (("good", "bad"), "bad", "bad"),
+        (("0", "1"), "1.0", "1"),
+        (("0", "1"), " 1.00 ", "1"),
+        (("-1", "1"), "-1.0", "-1"),
+        (("0.0", "1.0"), 1, "1.0"),
+        (("0.0", "1.0"), "1", "1.0"),
+        (("1", "1.0"), "1.0", "1.0"),
+        (("1", "1.0"), "1", "1"),
+        (("true", "false"), "True", "true"),
+        (("True", "False"), "FALSE", "False"),
+        (("n\u00e9gatif", "positif"), "ne\u0301gatif", "n\u00e9gatif"),
+        (("ne\u0301gatif", "positif"), "n\u00e9gatif", "ne\u0301gatif"),
     ],
 )
-def test_labels_of_any_type_are_compared_as_text(
-    tmp_path: Path, labels: tuple[str, str], value: object, expected: str
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "tsv", "parquet"])
+def test_labels_are_compared_whatever_their_type_and_spelling(
+    tmp_path: Path, labels: tuple[str, str], value: object, expected: str, suffix: str
 ) -> None:
-    name = write(tmp_path / "train.jsonl", [{"text": "it rains", "label": value}])
+    name = write(tmp_path / f"train.{suffix}", [{"text": "it rains", "label": value}])
     task = Task("{text}?", labels, ("no", "yes"))
     assert load_examples(name, task, base=tmp_path)[0].label == expected
+
+
+@pytest.mark.parametrize(
+    ("labels", "value"),
+    [
+        (("0", "1"), "1.5"),
+        (("0", "1"), "01"),
+        (("01", "02"), "1.0"),
+        (("1.0", "1.00"), 1),
+        (("true", "True"), "TRUE"),
+        (("Good", "Bad"), "good"),
+    ],
+)
+def test_what_may_be_another_label_is_not_guessed(
+    tmp_path: Path, labels: tuple[str, str], value: object
+) -> None:
+    name = write(tmp_path / "train.jsonl", [{"text": "it rains", "label": value}])
+    with pytest.raises(DataError, match="unknown label"):
+        load_examples(name, Task("{text}?", labels, ("no", "yes")), base=tmp_path)
+
+
+def test_a_column_of_numbers_with_gaps_in_parquet(tmp_path: Path) -> None:
+    labels = pa.array([Decimal("1"), Decimal("0.0")], pa.decimal128(5, 2))
+    table = pa.table({"text": ["a", "b"], "label": labels, "site": [7.0, 8.0]})
+    parquet.write_table(table, tmp_path / "train.parquet")
+    task = Task("{text}?", ("0", "1"), ("no", "yes"))
+    found = load_examples("train.parquet", task, site_column="site", base=tmp_path)
+    assert [(example.label, example.site) for example in found] == [("1", "7"), ("0", "8")]
+
+
+@pytest.mark.parametrize(
+    ("spellings", "site"),
+    [
+        ([1, 1.0, "1", "1.0", " 1 "], "1"),
+        (["K\u00f6ln", "Ko\u0308ln"], "K\u00f6ln"),
+        ([True, "True", "TRUE"], "true"),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_a_site_is_one_site_whatever_its_spelling(
+    tmp_path: Path, spellings: list[object], site: str, suffix: str
+) -> None:
+    rows = [{"text": "it rains", "label": "1", "site": spelling} for spelling in spellings]
+    name = write(tmp_path / f"train.{suffix}", rows)
+    task = Task("{text}?", ("0", "1"), ("no", "yes"))
+    found = load_examples(name, task, site_column="site", base=tmp_path)
+    assert {example.site for example in found} == {site}
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), "", " "])
+@pytest.mark.parametrize("column", ["text", "label", "site"])
+def test_an_empty_cell_is_called_empty(tmp_path: Path, column: str, value: object) -> None:
+    row = {"text": "it rains", "label": "1", "site": "north", column: value}
+    name = write(tmp_path / "train.jsonl", [row])
+    with pytest.raises(DataError, match=f"line 1, column '{column}': the {column} is empty; fill"):
+        load_examples(
+            name, Task("{text}?", ("0", "1"), ("no", "yes")), site_column="site", base=tmp_path
+        )
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+def test_letters_of_a_heading_may_be_composed_or_not(tmp_path: Path, suffix: str) -> None:
+    name = write(tmp_path / f"train.{suffix}", [{"re\u0301sume\u0301": "it rains", "label": "1"}])
+    task = Task("{r\u00e9sum\u00e9}?", ("0", "1"), ("no", "yes"))
+    (example,) = load_examples(name, task, base=tmp_path)
+    assert example.fields == {"r\u00e9sum\u00e9": "it rains"}
 
 
 def test_columns_and_sites_can_have_other_names(tmp_path: Path) -> None:
@@ -122,7 +202,7 @@ BROKEN = [
     (
         "train.jsonl",
         '{"text_a": null, "text_b": "y", "label": 0}',
-        "line 2, column 'text_a': found null, not text",
+        "line 2, column 'text_a': the text is empty; fill it in or remove the row",
     ),
     (
         "train.jsonl",
@@ -147,7 +227,7 @@ BROKEN = [
     (
         "train.jsonl",
         '{"text_a": "x", "text_b": "y", "label": null}',
-        "line 2, column 'label': found null; write a text or a whole number",
+        "line 2, column 'label': the label is empty; fill it in or remove the row",
     ),
     (
         "train.jsonl",
@@ -220,7 +300,7 @@ def test_arguments_that_contradict(tmp_path: Path, change: dict[str, Any], messa
 
 def test_a_row_without_site(tmp_path: Path) -> None:
     name = write(tmp_path / "train.jsonl", [{**ROWS[0], "site": " "}])
-    with pytest.raises(DataError, match="line 1, column 'site': the site is empty; name the site"):
+    with pytest.raises(DataError, match="line 1, column 'site': the site is empty; fill it in"):
         load_examples(name, TASK, site_column="site", base=tmp_path)
 
 

@@ -182,6 +182,16 @@ def test_duplicates_are_counted_by_pair_of_parts() -> None:
     assert "2 examples of train had a text with two labels: removed" in report
 
 
+def test_letters_that_are_composed_or_not_are_the_same_text() -> None:
+    train = [
+        *make(range(60)),
+        Example({"text": "caf\u00e9"}, "0"),
+        Example({"text": "cafe\u0301"}, "0"),
+    ]
+    split = split_sites(TASK, train, test=[Example({"text": "cafe\u0301 "}, "0")])
+    assert split.duplicates.removed == {("train", "test"): 2}
+
+
 def test_test_data_of_one_site_is_taken_out_of_all_sites() -> None:
     train = make(range(60), "north") + make(range(60, 120), "south")
     split = split_sites(TASK, train, test=make([0, 1], "south"))

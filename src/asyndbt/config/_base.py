@@ -8,6 +8,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
+from asyndbt._spelling import composed, site_name_fault
+
 _PREFIXES = ("pocket", "datasets")
 
 
@@ -47,9 +49,9 @@ def _source(value: str, info: ValidationInfo) -> str:
 
 
 def _name(value: str) -> str:
-    if not re.fullmatch(r"\w[\w. -]*", value):
-        raise ValueError("a site's name holds letters, digits, spaces, and . _ - only")
-    return value
+    if fault := site_name_fault(composed(value)):
+        raise ValueError(f"a site's name {fault}")
+    return composed(value)
 
 
 Source = Annotated[str, AfterValidator(_source)]

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import ValidationInfo, field_validator, model_validator
 
 from asyndbt._section import Section, SettingError, key
+from asyndbt._spelling import scalar_text
 from asyndbt.config._base import Name, Source
 
 _SOURCE = "path, pocket:TASK/SPLIT, or datasets:NAME"
@@ -44,7 +45,7 @@ class TaskConfig(Section):
         """Write numbers and booleans among the labels as the loader reads them in data."""
         if not isinstance(labels, Mapping):
             return labels
-        texts = [str(label) if isinstance(label, int) else label for label in labels]
+        texts = [scalar_text(label) or label for label in labels]
         for text in texts:
             if texts.count(text) > 1:
                 raise SettingError("", f'has the label "{text}" twice: name each label once')

@@ -15,19 +15,18 @@ step, fewer bytes, and nothing about other planes.
 from __future__ import annotations
 
 import dataclasses
-import re
 from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
+from asyndbt._spelling import site_name_fault
 from asyndbt.errors import MessageError
 from asyndbt.federation._codec import pack, unpack
 from asyndbt.optim import FloatArray, IntArray
 
 BOUND = 2**53
-_SITE_NAME = re.compile(r"\w[\w .-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +113,8 @@ def _scalar(where: str, hint: Any, value: Any, least: int) -> Any:
         raise MessageError(f"{where} is not a number in {least}..2^53")
     if hint is str and len(value) > 200:
         raise MessageError(f"{where} is longer than 200 characters")
-    if where.endswith(".site") and not _SITE_NAME.fullmatch(value):
-        raise MessageError(f"{where} is not a site's name: letters, digits, spaces and . _ - only")
+    if where.endswith(".site") and (fault := site_name_fault(value)):
+        raise MessageError(f"{where} is not a site's name, which {fault}")
     return float(value) if hint is float else value
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from asyndbt._spelling import composed
 from asyndbt._text import counted, did_you_mean, shorten
 from asyndbt.errors import DataError
 
@@ -50,7 +51,7 @@ def load_vocabulary(spec: str, base: Path) -> tuple[str, ...]:
     first_line: dict[str, int] = {}
     repeated: list[str] = []
     for number, line in enumerate(_lines(path, spec), start=1):
-        entry = " ".join(line.split())
+        entry = " ".join(composed(line).split())
         if not entry:
             continue
         if len(entry) > _LONGEST:

@@ -6,7 +6,6 @@ No request is sent. Examples given in Python are written to files first.
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from asyndbt._text import counted
+from asyndbt._spelling import site_name_fault
+from asyndbt._text import counted, shorten
 from asyndbt.config import Config, toml_keys
 from asyndbt.errors import ConfigError, DataError
 from asyndbt.federation import SitePrompts
@@ -63,13 +63,17 @@ def make_task(config: Config) -> Task:
     )
 
 
-def check_names(sites: Sequence[SiteData]) -> None:
-    """Raise DataError if a site's name cannot be that of a folder."""
-    for site in sites:
-        if not re.fullmatch(r"\w[\w .-]*", site.name):
+def check_names(sites: Sequence[str]) -> None:
+    """Raise DataError if a site's name cannot be that of a folder, or not beside the others."""
+    folders: dict[str, str] = {}
+    for name in sites:
+        if fault := site_name_fault(name):
+            raise DataError(f"site {shorten(name)}: a site's name {fault}; rename it in the data")
+        other = folders.setdefault(name.casefold(), name)
+        if other != name:
             raise DataError(
-                f"site {site.name!r}: a site's name starts with a letter or digit and has only "
-                "letters, digits, spaces and . _ - in it; rename it in the data"
+                f"sites {other!r} and {name!r}: the names differ in case only, which some disks "
+                "ignore; write them alike if they are one site, or rename one"
             )
 
 
@@ -181,7 +185,7 @@ def load_inputs(config: Config) -> RunInputs:
     task, method = make_task(config), config.method
     split = load_site_data(config, task)
     data = list(split.sites)
-    check_names(data)
+    check_names([site.name for site in data])
     check_delays(config, [site.name for site in data])
     if method.centralised:
         data = [merge_sites(data)]

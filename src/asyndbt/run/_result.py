@@ -14,6 +14,7 @@ from uuid import uuid4
 import numpy as np
 
 from asyndbt._async import run_sync
+from asyndbt._spelling import composed
 from asyndbt.config import Config, LMConfig, load_config, toml_keys
 from asyndbt.errors import ConfigError, DataError, ModelError, RunDirectoryError
 from asyndbt.federation import EvaluateDone, Score, Spent
@@ -274,7 +275,8 @@ class Result:
     @property
     def sites(self) -> list[str]:
         """Names of the sites that have a tuned prompt."""
-        return sorted(path.parent.name for path in self.directory.glob("sites/*/prompt.json"))
+        found = self.directory.glob("sites/*/prompt.json")
+        return sorted(composed(path.parent.name) for path in found)
 
     def prompt(self, site: str | None = None) -> TunedPrompt:
         """Return a site's tuned prompt; `site` may be omitted if there is only one.
@@ -290,6 +292,7 @@ class Result:
         names = self.sites
         if site is None and len(names) == 1:
             site = names[0]
+        site = site and composed(site)
         if site not in names:
             said = "name a site" if site is None else f"there is no site {site!r}"
             raise ConfigError(f"{said}; the run has: {', '.join(names)}")

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from asyndbt._text import composed, counted
+from asyndbt._spelling import composed
+from asyndbt._text import counted
 from asyndbt.errors import DataError
 
 _SEPARATORS: Final = ",;\t|"

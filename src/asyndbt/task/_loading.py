@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from asyndbt._spelling import common_spelling, composed, is_missing, scalar_text
 from asyndbt._text import did_you_mean, listed, shorten
 from asyndbt.errors import ConfigError, DataError, Setting
 from asyndbt.task._sources import Row, read_datasets, read_file, read_pocket
@@ -110,10 +113,10 @@ def read_text(origin: str, values: Mapping[str, Any], column: str, max_chars: in
         UTF-8.
     """
     value, where = _value(origin, values, column), f"{origin}, column {column!r}"
+    if is_missing(value):
+        raise DataError(f"{where}: the text is empty; fill it in or remove the row")
     if not isinstance(value, str):
         raise DataError(f"{where}: found {_found(value)}, not text; write it as text in quotes")
-    if not value.strip():
-        raise DataError(f"{where}: the text is empty; fill it in or remove the row")
     if len(value) > max_chars:
         raise DataError(
             f"{where}: the text has {len(value):,} characters, {max_chars:,} are allowed;"
@@ -162,56 +165,58 @@ class _RowReader:
             name: read_text(origin, values, column, self.max_chars)
             for name, column in self.columns.items()
         }
-        if self.label_column not in values:
-            raise DataError(
-                f"{origin}: there is no column {self.label_column!r}, only {listed(values)}"
-                f"{did_you_mean(self.label_column, values)}; ",
-                Setting("label_column"),
-                " names the one with the labels",
-            )
-        label = self._label(origin, values[self.label_column])
-        return Example(fields, label, self._site(origin, values), origin)
+        return Example(fields, self._label(origin, values), self._site(origin, values), origin)
 
-    def _label(self, origin: str, value: Any) -> str:
+    def _label(self, origin: str, values: Mapping[str, Any]) -> str:
         where = f"{origin}, column {self.label_column!r}"
-        text = _scalar(where, value)
-        # true is True in Python and true in JSON, TOML and CSV: both spellings are meant.
-        for spelling in (text, text.lower()) if isinstance(value, bool) else (text, text.strip()):
-            if spelling in self.task.labels:
-                return spelling
-        raise DataError(
-            f"{where}: unknown label {text!r}; the task has {listed(self.task.labels)}"
-            f"{did_you_mean(text, self.task.labels)}"
-        )
+        hint = "; ", Setting("label_column"), " names the one with the labels"
+        text = _scalar(where, _value(origin, values, self.label_column, hint), "label")
+        if text in self.task.labels:
+            return text
+        try:
+            return self._by_spelling[common_spelling(text)]
+        except KeyError:
+            raise DataError(
+                f"{where}: unknown label {text!r}; the task has {listed(self.task.labels)}"
+                f"{did_you_mean(text, self.task.labels)}"
+            ) from None
+
+    @cached_property
+    def _by_spelling(self) -> Mapping[str, str]:
+        """Labels by what their spellings have in common, where no two labels have the same."""
+        spellings = Counter(map(common_spelling, self.task.labels))
+        known = {common_spelling(label): label for label in self.task.labels}
+        return {spelling: known[spelling] for spelling, count in spellings.items() if count == 1}
 
     def _site(self, origin: str, values: Mapping[str, Any]) -> str | None:
         if self.site_column is None:
             return self.site
         where = f"{origin}, column {self.site_column!r}"
-        name = _scalar(where, _value(origin, values, self.site_column)).strip()
-        if not name:
-            raise DataError(f"{where}: the site is empty; name the site")
-        return name
+        value = _value(origin, values, self.site_column)
+        return common_spelling(_scalar(where, value, "site"))
 
 
-def _value(origin: str, values: Mapping[str, Any], column: str) -> Any:
-    try:
+def _value(origin: str, values: Mapping[str, Any], column: str, hint: tuple[str, ...] = ()) -> Any:
+    if column in values:
         return values[column]
-    except KeyError:
-        raise DataError(
-            f"{origin}: there is no column {column!r}, only {listed(values)}"
-            f"{did_you_mean(column, values)}"
-        ) from None
+    for name in values:
+        if composed(str(name)) == composed(column):
+            return values[name]
+    raise DataError(
+        f"{origin}: there is no column {column!r}, only {listed(values)}"
+        f"{did_you_mean(column, values)}",
+        *hint,
+    )
 
 
-def _scalar(where: str, value: Any) -> str:
-    # Many tools write a column of whole numbers with a gap as 0.0, 1.0.
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if not isinstance(value, str | int):
+def _scalar(where: str, value: Any, what: str) -> str:
+    if is_missing(value):
+        raise DataError(f"{where}: the {what} is empty; fill it in or remove the row")
+    text = scalar_text(value)
+    if text is None:
         raise DataError(f"{where}: found {_found(value)}; write a text or a whole number")
-    return str(value)
+    return text
 
 
 def _found(value: Any) -> str:
-    return "null" if value is None else f"{type(value).__name__} {shorten(value)}"
+    return f"{type(value).__name__} {shorten(value)}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from string import Formatter
 
+from asyndbt._spelling import composed
 from asyndbt._text import counted, did_you_mean, listed
 from asyndbt.errors import ConfigError, DataError, Setting
 
@@ -139,7 +140,7 @@ def _check_label_words(words: Sequence[str], labels: Sequence[str]) -> None:
                 Setting("labels"),
                 f": {word!r} has white space at an end, doubled, or a line break; remove it",
             )
-    lowered = [word.lower() for word in words]
+    lowered = [composed(word).lower() for word in words]
     for index, word in enumerate(lowered):
         for other, other_word in enumerate(lowered):
             if other != index and other_word.startswith(word):
@@ -192,9 +193,11 @@ class Example:
 
     @cached_property
     def content(self) -> tuple[tuple[str, str], ...]:
-        """The texts alone, by field name, with every run of white space as one space.
+        """The texts alone, by field name: letters composed, every run of white space one space.
 
         Two examples of equal content look the same in a prompt and are duplicates, whatever
         their labels.
         """
-        return tuple(sorted((name, " ".join(text.split())) for name, text in self.fields.items()))
+        return tuple(
+            sorted((name, " ".join(composed(text).split())) for name, text in self.fields.items())
+        )

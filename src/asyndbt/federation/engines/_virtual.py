@@ -14,13 +14,15 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from asyndbt._section import Section, SettingError, key
+from asyndbt._spelling import composed
 from asyndbt.federation._coordinator import Coordinator
 from asyndbt.federation._messages import Assignment, Message
 from asyndbt.federation.engines._base import Channel, InProcessEngine, Site, handle_assignment
 
+SiteName = Annotated[str, AfterValidator(composed)]
 Factor = Annotated[float, Field(gt=0)]
 Second = Annotated[float, Field(ge=0)]
 
@@ -38,13 +40,13 @@ class Delays(Section):
     shape: float = key(
         2.0, 'Tail index, kind "pareto": nearer to 1 is a heavier tail.', example=1.5, gt=1
     )
-    slow: dict[str, Factor] = key(
+    slow: dict[SiteName, Factor] = key(
         {}, "Sites that are slower, by a factor.", example={"north": 10.0}, kind="site = factor"
     )
-    dead: dict[str, Second] = key(
+    dead: dict[SiteName, Second] = key(
         {}, "Sites that die, at a second.", example={"north": 60.0}, kind="site = second"
     )
-    rejoin: dict[str, Second] = key(
+    rejoin: dict[SiteName, Second] = key(
         {},
         "Dead sites that come back, at a second.",
         example={"north": 600.0},

@@ -1,0 +1,92 @@
+"""Labels, names of sites and letters that people and programs spell in several ways."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from decimal import Decimal
+from typing import Final
+
+import numpy as np
+
+
+def composed(text: str) -> str:
+    """Return a text with composed letters (NFC): the same letters in two spellings are equal.
+
+    Examples
+    --------
+    >>> composed("Ko\u0308ln") == "Köln"
+    True
+    """
+    return unicodedata.normalize("NFC", text)
+
+
+def plain_value(value: object) -> object:
+    """Return the value of Python that a scalar of NumPy stands for; anything else as it is."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def scalar_text(value: object) -> str | None:
+    """Return a text, a whole number or a truth value as text; None for anything else.
+
+    Examples
+    --------
+    >>> scalar_text(1.0), scalar_text(True), scalar_text("1.0"), scalar_text(0.5)
+    ('1', 'True', '1.0', None)
+    """
+    value = plain_value(value)
+    # Many tools write a column of whole numbers with a gap as 0.0, 1.0.
+    if isinstance(value, float | Decimal) and math.isfinite(value) and value == int(value):
+        value = int(value)
+    return str(value) if isinstance(value, str | int) else None
+
+
+def is_missing(value: object) -> bool:
+    """Return whether a value stands for nothing: null, not a number, or a blank text."""
+    value = plain_value(value)
+    if isinstance(value, float | Decimal):
+        return math.isnan(value)
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def common_spelling(text: str) -> str:
+    """Return what spellings of the same label, or name, have in common.
+
+    Letters are composed; ``1.0`` is ``1``, as a column of numbers with a gap has it, and ``True``,
+    as Python has it, or ``TRUE``, as spreadsheets do, is ``true``.
+
+    Examples
+    --------
+    >>> common_spelling(" 1.0 "), common_spelling("TRUE"), common_spelling("1.5")
+    ('1', 'true', '1.5')
+    """
+    text = composed(text.strip())
+    if re.fullmatch(r"-?[0-9]+\.0+", text):
+        return str(int(text.partition(".")[0]))
+    return text.lower() if text.lower() in ("true", "false") else text
+
+
+_LONGEST_NAME: Final = 60
+"""Characters: in any script they fit the name of a file, 255 bytes."""
+_DEVICES: Final = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+
+
+def site_name_fault(name: str) -> str | None:
+    """Return why a site cannot have this name, which is that of a folder on any system, too.
+
+    Examples
+    --------
+    >>> site_name_fault("Köln 2"), site_name_fault("../up")
+    (None, 'starts with a letter or digit and has only letters, digits, spaces and . _ - in it')
+    """
+    kinds = {unicodedata.category(character)[0] for character in name if character not in " ._-"}
+    if not name[:1].isalnum() or not kinds <= {"L", "N", "M"}:
+        return "starts with a letter or digit and has only letters, digits, spaces and . _ - in it"
+    if len(name) > _LONGEST_NAME:
+        return f"has {_LONGEST_NAME} characters at most; this one has {len(name):,}"
+    if name[-1] in " .":
+        return "does not end in a space or a full stop, which some systems drop"
+    if _DEVICES.fullmatch(name):
+        return "is not that of a device on some systems"
+    return None
