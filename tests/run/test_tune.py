@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from itertools import cycle
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from asyndbt._api import tune
@@ -35,7 +39,14 @@ def test_rows_do_what_their_files_do(small: Any) -> None:
     ("row", "text"),
     [
         ("fine", r"data\.train, row 2: found 'fine'; give a mapping"),
-        ({"text_a": object()}, r"data\.train, row 2: .*not JSON serializable; give texts"),
+        (
+            {"text_a": object()},
+            r"data\.train, row 2, column 'text_a': found object .*; give a",
+        ),
+        (
+            {"text_a": "x", "label": [1]},
+            r"row 2, column 'label': found list \[1\]; give a text",
+        ),
         ({"text_a": 3, "label": "positive", "site": "x"}, r"train\.jsonl line 2, column 'text_a'"),
     ],
 )
@@ -44,6 +55,37 @@ def test_a_wrong_row_is_named(small: Any, row: Any, text: str) -> None:
     with pytest.raises(DataError, match=text):
         tune(**tables(small, "wrong", train=rows))
     assert not (small.folder / "wrong" / "config.toml").exists()
+
+
+def test_rows_as_programs_have_them(small: Any) -> None:
+    """Labels and texts of NumPy, an iterator, columns that are of no use here."""
+    given = tables(small, "numpy", validation=None, test=None)
+    numbers = {"negative": 0, "positive": 1}
+    given["task"]["labels"] = {
+        np.int64(number): given["task"]["labels"][name] for name, number in numbers.items()
+    }
+    rows = (
+        {
+            "text_a": np.str_(row["text_a"]),
+            "label": kind(numbers[row["label"]]),
+            "site": np.str_(row["site"]),
+            "embedding": np.ones(3),
+            7: object(),
+        }
+        for row, kind in zip(small.rows("train"), cycle((np.int8, np.float32, int)), strict=False)
+    )
+    result = tune({**given, "data": {**given["data"], "train": rows}})
+    assert result.sites == sorted(small.sites)
+    assert set(result.prompt("meals").task.labels) == {"0", "1"}
+    kept = (result.directory / "sites" / ".data" / "train.jsonl").read_text().splitlines()
+    assert set(json.loads(kept[0])) == {"text_a", "label", "site"}
+
+
+def test_a_table_of_pandas_is_told_from_rows(small: Any) -> None:
+    frame = pd.DataFrame(small.rows("train"))
+    with pytest.raises(DataError, match=r"data\.train, row 1: found 'text_a'; give a mapping by"):
+        tune(tables(small, "frame", train=frame))
+    assert tune(tables(small, "records", train=frame.to_dict("records"))).sites
 
 
 def test_a_configuration_and_tables_are_one_too_many(small: Any) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from asyndbt._spelling import site_name_fault
+from asyndbt._spelling import plain_value, scalar_text, site_name_fault
 from asyndbt._text import counted, shorten
 from asyndbt.config import Config, toml_keys
 from asyndbt.errors import ConfigError, DataError
@@ -39,7 +39,7 @@ from asyndbt.task import (
     split_sites,
 )
 
-Rows = Mapping[str, Sequence[Any]]
+Rows = Mapping[str, Iterable[Any]]
 """Rows by part: train, validation, test."""
 
 _ROWS_FOLDER = ".data"
@@ -270,7 +270,7 @@ def take_rows(tables: Mapping[str, Any]) -> tuple[dict[str, Any], Rows]:
     rows = {
         part: data[part]
         for part in ("train", "validation", "test")
-        if isinstance(data.get(part), list | tuple)
+        if isinstance(data.get(part), Iterable) and not isinstance(data[part], str | Mapping)
     }
     files = {part: f"{part}.jsonl" for part in rows}
     return {**tables, "data": {**data, **files}}, rows
@@ -279,26 +279,47 @@ def take_rows(tables: Mapping[str, Any]) -> tuple[dict[str, Any], Rows]:
 def place_rows(config: Config, rows: Rows) -> Config:
     """Write rows into the directory of a new run, and set their paths in its configuration.
 
+    Columns of other values than texts and numbers are left out, if the run reads none of them.
+
     Raises
     ------
     RunDirectoryError
         If a run is recorded there already.
     DataError
-        If a row is not a mapping of texts and numbers.
+        If a row is not a mapping, or what the run reads in it not a text or a number.
     """
     RunDirectory(config.run.dir).check_unused()
     folder = config.run.dir / "sites" / _ROWS_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     for part, given in rows.items():
-        write_atomically(folder / f"{part}.jsonl", "".join(_lines(part, given)).encode())
+        lines = _lines(f"data.{part}", given, _columns_read(config))
+        write_atomically(folder / f"{part}.jsonl", "".join(lines).encode())
     return config.override({f"data.{part}": str(folder / f"{part}.jsonl") for part in rows})
 
 
-def _lines(part: str, rows: Sequence[Any]) -> Iterable[str]:
+def _columns_read(config: Config) -> set[str | None]:
+    data = config.data
+    columns = data.columns or {}
+    texts = (columns.get(name, name) for name in make_task(config).fields)
+    return {*texts, data.label_column, data.site_column}
+
+
+def _lines(where: str, rows: Iterable[Any], read: Collection[str | None]) -> Iterable[str]:
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, Mapping):
-            raise DataError(f"data.{part}, row {number}: found {row!r}; give a mapping by column")
-        try:
-            yield json.dumps(dict(row)) + "\n"
-        except (TypeError, ValueError) as error:
-            raise DataError(f"data.{part}, row {number}: {error}; give texts and numbers") from None
+            raise DataError(
+                f"{where}, row {number}: found {shorten(row)}; give a mapping by column"
+            )
+        kept = {}
+        for name, given in row.items():
+            value = plain_value(given)
+            if not isinstance(value, str | int | float):
+                value = scalar_text(value)
+            if value is not None or given is None:
+                kept[str(name)] = value
+            elif name in read:
+                raise DataError(
+                    f"{where}, row {number}, column {name!r}: found {type(given).__name__} "
+                    f"{shorten(given)}; give a text or a number"
+                )
+        yield json.dumps(kept) + "\n"
