@@ -204,10 +204,32 @@ def test_too_few_examples_name_site_class_have_need_and_mend() -> None:
     with pytest.raises(
         DataError,
         match=r"site 'south', class '1': 3 training examples, 22 needed \(20 for pool \+ at least 1"
-        r" for train \+ at least 1 for validation; duplicates do not count\); add some, or lower"
+        r" for train \+ at least 1 for validation\); add some, or lower"
         r" pool_per_class$",
     ):
         split_sites(TASK, train)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"test": make(range(100))}, r"of 50 that were read, 50 occur in test; add others$"),
+        ({"validation": make(range(99))}, r"of 50 .*, 50 occur in validation; add others$"),
+        (
+            {"test": make(range(40)), "validation": make(range(30, 100))},
+            r"of 50 .*, 20 occur in test and 30 occur in validation; add others$",
+        ),
+        (
+            {"train": make(range(40)) * 2},
+            r"20 training .*; of 40 that were read, 20 stand there twice .*; add others, or lower",
+        ),
+    ],
+)
+def test_too_few_examples_are_told_from_duplicates(
+    parts: dict[str, list[Example]], message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        split_sites(TASK, **{"train": make(range(100)), **parts})
 
 
 def test_an_empty_class_is_not_mended_by_smaller_parts() -> None:

@@ -8,14 +8,21 @@ added row moves few others.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from hashlib import blake2b
 from itertools import combinations
+from typing import Self
 
 from asyndbt._text import counted, did_you_mean, listed
 from asyndbt.errors import ConfigError, DataError, Setting
-from asyndbt.task._duplicates import Deduplicator, DuplicateReport, without, without_repeats
+from asyndbt.task._duplicates import (
+    Content,
+    Deduplicator,
+    DuplicateReport,
+    without,
+    without_repeats,
+)
 from asyndbt.task._task import Example, Task
 
 MERGED_SITE = "all"
@@ -176,11 +183,12 @@ def split_sites(
     for name in sorted(by_site):
         site_test = deduplicator.test(held_out["test"].get(name, ()))
         given = held_out["validation"].get(name, ())
-        validated = deduplicator.decision("validation", given, test=tested)
-        contents = {example.content for example in validated}
-        rest = deduplicator.decision("train", by_site[name], test=tested, validation=contents)
+        validated = _Source.of("validation", given, deduplicator, test=tested)
+        contents = {example.content for example in validated.left}
+        others = {"test": tested, "validation": contents}
+        trained = _Source.of("train", by_site[name], deduplicator, **others)
         splitter = _SiteSplitter(task, name, sizes or SplitSizes(), seed)
-        sites.append(splitter.split(rest, validated if given else None, site_test))
+        sites.append(splitter.split(trained, validated if given else None, site_test))
     return Split(tuple(sites), deduplicator.report)
 
 
@@ -245,6 +253,57 @@ def seeded_order(examples: Iterable[Example], *salt: object) -> list[Example]:
 
 
 @dataclass(frozen=True)
+class _Source:
+    """A site's examples that parts are drawn from.
+
+    Parameters
+    ----------
+    part : str
+        ``train`` or ``validation``.
+    read : sequence of Example
+        All that the site was given.
+    left : sequence of Example
+        Those that are no duplicates.
+    others : mapping of str to collection of Content
+        Texts of other parts, which are duplicates here.
+    """
+
+    part: str
+    read: Sequence[Example]
+    left: Sequence[Example]
+    others: Mapping[str, Collection[Content]]
+
+    @classmethod
+    def of(
+        cls,
+        part: str,
+        read: Sequence[Example],
+        deduplicator: Deduplicator,
+        **others: Collection[Content],
+    ) -> Self:
+        """Remove duplicates."""
+        return cls(part, read, deduplicator.decision(part, read, **others), others)
+
+    def lack_text(self, label: str, needed: str) -> str:
+        """Say how few examples of a class are left, why, and what to do."""
+        members = [example for example in self.read if example.label == label]
+        read, left = len(members), sum(example.label == label for example in self.left)
+        name = "training" if self.part == "train" else self.part
+        found = f"{counted(left, f'{name} example')}, {needed}"
+        gone = []
+        for other, contents in self.others.items():
+            unlike = without(members, contents)
+            if len(unlike) < len(members):
+                gone.append(f"{len(members) - len(unlike):,} occur in {other}")
+            members = unlike
+        if len(members) > left:
+            gone.append(f"{len(members) - left:,} stand there twice or with two labels")
+        if not gone:
+            return f"{found}; add some"
+        return f"{found}; of {read:,} that were read, {' and '.join(gone)}; add others"
+
+
+@dataclass(frozen=True)
 class _SiteSplitter:
     """Splits the deduplicated examples of one site."""
 
@@ -254,13 +313,13 @@ class _SiteSplitter:
     seed: int
 
     def split(
-        self, train: Sequence[Example], validation: Sequence[Example] | None, test: list[Example]
+        self, train: _Source, validation: _Source | None, test: Sequence[Example]
     ) -> SiteData:
         """Draw the parts; without `validation`, its queries come from `train` too."""
         wanted = {"pool": self.sizes.pool_per_class, "train": self.sizes.train_per_class}
         if validation is None:
             wanted["validation"] = self.sizes.validation_per_class
-        drawn = self._draw("training", train, wanted)
+        drawn = self._draw(train, wanted)
         if validation is not None:
             drawn |= self._validation(validation)
         return SiteData(
@@ -271,21 +330,19 @@ class _SiteSplitter:
             tuple(test),
         )
 
-    def _validation(self, examples: Sequence[Example]) -> dict[str, list[Example]]:
-        if not examples:
+    def _validation(self, source: _Source) -> dict[str, list[Example]]:
+        if not source.left:
             raise DataError(
                 f"site {self.name!r}: no validation example is left after duplicates of test data"
                 " were removed; add others"
             )
         if self.sizes.validation_per_class is None:
-            return {"validation": self._ordered(examples)}
-        return self._draw("validation", examples, {"validation": self.sizes.validation_per_class})
+            return {"validation": self._ordered(source.left)}
+        return self._draw(source, {"validation": self.sizes.validation_per_class})
 
-    def _draw(
-        self, source: str, examples: Sequence[Example], wanted: Mapping[str, int | None]
-    ) -> dict[str, list[Example]]:
+    def _draw(self, source: _Source, wanted: Mapping[str, int | None]) -> dict[str, list[Example]]:
         by_class = defaultdict(list)
-        for example in self._ordered(examples):
+        for example in self._ordered(source.left):
             by_class[self.task.class_of(example.label)].append(example)
         drawn: dict[str, list[Example]] = {part: [] for part in wanted}
         for index, label in enumerate(self.task.labels):
@@ -299,7 +356,9 @@ class _SiteSplitter:
     def _ordered(self, examples: Iterable[Example]) -> list[Example]:
         return seeded_order(examples, self.seed, self.name, "split")
 
-    def _check(self, source: str, label: str, have: int, wanted: Mapping[str, int | None]) -> None:
+    def _check(
+        self, source: _Source, label: str, have: int, wanted: Mapping[str, int | None]
+    ) -> None:
         need = sum(count or 1 for count in wanted.values())
         if have >= need:
             return
@@ -308,12 +367,8 @@ class _SiteSplitter:
         for part, count in wanted.items():
             if count and have >= len(wanted):
                 lower += [" or " if lower else ", or lower ", Setting(f"{part}_per_class")]
-        found = counted(have, f"{source} example")
-        raise DataError(
-            f"site {self.name!r}, class {label!r}: {found}, {need} needed ({parts}; "
-            "duplicates do not count); add some",
-            *lower,
-        )
+        lack = source.lack_text(label, f"{need} needed ({parts})")
+        raise DataError(f"site {self.name!r}, class {label!r}: {lack}", *lower)
 
 
 def _shares(have: int, wanted: Mapping[str, int | None]) -> dict[str, int]:
