@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from asyndbt.config import load_site_file
 from asyndbt.errors import AsyndbtError, SiteError
-from asyndbt.run import Event, run_config
+from asyndbt.run import Event, check_run, run_config
 from asyndbt.run._site import RunSite
 
 QUIET = {"refresh_every": 0}
@@ -92,6 +93,19 @@ def test_a_second_run_starts_anew_and_leaves_the_first_alone(federation: Any) ->
     runs = sorted((federation.folder / "meals" / "state" / "runs").iterdir())
     kept = [(run / "sites" / "meals" / "state").read_bytes() for run in runs]
     assert kept == [state, state]
+
+
+def test_a_site_may_lack_a_class_that_others_may_have(federation: Any) -> None:
+    def positive(part: str, rows: list[dict[str, str]]) -> list[dict[str, str]]:
+        return [row for row in rows if part == "test" or row["label"] == "positive"]
+
+    federation.write(change=positive, method={"iterations": 2, **QUIET})
+    result = federation.conduct(federation.grid())
+    assert result.data["metrics"]["test"]["tuned"]["n"] > 0
+    own = load_site_file(federation.folder / "meals" / "site.toml")
+    shared = own.shared()
+    warnings = check_run(own.private(shared, federation.folder / "meals"), shared).warnings
+    assert any("meals (no 'negative')" in warning for warning in warnings)
 
 
 def test_a_hundred_sites(federation: Any) -> None:

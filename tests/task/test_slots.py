@@ -41,6 +41,17 @@ def test_slots_in_all_are_stratified(sizes: list[int], total: int) -> None:
         assert all(size // total - 1 <= count <= size // total + 1 for count in counts)
 
 
+@pytest.mark.parametrize("sizes", [(6, 0, 8), (0, 0, 6), (0, 7, 0)])
+def test_a_class_that_the_pool_lacks_has_no_slots(sizes: tuple[int, int, int]) -> None:
+    present = [label for label, size in enumerate(sizes) if size]
+    slots = demonstration_slots(site(*sizes), TASK, per_class=2)
+    assert [slot[0].label for slot in slots] == [str(label) for label in present for _ in range(2)]
+    least = min(sizes[label] for label in present)
+    assert {len(slot) for slot in slots} == {least // 2}
+    in_all = demonstration_slots(site(*sizes), TASK, total=3)
+    assert {len(slot) for slot in in_all} == {sum(sizes) // 3}
+
+
 def test_slots_depend_on_the_seed_and_not_on_the_order_of_the_pool() -> None:
     data = site(9, 9, 9)
     turned = SiteData("north", data.pool[::-1], (), (), ())

@@ -237,6 +237,38 @@ def test_an_empty_class_is_not_mended_by_smaller_parts() -> None:
         split_sites(TASK, make(range(0, 100, 2)))
 
 
+def test_a_site_without_a_class_has_parts_of_the_others() -> None:
+    train = make(range(100), "both") + make(range(100, 200, 2), "one")
+    test = make(range(200, 210), "one")
+    both, one = split_sites(TASK, train, test=test).sites
+    for part in ("pool", "train", "validation"):
+        assert {example.label for example in getattr(both, part)} == {"0", "1"}
+        assert {example.label for example in getattr(one, part)} == {"0"}
+    assert len(one.pool) == 20
+    assert {example.label for example in one.test} == {"0", "1"}
+
+
+def test_a_class_whose_examples_are_too_few_or_duplicates_is_not_missing() -> None:
+    both = make(range(100), "both")
+    few = [*make(range(100, 200, 2), "few"), *make([201, 203], "few")]
+    with pytest.raises(DataError, match=r"site 'few', class '1': 2 training examples, 22 needed"):
+        split_sites(TASK, both + few)
+    with pytest.raises(DataError, match=r"'few', class '1': 0 training .*, 2 occur in test; add"):
+        split_sites(TASK, both + few, test=make([201, 203], "few"))
+
+
+def test_a_class_of_validation_data_alone_is_drawn_too() -> None:
+    train = make(range(100), "both") + make(range(100, 200, 2), "one")
+    sizes = SplitSizes(validation_per_class=2)
+    _, one = split_sites(TASK, train, make(range(200, 220), "one"), sizes=sizes).sites
+    assert sorted(example.label for example in one.validation) == ["0", "0", "1", "1"]
+
+
+def test_sites_elsewhere_may_have_the_other_classes() -> None:
+    (site,) = split_sites(TASK, make(range(0, 100, 2)), complete=False).sites
+    assert {example.label for example in site.pool} == {"0"}
+
+
 def test_validation_per_class_is_a_promise() -> None:
     sizes = SplitSizes(validation_per_class=4)
     with pytest.raises(

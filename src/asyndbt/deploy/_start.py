@@ -69,7 +69,7 @@ def start_site(file: Path, insecure: bool, say: Callable[[str], None]) -> None:
     site.coordinator.check(insecure)
     _check_files(site.coordinator.root_certificate, site.coordinator.key)
     shared = site.shared()
-    for text in check_run(site.private(shared, file.parent)).warnings:
+    for text in check_run(site.private(shared, file.parent), shared).warnings:
         say(f"warning: {text}")
     home = Flower(site.site.state / "flower")
     logs = site.site.state / "logs"

@@ -177,10 +177,14 @@ def _about(session: Session) -> dict[str, Any]:
 
 
 def _demonstrations(config: Config, setup: RunSetup) -> dict[str, int]:
-    """Slots, and candidates of each; candidates of sites elsewhere are known to them alone."""
-    for site in setup.sites.values():
-        shape = site.prompts.shape
-        return {"slots": shape.slots, "candidates": shape.candidates}
+    """Slots, and candidates of each; candidates of sites elsewhere are known to them alone.
+
+    A site that lacks a class has fewer slots: those of the site with most are told.
+    """
+    shapes = [site.prompts.shape for site in setup.sites.values()]
+    if shapes:
+        most = max(shapes, key=lambda shape: shape.slots)
+        return {"slots": most.slots, "candidates": most.candidates}
     method = config.method
     if method.mode == "fragment":
         return {"slots": 0, "candidates": 0}

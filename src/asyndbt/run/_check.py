@@ -33,8 +33,14 @@ class RunCheck:
     warnings: tuple[str, ...]
 
 
-def check_run(config: Config) -> RunCheck:
+def check_run(config: Config, shared: Config | None = None) -> RunCheck:
     """Load the data, probe the language model and divide the budget, as a run does at its start.
+
+    Parameters
+    ----------
+    config : Config
+    shared : Config, optional
+        At a site whose coordinator is elsewhere: what all sites agree on.
 
     Raises
     ------
@@ -44,7 +50,7 @@ def check_run(config: Config) -> RunCheck:
     with TemporaryDirectory(prefix="asyndbt-check-") as folder:
         # Nothing is asked that answers at hand would save.
         own_cache = config.override({"lm.cache": None}) if config.lm.cache else config
-        setup = prepare_run(own_cache, RunDirectory(Path(folder)))
+        setup = prepare_run(own_cache, RunDirectory(Path(folder)), shared=shared)
         for site in setup.sites.values():
             site.close()
     assert setup.handle is not None

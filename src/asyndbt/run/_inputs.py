@@ -91,13 +91,18 @@ def check_delays(config: Config, sites: Sequence[str]) -> None:
 
 
 @toml_keys()
-def load_site_data(config: Config, task: Task) -> Split:
-    """Load, partition and split the examples of every site: pool, train, validation and test."""
+def load_site_data(config: Config, task: Task, *, complete: bool = True) -> Split:
+    """Load, partition and split the examples of every site: pool, train, validation and test.
+
+    `complete` says whether these are all sites of the run, and must have all classes together.
+    """
     data = config.data
     sizes = SplitSizes(data.pool_per_class, data.train_per_class, data.validation_per_class)
     train = _examples(config, task, "train")
     validation, test = _examples(config, task, "validation"), _examples(config, task, "test")
-    return split_sites(task, train, validation, test, sizes=sizes, seed=config.run.seed)
+    return split_sites(
+        task, train, validation, test, sizes=sizes, seed=config.run.seed, complete=complete
+    )
 
 
 def _examples(config: Config, task: Task, part: str) -> list[Example]:
@@ -174,8 +179,14 @@ class RunInputs:
 
 
 @toml_keys()
-def load_inputs(config: Config) -> RunInputs:
+def load_inputs(config: Config, *, complete: bool = True) -> RunInputs:
     """Load and split the examples, fix the vocabulary, deal the pool into demonstration slots.
+
+    Parameters
+    ----------
+    config : Config
+    complete : bool
+        Whether these are all sites of the run.
 
     Raises
     ------
@@ -183,7 +194,7 @@ def load_inputs(config: Config) -> RunInputs:
         With the file, line or field, and the remedy.
     """
     task, method = make_task(config), config.method
-    split = load_site_data(config, task)
+    split = load_site_data(config, task, complete=complete)
     data = list(split.sites)
     check_names([site.name for site in data])
     check_delays(config, [site.name for site in data])

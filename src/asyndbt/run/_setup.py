@@ -86,7 +86,7 @@ def prepare_run(
     ConfigError, DataError, BudgetError, ModelError
         With the file, line or field, and the remedy.
     """
-    inputs = load_inputs(config)
+    inputs = load_inputs(config, complete=shared is None)
     handle = _known(config, inputs, directory, model)
     if handle is None:
         handle = ModelHandle.of(config.lm, model)

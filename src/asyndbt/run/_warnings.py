@@ -12,6 +12,8 @@ _USEFUL_STEPS: Final = 30
 """Local steps of a site below which hardly anything is tuned."""
 _USEFUL_ROWS: Final = 10
 """Validation examples of a look below which its score is mostly chance."""
+_NAMED: Final = 8
+"""Most sites that a warning names with their classes."""
 
 
 def setup_warnings(
@@ -29,11 +31,26 @@ def setup_warnings(
         Local steps that the budget of every site surely covers; None for a method that tunes
         without requests.
     """
+    yield from _missing_classes(sites)
     yield from _no_tests(sites)
     yield from _few_tests(needs)
     yield from _few_validation_rows(sites, needs)
     if steps is not None:
         yield from _few_steps(plan, steps)
+
+
+def _missing_classes(sites: Mapping[str, SitePrompts]) -> Iterator[str]:
+    lacking = []
+    for name, site in sites.items():
+        present = {example.label for example in site.data.pool}
+        if labels := [label for label in site.task.labels if label not in present]:
+            lacking.append(f"{name} (no {listed(labels)})")
+    if lacking:
+        more = f" and {len(lacking) - _NAMED:,} more" if len(lacking) > _NAMED else ""
+        yield (
+            f"not every site has training examples of all classes: {', '.join(lacking[:_NAMED])}"
+            f"{more}; such a site tunes on, and shows, examples of the classes that it has"
+        )
 
 
 def _no_tests(sites: Mapping[str, SitePrompts]) -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from asyndbt._text import counted
 from asyndbt.errors import ConfigError, DataError, Setting
 from asyndbt.task._splits import SiteData, seeded_order
@@ -19,7 +21,8 @@ def demonstration_slots(
     """Deal a site's pool to the demonstration slots of a prompt.
 
     The shares are disjoint, so a prompt with one example of each slot never shows one twice; they
-    are cut to the same length V, as the demonstration policy is a U x V array.
+    are cut to the same length V, as the demonstration policy is a U x V array. A class that the
+    pool lacks has no slots: sites need not have the same number of them.
 
     Parameters
     ----------
@@ -34,7 +37,7 @@ def demonstration_slots(
     Returns
     -------
     tuple of tuple of Example
-        U slots of V candidates: in class order with `per_class`.
+        U slots of V candidates: in class order with `per_class`, of the classes in the pool.
 
     Raises
     ------
@@ -55,14 +58,17 @@ def demonstration_slots(
         if value is not None and value < 1:
             raise ConfigError(Setting(name), f": {value} given; it must be 1 or more")
     ordered = seeded_order(site.pool, seed, site.name, "slots")
-    classes = [[e for e in ordered if task.class_of(e.label) == u] for u in range(len(task.labels))]
+    members = {
+        label: [example for example in ordered if example.label == label] for label in task.labels
+    }
+    classes = {label: examples for label, examples in members.items() if examples}
     if total is not None:
-        shares = _deal([example for members in classes for example in members], total)
+        shares = _deal([example for examples in classes.values() for example in examples], total)
     else:
-        shares = [share for members in classes for share in _deal(members, per_class)]
-    length = min(map(len, shares))
+        shares = [share for examples in classes.values() for share in _deal(examples, per_class)]
+    length = min(map(len, shares), default=0)
     if length < 2:
-        _complain(site, task, classes, per_class, total)
+        _complain(site, classes or members, per_class, total)
     return tuple(tuple(share[:length]) for share in shares)
 
 
@@ -72,8 +78,7 @@ def _deal(examples: list[Example], shares: int) -> list[list[Example]]:
 
 def _complain(
     site: SiteData,
-    task: Task,
-    classes: list[list[Example]],
+    classes: Mapping[str, list[Example]],
     per_class: int,
     total: int | None,
 ) -> None:
@@ -85,10 +90,9 @@ def _complain(
             " or lower ",
             Setting("total"),
         )
-    sizes = [len(members) for members in classes]
-    least = sizes.index(min(sizes))
+    least = min(classes, key=lambda label: len(classes[label]))
     raise DataError(
-        f"site {site.name!r}, class {task.labels[least]!r}: {counted(sizes[least], 'example')} in "
+        f"site {site.name!r}, class {least!r}: {counted(len(classes[least]), 'example')} in "
         f"the pool for {counted(per_class, 'demonstration')}, {2 * per_class} needed (2 candidates "
         "each); raise ",
         Setting("pool_per_class"),

@@ -135,8 +135,11 @@ def split_sites(
     *,
     sizes: SplitSizes | None = None,
     seed: int = 0,
+    complete: bool = True,
 ) -> Split:
     """Deduplicate examples and split them by site.
+
+    A site may lack classes: its parts are drawn from the others.
 
     A text in two parts is removed from the earlier one: from train and validation if it occurs in
     the test data of any site, from train if it occurs in the site's validation data.  Texts are
@@ -154,6 +157,8 @@ def split_sites(
         All of a site's test data is used; a site may have none.
     sizes : SplitSizes, optional
     seed : int
+    complete : bool
+        Whether these are all sites of a run; then each class needs examples at one of them.
 
     Returns
     -------
@@ -164,7 +169,7 @@ def split_sites(
     Raises
     ------
     DataError
-        If a site has too few examples of a class, or none of a part.
+        If a site has too few examples of a class, or none of a part, or no site has a class.
 
     Examples
     --------
@@ -177,6 +182,9 @@ def split_sites(
     by_site = _by_site(train)
     held_out = {"validation": _by_site(validation), "test": _by_site(test)}
     _check_sites(by_site, held_out)
+    for label in task.labels if complete else ():
+        if not any(example.label == label for example in train):
+            raise DataError(f"class {label!r}: 0 training examples at any site; add some")
     tested = {example.content for example in test}
     deduplicator = Deduplicator()
     sites = []
@@ -319,9 +327,11 @@ class _SiteSplitter:
         wanted = {"pool": self.sizes.pool_per_class, "train": self.sizes.train_per_class}
         if validation is None:
             wanted["validation"] = self.sizes.validation_per_class
-        drawn = self._draw(train, wanted)
+        known = {example.label for example in train.read}
+        drawn = self._draw(train, known, wanted)
         if validation is not None:
-            drawn |= self._validation(validation)
+            known |= {example.label for example in validation.read}
+            drawn |= self._validation(validation, known)
         return SiteData(
             self.name,
             tuple(drawn["pool"]),
@@ -330,7 +340,7 @@ class _SiteSplitter:
             tuple(test),
         )
 
-    def _validation(self, source: _Source) -> dict[str, list[Example]]:
+    def _validation(self, source: _Source, known: Collection[str]) -> dict[str, list[Example]]:
         if not source.left:
             raise DataError(
                 f"site {self.name!r}: no validation example is left after duplicates of test data"
@@ -338,14 +348,19 @@ class _SiteSplitter:
             )
         if self.sizes.validation_per_class is None:
             return {"validation": self._ordered(source.left)}
-        return self._draw(source, {"validation": self.sizes.validation_per_class})
+        return self._draw(source, known, {"validation": self.sizes.validation_per_class})
 
-    def _draw(self, source: _Source, wanted: Mapping[str, int | None]) -> dict[str, list[Example]]:
+    def _draw(
+        self, source: _Source, known: Collection[str], wanted: Mapping[str, int | None]
+    ) -> dict[str, list[Example]]:
+        """Draw parts from the classes that the site has."""
         by_class = defaultdict(list)
         for example in self._ordered(source.left):
             by_class[self.task.class_of(example.label)].append(example)
         drawn: dict[str, list[Example]] = {part: [] for part in wanted}
         for index, label in enumerate(self.task.labels):
+            if label not in known:
+                continue
             members = by_class[index]
             self._check(source, label, len(members), wanted)
             for part, count in _shares(len(members), wanted).items():
