@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from asyndbt.baselines import resume_run
+from asyndbt.baselines import resume_run, run_method
 from asyndbt.config import Config
 from asyndbt.errors import BudgetError, RunDirectoryError
 from asyndbt.federation._codec import pack, unpack
 from asyndbt.federation._state import STATE_FORMAT
-from asyndbt.run import Event, Result, run_config
+from asyndbt.run import AsynDBT, Event, Result, run_config
 from asyndbt.run._directory import RunDirectory
 from asyndbt.run._site import RunSite
 
@@ -335,11 +335,10 @@ def test_a_state_of_another_version_is_refused(small: Any, part: str, number: in
     """Among them those from before states had a number."""
     directory = begun(small)
     file = directory / part
-    head, _, state = file.read_bytes().partition(b"ADBT")
-    fields, arrays = unpack(b"ADBT" + state)
+    fields, arrays = unpack(file.read_bytes())
     fields = {name: value for name, value in fields.items() if name != "format"}
     changed = fields if number is None else {**fields, "format": number}
-    file.write_bytes(head + pack(changed, arrays))
+    file.write_bytes(pack(changed, arrays))
     with pytest.raises(RunDirectoryError, match=r"another version of asyndbt .* start again in"):
         resume_run(directory)
 
@@ -357,7 +356,7 @@ def test_whoever_changes_the_layout_of_states_raises_their_number(small: Any) ->
     """What a state holds, by name: a change is one of `STATE_FORMAT`, which comes first here."""
     directory = begun(small)
     fields, arrays = unpack((directory / "checkpoint").read_bytes())
-    own, matrices = unpack((directory / "sites/meals/state").read_bytes().partition(b"\n")[2])
+    own, matrices = unpack((directory / "sites/meals/state").read_bytes())
     layout = [
         STATE_FORMAT,
         sorted(fields),
@@ -373,7 +372,75 @@ def test_whoever_changes_the_layout_of_states_raises_their_number(small: Any) ->
         sorted(matrices),
     ]
     digest = hashlib.sha256(json.dumps(layout).encode()).hexdigest()[:16]
-    assert digest == "3d32b67344b83f0a", layout
+    assert digest == "66fac643c29616d9", layout
+
+
+def _changed(rows: list[dict[str, str]], kind: str) -> list[dict[str, str]]:
+    flipped = {"positive": "negative", "negative": "positive"}
+    if kind == "labels":
+        return [{**row, "label": flipped[row["label"]]} for row in rows]
+    if kind == "spaces":
+        return [{**row, "text_a": row["text_a"].replace(" ", "  ")} for row in rows]
+    return rows[:-1]
+
+
+@pytest.mark.parametrize(
+    ("part", "kind", "moment"),
+    [
+        ("train", "labels", ("start", 1)),
+        ("train", "spaces", ("step", 2)),
+        ("validation", "fewer", ("step", 2)),
+        ("test", "labels", ("step", 2)),
+    ],
+)
+def test_other_rows_in_the_same_files_are_refused(
+    small: Any, part: str, kind: str, moment: tuple[str, int]
+) -> None:
+    files = {name: small.write(f"{name}.jsonl", small.rows(name)) for name in small.files}
+    config = small.config(data=files)
+    with pytest.raises(Stop):
+        run_config(config, observers=[interrupter(*moment, Stop)])
+    small.write(f"{part}.jsonl", _changed(small.rows(part), kind))
+    with pytest.raises(RunDirectoryError, match=r"has other data than this run .*put the files ba"):
+        resume_run(config.run.dir)
+    small.write(f"{part}.jsonl", small.rows(part))
+    assert resume_run(config.run.dir).data["stop_reason"] == "budget"
+
+
+def test_other_rows_are_refused_where_a_method_has_no_checkpoint(small: Any) -> None:
+    files = {name: small.write(f"{name}.jsonl", small.rows(name)) for name in small.files}
+    config = small.config(data=files)
+    with pytest.raises(Stop):
+        run_method("random-search", config, observers=[interrupter("start", 1, Stop)])
+    small.write("train.jsonl", _changed(small.rows("train"), "labels"))
+    with pytest.raises(RunDirectoryError, match=r"other data than .* \(pool, train\)"):
+        resume_run(config.run.dir)
+
+
+def test_a_larger_budget_does_not_go_with_other_rows(small: Any) -> None:
+    files = {name: small.write(f"{name}.jsonl", small.rows(name)) for name in small.files}
+    config = small.config(data=files)
+    run_config(config)
+    small.write("test.jsonl", _changed(small.rows("test"), "labels"))
+    with pytest.raises(RunDirectoryError, match=r"other data than .* \(test\)"):
+        resume_run(config.run.dir, budget={"per_site": {"calls": 500}})
+
+
+def test_rows_may_change_before_anything_is_recorded(
+    small: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {name: small.write(f"{name}.jsonl", small.rows(name)) for name in small.files}
+    config = small.config(data=files, method={"iterations": 1})
+    with monkeypatch.context() as patch:
+        patch.setattr(AsynDBT, "run", _stopped)
+        with pytest.raises(Stop):
+            run_config(config)
+    small.write("train.jsonl", _changed(small.rows("train"), "labels"))
+    assert run_config(config).data["iterations"] == 1
+
+
+async def _stopped(*_: Any) -> None:
+    raise Stop
 
 
 def test_a_checkpoint_of_other_settings_is_refused(small: Any) -> None:

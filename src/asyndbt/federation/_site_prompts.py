@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 from asyndbt.federation._calibration import calibration_queries, content_free_queries
 from asyndbt.lm import LIMITED, Calibration, LanguageModel, Limits, Prompt, Usage
@@ -45,13 +45,21 @@ class SitePrompts:
         return Shape(self.positions, words, len(self.slots), candidates)
 
     @property
-    def digest(self) -> str:
-        """SHA-256 of the contents: equal where indices mean the same texts in the same splits."""
+    def digests(self) -> dict[str, str]:
+        """SHA-256 by part: equal where indices mean the same texts in the same splits."""
         data = self.data
-        parts = (data.train, data.validation, data.test, *self.slots)
-        held = [[(example.content, example.label) for example in part] for part in parts]
-        whole = [asdict(self.task), held, self.vocabulary, self.positions]
-        return hashlib.sha256(json.dumps(whole).encode()).hexdigest()
+        parts = {
+            "task": asdict(self.task),
+            "vocabulary": [self.vocabulary, self.positions],
+            "pool": [_contents(part) for part in (data.pool, *self.slots)],
+            "train": _contents(data.train),
+            "validation": _contents(data.validation),
+            "test": _contents(data.test),
+        }
+        return {
+            name: hashlib.sha256(json.dumps(part).encode()).hexdigest()
+            for name, part in parts.items()
+        }
 
     def fragment(self, words: IntArray) -> tuple[str, ...]:
         """Return the vocabulary entries at indices (M,)."""
@@ -80,6 +88,10 @@ class SitePrompts:
         shown = [max(slot, key=demonstration_size) for slot in self.slots]
         fragment = [max(self.vocabulary, key=size, default="")] * self.positions
         return [render(self.task, shown, fragment, example.fields) for example in examples]
+
+
+def _contents(examples: Iterable[Example]) -> list[Any]:
+    return [(sorted(example.fields.items()), example.label) for example in examples]
 
 
 _FINALISTS: Final = 16

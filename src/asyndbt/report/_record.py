@@ -193,8 +193,7 @@ def _events(file: Path) -> Iterator[Mapping[str, Any]]:
 def _site_part(folder: Path) -> SitePart:
     arrays: Mapping[str, FloatArray] = {}
     if (folder / "state").exists():
-        _, _, packed = (folder / "state").read_bytes().partition(b"\n")
-        arrays = unpack_state(packed)[1]
+        arrays = unpack_state((folder / "state").read_bytes())[1]
     q = arrays.get("q")
     settled = arrays.get("settled", Plan.demonstrations(q) if q is not None and q.size else ())
     prompt = folder / "prompt.json"

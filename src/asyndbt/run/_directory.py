@@ -9,7 +9,8 @@ lock              held while a process works here
 identity          the run's name in a cache shared with other runs
 traffic.json      messages and bytes exchanged with each site
 result.json       the outcome; no text of any example
-sites/NAME/       a site's own part: state, paid answers, demonstrations, tuned prompt, predictions
+sites/NAME/       a site's own part: state, digests of its data, paid answers, demonstrations, tuned
+                  prompt, predictions
 """
 
 from __future__ import annotations

@@ -70,13 +70,20 @@ def open_site(shared: Config, private: Config, folder: Path) -> RemoteSite:
         The same, with this site's data, model and caps.
     folder : Path
         Where the site records this run.
+
+    Raises
+    ------
+    RunDirectoryError
+        If the site has begun its part in this run with other data.
     """
     directory = RunDirectory(folder)
     setup = prepare_run(private, directory, shared=shared)
     assert setup.handle is not None
     (site,) = setup.sites.values()
+    begun = directory.config_file.exists()
+    site.bind(begun=begun)
     site.load()
-    if not directory.config_file.exists():
+    if not begun:
         config = private.override({"run.dir": str(folder)})
         write_atomically(directory.config_file, config.to_toml().encode())
     return RemoteSite(site, directory, setup.handle)

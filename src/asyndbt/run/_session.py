@@ -149,8 +149,8 @@ def run_session(
     Raises
     ------
     RunDirectoryError
-        If another process works in the directory, or the checkpoint was written under other
-        settings or by another version.
+        If another process works in the directory, or an earlier session had other settings or data,
+        or another version wrote its checkpoint.
     AsyndbtError
         Whatever else ends the run.
     """
@@ -159,6 +159,9 @@ def run_session(
         for site in setup.sites.values():
             resources.callback(site.close)
         resources.enter_context(directory.claimed())
+        begun = directory.config_file.exists()
+        for site in setup.sites.values():
+            site.bind(begun=begun)
         try:
             session = _open(config, directory, setup, Observers(observers), channel or Channel())
             session.extend, session.method = extend, record

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from asyndbt.errors import RunDirectoryError
 from asyndbt.federation import Assignment, Join, Needs, Report, SitePrompts, Worker
 from asyndbt.lm import AnswerCache, Limits
-from asyndbt.run._directory import write_atomically
+from asyndbt.run._directory import to_json, write_atomically
 
 
 @dataclass(slots=True)
@@ -37,28 +38,34 @@ class RunSite:
 
     def save(self) -> None:
         """Write the worker's state into the site's folder."""
-        head = self.prompts.digest.encode() + b"\n"
-        write_atomically(self.folder / "state", head + self.worker.state())
+        write_atomically(self.folder / "state", self.worker.state())
 
     def load(self) -> None:
-        """Restore the state of an earlier session, if there is one.
+        """Restore the state of an earlier session, if there is one."""
+        file = self.folder / "state"
+        if file.exists():
+            self.worker.restore(file.read_bytes())
+
+    def bind(self, *, begun: bool) -> None:
+        """Record what the site's prompts are made of; compare it, if the run has begun before.
 
         Raises
         ------
         RunDirectoryError
-            If the session had other data, for which its policies would select other texts, or
-            another version wrote its state.
+            If an earlier session had other data: its policies would select other texts here, and
+            its answers be about other queries.
         """
-        file = self.folder / "state"
-        if not file.exists():
-            return
-        digest, _, state = file.read_bytes().partition(b"\n")
-        if digest.decode("ascii", "replace") != self.prompts.digest:
-            raise RunDirectoryError(
-                f"site {self.worker.site!r}: its data, or the vocabulary, is not what this run "
-                "was started with; put the files back, or start a new run in another directory"
-            )
-        self.worker.restore(state)
+        file, digests = self.folder / "data.json", self.prompts.digests
+        if begun and file.exists():
+            before = json.loads(file.read_bytes())
+            changed = [part for part, digest in digests.items() if before.get(part) != digest]
+            if changed:
+                raise RunDirectoryError(
+                    f"site {self.worker.site!r} has other data than this run was started with "
+                    f"({', '.join(changed)}): put the files back, or start a new run in another "
+                    "directory"
+                )
+        write_atomically(file, to_json(digests))
 
     def close(self) -> None:
         """Close the answer cache."""
