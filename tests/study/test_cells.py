@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 from asyndbt.pocket import TASKS as POCKET_TASKS
 from asyndbt.pocket._datasets import SIZES
 from asyndbt.study import Cell, StudyFile, cells_of
+from asyndbt.study._cells import _sizes
 
 Make = Callable[..., StudyFile]
 
@@ -19,6 +22,21 @@ def test_every_method_on_every_task_with_every_seed(study: Make) -> None:
     )
     assert {c.config.run.seed for c in cells} == {0, 1}
     assert len({c.directory for c in cells}) == len(cells)
+
+
+def test_a_run_on_other_rows_of_the_same_file_is_another_run(study: Make, tmp_path: Path) -> None:
+    def directories(label: str) -> list[Path]:
+        rows = [{"text": f"text {i}", "label": label if i == 7 else str(i % 2)} for i in range(60)]
+        (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        _sizes.cache_clear()
+        task = {"task": {"instruction": "{text}?", "labels": {"0": "no", "1": "yes"}}}
+        data = {"data": {"train": str(tmp_path / "rows.jsonl")}}
+        file = study(tasks=["own"], seeds=[0], tables={"tasks": {"own": task | data}})
+        return [cell.directory for cell in cells_of(file)]
+
+    first, edited = directories("1"), directories("0")
+    assert not set(first) & set(edited)
+    assert directories("1") == first
 
 
 def test_budgets_are_equal_and_the_evaluation_is_paid_besides(study: Make) -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 
 from asyndbt.federation._calibration import calibration_queries, content_free_queries
 from asyndbt.lm import LIMITED, Calibration, LanguageModel, Limits, Prompt, Usage
 from asyndbt.optim import IntArray, Shape
 from asyndbt.prompt import render
-from asyndbt.task import Example, SiteData, Task
+from asyndbt.task import Example, SiteData, Task, digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +44,12 @@ class SitePrompts:
 
     @property
     def digests(self) -> dict[str, str]:
-        """SHA-256 by part: equal where indices mean the same texts in the same splits."""
-        data = self.data
-        parts = {
-            "task": asdict(self.task),
-            "vocabulary": [self.vocabulary, self.positions],
-            "pool": [_contents(part) for part in (data.pool, *self.slots)],
-            "train": _contents(data.train),
-            "validation": _contents(data.validation),
-            "test": _contents(data.test),
-        }
-        return {
-            name: hashlib.sha256(json.dumps(part).encode()).hexdigest()
-            for name, part in parts.items()
-        }
+        """Digests of task, vocabulary and parts of the data, by name.
+
+        Where they are equal, indices mean the same texts in the same splits.
+        """
+        own = {"task": asdict(self.task), "vocabulary": [self.vocabulary, self.positions]}
+        return {name: digest(part) for name, part in own.items()} | self.data.digests
 
     def fragment(self, words: IntArray) -> tuple[str, ...]:
         """Return the vocabulary entries at indices (M,)."""
@@ -88,10 +78,6 @@ class SitePrompts:
         shown = [max(slot, key=demonstration_size) for slot in self.slots]
         fragment = [max(self.vocabulary, key=size, default="")] * self.positions
         return [render(self.task, shown, fragment, example.fields) for example in examples]
-
-
-def _contents(examples: Iterable[Example]) -> list[Any]:
-    return [(sorted(example.fields.items()), example.label) for example in examples]
 
 
 _FINALISTS: Final = 16

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import re
@@ -20,7 +19,7 @@ from asyndbt.federation import CALIBRATION_QUERIES
 from asyndbt.pocket import TASKS
 from asyndbt.run import HALVES, AsynDBT, load_site_data, make_task
 from asyndbt.study._file import POCKET, StudyFile, keys_of
-from asyndbt.task import merge_sites
+from asyndbt.task import digest, merge_sites
 
 BOTH: Final = "both"
 
@@ -176,7 +175,7 @@ def _baseline_mode(config: Config, method: str, options: Mapping[str, Any]) -> s
 
 
 class Sizes(NamedTuple):
-    """Numbers of sites, validation examples and test examples.
+    """Numbers of sites, validation examples and test examples, and a digest of all examples.
 
     `test_pooled` counts a test example once that several sites have.
     """
@@ -185,6 +184,7 @@ class Sizes(NamedTuple):
     validation: int
     test: int
     test_pooled: int
+    rows: str
 
 
 def sizes_of(config: Config) -> Sizes:
@@ -202,6 +202,7 @@ def _sizes(tables: str, seed: int) -> Sizes:
         sum(len(site.validation) for site in sites),
         sum(len(site.test) for site in sites),
         len(merge_sites(sites).test),
+        digest([[site.name, site.digests] for site in sites]),
     )
 
 
@@ -210,10 +211,12 @@ def _name(
 ) -> str:
     values = config.to_dict()
     del values["run"]["dir"]
-    canonical = json.dumps([method, task, values, dict(options)], sort_keys=True)
-    digest = hashlib.sha256(canonical.encode()).hexdigest()[:8]
+    identity: list[Any] = [method, task, values, dict(options)]
+    if not task.startswith(POCKET):
+        # Files may be edited; the rows of the package are those of their name.
+        identity.append(sizes_of(config).rows)
     short = re.sub(r"[^\w.-]", "-", task.removeprefix(POCKET))
-    return f"{method}-{short}-seed{seed}-calls{calls}-{digest}"
+    return f"{method}-{short}-seed{seed}-calls{calls}-{digest(identity)[:8]}"
 
 
 def _merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,12 +7,13 @@ added row moves few others.
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from itertools import combinations
-from typing import Self
+from typing import Any, Self
 
 from asyndbt._text import counted, did_you_mean, listed
 from asyndbt.errors import ConfigError, DataError, Setting
@@ -30,7 +31,13 @@ MERGED_SITE = "all"
 _DEFAULT_SITE = "local"
 """Site of examples that name none."""
 
+_PARTS = ("pool", "train", "validation", "test")
 _BySite = Mapping[str, Sequence[Example]]
+
+
+def digest(content: Any) -> str:
+    """SHA-256 of a value that JSON has."""
+    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -77,11 +84,16 @@ class SiteData:
         """All examples that a model is asked about: train, validation and test."""
         return (*self.train, *self.validation, *self.test)
 
-    def __post_init__(self) -> None:
-        contents = {
-            part: {example.content for example in getattr(self, part)}
-            for part in ("pool", "train", "validation", "test")
+    @property
+    def digests(self) -> dict[str, str]:
+        """Digest of the texts and labels by part, in their order."""
+        return {
+            part: digest([(sorted(e.fields.items()), e.label) for e in getattr(self, part)])
+            for part in _PARTS
         }
+
+    def __post_init__(self) -> None:
+        contents = {part: {example.content for example in getattr(self, part)} for part in _PARTS}
         for first, second in combinations(contents, 2):
             if common := len(contents[first] & contents[second]):
                 texts = "1 text occurs" if common == 1 else f"{common} texts occur"
