@@ -33,6 +33,9 @@ VIRTUAL = {"federation.engine": "virtual"}
         ({"federation.quorum": True}, "federation.quorum = true: use"),
         ({"data.label_column": ""}, 'data.label_column = "": use a text that is not empty'),
         ({"data.train": "hf:imdb"}, "hf: is not a known source; give a path"),
+        ({"data.train": "C:\temp"}, "write a path with backslashes in single quotes"),
+        ({"run.dir": "D:\runs\new"}, "write a path with backslashes in single quotes"),
+        ({"method.vocabulary": "C:\new.txt"}, "write a path with backslashes in single quotes"),
         ({"data.train": "pocket:x"}, "write it as pocket:TASK/SPLIT"),
         ({"data.train": None}, "data.train is missing: give the training examples"),
         ({"data.sites": {}}, "data.sites is empty"),
@@ -228,3 +231,31 @@ def test_one_label_as_number_and_as_text(complaint: Complaint) -> None:
     assert complaint({"task": task}) == (
         'a.toml: task.labels has the label "1" twice: name each label once'
     )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        r'train = "C:\Users\ann\train.csv"',
+        r'train = "C:\data\train.csv"',
+        r'train = "\\server\share\train.csv"',
+        r'train = "C:\data"',
+        r'train = "C:\data\"',
+        r'train = "D:\xy"',
+    ],
+)
+@pytest.mark.parametrize("rest", ["", '\n[run]\ndir = "runs"\n'])
+def test_a_path_of_windows_is_told_to_stand_in_single_quotes(
+    tmp_path: Path, line: str, rest: str
+) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text(f"[data]\r\n{line}{rest}")
+    with pytest.raises(ConfigError, match=r"not TOML.*; write a path with backslashes in single"):
+        load_config(file)
+
+
+def test_other_errors_of_toml_have_nothing_to_do_with_backslashes(tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text("[data]\nx = 'a\\b'\ntrain = train.csv\n")
+    with pytest.raises(ConfigError, match=r"not TOML: [^;]*line 3[^;]*$"):
+        load_config(file)

@@ -9,12 +9,21 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
 from asyndbt._spelling import composed, site_name_fault
+from asyndbt.config._toml import BACKSLASHES
 
 _PREFIXES = ("pocket", "datasets")
 
 
 def resolved(path: str | Path, info: ValidationInfo) -> Path:
-    """Return the absolute form of a path of the configuration."""
+    r"""Return the absolute form of a path of the configuration.
+
+    Raises
+    ------
+    ValueError
+        If it has a tab or another control character, as ``"C:\temp"`` has in double quotes.
+    """
+    if any(character < " " for character in str(path)):
+        raise ValueError(BACKSLASHES)
     return (Path((info.context or {}).get("base", ".")) / Path(path).expanduser()).resolve()
 
 

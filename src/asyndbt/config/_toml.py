@@ -7,9 +7,11 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from asyndbt.errors import ConfigError
+
+BACKSLASHES: Final = r"write a path with backslashes in single quotes, such as 'C:\data\new.csv'"
 
 
 def read_toml(path: Path, remedy: str) -> dict[str, Any]:
@@ -26,8 +28,10 @@ def read_toml(path: Path, remedy: str) -> dict[str, Any]:
     ConfigError
         If the file cannot be read, or is not TOML in UTF-8.
     """
+    text = ""
     try:
-        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        text = path.read_bytes().decode("utf-8-sig")
+        return tomllib.loads(text)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; {remedy}") from None
     except OSError as error:
@@ -35,7 +39,15 @@ def read_toml(path: Path, remedy: str) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not a text in UTF-8: save it in that encoding") from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not TOML: {error}") from None
+        raise ConfigError(f"{path}: not TOML: {error}{_remedy(text, str(error))}") from None
+
+
+def _remedy(text: str, message: str) -> str:
+    """Say what to do about a path of Windows in double quotes, if that is the fault."""
+    found = re.search(r"at line (\d+)", message)
+    lines = text.rstrip().split("\n")
+    line = lines[int(found[1]) - 1] if found else lines[-1]
+    return f"; {BACKSLASHES}" if "\\" in line else ""
 
 
 def format_key(name: str) -> str:
