@@ -86,6 +86,24 @@ def test_each_payer_counts_what_it_paid_and_finds_what_others_paid(tmp_path: Pat
         assert again.total() == Usage(2, 14, 2)
 
 
+def test_a_request_that_two_of_one_payer_pay_for_is_counted_twice_and_stored_once(
+    tmp_path: Path,
+) -> None:
+    """As a run and its copy do, with a cache that both share."""
+    key, usage = request_key("m", Prompt((), "q"), ["a"]), Usage(1, 10, 2, 0.5)
+    first, second = Answer((-0.1,), None, usage), Answer((-0.2,), None, usage)
+    caches = [AnswerCache(tmp_path / "c.sqlite", "run") for _ in range(2)]
+    for cache, answer in zip(caches, (first, second), strict=True):
+        cache.attempts.begin(key, Usage(1, 99, 99, 9.0))
+        cache.put_many({key: answer})
+        assert cache.get_many([key]) == {key: first}
+        assert cache.total() + cache.attempts.lost() == usage
+        assert cache.attempts.reasons() == ({"answered twice": 1} if answer is second else {})
+        cache.close()
+    with AnswerCache(tmp_path / "c.sqlite", "run") as cache:
+        assert cache.total() + cache.attempts.lost() == usage + usage
+
+
 def test_money_adds_up_to_the_same_float_after_reopening(tmp_path: Path) -> None:
     path = tmp_path / "c.sqlite"
     with AnswerCache(path) as cache:
@@ -108,7 +126,7 @@ def test_a_batch_is_stored_whole_or_not_at_all(tmp_path: Path) -> None:
     with AnswerCache(tmp_path / "c.sqlite") as cache:
         cache.put_many({b"x": answer})
         with pytest.raises(DataError, match="answer cache"):
-            cache.put_many({b"y": answer, b"x": answer})
+            cache.put_many({b"y": answer, None: answer})  # type: ignore[dict-item]
         assert cache.get_many([b"y"]) == {}
         assert cache.total() == answer.usage
 

@@ -66,7 +66,7 @@ class AnswerCache:
     A batch is one transaction of a write-ahead log: a killed process loses no committed batch and
     leaves a readable file.  Runs may share a file: each finds all answers and counts only its own
     payments; two that pay for the same request at the same time keep a row each.  Not for two
-    threads at once, nor for two caches of one payer at once.
+    threads at once.
 
     Parameters
     ----------
@@ -142,15 +142,21 @@ class AnswerCache:
         return {key: _answer(row) for key, row in rows.items() if row is not None}
 
     def put_many(self, answers: Mapping[bytes, Answer]) -> None:
-        """Store paid answers in one transaction."""
-        rows = [(key, self.payer, *_row(answer)) for key, answer in answers.items()]
+        """Store paid answers in one transaction; a second one to a request counts as lost."""
+        insert = (
+            f"INSERT INTO answers (key, payer, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT DO NOTHING"
+        )
+        stored = []
         with self._explained(), self._db:
-            self._db.executemany(
-                f"INSERT INTO answers (key, payer, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                rows,
-            )
-            self.attempts.take_out(answers)
-        self._total = sum((answer.usage for answer in answers.values()), self._total)
+            for key, answer in answers.items():
+                if self._db.execute(insert, (key, self.payer, *_row(answer))).rowcount:
+                    stored.append(key)
+            self.attempts.take_out(stored)
+        self._total = sum((answers[key].usage for key in stored), self._total)
+        for key in answers:
+            if key in self.attempts:
+                self.attempts.end(key, "answered twice", answers[key].usage)
 
     def total(self) -> Usage:
         """Return the total usage of this payer."""
@@ -297,6 +303,10 @@ class Attempts:
         rows = [(self._open.pop(key),) for key in keys if key in self._open]
         if rows:
             self._db.executemany("DELETE FROM attempts WHERE id = ?", rows)
+
+    def __contains__(self, key: bytes) -> bool:
+        """Whether a request is open."""
+        return key in self._open
 
     def __len__(self) -> int:
         """Count the requests that ended without an answer."""
