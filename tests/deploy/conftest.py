@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ CALLS = 126
 Rows = list[dict[str, str]]
 
 
+@cache
 def rows_of(part: str, site: str) -> Rows:
     """The first rows of every class."""
     kept: Counter[str] = Counter()
@@ -195,8 +197,8 @@ def make_federation() -> type[Federation]:
     return Federation
 
 
-@pytest.fixture
-def one_machine(tmp_path: Path) -> Callable[..., Config]:
+@pytest.fixture(scope="session")
+def one_machine() -> Callable[..., Config]:
     """The same run with engine "local": the data of all sites in one file of tables."""
 
     def config(folder: Path, method: Mapping[str, Any] = METHOD, **federation: Any) -> Config:
@@ -210,7 +212,7 @@ def one_machine(tmp_path: Path) -> Callable[..., Config]:
                 "method": {**METHOD, **method},
                 "federation": federation,
                 "budget": {"per_site": {"calls": CALLS}},
-                "run": {"dir": str(tmp_path / "local"), "seed": 3},
+                "run": {"dir": str(folder / "local"), "seed": 3},
             }
         )
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from asyndbt.config import load_site_file
 from asyndbt.errors import AsyndbtError, SiteError
-from asyndbt.run import Event, check_run, run_config
+from asyndbt.run import Event, Result, check_run, run_config
 from asyndbt.run._site import RunSite
 
 QUIET = {"refresh_every": 0}
@@ -42,30 +41,28 @@ def stop() -> None:
     raise Stop
 
 
-@pytest.fixture
-def undisturbed(federation: Any, one_machine: Any) -> Callable[[], dict[str, Any]]:
-    """Outcome of the same run on one machine, where all sites are waited for."""
+@pytest.fixture(scope="module")
+def undisturbed(
+    make_federation: Any, one_machine: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Result:
+    """The same run on one machine, where all sites are waited for."""
+    federation = make_federation(tmp_path_factory.mktemp("undisturbed"))
+    federation.write()
+    return run_config(one_machine(federation.folder, quorum="all"))
 
-    def outcome() -> dict[str, Any]:
-        data = run_config(one_machine(federation.folder, quorum="all")).data
-        return {name: data[name] for name in ("fragment", "metrics", "ledger", "iterations")}
 
-    return outcome
-
-
-def same(result: Any, outcome: dict[str, Any]) -> None:
-    assert {name: result.data[name] for name in outcome} == outcome
+def same(one: Result, other: Result) -> None:
+    for name in ("fragment", "metrics", "ledger", "iterations"):
+        assert one.data[name] == other.data[name]
 
 
 # ------------------------------------------------------------------ nothing goes wrong
-def test_the_result_is_that_of_one_machine(
-    federation: Any, undisturbed: Any, tmp_path: Path
-) -> None:
+def test_the_result_is_that_of_one_machine(federation: Any, undisturbed: Any) -> None:
     federation.write(federation={"quorum": "all"})
-    same(federation.conduct(federation.grid()), undisturbed())
+    same(federation.conduct(federation.grid()), undisturbed)
     for site in federation.sites:
         there = federation.kept(site) / "sites" / site / "prompt.json"
-        here = tmp_path / "local" / "sites" / site / "prompt.json"
+        here = undisturbed.directory / "sites" / site / "prompt.json"
         assert there.read_bytes() == here.read_bytes()
 
 
@@ -113,7 +110,8 @@ def test_a_hundred_sites(federation: Any) -> None:
     federation.sites = tuple(f"site{number:03}" for number in range(100))
     federation.write(
         source=lambda site: names[int(site[4:]) % 3],
-        method={"mode": "fragment", "iterations": 3, "local_steps": 2, **QUIET},
+        change=lambda part, rows: rows if part == "train" else rows[:2],
+        method={"mode": "fragment", "iterations": 3, "draws": 2, "batch_size": 1, **QUIET},
         federation={"quorum": 60},
     )
     result = federation.conduct(federation.grid())
@@ -223,7 +221,7 @@ def test_a_site_that_is_started_again_goes_on_where_it_was(
     result = federation.conduct(grid)
     assert not result.data["sites"]["phones"]["gone"]
     if silently:
-        same(result, undisturbed())
+        same(result, undisturbed)
     else:
         assert [event["why"] for event in federation.events("gone")] == ["node unavailable"]
         assert [event["site"] for event in federation.events("joined")].count("phones") == 2
@@ -238,7 +236,7 @@ def test_a_coordinator_that_was_stopped_goes_on(
         federation.conduct(federation.grid(), observers=(at_step(number, stop),))
     federation.opened.close()
     result = federation.conduct(federation.grid())
-    same(result, undisturbed())
+    same(result, undisturbed)
     steps = [event["iteration"] for event in federation.events("step")]
     assert steps == list(range(1, len(steps) + 1))
 

@@ -65,13 +65,35 @@ def _given(table: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in table.items() if value is not None}
 
 
-def _copy(run: Path, to: Path) -> Path:
-    return Path(shutil.copytree(run, to))
+class Runs(dict[str, Path]):
+    """Directories of runs by what is special about them; each is made when it is first wanted."""
+
+    def __init__(self, folder: Path, configs: dict[str, Config]) -> None:
+        super().__init__()
+        self._folder, self._configs = folder, configs
+
+    def __missing__(self, kind: str) -> Path:
+        directory = self._folder / kind
+        if kind in self._configs:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(os, "fsync", lambda descriptor: None)
+                run_config(self._configs[kind])
+        else:
+            shutil.copytree(self["three"], directory)
+        if kind == "apart":
+            shutil.rmtree(directory / "sites")
+        if kind == "interrupted":
+            for file in ("result.json", "traffic.json"):
+                (directory / file).unlink()
+            for part in directory.glob("sites/*/*"):
+                if part.name != "state":
+                    part.unlink()
+        self[kind] = directory
+        return directory
 
 
 @pytest.fixture(scope="session")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Directories of runs by what is special about them."""
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     folder = tmp_path_factory.mktemp("runs")
     plain = _write(folder / "plain", dict)
     hostile = _write(
@@ -84,7 +106,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     )
     (folder / "words.txt").write_text(f"{HOSTILE}\n<img src=http://127.0.0.1/x>\ngood & bad\n")
     alone = {"train": plain["train"], "validation": plain["validation"], "site_column": None}
-    modes = {
+    configs = {
         "three": _config(folder / "three", plain),
         "virtual": _config(
             folder / "virtual",
@@ -121,17 +143,4 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             method={"vocabulary": str(folder / "words.txt"), "distinct_words": False},
         ),
     }
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda descriptor: None)
-        for config in modes.values():
-            run_config(config)
-    made = {name: config.run.dir for name, config in modes.items()}
-    made["apart"] = _copy(made["three"], folder / "apart")
-    shutil.rmtree(made["apart"] / "sites")
-    made["interrupted"] = _copy(made["three"], folder / "interrupted")
-    for file in ("result.json", "traffic.json"):
-        (made["interrupted"] / file).unlink()
-    for part in made["interrupted"].glob("sites/*/*"):
-        if part.name != "state":
-            part.unlink()
-    return made
+    return Runs(folder, configs)

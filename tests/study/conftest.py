@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 
 from asyndbt._async import run_sync
 from asyndbt.config import Config
 from asyndbt.lm import LanguageModel, Prompt
+from asyndbt.pocket import dataset
 from asyndbt.run import Event, Observer
 from asyndbt.study import CellResult, StudyFile, _execute, cells_of
 from asyndbt.study._execute import execute_cells
@@ -102,6 +104,22 @@ def silent() -> Iterator[dict[str, Any]]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/v1"
         yield {"provider": "openai", "model": "m", "base_url": url, "timeout": 86_400.0}
+
+
+@pytest.fixture
+def few_rows(tmp_path: Path) -> dict[str, Any]:
+    """Tables that make the runs of a study short: of "pocket:paraphrase" 36 test rows of 360."""
+    rows = dataset("paraphrase", "test")[:36]
+    (tmp_path / "test.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    base = {"data": {"pool_per_class": 4, "validation_per_class": 2}}
+    task = {"data": {"test": str(tmp_path / "test.jsonl")}}
+    return {"base": base, "tasks": {"pocket:paraphrase": task}}
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes figures empty files: drawing takes longer than all the rest of a small study."""
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **_: path.write_bytes(b""))
 
 
 @pytest.fixture

@@ -83,11 +83,10 @@ def directories(file: StudyFile) -> set[Path]:
     return {cell.directory for cell in cells_of(file)}
 
 
-def test_several_processes_tell_of_their_cells_too(study: Make) -> None:
-    base = {"data": {"pool_per_class": 4, "validation_per_class": 2}}
+def test_several_processes_tell_of_their_cells_too(study: Make, few_rows: dict[str, Any]) -> None:
     file = study(
-        methods=["asyndbt", "manual"], tasks=["pocket:paraphrase"], seeds=[0], calls=400,
-        tables={"base": base},
+        methods=["asyndbt", "manual"], tasks=["pocket:paraphrase"], seeds=[0], calls=150,
+        tables=few_rows,
     )  # fmt: skip
     news: list[CellProgress] = []
     done = execute_cells(cells_of(file), file.study.dir / "answers", jobs=2, observe=news.append)
@@ -197,17 +196,14 @@ def test_the_record_of_a_cell(study: Make, pretended: object) -> None:
     assert record == {"seconds": done[0].seconds, "asked": 3, "error": "", "short": False}
 
 
-def test_several_processes_find_what_one_finds(study: Make, tmp_path: Path) -> None:
-    base = {
-        "data": {"pool_per_class": 4, "validation_per_class": 2},
-        "method": {"random_icl_draws": 1},
-    }
-
+def test_several_processes_find_what_one_finds(
+    study: Make, few_rows: dict[str, Any], tmp_path: Path
+) -> None:
     def found(jobs: int) -> dict[str, object]:
         folder = tmp_path / f"jobs{jobs}"
         file = study(
             methods=["asyndbt", "manual"], tasks=["pocket:paraphrase"], seeds=[0], calls=150,
-            dir=str(folder), tables={"base": base},
+            dir=str(folder), tables=few_rows,
         )  # fmt: skip
         done = execute_cells(cells_of(file), folder / "answers", jobs=jobs)
         assert [each.error for each in done] == ["", ""]

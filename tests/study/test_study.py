@@ -84,7 +84,7 @@ def test_one_command_writes_everything(file: Path, capsys: pytest.CaptureFixture
     assert str(file.parent) not in page
 
 
-@pytest.mark.usefixtures("pretended")
+@pytest.mark.usefixtures("pretended", "undrawn")
 def test_the_page_says_what_the_table_says(file: Path) -> None:
     study = load_study(file)
     run_study(study)
@@ -122,7 +122,7 @@ def test_the_same_numbers_give_the_same_files(file: Path) -> None:
     assert found() == found()
 
 
-@pytest.mark.usefixtures("pretended")
+@pytest.mark.usefixtures("pretended", "undrawn")
 def test_every_point_of_a_grid_has_its_own_tables(study: Make) -> None:
     file = study(tables={"grid": {"method": {"draws": [3, 4]}}}, seeds=[0])
     run_study(file)
@@ -144,6 +144,7 @@ def test_a_missing_package_is_named_before_anything_runs(
     assert not pretended.carried_out  # type: ignore[attr-defined]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_budgets_that_are_too_small_are_told(
     file: Path, pretended: object, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -158,6 +159,7 @@ def test_budgets_that_are_too_small_are_told(
     assert "The budget was too small for 4 runs: cendbt at 100, cendbt at 300." in page
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_budget_that_is_too_small_on_some_tasks_is_told_with_them(
     study: Make, pretended: object
 ) -> None:
@@ -317,6 +319,7 @@ def test_a_study_is_no_run(file: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert f"is a study: asyndbt study {file}" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_study_of_real_runs(file: Path) -> None:
     small = FILE.replace("seeds = [0, 1]", "seeds = [0]").replace("curve_calls = [100]", "")
     small = small.replace('ablation = ["asyndbt"]', "").replace('"cendbt", ', "")
@@ -337,9 +340,12 @@ def test_a_study_of_real_runs(file: Path) -> None:
         assert charged <= most[each.cell.method][1].usage.calls
 
 
-def test_the_halves_of_the_best_run_are_asked_alone(file: Path) -> None:
+@pytest.mark.usefixtures("undrawn")
+def test_the_halves_of_the_best_run_are_asked_alone(file: Path, few_rows: dict[str, Any]) -> None:
     small = FILE.replace("curve_calls = [100]", "").replace("ablation =", "ablation_parts =")
     small = small.replace('"cendbt", ', "").replace("calls = 300", "calls = 150")
+    few = few_rows["tasks"]["pocket:paraphrase"]["data"]["test"]
+    small += f'\n[tasks."pocket:paraphrase".data]\ntest = {json.dumps(few)}\n'
     file.write_text(small.replace("[base.data]", "[base.data]\nvalidation_per_class = 2"))
     study = load_study(file)
     done = run_study(study)
@@ -352,8 +358,8 @@ def test_the_halves_of_the_best_run_are_asked_alone(file: Path) -> None:
     found = {(row["metric"], row["seed"]): row["value"] for row in rows}
     best = max((0, 1), key=lambda seed: found["accuracy", seed])
     assert {seed for metric, seed in found if metric == "fragment_accuracy"} == {best}
-    assert found["demonstrations_n", best] == found["fragment_n", best] == 360
-    assert found["halves_calls", best] == 2 * 360
+    assert found["demonstrations_n", best] == found["fragment_n", best] == 36
+    assert found["halves_calls", best] == 2 * 36
     cells = [
         f"{100 * found[metric, best]:.1f}"
         for metric in ("accuracy", "demonstrations_accuracy", "fragment_accuracy", "plain_accuracy")
@@ -364,15 +370,15 @@ def test_the_halves_of_the_best_run_are_asked_alone(file: Path) -> None:
     assert shown == ["paraphrase", str(best), *cells]
     page = (folder / "README.md").read_text()
     assert table.rstrip() in page
-    assert "The halves of the best runs alone took 720 calls more." in page
+    assert "The halves of the best runs alone took 72 calls more." in page
     record = next(folder.glob("runs/asyndbt-*/halves.json"))
-    record.write_text(record.read_text().replace('"calls": 720', '"calls": 721'))
+    record.write_text(record.read_text().replace('"calls": 72', '"calls": 73'))
     run_study(study)
-    assert "took 721 calls more" in (folder / "README.md").read_text(), "not asked again"
+    assert "took 73 calls more" in (folder / "README.md").read_text(), "not asked again"
     most = estimate_study(study).by_method["asyndbt"][1].usage.calls
     file.write_text(file.read_text().replace('ablation_parts = ["asyndbt"]', ""))
     fewer = estimate_study(load_study(file)).by_method["asyndbt"][1].usage.calls
-    assert most == fewer + 720
+    assert most == fewer + 72
     assert [each.error for each in done] == [""] * 4
 
 

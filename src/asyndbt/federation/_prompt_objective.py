@@ -34,7 +34,7 @@ from asyndbt.lm import (
     RequestCounts,
 )
 from asyndbt.optim import FloatArray, IntArray, Shape
-from asyndbt.prompt import render
+from asyndbt.prompt import render_all
 from asyndbt.task import Example, Task
 
 Ask = Callable[[Sequence[Example]], list[Prompt]]
@@ -351,7 +351,7 @@ def _judged(
 
 def _plainly(task: Task, shown: Sequence[Example], queries: Sequence[Example]) -> list[Prompt]:
     """Return prompts without a fragment."""
-    return [render(task, shown, (), query.fields) for query in queries]
+    return render_all(task, shown, (), (query.fields for query in queries))
 
 
 def _average(scores: Sequence[Score]) -> Score:

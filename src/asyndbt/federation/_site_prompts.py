@@ -9,7 +9,7 @@ from typing import Final
 from asyndbt.federation._calibration import calibration_queries, content_free_queries
 from asyndbt.lm import LIMITED, Calibration, LanguageModel, Limits, Prompt, Usage
 from asyndbt.optim import IntArray, Shape
-from asyndbt.prompt import render
+from asyndbt.prompt import render, render_all
 from asyndbt.task import Example, SiteData, Task, digest
 
 
@@ -64,7 +64,7 @@ class SitePrompts:
     ) -> list[Prompt]:
         """Return one prompt per example, with this fragment (M,) and these demonstrations (U,)."""
         shown, fragment = self.chosen(demonstrations), self.fragment(words)
-        return [render(self.task, shown, fragment, example.fields) for example in examples]
+        return render_all(self.task, shown, fragment, (each.fields for each in examples))
 
     def longest(self, examples: Iterable[Example], model: LanguageModel) -> list[Prompt]:
         """Return one prompt per example, with the costliest words and demonstrations."""
@@ -77,7 +77,7 @@ class SitePrompts:
 
         shown = [max(slot, key=demonstration_size) for slot in self.slots]
         fragment = [max(self.vocabulary, key=size, default="")] * self.positions
-        return [render(self.task, shown, fragment, example.fields) for example in examples]
+        return render_all(self.task, shown, fragment, (each.fields for each in examples))
 
 
 _FINALISTS: Final = 16

@@ -7,6 +7,7 @@ import json
 import sqlite3
 import struct
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from os import PathLike
@@ -116,6 +117,12 @@ class AnswerCache:
                 self._db.execute(_SCHEMA)
                 self._db.execute(ATTEMPTS_SCHEMA)
                 self._db.execute(f"PRAGMA user_version = {_VERSION}")
+            refused = self._db.execute(
+                "SELECT refusal, COUNT(*) FROM answers WHERE payer = ? AND refusal IS NOT NULL "
+                "GROUP BY refusal",
+                (self.payer,),
+            ).fetchall()
+        self._refused = Counter(dict(refused))
         self._total = self.total_of_first(-1)
         self.attempts = Attempts(self._db, self.payer, self._explained)
 
@@ -153,7 +160,9 @@ class AnswerCache:
                 if self._db.execute(insert, (key, self.payer, *_row(answer))).rowcount:
                     stored.append(key)
             self.attempts.take_out(stored)
-        self._total = sum((answers[key].usage for key in stored), self._total)
+        kept = [answers[key] for key in stored]
+        self._total = sum((answer.usage for answer in kept), self._total)
+        self._refused.update(answer.refusal for answer in kept if answer.refusal is not None)
         for key in answers:
             if key in self.attempts:
                 self.attempts.end(key, "answered twice", answers[key].usage)
@@ -168,14 +177,8 @@ class AnswerCache:
         return sum((usage for _, usage in self._payments(count, 0)), Usage())
 
     def refused(self) -> dict[str, int]:
-        """Count this payer's refused prompts by reason."""
-        with self._explained():
-            rows = self._db.execute(
-                "SELECT refusal, COUNT(*) FROM answers WHERE payer = ? AND refusal IS NOT NULL "
-                "GROUP BY refusal ORDER BY COUNT(*) DESC, refusal",
-                (self.payer,),
-            ).fetchall()
-        return dict(rows)
+        """Count this payer's refused prompts by reason, most frequent first."""
+        return dict(sorted(self._refused.items(), key=lambda item: (-item[1], item[0])))
 
     def paid_after(self, count: int) -> dict[bytes, Usage]:
         """Return the usage of this payer's answers after the first `count` by key, oldest first."""

@@ -1,7 +1,7 @@
 """Prompts: rendering, vocabularies of the fragment, and the tuned prompt."""
 
 from asyndbt.prompt._ngrams import pmi_ngrams
-from asyndbt.prompt._rendering import block_template, fold, render
+from asyndbt.prompt._rendering import block_template, fold, render, render_all
 from asyndbt.prompt._tuned_prompt import TunedPrompt
 from asyndbt.prompt._vocabulary import load_vocabulary
 
@@ -12,4 +12,5 @@ __all__ = [
     "load_vocabulary",
     "pmi_ngrams",
     "render",
+    "render_all",
 ]

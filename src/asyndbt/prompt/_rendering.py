@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from asyndbt.lm import Prompt
 from asyndbt.task import Example, Task
@@ -83,13 +83,23 @@ def render(
     Question: Is "I am happy" praise? Note: think twice. Answer: yes
     Question: Is "I am hungry" praise? Note: think twice. Answer:
     """
+    return render_all(task, demonstrations, fragment, [fields])[0]
+
+
+def render_all(
+    task: Task,
+    demonstrations: Sequence[Example],
+    fragment: Sequence[str],
+    queries: Iterable[Mapping[str, str]],
+) -> list[Prompt]:
+    """Build the prompts of `render` for the fields of several queries."""
     template = block_template(task, fragment)
 
     def block(texts: Mapping[str, str]) -> str:
         return template.format(**{name: fold(texts[name]) for name in task.fields})
 
     shots = tuple((block(shown.fields), task.word_of(shown.label)) for shown in demonstrations)
-    return Prompt(shots, block(fields))
+    return [Prompt(shots, block(fields)) for fields in queries]
 
 
 def escaped(text: str) -> str:

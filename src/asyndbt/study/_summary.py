@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any
 
@@ -72,6 +72,9 @@ class Summary:
     calls: int
     point: Point = ()
     mode: str = BOTH
+    _found: dict[tuple[str, str, int | None, str | None], pd.DataFrame] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def ours(self) -> list[str]:
@@ -92,8 +95,14 @@ class Summary:
         """Return a metric at a budget, by default that of the main tables.
 
         The shape is (seeds, methods x tasks), with NaN for missing results. A method that needs no
-        calls has the same results at every budget.
+        calls has the same results at every budget. The tables ask for the same values many times.
         """
+        wanted = (metric, split, calls, mode)
+        if wanted not in self._found:
+            self._found[wanted] = self._values(*wanted)
+        return self._found[wanted]
+
+    def _values(self, metric: str, split: str, calls: int | None, mode: str | None) -> pd.DataFrame:
         budget = {
             method: self.calls if calls is None or not needs_calls(method) else calls
             for method in self.methods
