@@ -120,6 +120,25 @@ def test_estimate_tells_what_a_run_costs(tmp_path: Path, capsys: Capture) -> Non
     assert found["free"]
 
 
+def test_a_study_finds_its_data_in_the_folder_that_is_named(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    (tmp_path / "data").mkdir()
+    rows = [{"text_a": f"text {i}", "label": i % 2} for i in range(120)]
+    (tmp_path / "data" / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    file = tmp_path / "study.toml"
+    file.write_text(
+        '[study]\nmethods = ["manual"]\ntasks = ["own"]\nseeds = [0]\n'
+        '[tasks.own]\ntask = { template = "cola" }\ndata = { train = "rows.jsonl" }\n'
+    )
+    assert main(["estimate", str(file)]) == 1
+    assert "rows.jsonl" in capsys.readouterr().err
+    assert main(["estimate", str(file), "--data", str(tmp_path / "data")]) == 0
+    assert "runs    1" in capsys.readouterr().out
+    assert main(["study", str(file), "--data", str(tmp_path / "data"), "--quiet"]) == 0
+    assert (tmp_path / "runs" / "study-study" / "README.md").exists(), "beside the study's file"
+
+
 def test_estimate_of_a_file_that_is_not_there(capsys: Capture) -> None:
     assert main(["estimate", "none.toml"]) == 1
     assert "none.toml: no such file" in capsys.readouterr().err

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from asyndbt._text import counted, duration
+from asyndbt.cli._study import DATA
 from asyndbt.config import load_config
 from asyndbt.errors import AsyndbtError
 from asyndbt.run import Estimate, estimate_run
@@ -40,6 +41,7 @@ def add_estimate(commands: argparse._SubParsersAction[Any]) -> None:
         "often as the run does at once, 64 times at most: only an endpoint knows how many tokens "
         "a prompt has, and how fast it is; for a run only",
     )
+    parser.add_argument("--data", metavar="DIR", type=Path, help=f"{DATA}; for a study only")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(execute=_execute)
 
@@ -52,7 +54,9 @@ def _execute(args: argparse.Namespace) -> None:
                 f"{args.file} is a study, and --check is for a run: 'asyndbt check' with a "
                 "configuration of one run measures the time of a request, for --seconds"
             )
-        found = estimate_study(load_study(args.file), args.seconds)
+        found = estimate_study(load_study(args.file, args.data), args.seconds)
+    elif args.data is not None:
+        raise AsyndbtError(f"{args.file} is no study, and --data is for studies")
     else:
         found = estimate_run(load_config(args.file), args.seconds, probe=args.check)
     if args.json:

@@ -22,6 +22,8 @@ from asyndbt.cli._run import Interrupted
 from asyndbt.errors import AsyndbtError
 from asyndbt.study import Cell, CellProgress, load_study, run_study
 
+DATA = "where the study's data files are, if not beside its own: relative paths start there"
+
 
 def add_study(commands: argparse._SubParsersAction[Any]) -> None:
     parser = commands.add_parser(
@@ -34,13 +36,14 @@ def add_study(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--jobs", type=_count, default=os.cpu_count() or 1, help="processes (one per core)"
     )
+    parser.add_argument("--data", metavar="DIR", type=Path, help=DATA)
     parser.add_argument("--quiet", action="store_true", help="print nothing but the outcome")
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     parser.set_defaults(execute=_execute)
 
 
 def _execute(args: argparse.Namespace) -> None:
-    file = load_study(args.file)
+    file = load_study(args.file, args.data)
     study = file.study
     title = (
         f"study {study.name}: methods {len(study.methods)}, tasks {len(study.tasks)}, "
@@ -50,7 +53,8 @@ def _execute(args: argparse.Namespace) -> None:
         with _display(args, title) as display:
             done = run_study(file, jobs=args.jobs, observe=display)
     except KeyboardInterrupt:
-        raise Interrupted(f"asyndbt study {shlex.quote(str(args.file))}") from None
+        data = [] if args.data is None else ["--data", str(args.data)]
+        raise Interrupted(shlex.join(["asyndbt", "study", str(args.file), *data])) from None
     folder = study.dir
     failed = [each for each in done if each.error and not each.short]
     if args.json:

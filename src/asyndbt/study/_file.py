@@ -159,7 +159,12 @@ class StudyFile(Section):
 
     @classmethod
     def from_dict(
-        cls, data: Mapping[str, Any], *, name: str = "study", source: str | None = None
+        cls,
+        data: Mapping[str, Any],
+        *,
+        name: str = "study",
+        source: str | None = None,
+        folder: Path | None = None,
     ) -> Self:
         """Validate a study given as nested mappings.
 
@@ -171,6 +176,8 @@ class StudyFile(Section):
             Name of the study if `data` has none.
         source : str, optional
             The file, named in messages; relative paths start from its directory.
+        folder : Path, optional
+            Where relative paths of the tables of configurations start from instead.
 
         Raises
         ------
@@ -182,12 +189,12 @@ class StudyFile(Section):
             made = cls.model_validate({"study": {}, **data}, context={"base": base, "name": name})
         except ValidationError as error:
             raise ConfigError(explain_errors(error, cls, source)) from None
-        made._place = base
+        made._place = base if folder is None else folder
         return made
 
     @property
     def place(self) -> Path:
-        """Directory that relative paths start from."""
+        """Directory that relative paths of the tables of configurations start from."""
         return self._place
 
     @model_validator(mode="after")
@@ -242,8 +249,16 @@ class StudyFile(Section):
                 yield from _repeated(f"grid.{name}", values)
 
 
-def load_study(path: Path | str) -> StudyFile:
+def load_study(path: Path | str, folder: Path | None = None) -> StudyFile:
     """Read the file of a study.
+
+    Parameters
+    ----------
+    path : Path or str
+        The file.
+    folder : Path, optional
+        Where the data are: relative paths of the tables of configurations start from here, not from
+        the file's directory.
 
     Raises
     ------
@@ -251,7 +266,9 @@ def load_study(path: Path | str) -> StudyFile:
         If the file cannot be read, is not TOML, or holds a wrong setting.
     """
     path = Path(path)
-    return StudyFile.from_dict(read_toml(path, _EXAMPLE), name=path.stem, source=str(path))
+    return StudyFile.from_dict(
+        read_toml(path, _EXAMPLE), name=path.stem, source=str(path), folder=folder
+    )
 
 
 def is_study(path: Path | str) -> bool:
