@@ -8,21 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import asyndbt.run
-from asyndbt.cli._outcome_text import accuracy_table, border_text, calls_text, prompts_text
+from asyndbt.cli._demo_tasks import REVIEWS, DemoTask, demo_config, demo_task, demo_values
+from asyndbt.cli._outcome_text import (
+    accuracy_table,
+    border_text,
+    calls_text,
+    prompts_text,
+    wrapped,
+)
 from asyndbt.cli._run import Followed, add_display_flags, follow
-from asyndbt.config import Config, MethodConfig, starter_toml
+from asyndbt.config import Config, starter_toml
 from asyndbt.errors import ConfigError
-from asyndbt.pocket import SIZES, TASKS
+from asyndbt.pocket import TASKS
 
 _DEFAULT_TASK = "sentiment-consumer"
-_TUNING_CALLS = 2_000
-"""Calls of a site for tuning and validation."""
-_POOL = 40
-"""Candidates for demonstrations at a site, all classes together."""
-
-_HONESTY = """\
-The pocket model is a tiny model that this project trained for its demo. The figures show that
-the method works on it; they say nothing about real language models."""
 
 
 def add_demo(commands: argparse._SubParsersAction[Any]) -> None:
@@ -30,14 +29,21 @@ def add_demo(commands: argparse._SubParsersAction[Any]) -> None:
         "demo",
         help="tune for a small task at three sites, offline",
         description="Tune prompts for a small task at three sites with the pocket model: "
-        "no key, no network, nothing to set up.",
+        "no key, no network, nothing to set up. With --real, a real language model on this "
+        "machine answers.",
     )
-    parser.add_argument(
+    tasks = parser.add_mutually_exclusive_group()
+    tasks.add_argument(
         "--task",
-        default=_DEFAULT_TASK,
         choices=list(TASKS),
         metavar="NAME",
-        help=f"one of {', '.join(TASKS)} (default: {_DEFAULT_TASK})",
+        help=f"task of the pocket model: one of {', '.join(TASKS)} (default: {_DEFAULT_TASK})",
+    )
+    tasks.add_argument(
+        "--real",
+        action="store_true",
+        help="sentences about films and SmolLM2 135M in place of the pocket model and its tasks; "
+        "takes some minutes, and says first what to install",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of every random draw (0)")
     parser.add_argument("--dir", type=Path, help="directory of the record (runs/demo-...)")
@@ -46,47 +52,29 @@ def add_demo(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def _demo(args: argparse.Namespace) -> None:
-    config = demo_config(args.task, args.seed, args.dir)
+    task = demo_task(REVIEWS if args.real else args.task or _DEFAULT_TASK)
+    task.check_installed()
+    config = demo_config(task.name, args.seed, args.dir)
     if not args.json and not args.quiet:
-        print(f"{args.task}: {TASKS[args.task].description}")
+        print(wrapped(f"{task.name}: {task.description}"))
     followed = follow(args, lambda observers: asyndbt.run.run_config(config, observers=observers))
     if not args.json:
-        print(_outcome(args.task, followed))
+        print(_outcome(task, followed))
 
 
-def _outcome(task: str, followed: Followed) -> str:
+def _outcome(task: DemoTask, followed: Followed) -> str:
     result = followed.result
     parts = [
         *(f"Warning: {text}" for text in followed.warnings),
         accuracy_table(result.data),
-        prompts_text(result, TASKS[task].text_fields),
-        calls_text(
-            result.data["ledger"],
-            " The pocket model answers for nothing; a cloud model would have charged for each.",
-        ),
+        prompts_text(result, task.fields),
+        calls_text(result.data["ledger"], f" {task.charge}"),
         border_text(result.directory, followed.start),
         f"Record: {result.directory}",
-        _HONESTY,
+        wrapped(task.caveat),
         "Next: asyndbt init asyndbt.toml   (a configuration to put your own data into)",
     ]
     return "\n\n".join(parts)
-
-
-def demo_values(task: str) -> dict[str, dict[str, Any]]:
-    """Return the demo's configuration for a task of `asyndbt.pocket.TASKS`, without defaults."""
-    known = TASKS[task]
-    values = known.config_tables()
-    tested = -(-SIZES["test"] // len(known.sites))
-    evaluations = 2 + MethodConfig().random_icl_draws  # plain, tuned, and the random draws
-    values["data"]["pool_per_class"] = _POOL // len(known.labels)
-    values["budget"] = {"per_site": {"calls": _TUNING_CALLS + evaluations * tested}}
-    return values
-
-
-def demo_config(task: str, seed: int = 0, directory: Path | None = None) -> Config:
-    """Return the demo's configuration; its directory is ``runs/demo-TASK-seedSEED`` by default."""
-    run = {"seed": seed} if directory is None else {"seed": seed, "dir": str(directory)}
-    return Config.from_dict({**demo_values(task), "run": run}, name=f"demo-{task}")
 
 
 def add_init(commands: argparse._SubParsersAction[Any]) -> None:

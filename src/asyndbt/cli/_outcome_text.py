@@ -85,7 +85,7 @@ def calls_text(ledger: Mapping[str, Any], more: str = "") -> str:
     """Return the calls of a run, followed by the sentence `more`."""
     money = f", {ledger['money']:,.4g} of money" if ledger["money"] else ""
     failed = f"; {counted(ledger['failed'], 'request')} failed" if ledger.get("failed") else ""
-    return _wrapped(
+    return wrapped(
         f"Calls: {ledger['calls']:,} (and {counted(ledger['cached'], 'answer')} from the cache), "
         f"{counted(ledger['tokens_in'], 'token')} sent, {ledger['tokens_out']:,} received"
         f"{money}{failed}. That is all of it: tuning, choosing, and the final evaluation.{more}"
@@ -110,7 +110,7 @@ def border_text(directory: Path, start: Mapping[str, Any]) -> str:
         "words that it would choose itself, and mean losses, entropies, accuracies and counts. No "
         "text, label, demonstration, prompt or answer."
     )
-    return "\n".join([_wrapped(text), *_traffic(directory / "traffic.json")])
+    return "\n".join([wrapped(text), *_traffic(directory / "traffic.json")])
 
 
 def _traffic(file: Path) -> Iterator[str]:
@@ -122,5 +122,6 @@ def _traffic(file: Path) -> Iterator[str]:
         yield f"    {site}: {counted(messages, 'message')}, {counted(size, 'byte')}"
 
 
-def _wrapped(text: str) -> str:
+def wrapped(text: str) -> str:
+    """Return a paragraph in lines that fit a terminal."""
     return textwrap.fill(text, 96, break_on_hyphens=False, break_long_words=False)
