@@ -38,6 +38,7 @@ from asyndbt.federation._messages import (
 )
 from asyndbt.federation._objective import Objective
 from asyndbt.federation._plan import Plan
+from asyndbt.federation._rounding import rounded
 from asyndbt.federation._state import pack_state, unpack_state
 from asyndbt.lm import LOG_FLOOR, LabelPrior
 from asyndbt.optim import Effects, FloatArray, IntArray, row_entropies
@@ -86,17 +87,7 @@ class Worker:
     async def handle(self, assignment: Assignment) -> Report:
         """Do the work, or return the last report again if it answers this assignment."""
         if self._report is None or self._report.id != assignment.id:
-            match assignment:
-                case Step():
-                    self._report = await self._step(assignment)
-                case LowerRound():
-                    self._report = await self._lower(assignment)
-                case Confirm():
-                    self._report = await self._confirm(assignment)
-                case Evaluate():
-                    self._report = await self._evaluate(assignment)
-                case _:
-                    raise TypeError(f"no worker does {type(assignment).__name__}")
+            self._report = rounded(await self._work(assignment))
         return self._report
 
     @property
@@ -109,6 +100,18 @@ class Worker:
         return shared if self._chosen is None else self._chosen[0]
 
     # ------------------------------------------------------------------ work
+    async def _work(self, assignment: Assignment) -> Report:
+        match assignment:
+            case Step():
+                return await self._step(assignment)
+            case LowerRound():
+                return await self._lower(assignment)
+            case Confirm():
+                return await self._confirm(assignment)
+            case Evaluate():
+                return await self._evaluate(assignment)
+        raise TypeError(f"no worker does {type(assignment).__name__}")
+
     async def _step(self, work: Step) -> StepDone:
         learner, before = self.learner, self.learner.steps
         answered: list[float] = []
