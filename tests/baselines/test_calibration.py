@@ -93,7 +93,8 @@ def test_predictions_are_those_of_the_evaluation(tiny: Any, name: str, calibrati
         right = [row["label"] == row["prediction"] for row in told]
         losses = [-math.log(row["scores"][row["label"]]) for row in told]
         assert np.mean(right) == known["accuracy"]
-        assert np.mean(losses) == pytest.approx(known["loss"], abs=1e-4)
+        # What leaves a site has two decimals.
+        assert np.mean(losses) == pytest.approx(known["loss"], abs=0.0051)
 
 
 @pytest.mark.parametrize("calibration", ["batch", "contextual"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.federation.conftest import M, N, answer, by_site, join, plan, policy, started
@@ -172,8 +174,46 @@ def test_a_site_known_to_be_at_work_keeps_its_lease() -> None:
     assert coordinator.deadline() == 199.0
 
 
-def test_an_unexpected_site_can_join() -> None:
-    agreed = plan()
+@pytest.mark.parametrize("way", ["wrong id", "join", "future id"])
+def test_what_is_no_answer_renews_no_lease(way: str) -> None:
+    """A site that talks once per lease and never answers is gone as soon as a silent one."""
+    agreed = plan(staleness=2)
+    coordinator = started(agreed)
+    work = by_site(coordinator.assignments(0.0))
+    for _ in range(3):
+        coordinator.receive(answer(work["a"]), 1.0)
+        coordinator.receive(answer(work["b"]), 1.0)
+        work |= by_site(coordinator.assignments(1.0))
+    assert coordinator.server.iteration == 1, "the server waits for c"
+    for now in (50.0, 99.0):
+        match way:
+            case "wrong id":
+                coordinator.receive(replace(answer(work["c"]), id=0), now)
+            case "future id":
+                coordinator.receive(replace(answer(work["c"]), id=10**6), now)
+            case _:
+                coordinator.receive(join(agreed, "c"), now)
+        coordinator.assignments(now)
+    coordinator.advance(100.0)
+    assert not coordinator.roster["c"].live
+    assert coordinator.server.iteration == 2
+    assert coordinator.roster["c"].strikes == (2 if way == "future id" else 0)
+
+
+def test_an_answer_ends_what_a_site_owes_and_its_next_lease_is_whole() -> None:
+    coordinator = started(plan(quorum=3))
+    work = by_site(coordinator.assignments(0.0))
+    coordinator.receive(join(coordinator.plan, "c"), 60.0)
+    work |= by_site(coordinator.assignments(60.0))
+    assert coordinator.deadline() == 100.0
+    for name in ("a", "b", "c"):
+        coordinator.receive(answer(work[name]), 90.0)
+    coordinator.assignments(90.0)
+    assert coordinator.deadline() == 190.0
+
+
+def test_an_unexpected_site_can_join_an_open_run() -> None:
+    agreed = plan(open=True)
     coordinator = started(agreed)
     coordinator.assignments(0.0)
     coordinator.receive(join(agreed, "newcomer"), 1.0)

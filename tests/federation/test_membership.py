@@ -14,7 +14,19 @@ from asyndbt.federation._messages import Evaluate
 
 LEASE = 5.0
 FRAGMENT = np.zeros(0, dtype=np.int64)
-KINDS = ("join", "give", "answer", "hear", "lose", "ban", "expire", "deadline", "restore", "add")
+KINDS = (
+    "join",
+    "give",
+    "answer",
+    "back",
+    "keep",
+    "lose",
+    "ban",
+    "expire",
+    "deadline",
+    "restore",
+    "add",
+)
 
 
 def ends(roster: Roster) -> list[float]:
@@ -26,7 +38,7 @@ def ends(roster: Roster) -> list[float]:
         if not member.joined:
             found.append(LEASE)
         elif member.outstanding is not None:
-            found.append(max(member.heard, member.sent_at) + LEASE)
+            found.append(member.owes_since + LEASE)
     return found
 
 
@@ -57,13 +69,15 @@ def test_kept_answers_are_those_counted_anew(
 def _act(roster: Roster, kind: str, member: Any, now: float, number: int) -> Roster:
     match kind:
         case "join" if not member.banned:
-            roster.join(member, (1, 1, 1), now)
+            roster.join(member, (1, 1, 1))
         case "give" if member.free:
             roster.hand_out(member, work(member.name, number), now)
         case "answer":
             roster.take_back(member)
-        case "hear" if member.joined and not member.banned:
-            roster.hear(member, now)
+        case "back" if member.joined and member.gone and not member.banned:
+            roster.bring_back(member)
+        case "keep" if member.live and member.outstanding:
+            roster.keep(member, now)
         case "lose":
             roster.lose(member)
         case "ban":
@@ -80,7 +94,7 @@ def _act(roster: Roster, kind: str, member: Any, now: float, number: int) -> Ros
 
 
 def _end(member: Any) -> float:
-    return float(max(member.heard, member.sent_at) + LEASE)
+    return float(member.owes_since + LEASE)
 
 
 def _restored(roster: Roster) -> Roster:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from asyndbt.federation import (
+    LARGEST_LOSS,
     Coordinator,
     Delays,
     Plan,
@@ -206,7 +207,7 @@ def test_votes_are_for_the_words_wanted_else_for_what_is_worst(
     if favoured is None:
         assert np.array_equal(said, honest)
     else:
-        assert said.tolist() == [0.0 if c == favoured else 2.0**52 for c in range(4)]
+        assert said.tolist() == [0.0 if c == favoured else LARGEST_LOSS for c in range(4)]
 
 
 class Silent:

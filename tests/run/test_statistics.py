@@ -5,7 +5,7 @@ import math
 import pytest
 
 from asyndbt.federation import Score
-from asyndbt.run._result import accuracy_interval, pool_scores
+from asyndbt.run._result import accuracy_interval, cut_claims, pool_scores
 
 
 @pytest.mark.parametrize(
@@ -57,6 +57,14 @@ def test_pooling_counts_every_example_once() -> None:
     pooled = pool_scores([Score(9, 10, 0.2), Score(10, 30, 1.0), Score()])
     assert (pooled.correct, pooled.n) == (19, 40)
     assert pooled.loss == pytest.approx((10 * 0.2 + 30 * 1.0) / 40)
+
+
+def test_an_inflated_count_does_not_write_the_headline() -> None:
+    honest = [Score(6, 10, 0.5)] * 9
+    for right, expected in ((2.0**53, 0.64), (0.0, 0.54)):
+        pooled = pool_scores(cut_claims([*honest, Score(right, 2**53, 0.0)]))
+        assert pooled.correct / pooled.n == pytest.approx(expected)
+        assert pooled.n == 100
 
 
 def test_pooled_draws_spread_as_independent_ones_do() -> None:

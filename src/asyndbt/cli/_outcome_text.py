@@ -55,10 +55,11 @@ def accuracy_table(data: Mapping[str, Any]) -> str:
     rows = [["accuracy on test data", *(title for _, title in _COLUMNS), "n"]]
     given = {name: site.get("test_examples") for name, site in data["sites"].items()}
     rows += [_row(name, sites[name], given[name]) for name in list(sites)[:_SITES]]
-    rows += [_row("all sites", overall, data.get("test_examples"))] if len(sites) != 1 else []
+    if len(sites) != 1:
+        rows += [_row("all sites", overall, data.get("test_examples")), _median_row(overall)]
     lines = [*_aligned(rows), "In brackets: 95 % intervals."]
     if len(sites) > _SITES:
-        lines.insert(-2, f"... and {len(sites) - _SITES} more in result.json")
+        lines.insert(-3, f"... and {len(sites) - _SITES} more in result.json")
     return "\n".join(lines)
 
 
@@ -66,6 +67,12 @@ def _row(name: str, scores: Mapping[str, Any], given: int | None) -> list[str]:
     counts = [scores[key]["n"] for key, _ in _COLUMNS if scores.get(key)]
     cells = [_score_text(scores.get(key)) for key, _ in _COLUMNS]
     return [name, *cells, part_of(max(counts, default=0), given)]
+
+
+def _median_row(overall: Mapping[str, Any]) -> list[str]:
+    """Return the row of the medians over the sites, which no single site can move far."""
+    found = [(overall.get(key) or {}).get("site_median") for key, _ in _COLUMNS]
+    return ["median of sites", *("-" if each is None else percent(each) for each in found), ""]
 
 
 def _score_text(score: Mapping[str, Any] | None) -> str:

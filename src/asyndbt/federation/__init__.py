@@ -30,6 +30,7 @@ from asyndbt.federation._prompt_objective import PromptObjective, score_answers
 from asyndbt.federation._selection import FragmentSelection
 from asyndbt.federation._site_prompts import LOOKS_SHARE, Needs, SitePrompts
 from asyndbt.federation._state import unpack_state
+from asyndbt.federation._validation import LARGEST_LOSS
 from asyndbt.federation._worker import Worker
 from asyndbt.federation.engines._base import Channel, Engine, Site
 from asyndbt.federation.engines._flower import FlowerEngine
@@ -38,6 +39,7 @@ from asyndbt.federation.engines._virtual import Delays, VirtualEngine
 
 __all__ = [
     "CALIBRATION_QUERIES",
+    "LARGEST_LOSS",
     "LOOKS_SHARE",
     "Assignment",
     "Channel",

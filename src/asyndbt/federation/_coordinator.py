@@ -38,6 +38,8 @@ from asyndbt.federation._validation import check_join, check_report
 from asyndbt.optim import IntArray, ServerState
 
 Notice = dict[str, Any]
+_MOST_TOLD = 1_000
+"""Reasons for a refusal that are told in a session, so that no sender can fill the log."""
 
 
 class Coordinator:
@@ -68,17 +70,19 @@ class Coordinator:
         self.evaluations: dict[str, EvaluateDone] = {}
         self.next_id = 0
         self._notices: list[Notice] = []
+        self._told: set[tuple[str, str]] = set()
 
     # ------------------------------------------------------------------ input
     def receive(self, message: Message, now: float) -> None:
         """Process a message of a site, received at `now` in seconds.
 
-        Late, duplicate and refused messages change nothing except the sender's record.
+        Late, duplicate and refused messages change nothing except the sender's record; no lease is
+        renewed by them.
         """
         if isinstance(message, Join):
-            self._join(message, now)
+            self._join(message)
         elif isinstance(message, Report) and message.site in self.roster:
-            self._report(message, now)
+            self._report(message)
         self.advance(now)
 
     def refuse(self, site: str, why: str, now: float) -> None:
@@ -88,7 +92,7 @@ class Coordinator:
             self.roster.take_back(member)
             self._strike(member, why)
         else:
-            self._notice("refused", site=site, why=why)
+            self._refused(site, why)
         self.advance(now)
 
     def lose(self, site: str, why: str, now: float) -> None:
@@ -103,7 +107,7 @@ class Coordinator:
         """Renew the lease of a site that is known to be at work at `now`, in seconds."""
         member = self.roster[site]
         if not member.gone:
-            self.roster.hear(member, now)
+            self.roster.keep(member, now)
 
     def advance(self, now: float) -> None:
         """Advance the time to `now`, in seconds: expire leases, and decide what follows."""
@@ -181,11 +185,11 @@ class Coordinator:
         return self.selection.best()
 
     # ------------------------------------------------------------------ messages
-    def _join(self, message: Join, now: float) -> None:
+    def _join(self, message: Join) -> None:
         try:
             check_join(self.plan, self.roster, message)
         except MessageError as error:
-            self._notice("refused", site=message.site, why=str(error))
+            self._refused(message.site, str(error))
             return
         if message.site not in self.roster:
             self.roster.add(message.site)
@@ -195,14 +199,18 @@ class Coordinator:
             return
         if not member.live:
             self.tuning.bring_back(member)
-        self.roster.join(member, (message.train, message.validation, message.test), now)
+        self.roster.join(member, (message.train, message.validation, message.test))
         self._notice("joined", site=message.site, train=message.train, test=message.test)
 
-    def _report(self, report: Report, now: float) -> None:
+    def _report(self, report: Report) -> None:
         member = self.roster[report.site]
         if member.banned or not member.joined:
             return
-        if self.roster.hear(member, now):
+        if report.id > self.next_id:
+            self._strike(member, "it answers work that nobody was given")
+            return
+        if member.gone:
+            self.roster.bring_back(member)
             self.tuning.bring_back(member)
             self._notice("back", site=member.name)
         asked = member.outstanding
@@ -231,11 +239,18 @@ class Coordinator:
     def _strike(self, member: Member, why: str) -> None:
         """Count a refusal, and ban the site if it has too many."""
         member.strikes += 1
-        self._notice("refused", site=member.name, why=why, strikes=member.strikes)
+        self._refused(member.name, why, strikes=member.strikes)
         if member.strikes >= self.plan.strikes and not member.banned:
             self.roster.ban(member)
             self.tuning.drop(member.name)
             self._notice("banned", site=member.name)
+
+    def _refused(self, site: str, why: str, **data: Any) -> None:
+        """Say why a message was refused: once for every site and reason, and to no end."""
+        known = (site, why) in self._told
+        if not known and len(self._told) < _MOST_TOLD:
+            self._told.add((site, why))
+            self._notice("refused", site=site, why=why, **data)
 
     # ------------------------------------------------------------------ phases
     def _end_tuning(self) -> None:

@@ -32,8 +32,9 @@ class Member:
         Whether too many of its reports were refused.
     exhausted : bool
         Whether its tuning budget is spent.
-    heard : float
-        Time of its last message, seconds.
+    owes_since : float or None
+        Time from which its lease runs, seconds: when it was given work that it has not answered,
+        or was last known to be at it. To be given other work instead does not move it.
     used : int
         Number of its reports that server steps have used.
     used_at : int
@@ -58,7 +59,7 @@ class Member:
     gone: bool = False
     banned: bool = False
     exhausted: bool = False
-    heard: float = 0.0
+    owes_since: float | None = None
     used: int = 0
     used_at: int = 0
     strikes: int = 0
@@ -152,18 +153,25 @@ class Roster:
         """Whether an expected site may still join before its lease expires."""
         return bool(self._awaited)
 
-    def join(self, member: Member, counts: tuple[int, int, int], now: float) -> None:
-        """Record that the site has joined, with its numbers of examples, at `now` in seconds."""
+    def join(self, member: Member, counts: tuple[int, int, int]) -> None:
+        """Record that the site has joined, with its numbers of examples.
+
+        What it held is taken back, and it owes an answer as before.
+        """
+        owed = member.owes_since
         self.take_back(member)
-        member.joined, member.gone, member.heard, member.counts = True, False, now, counts
+        member.joined, member.gone, member.counts, member.owes_since = True, False, counts, owed
         self._update(member)
 
-    def hear(self, member: Member, now: float) -> bool:
-        """Record a sign of life at `now`, in seconds; return whether the site was gone."""
-        back = member.gone
-        member.gone, member.given_up, member.heard = False, None, now
+    def bring_back(self, member: Member) -> None:
+        """Record that a site that was gone is heard of again."""
+        member.gone, member.given_up = False, None
         self._update(member)
-        return back
+
+    def keep(self, member: Member, now: float) -> None:
+        """Renew the lease of a site that is at work at `now`, in seconds."""
+        member.owes_since = now
+        self._update(member)
 
     def lose(self, member: Member) -> None:
         """Record that the site is gone, and the work it held."""
@@ -179,12 +187,14 @@ class Roster:
     def hand_out(self, member: Member, work: Assignment, now: float) -> None:
         """Record that the site holds this work from `now` on, in seconds."""
         member.outstanding, member.sent_at = work, now
+        member.owes_since = now if member.owes_since is None else member.owes_since
         self.busy += 1
         self._update(member)
 
     def take_back(self, member: Member) -> Assignment | None:
-        """Record that the site holds no work, and return the work it held."""
+        """Record that the site holds no work and owes none, and return the work it held."""
         work, member.outstanding, member.given_up = member.outstanding, None, None
+        member.owes_since = None
         self.busy -= work is not None
         self._update(member)
         return work
@@ -231,9 +241,9 @@ class Roster:
             return math.inf
         if not member.joined:
             return self._started + self._lease
-        if member.outstanding is None:
+        if member.outstanding is None or member.owes_since is None:
             return math.inf
-        return max(member.heard, member.sent_at) + self._lease
+        return member.owes_since + self._lease
 
     def state(self) -> list[dict[str, Any]]:
         """Return everything except work in progress, as JSON."""
@@ -244,7 +254,7 @@ class Roster:
                 "gone": m.gone,
                 "banned": m.banned,
                 "exhausted": m.exhausted,
-                "heard": m.heard,
+                "owes_since": m.owes_since,
                 "used": m.used,
                 "used_at": m.used_at,
                 "strikes": m.strikes,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
+from asyndbt.lm import Limits
 from asyndbt.optim import FloatArray, IntArray, Settings, read_out, read_out_distinct
 
 
@@ -50,6 +51,10 @@ class Plan:
         Such evaluations without improvement after which tuning ends; None for no early stopping.
     strikes : int
         Refused reports after which a site is no longer asked.
+    limits : Limits
+        The most that a site may spend.
+    open : bool
+        Whether sites may join that are not among those expected.
     shared : str
         Digest of all else that every site must have a copy of, such as the task.
     seed : int
@@ -73,6 +78,8 @@ class Plan:
     validations: int = 3
     patience: int | None = None
     strikes: int = 3
+    limits: Limits = field(default_factory=Limits)
+    open: bool = False
     shared: str = ""
     seed: int = 0
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from asyndbt.errors import RunDirectoryError
 from asyndbt.federation._codec import pack, unpack
 
-STATE_FORMAT: Final = 2
+STATE_FORMAT: Final = 3
 
 
 def pack_state(fields: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> bytes:

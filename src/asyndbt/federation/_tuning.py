@@ -36,6 +36,8 @@ from asyndbt.optim import (
 _CONVERGED = 0.02
 _IDLE_STEPS = 100
 _IDLE_SHARE = 0.01
+_LONGER = 2
+"""How many times the steps of the others a site may take when fewer than a quorum are left."""
 
 
 class Tuning:
@@ -131,6 +133,7 @@ class Tuning:
         complete = quorum or len(self.pending) >= len(participants)
         if participants and complete and not self._overdue(participants):
             active = self._server_step()
+            self._end_stragglers()
             if reason := self._end():
                 return reason
             self._begin_estimate(active)
@@ -222,6 +225,21 @@ class Tuning:
         names = [m.name for m in active]
         self._notify("step", **step_event(self.server, self._roster, self.latest, names))
         return active
+
+    def _end_stragglers(self) -> None:
+        """End the tuning of sites that go on long after the others have spent their budgets.
+
+        Sites have equal budgets, so one that never says that its own is spent keeps all waiting.
+        """
+        tuning = self._participants()
+        most = max((m.used for m in self._roster.live() if m.exhausted), default=0)
+        if len(tuning) >= self._plan.quorum or not most:
+            return
+        for member in tuning:
+            if member.used >= _LONGER * most:
+                member.exhausted = True
+                why = f"its tuning ends after {member.used} steps, where others had {most}"
+                self._notify("refused", site=member.name, why=why)
 
     def _count_requests(self, reports: int) -> None:
         """Count the requests since the last server step, beside what the reports stand for."""

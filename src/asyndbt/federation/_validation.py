@@ -2,11 +2,17 @@
 
 A site may lie or be broken; it must neither stop a run nor weigh more in it than its data.  A
 refused message changes nothing except the record of its sender.
+
+Numbers are bounded by what is possible: losses by the least probability that answers are read with,
+answers by what a step asks, and what was spent by twice the budget, since an endpoint may count
+more tokens than were foreseen.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields
+from typing import Final
 
 import numpy as np
 
@@ -29,7 +35,13 @@ from asyndbt.federation._messages import (
     StepDone,
 )
 from asyndbt.federation._plan import Plan
+from asyndbt.federation._rounding import DECIMALS
+from asyndbt.lm import LOG_FLOOR
 from asyndbt.optim import FloatArray, IntArray, on_simplex
+
+LARGEST_LOSS: Final = round(-LOG_FLOOR, DECIMALS)
+"""Nats: what a label costs that the model rules out."""
+_LARGEST_ENTROPY = math.log(BOUND)
 
 
 def check_join(plan: Plan, roster: Roster, join: Join) -> None:
@@ -38,14 +50,19 @@ def check_join(plan: Plan, roster: Roster, join: Join) -> None:
     Raises
     ------
     MessageError
-        If its settings or sizes differ from the plan's, or there are too many sites.
+        If its settings or sizes differ from the plan's, or it is not one of the plan's sites; in an
+        open run, if there are too many sites.
     """
     if join.agreement != plan.agreement:
         raise MessageError("settings differ from the coordinator's: give all the same file")
     if (join.positions, join.words) != (plan.positions, plan.words):
         raise MessageError(f"a fragment of {join.positions} positions, {join.words} words")
+    if join.site in roster:
+        return
+    if not plan.open:
+        raise MessageError(f"site {join.site}: not one of the sites of this run")
     most = max(100, 10 * len(plan.sites))
-    if join.site not in roster and len(roster) >= most:
+    if len(roster) >= most:
         raise MessageError(f"{most} sites are the most for this run")
 
 
@@ -72,14 +89,14 @@ def check_report(plan: Plan, member: Member, asked: Assignment, report: Report) 
             _check_policy(plan, report.p)
             _check_fragment(plan, report.proposal)
             _check_effects(plan, report)
+            _check_step(plan, report)
             _check_scores(validation, report.validation)
         case (LowerRound(), LowerDone()):
             _check_policy(plan, report.p)
         case (Confirm(), ConfirmDone()):
             if report.losses.shape != (len(asked.candidates),):
                 raise MessageError(f"{report.losses.shape} losses for {len(asked.candidates)}")
-            if not ((report.losses >= 0) & (report.losses <= BOUND)).all():
-                raise MessageError("losses out of bounds")
+            _check_losses(report.losses)
             _check_scores(train + validation, Score(n=report.n))
         case (Evaluate(), EvaluateDone()):
             _check_scores(validation, report.validation)
@@ -89,6 +106,34 @@ def check_report(plan: Plan, member: Member, asked: Assignment, report: Report) 
     for field in fields(Spent):
         if getattr(report.spent, field.name) < getattr(member.spent, field.name):
             raise MessageError(f"its count of {field.name} has fallen")
+    _check_spending(plan, report.spent)
+
+
+def _check_step(plan: Plan, report: StepDone) -> None:
+    settings = plan.settings
+    _check_losses(report.loss)
+    if not 0 <= report.entropy_q <= report.entropy_q_max <= _LARGEST_ENTROPY:
+        raise MessageError("entropies out of bounds")
+    asked = settings.draws * settings.batch_size * plan.local_steps
+    if report.answered > asked:
+        raise MessageError(f"{report.answered} answers, where {asked} were asked for")
+
+
+def _check_losses(losses: FloatArray | float) -> None:
+    if not np.all((np.asarray(losses) >= 0) & (np.asarray(losses) <= LARGEST_LOSS)):
+        raise MessageError(f"a loss that is not in 0..{LARGEST_LOSS} nats")
+
+
+def _check_spending(plan: Plan, spent: Spent) -> None:
+    found = {
+        "calls": spent.calls,
+        "tokens": spent.tokens_in + spent.tokens_out,
+        "money": spent.money,
+    }
+    for field, amount in found.items():
+        cap = plan.limits.cap(field)
+        if cap is not None and amount > 2 * cap:
+            raise MessageError(f"{amount:,} {field} spent, of {cap:,} that it may")
 
 
 def _check_policy(plan: Plan, p: FloatArray) -> None:
@@ -121,3 +166,6 @@ def _check_scores(count: int, *scores: Score) -> None:
     for score in scores:
         if score.n > count:
             raise MessageError(f"a score over {score.n} examples, of {count} that it has")
+        _check_losses(score.loss)
+        if score.spread > 1:
+            raise MessageError("a spread of accuracies of more than 1")

@@ -139,7 +139,7 @@ class Worker:
             spent=self.objective.spent(),
             p=learner.p,
             proposal=self.plan.fragment(learner.own),
-            loss=float(np.mean(answered)) if answered else 0.0,
+            loss=float(np.clip(np.mean(answered), 0.0, -LOG_FLOOR)) if answered else 0.0,
             answered=len(answered),
             entropy_q=float(entropies.mean()) if entropies.size else 0.0,
             entropy_q_max=float(entropies.max(initial=0.0)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from asyndbt._text import counted, part_of
+from asyndbt._text import counted, part_of, percent
 from asyndbt.lm import find_providers
 from asyndbt.report._chart import interval_chart
 from asyndbt.report._html import (
@@ -145,7 +145,7 @@ def accuracy_section(record: Record) -> Html:
     ruler = tag("div", *marks, class_="ruler", aria_hidden="true")
     return section(
         title,
-        paragraph(f"{_test_use(record)} Lines are 95 % intervals."),
+        paragraph(f"{_test_use(record)} Lines are 95 % intervals.{_medians(record, overall)}"),
         tag(
             "table",
             tag("caption", "Accuracy on test data, with 95 % intervals"),
@@ -163,6 +163,18 @@ def accuracy_section(record: Record) -> Html:
             class_="accuracies",
         ),
     )
+
+
+def _medians(record: Record, overall: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the medians over the sites, beside which a mean that one site has made stands out."""
+    if len(record.sites) < 2:
+        return ""
+    shown = [
+        f"{name} {percent(overall[kind]['site_median'])}"
+        for kind, name in _KINDS
+        if "site_median" in overall.get(kind, {})
+    ]
+    return f" Median over the sites: {', '.join(shown)}." if shown else ""
 
 
 def _group(name: str, scores: Mapping[str, Any], given: int | None) -> Html:

@@ -13,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from asyndbt.federation import (
+    LARGEST_LOSS,
     Assignment,
     Confirm,
     ConfirmDone,
@@ -106,14 +107,11 @@ class Liar:
         return honest
 
 
-_DISMISSED = 2.0**52
-
-
 class Voter(Liar):
     """Votes for what has most of the words wanted, and of these for what its own rows find worst.
 
-    The vote is the loss 0 for one fragment, and 2^52 for the others. The policy and the proposal
-    are honest.
+    The vote is the loss 0 for one fragment, and the largest that is not refused for the others. The
+    policy and the proposal are honest.
     """
 
     name = "vote"
@@ -121,6 +119,6 @@ class Voter(Liar):
 
     def losses(self, candidates: IntArray, honest: FloatArray) -> FloatArray:
         held = np.isin(candidates, self.wanted).sum(axis=1)
-        losses = np.full(len(candidates), _DISMISSED)
+        losses = np.full(len(candidates), LARGEST_LOSS)
         losses[np.lexsort((honest, held))[-1]] = 0.0
         return losses

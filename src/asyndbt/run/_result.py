@@ -6,8 +6,9 @@ import json
 import math
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import median, median_low
 from typing import Any
 from uuid import uuid4
 
@@ -80,13 +81,15 @@ def build_result(config: Config, setup: RunSetup, outcome: Outcome) -> dict[str,
     """Return the content of ``result.json``; it holds no text of any example."""
     draws = {"random_icl": config.method.random_icl_draws}
     known = [found for found in outcome.evaluations.values() if found is not None]
+    scores = {kind: [getattr(each, kind) for each in known] for kind in _KINDS}
+    given = [Score(n=count) for count in outcome.test_examples.values()]
+    if not setup.sites:
+        # What a site elsewhere says of its number of examples must not write the headline.
+        scores = {kind: cut_claims(each) for kind, each in scores.items()}
+        given = cut_claims(given)
     overall = {
-        kind: accuracy_interval(
-            pool_scores([getattr(e, kind) for e in known]),
-            draws.get(kind, 1),
-            shared_copies(config),
-        )
-        for kind in _KINDS
+        kind: _overall(each, draws.get(kind, 1), shared_copies(config))
+        for kind, each in scores.items()
     }
     sites: dict[str, Any] = {}
     for name, found in outcome.evaluations.items():
@@ -107,7 +110,7 @@ def build_result(config: Config, setup: RunSetup, outcome: Outcome) -> dict[str,
     return {
         "schema_version": SCHEMA_VERSION,
         "metrics": {"test": overall},
-        "test_examples": sum(outcome.test_examples.values()),
+        "test_examples": sum(score.n for score in given),
         "sites": sites,
         "ledger": ledger,
         "model": setup.handle and setup.handle.record(),
@@ -176,6 +179,15 @@ def _unanswered(ledger: Mapping[str, float], requests: int) -> Iterator[str]:
 _Z = 1.959964
 
 
+def _overall(scores: Sequence[Score], draws: int, copies: int) -> dict[str, Any] | None:
+    """Return what all sites' prompts score together, and the median over the sites beside it."""
+    pooled = accuracy_interval(pool_scores(scores), draws, copies)
+    if pooled is None:
+        return None
+    middle = median(score.correct / score.n for score in scores if score.n)
+    return {**pooled, "site_median": round(middle, 6)}
+
+
 def pool_scores(scores: Sequence[Score]) -> Score:
     """Pool the scores of several sites, each example counting once."""
     n = sum(score.n for score in scores)
@@ -187,6 +199,21 @@ def pool_scores(scores: Sequence[Score]) -> Score:
         math.fsum(score.loss * score.n for score in scores) / n,
         math.sqrt(math.fsum((score.spread * score.n / n) ** 2 for score in scores)),
     )
+
+
+def cut_claims(scores: Sequence[Score]) -> list[Score]:
+    """Cut the numbers of examples that sites claim at the claim in the middle, the lower of two.
+
+    Examples
+    --------
+    >>> cut_claims([Score(6, 10), Score(), Score(6, 10), Score(10**9, 10**9)])[-1]
+    Score(correct=10.0, n=10, loss=0.0, spread=0.0)
+    """
+    most = median_low([score.n for score in scores if score.n] or [0])
+    return [
+        replace(score, correct=score.correct * most / score.n, n=most) if score.n > most else score
+        for score in scores
+    ]
 
 
 def shared_copies(config: Config) -> int:

@@ -240,6 +240,7 @@ def build_plan(
         patience=method.patience,
         shared=shared,
         seed=config.run.seed,
+        limits=_limits(config.budget).least(_limits(config.budget.per_site)),
     )
 
 

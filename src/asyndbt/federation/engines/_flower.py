@@ -163,7 +163,6 @@ class FlowerEngine(Engine):
         member = coordinator.roster[join.site]
         held = member.outstanding if member.live else None
         if held is not None and join.agreement == coordinator.plan.agreement:
-            coordinator.keep(join.site, now)
             self._push(node, held)
             return
         coordinator.receive(join, now)
