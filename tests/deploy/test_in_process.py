@@ -7,6 +7,7 @@ for nodes at 2 s.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from asyndbt.config import load_site_file
 from asyndbt.errors import AsyndbtError, SiteError
 from asyndbt.run import Event, Result, check_run, run_config
 from asyndbt.run._site import RunSite
+from asyndbt.testing import LoopbackGrid
 
 QUIET = {"refresh_every": 0}
 FOREVER = 1e9
@@ -300,6 +302,28 @@ def test_a_name_belongs_to_the_node_that_has_it(federation: Any) -> None:
     (refused,) = {(event["site"], event["why"]) for event in federation.events("refused")}
     assert refused == ("node 9", "site meals: it is connected already, as another node")
     assert len(result.data["sites"]) == 3
+
+
+def test_a_name_is_proven_by_the_key_that_is_registered_for_it(federation: Any) -> None:
+    """Node 9 would be meals before meals is there, and node 3 another site than its key says."""
+    federation.write(method={"iterations": 3, **QUIET}, federation={"lease": 20.0})
+    home = federation.config.federation.flower.home
+    home.mkdir(parents=True, exist_ok=True)
+    nodes = {"meals": 1, "movies": 2, "phones": 3}
+    (home / "sites.json").write_text(json.dumps(nodes))
+    grid = LoopbackGrid()
+    meals, movies = federation.host("meals").answer, federation.host("movies").answer
+    for node, handler in ((9, meals), (3, movies), (2, movies), (1, meals)):
+        grid.connect(node, handler)
+    result = federation.conduct(grid)
+    refused = {(event["site"], event["why"]) for event in federation.events("refused")}
+    assert refused == {
+        ("node 9", "site meals: this is not the node with the key of that site"),
+        ("node 3", "site movies: this is not the node with the key of that site"),
+    }
+    assert not result.data["sites"]["meals"]["gone"]
+    assert not result.data["sites"]["movies"]["gone"]
+    assert result.data["sites"]["phones"]["gone"]
 
 
 def test_a_node_that_talks_nonsense_is_left_alone(federation: Any) -> None:

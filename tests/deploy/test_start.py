@@ -238,3 +238,42 @@ def test_cancelled_supervision_leaves_nobody(tmp_path: Path) -> None:
     asyncio.run(supervise())
     with pytest.raises(ProcessLookupError):
         os.kill(int(child.log.read_text()), 0)
+
+
+# ------------------------------------------------------------------ whose key it is
+class Admitting:
+    """Flower's commands at a coordinator that admits every key."""
+
+    def __init__(self, home: Path) -> None:
+        self.home, self.known = home, 0
+        home.mkdir(exist_ok=True)
+
+    def ask(self, *arguments: str) -> dict[str, Any]:
+        self.known += arguments[1] == "register"
+        return {"node-id": f"{10 * self.known}"}
+
+
+def test_a_registered_key_is_its_sites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    admitting = Admitting(tmp_path / "flower")
+    monkeypatch.setattr(flower, "connected", lambda config: admitting)
+    shared = config(home=str(admitting.home))
+    for name in ("north", "other"):
+        (tmp_path / f"{name}.pub").write_text("a key")
+    flower.register_key(shared, tmp_path / "north.pub")
+    assert flower.registered_nodes(admitting.home) == {"north": 10}
+    with pytest.raises(ConfigError, match="say whose key it is with --site"):
+        flower.register_key(shared, tmp_path / "other.pub")
+    flower.register_key(shared, tmp_path / "other.pub", "north")
+    assert flower.registered_nodes(admitting.home) == {"north": 20}, "another key in its place"
+
+
+def test_a_status_says_whose_node_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    admitting = Admitting(tmp_path / "flower")
+    (admitting.home / "sites.json").write_text('{"north": 20}')
+
+    def ask(*arguments: str) -> dict[str, Any]:
+        return {"nodes": [{"node-id": "20", "status": "online"}], "runs": []}
+
+    monkeypatch.setattr(admitting, "ask", ask)
+    monkeypatch.setattr(flower, "connected", lambda config: admitting)
+    assert list(flower.status_lines(config())) == ["node 20 (north): online"]

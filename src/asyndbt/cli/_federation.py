@@ -79,6 +79,7 @@ def add_keys(commands: argparse._SubParsersAction[Any]) -> None:
     register = actions.add_parser("register", help="at the coordinator: admit a site's key")
     register.add_argument("file", metavar="FILE.toml", type=Path, help=_SHARED_FILE)
     register.add_argument("key", metavar="KEY.pub", type=Path, help="the site's public key")
+    register.add_argument("--site", help="whose key it is (the name of its file)")
     register.set_defaults(execute=_register)
     tls = actions.add_parser("tls", help="at the coordinator: make its certificate")
     tls.add_argument("host", metavar="HOST", help="name or address by which sites dial it")
@@ -93,7 +94,8 @@ def _new(args: argparse.Namespace) -> None:
 
 
 def _register(args: argparse.Namespace) -> None:
-    print(f"node {register_key(load_config(args.file), args.key)} may connect with {args.key}")
+    node = register_key(load_config(args.file), args.key, args.site)
+    print(f"node {node} may connect with {args.key}; nobody else has its site's name")
 
 
 def _tls(args: argparse.Namespace) -> None:

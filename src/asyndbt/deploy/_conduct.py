@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from asyndbt._async import NewLoop
 from asyndbt.config import Config
+from asyndbt.deploy._flower import registered_nodes
 from asyndbt.errors import AsyndbtError, RunDirectoryError
 from asyndbt.federation import Coordinator
 from asyndbt.federation.engines import Channel, Engine, FlowerEngine, Grid
@@ -100,7 +101,10 @@ class _OverGrid(AsynDBT):
         federation, name = session.config.federation, run_name(session.directory)
         assert federation.flower is not None
         ttl = federation.flower.ttl or 3 * federation.lease
-        return FlowerEngine(coordinator, self.grid, name, ttl, session.channel, session.elapsed)
+        nodes = registered_nodes(federation.flower.home)
+        return FlowerEngine(
+            coordinator, self.grid, name, ttl, session.channel, session.elapsed, nodes=nodes
+        )
 
     def failed(self, directory: RunDirectory, error: Exception) -> None:
         """Leave word for whoever submitted the run."""

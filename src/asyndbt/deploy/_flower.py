@@ -15,6 +15,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from asyndbt._spelling import composed
+from asyndbt._text import listed
 from asyndbt.config import Config, FlowerConfig, LinkConfig, format_table, split_address
 from asyndbt.errors import ConfigError, DeployError, MissingExtraError
 
@@ -29,6 +31,8 @@ _SETTINGS = {
     "OMP_NUM_THREADS": "1",
 }
 _CONNECTION = "asyndbt"
+_NODES = "sites.json"
+"""Node numbers by site."""
 _PATIENCE = 90.0
 
 
@@ -168,23 +172,58 @@ def _last_json(text: str) -> Mapping[str, Any]:
     return {}
 
 
-def register_key(config: Config, public: Path) -> str:
+def register_key(config: Config, public: Path, site: str | None = None) -> str:
     """Admit the site with this public key; return its node number.
+
+    From then on nobody has the site's name who does not have the key.
+
+    Parameters
+    ----------
+    config : Config
+    public : Path
+    site : str, optional
+        The key's file is called so without it: ``north.pub``.
 
     Raises
     ------
+    ConfigError
+        If the configuration names no such site.
     DeployError
         If there is no such file, or the coordinator refuses it or does not answer.
     """
     if not public.is_file():
         raise DeployError(f"{public}: no such file; asyndbt keys new makes one at the site")
-    return str(connected(config).ask("supernode", "register", str(public))["node-id"])
+    site = composed(public.stem if site is None else site)
+    if site not in (known := config.federation.sites or ()):
+        raise ConfigError(
+            f"the key of {site}: say whose key it is with --site, one of {listed(known)}"
+        )
+    flower = connected(config)
+    node = int(flower.ask("supernode", "register", str(public))["node-id"])
+    nodes = {**registered_nodes(flower.home), site: node}
+    (flower.home / _NODES).write_text(json.dumps(nodes, indent=1) + "\n", encoding="utf-8")
+    return str(node)
+
+
+def registered_nodes(home: Path) -> dict[str, int]:
+    """Return the node of every site whose key is registered.
+
+    Flower looks a node's number up by the key that the node proves to have.
+    """
+    try:
+        found: dict[str, int] = json.loads((home / _NODES).read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    return found
 
 
 def status_lines(config: Config) -> Iterator[str]:
     """Describe nodes and runs, one per line."""
     flower = connected(config)
+    sites = {node: site for site, node in registered_nodes(flower.home).items()}
     for node in flower.ask("supernode", "list")["nodes"]:
-        yield f"node {node['node-id']}: {node['status']}"
+        site = sites.get(int(node["node-id"]))
+        whose = f" ({site})" if site else ""
+        yield f"node {node['node-id']}{whose}: {node['status']}"
     for run in flower.ask("list")["runs"]:
         yield f"run {run['run-id']}: {run['status']} {run['status-details']}".rstrip()

@@ -12,6 +12,7 @@ whichever side was restarted.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from asyndbt.errors import FrameError, MessageError, SiteError
@@ -52,6 +53,9 @@ class FlowerEngine(Engine):
         Seconds between two polls for replies.
     look : float
         Seconds between two polls for nodes.
+    nodes : mapping of str to int, optional
+        By site, the node that has proven to have the site's key. Other nodes are refused its name,
+        and it is refused other names; a name without a node is the first one's who claims it.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class FlowerEngine(Engine):
         *,
         poll: float = 0.2,
         look: float = 2.0,
+        nodes: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__(coordinator, channel, elapsed)
         self._grid, self._run, self._ttl = grid, run, ttl
@@ -72,6 +77,8 @@ class FlowerEngine(Engine):
         self._next_look = 0.0
         self._hopeful = elapsed
         """When the coordinator last had a site to wait for."""
+        self._proven = dict(nodes or {})
+        self._owners = {node: site for site, node in self._proven.items()}
         self._nodes: dict[int, _Node] = {}
         self._connected: set[int] = set()
 
@@ -170,7 +177,13 @@ class FlowerEngine(Engine):
             self._back_off(node)
 
     def _settle(self, node: _Node, site: str) -> None:
-        """Note a node's site. A name belongs to the first node that has it and is connected."""
+        """Note a node's site.
+
+        A name belongs to the node that has its key, else to the first that is connected.
+        """
+        proven = self._proven.get(site, node.id) == node.id
+        if not proven or self._owners.get(node.id, site) != site:
+            raise MessageError(f"site {site}: this is not the node with the key of that site")
         for other in list(self._nodes.values()):
             if other.site == site and other is not node:
                 if other.id in self._connected:
