@@ -11,8 +11,9 @@ demonstrations, 12 validation rows, and as test rows its share of what is left o
 splits; of ten sites each has 20 training rows, of three all others of its flavour. ``--calls`` are
 a site's for tuning and choosing.
 
-The attacks are those of `asyndbt.robustness`, and ``label-flip``: honest work on training and
-validation rows with the next label in place of the right one. Colluding liars want words that tell
+The attacks are those of `asyndbt.robustness`, ``label-flip`` among them: honest work on training
+and validation rows with the next label in place of the right one; and ``sybil``: collusion in a run
+that is open to anybody, where each liar has three names. Colluding liars want words that tell
 the model nothing true: the first six words of the vocabulary that are clues to the opposite of what
 holds in the task, and where there are fewer, the first instruction words, which are clues to
 nothing (`false_clues` and `INSTRUCTION_WORDS` of `asyndbt.pocket`).
@@ -30,7 +31,7 @@ import argparse
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ from asyndbt.cli import demo_values
 from asyndbt.config import Config
 from asyndbt.federation import Coordinator, Delays, Site, VirtualEngine
 from asyndbt.pocket import INSTRUCTION_WORDS, TASKS, dataset, false_clues, signed
-from asyndbt.robustness import ATTACKS, Ring, with_liars
+from asyndbt.robustness import ATTACKS, Ring, flip_labels, with_liars, with_sybils
 from asyndbt.run import RunDirectory, RunSetup, prepare_run
 from common import estimate, map_jobs, parse_changes, parser, table, write_results
 from rows import site_tables
@@ -53,7 +54,7 @@ CUTS = {10: (4, 3, 3), 3: (1, 1, 1)}
 SHARES = {"10": (10, 1), "30": (10, 3), "40": (10, 4), "third": (3, 1)}
 """Sites and liars, by the name of the share."""
 POOL, VALIDATION = 20, 12
-FLIP = "label-flip"
+FLIP, SYBIL = "label-flip", "sybil"
 _HALF = 3
 """Half of the words of a fragment."""
 
@@ -133,14 +134,6 @@ def _in_turn(rows: Rows) -> Rows:
     return [row for row in chain.from_iterable(turns) if row is not None]
 
 
-def flip_labels(dealt: dict[str, Rows], liars: Sequence[str], labels: Sequence[str]) -> None:
-    """Give the liars' training and validation rows the next label."""
-    following = dict(zip(labels, [*labels[1:], labels[0]], strict=True))
-    for row in (*dealt["train"], *dealt["validation"]):
-        if row["site"] in liars:
-            row["label"] = following[row["label"]]
-
-
 # ---------------------------------------------------------------------- one run
 def work(job: Job, folder: Path) -> Outcome:
     """Do one run, and read off what every site's prompt scores on its test rows."""
@@ -150,14 +143,15 @@ def work(job: Job, folder: Path) -> Outcome:
     order = np.random.default_rng([job.seed, job.sites]).permutation(names).tolist()
     liars = order[: job.liars] if job.attack else []
     if job.attack == FLIP:
-        flip_labels(dealt, liars, list(TASKS[job.task].labels))
+        for split in ("train", "validation"):
+            dealt[split] = flip_labels(dealt[split], liars, list(TASKS[job.task].labels))
     setup = prepare(job, dealt, names, folder)
     wanted = wanted_words(job.task, setup)
-    coordinator = Coordinator(setup.plan)
+    coordinator = Coordinator(replace(setup.plan, open=job.attack == SYBIL))
     sites = lying(job, setup, liars, wanted)
     engine = VirtualEngine(coordinator, sites, Delays(), seed=job.seed)
     asyncio.run(engine.run(lambda now: None))
-    reports = coordinator.evaluations
+    reports = {name: r for name, r in coordinator.evaluations.items() if name in names}
     return Outcome(
         right={name: r.tuned.correct for name, r in reports.items()},
         tested={name: r.tuned.n for name, r in reports.items()},
@@ -204,7 +198,9 @@ def lying(
     plan = setup.plan
     left = job.calls - max(worker.objective.looks_left for worker in workers.values())
     steps = left // (plan.settings.draws * plan.settings.batch_size * plan.local_steps)
-    return with_liars(workers, liars, job.attack, Ring(wanted, steps, job.seed))
+    kind = "collude" if job.attack == SYBIL else job.attack
+    sites = with_liars(workers, liars, kind, Ring(wanted, steps, job.seed))
+    return with_sybils(sites, liars) if job.attack == SYBIL else sites
 
 
 # ---------------------------------------------------------------------- report
@@ -214,7 +210,7 @@ Found = Mapping[tuple[str, int, int, int, str | None], Outcome]
 def main() -> None:
     """Run the benchmark."""
     options = parser(__doc__)
-    known = [*ATTACKS, FLIP]
+    known = [*ATTACKS, FLIP, SYBIL]
     options.add_argument("--attacks", nargs="+", choices=known, default=known)
     options.add_argument("--shares", nargs="+", choices=list(SHARES), default=list(SHARES))
     options.add_argument("--calls", type=int, default=600, help="per site")

@@ -23,7 +23,7 @@ from asyndbt.federation import (
     Worker,
 )
 from asyndbt.optim import Shape, on_simplex, preset
-from asyndbt.robustness import ATTACKS, Ring, with_liars
+from asyndbt.robustness import ATTACKS, Ring, flip_labels, with_liars, with_sybils
 from asyndbt.testing import TabularObjective, TabularProblem
 
 SHAPE = Shape(2, 5, 2, 3)
@@ -224,3 +224,49 @@ class Silent:
 
 def step(z: Any) -> Step:
     return Step(site="a", id=1, iteration=0, z=z, pull=np.zeros_like(z), local_steps=1)
+
+
+# ------------------------------------------------------------------ names and labels
+def sybil_run(open_to_all: bool) -> tuple[Coordinator, list[dict[str, Any]]]:
+    problem = TabularProblem(SHAPE, workers=3, queries=BATCH)
+    plan = Plan(
+        sites=SITES[:3],
+        positions=SHAPE.positions,
+        words=SHAPE.words,
+        settings=preset("default", draws=DRAWS, batch_size=BATCH, refresh_every=0),
+        quorum=2,
+        open=open_to_all,
+    )
+    workers = {
+        name: Worker(name, plan, Rows(problem, v, STEPS * DRAWS * BATCH), 0)
+        for v, name in enumerate(plan.sites)
+    }
+    liars = SITES[:1]
+    sites = with_sybils(with_liars(workers, liars, "collude", Ring([0, 1])), liars, 2)
+    coordinator = Coordinator(plan)
+    asyncio.run(VirtualEngine(coordinator, sites, Delays()).run(lambda now: None))
+    return coordinator, coordinator.notices()
+
+
+def test_made_up_names_are_refused_and_the_run_goes_on() -> None:
+    coordinator, notices = sybil_run(False)
+    assert coordinator.phase == "done"
+    assert set(coordinator.evaluations) == set(SITES[:3])
+    refused = [notice["site"] for notice in notices if notice["kind"] == "refused"]
+    assert refused == ["site-0-alias-1", "site-0-alias-2"]
+
+
+def test_made_up_names_count_in_an_open_run() -> None:
+    coordinator, _ = sybil_run(True)
+    assert coordinator.phase == "done"
+    assert len(coordinator.evaluations) == 5
+    certain = np.eye(SHAPE.words)[[0, 1]]
+    said = [np.array_equal(p, certain) for p in coordinator.server.p_all]
+    assert sum(said) == 3
+
+
+def test_flipped_labels_are_the_liars_alone() -> None:
+    rows = [{"site": site, "label": label, "text": "t"} for site in "ab" for label in "xyz"]
+    flipped = flip_labels(rows, ["a"], ["x", "y", "z"])
+    assert [row["label"] for row in flipped] == [*"yzx", *"xyz"]
+    assert [row["label"] for row in rows] == [*"xyz", *"xyz"], "the rows given stay as they are"

@@ -1,6 +1,6 @@
 """Liars who agree on words: certain of them at once, in turn with honesty, late, or step by step.
 
-All of them propose these words and vote for them.
+They know the words and each other. All of them propose these words and vote for them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,11 @@ _HONEST_SHARE = 0.6
 
 
 class Collude(Voter):
-    """Is certain of the words that the ring wants."""
+    """Is certain of the words that the ring wants.
+
+    Sends a policy that is one-hot on them in every report. No mean of reports withstands even one
+    such liar. Source: Blanchard et al., NeurIPS 2017.
+    """
 
     name = "collude"
 
@@ -36,7 +40,10 @@ class Collude(Voter):
 
 
 class ColludeRandom(Collude):
-    """Is certain of words drawn at random, the same at all liars."""
+    """Is certain of words drawn at random, the same at all liars.
+
+    Sends what `Collude` sends, and knows nothing of what the words do.
+    """
 
     name = "collude-random"
 
@@ -48,7 +55,10 @@ class ColludeRandom(Collude):
 
 
 class Alternate(Collude):
-    """Is honest about its policy in every other step."""
+    """Is honest about its policy in every other step.
+
+    Sends the honest policy and that of `Collude` in turn, so that no look at one report finds it.
+    """
 
     name = "alternate"
 
@@ -57,7 +67,11 @@ class Alternate(Collude):
 
 
 class Sleeper(Collude):
-    """Is honest for 60 % of the steps that it expects."""
+    """Is honest for 60 % of the steps that it expects, as its budget tells.
+
+    Sends the honest policy until then, and that of `Collude` from then on, when honest policies
+    have little budget left to recover.
+    """
 
     name = "sleeper"
 
@@ -67,7 +81,11 @@ class Sleeper(Collude):
 
 
 class Creep(Collude):
-    """Goes as far from z as its honest policy is, row by row, towards the words wanted."""
+    """Goes as far from z as its honest policy is, row by row, towards the words wanted.
+
+    Sends a policy that is no farther off than an honest one; what is small in a step adds up.
+    Source: time-coupled attacks in Karimireddy et al., ICML 2021.
+    """
 
     name = "creep"
 

@@ -31,7 +31,10 @@ class Poisoner(Voter):
 
 
 class Gauss(Poisoner):
-    """Adds noise N(0, 1) to z, projected on the simplex."""
+    """Adds noise N(0, 1) to z, projected on the simplex.
+
+    Knows z. Source: the Gaussian attack of Blanchard et al., NeurIPS 2017.
+    """
 
     name = "gauss"
 
@@ -41,7 +44,11 @@ class Gauss(Poisoner):
 
 
 class Alie(Poisoner):
-    """A little is enough (Baruch et al., NeurIPS 2019): the mean minus 1.5 standard deviations."""
+    """A little is enough: the mean minus 1.5 standard deviations, which honest spread hides.
+
+    Knows z and the liars' honest policies, of which it takes mean and deviation.
+    Source: Baruch et al., NeurIPS 2019.
+    """
 
     name = "alie"
 
@@ -51,7 +58,11 @@ class Alie(Poisoner):
 
 
 class Ipm(Poisoner):
-    """Inner-product manipulation (Xie et al., UAI 2019): ten times the mean step, backwards."""
+    """Inner-product manipulation: ten times the mean step, backwards.
+
+    Knows z and the liars' honest policies, whose mean step from z it takes.
+    Source: Xie et al., UAI 2019.
+    """
 
     name = "ipm"
 
@@ -61,7 +72,10 @@ class Ipm(Poisoner):
 
 
 class SignFlip(Poisoner):
-    """Takes the honest step backwards: z^2 / p, normalised."""
+    """Takes the honest step backwards: z^2 / p, normalised.
+
+    Knows z and its own honest policy. Source: sign-flipping in Li et al., AAAI 2019.
+    """
 
     name = "sign-flip"
 
@@ -73,7 +87,10 @@ class SignFlip(Poisoner):
 
 
 class Stale(Liar):
-    """Sends its first policy and its first proposal again and again."""
+    """Sends its first policy and its first proposal again and again; votes honestly.
+
+    Knows its own reports. Replay, which needs neither work nor a plan.
+    """
 
     name = "stale"
 
@@ -92,7 +109,10 @@ class Stale(Liar):
 
 
 class FreeRider(Liar):
-    """Sends z back, and proposes its read-out."""
+    """Sends z back, and proposes its read-out; votes honestly.
+
+    Knows z. Source: Fraboni et al., AISTATS 2021.
+    """
 
     name = "free-rider"
 

@@ -65,7 +65,8 @@ class LocalEngine(InProcessEngine):
         for assignment in self._coordinator.outstanding():
             await self._send(assignment)
         for name, site in self._sites.items():
-            if not self._coordinator.roster[name].live:
+            roster = self._coordinator.roster
+            if name not in roster or not roster[name].live:
                 self._inbox.take(name, site.join(), self.now())
 
     async def _send(self, assignment: Assignment) -> None:

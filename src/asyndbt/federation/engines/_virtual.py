@@ -135,9 +135,9 @@ class VirtualEngine(InProcessEngine):
 
     def _schedule_joins(self, name: str, site: Site) -> None:
         """Schedule when a site joins, and when it returns from the dead."""
-        join, member = site.join(), self._coordinator.roster[name]
+        join, roster = site.join(), self._coordinator.roster
         # A site whose lease ran out over its work comes back with the answer, if at all.
-        known = member.live or member.given_up is not None
+        known = name in roster and (roster[name].live or roster[name].given_up is not None)
         if not known and not self._delays.lost(name, self._now, self._now):
             self._schedule(self._now, 0, name, join)
         back = self._delays.rejoin.get(name)
