@@ -170,6 +170,20 @@ def test_demo_tells_what_it_found(capsys: Capture, facade: Any) -> None:
         assert part in out
 
 
+def test_the_median_of_the_sites_stands_below_their_mean() -> None:
+    score = {"accuracy": 0.9, "interval": [0.8, 1.0], "n": 30}
+    of_site = {"metrics": {"test": {"tuned": score}}, "test_examples": 10}
+    overall = {"plain": None, "tuned": {**score, "site_median": 0.612}}
+    data = {"metrics": {"test": overall}, "sites": dict.fromkeys("abc", of_site)}
+    *_, mean, median, _ = accuracy_table(data).splitlines()
+    assert mean.startswith("all sites")
+    assert median.split() == ["median", "of", "sites", "-", "-", "61.2", "%", "3", "sites"]
+    many = {str(number): of_site for number in range(30)}
+    *_, more, mean, median, _ = accuracy_table({**data, "sites": many}).splitlines()
+    assert more == "... and 10 more in result.json"
+    assert (mean[:9], median[:6]) == ("all sites", "median")
+
+
 # ------------------------------------------------------------------ predict
 @pytest.fixture
 def rows(tmp_path: Path) -> Path:

@@ -121,6 +121,13 @@ def test_one_site_needs_no_agreement(runs: dict[str, Path]) -> None:
     assert "One site: a server step follows every answer." in said
 
 
+def test_the_median_over_the_sites_stands_beside_the_mean(runs: dict[str, Path]) -> None:
+    result = json.loads((runs["three"] / "result.json").read_text("utf-8"))
+    middle = 100 * result["metrics"]["test"]["tuned"]["site_median"]
+    assert f"tuned prompt {middle:.1f} %." in words(build_page(runs["three"]))
+    assert "Median over the sites" not in words(build_page(runs["one-site"]))
+
+
 def test_validation_accuracies_have_their_n(runs: dict[str, Path]) -> None:
     said = words(build_page(runs["three"]))
     events = (runs["three"] / "events.jsonl").read_text("utf-8").splitlines()

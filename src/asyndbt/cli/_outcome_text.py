@@ -56,7 +56,10 @@ def accuracy_table(data: Mapping[str, Any]) -> str:
     given = {name: site.get("test_examples") for name, site in data["sites"].items()}
     rows += [_row(name, sites[name], given[name]) for name in list(sites)[:_SITES]]
     if len(sites) != 1:
-        rows += [_row("all sites", overall, data.get("test_examples")), _median_row(overall)]
+        rows += [
+            _row("all sites", overall, data.get("test_examples")),
+            _median_row(overall, len(sites)),
+        ]
     lines = [*_aligned(rows), "In brackets: 95 % intervals."]
     if len(sites) > _SITES:
         lines.insert(-3, f"... and {len(sites) - _SITES} more in result.json")
@@ -69,10 +72,14 @@ def _row(name: str, scores: Mapping[str, Any], given: int | None) -> list[str]:
     return [name, *cells, part_of(max(counts, default=0), given)]
 
 
-def _median_row(overall: Mapping[str, Any]) -> list[str]:
+def _median_row(overall: Mapping[str, Any], sites: int) -> list[str]:
     """Return the row of the medians over the sites, which no single site can move far."""
     found = [(overall.get(key) or {}).get("site_median") for key, _ in _COLUMNS]
-    return ["median of sites", *("-" if each is None else percent(each) for each in found), ""]
+    return [
+        "median of sites",
+        *("-" if each is None else percent(each) for each in found),
+        f"{sites} sites",
+    ]
 
 
 def _score_text(score: Mapping[str, Any] | None) -> str:
