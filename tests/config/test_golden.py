@@ -68,10 +68,10 @@ CONFIGS: dict[str, dict[str, Any]] = {
     },
 }
 DIGESTS: dict[str, tuple[str, str]] = {
-    "default": ("d328b294eae99c5a", "421e625f697c8b86"),
-    "paper": ("cfe52f5832a7836a", "75c3ea7b4d2c6ccf"),
-    "every-table": ("a2750f3b7a29f38b", "9bc1856f371f3444"),
-    "flower": ("79f3e330146efe11", "05d2edd72c581c23"),
+    "default": ("b842524d53d40df5", "c5df6304c82fbb19"),
+    "paper": ("d180e3debff8cb35", "faf3806d873c494d"),
+    "every-table": ("64830a0fcd73fb40", "cbf512686351311a"),
+    "flower": ("f4d8168cdce4006e", "1d88ac4481070c08"),
 }
 """Fingerprint of the configuration, agreement of a plan with its settings."""
 

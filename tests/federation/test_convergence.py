@@ -10,7 +10,7 @@ import pytest
 
 from asyndbt.federation._messages import LowerDone, StepDone
 from asyndbt.federation.engines._virtual import Delays
-from asyndbt.optim import Shape, preset
+from asyndbt.optim import NO_WORD, Shape, preset
 from asyndbt.testing import TabularProblem
 
 DELAYS = Delays(kind="pareto", shape=1.5, slow={"site-0": 4.0})
@@ -73,6 +73,27 @@ def test_the_consensus_itself_is_close_before_anything_is_confirmed(
         gaps.append(run.gap)
     assert np.median(gaps) <= 0.01
     assert max(gaps) <= 0.15
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize(("empty", "wins"), [(-6.0, True), (6.0, False)])
+def test_no_fragment_is_chosen_where_words_do_nothing_but_harm(
+    run_tabular: Callable[..., Any], workers: int, empty: float, wins: bool
+) -> None:
+    """The best of 125 fragments is at most 6 nats better than the mean of all."""
+    for seed in range(3):
+        problem = TabularProblem(Shape(3, 5, 2, 4), workers=workers, seed=seed, empty=empty)
+        settings = preset("default", ridge=1.0)
+        run = run_tabular(problem, settings=settings, limit=1_000, consensus=workers > 1)
+        assert (run.coordinator.fragment == NO_WORD).all() == wins
+        for site in run.sites.values():
+            assert (site.fragment(run.coordinator.fragment) == NO_WORD).all() == wins
+
+
+def test_the_papers_form_never_asks_without_a_fragment(run_tabular: Callable[..., Any]) -> None:
+    problem = TabularProblem(Shape(3, 5, 2, 4), workers=3, seed=0, empty=-6.0)
+    run = run_tabular(problem, settings=SETTINGS, limit=600)
+    assert (run.coordinator.fragment != NO_WORD).all()
 
 
 @pytest.mark.parametrize("seed", range(4))

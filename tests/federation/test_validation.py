@@ -11,7 +11,7 @@ from tests.federation.conftest import M, N, answer, by_site, join, plan, started
 
 from asyndbt.federation import LARGEST_LOSS, Coordinator, Score, Spent
 from asyndbt.lm import Limits
-from asyndbt.optim import preset
+from asyndbt.optim import NO_WORD, preset
 
 
 def test_a_site_with_other_settings_is_refused() -> None:
@@ -50,6 +50,26 @@ def test_a_report_off_the_simplex_is_refused_and_counted(p: Any, said: str) -> N
     assert coordinator.roster["a"].strikes == 1
     assert coordinator.tuning.pending == {}
     assert np.allclose(coordinator.server.p_all[0], 1 / N)
+
+
+@pytest.mark.parametrize(
+    ("proposal", "empty", "refused"),
+    [
+        ([NO_WORD] * M, True, False),
+        ([NO_WORD] * M, False, True),
+        ([NO_WORD] + [0] * (M - 1), True, True),
+        ([-2] * M, True, True),
+        ([N] * M, True, True),
+    ],
+)
+def test_no_fragment_may_be_proposed_where_it_competes(
+    proposal: list[int], empty: bool, refused: bool
+) -> None:
+    coordinator = started(plan(settings=preset("plain", empty_fragment=empty)))
+    work = by_site(coordinator.assignments(0.0))["a"]
+    coordinator.notices()
+    coordinator.receive(replace(answer(work), proposal=np.array(proposal)), 1.0)
+    assert [notice["kind"] for notice in coordinator.notices()] == ["refused"] * refused
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,8 @@ def test_what_is_judged_is_the_calibrated_answer() -> None:
     assert calibrated.judge([1]).loss.tolist() == pytest.approx([-math.log(2 / 3)])
     assert calibrated.judge([1]).correct.tolist() == [1.0]
     assert calibrated.judge([1], "error").loss.tolist() == pytest.approx([-math.log(0.9)])
+    mixed = -(2 / 3 * math.log(0.9) + 1 / 3 * math.log(0.1))
+    assert calibrated.judge([1], "expected_error").loss.tolist() == pytest.approx([mixed])
 
 
 def test_pooled_priors_are_the_prior_of_all_answers() -> None:

@@ -19,6 +19,7 @@ from asyndbt.federation._objective import Objective
 from asyndbt.federation._plan import Plan
 from asyndbt.federation._shares import DrawShares
 from asyndbt.optim import (
+    NO_WORD,
     Effects,
     Evaluations,
     FloatArray,
@@ -104,10 +105,11 @@ class Learner:
         """
         settings, consensus = self._plan.settings, self._plan.consensus and self._plan.positions > 0
         start = step_start(self.p, z, settings) if consensus and first else self.p
-        apart = self._shares.own if self._learns_apart else 0
-        evaluations = await self._evaluations(self._memory, start, self.q, "draws", apart)
+        empty = self._shares.empty if self._tries_empty else 0
+        apart = self._shares.own(settings.draws - empty) if self._learns_apart else 0
+        evaluations = await self._evaluations(self._memory, start, self.q, "draws", apart, empty)
         self._memory = self._estimator.update(self._memory, evaluations)
-        self._shares.note(evaluations.losses, apart)
+        self._shares.note(evaluations.losses, apart, empty)
         gradient = self._estimator.gradient(self._memory, start, self.q)
         if others is not None:
             informed = self._estimator.informed(self._memory, others)
@@ -143,6 +145,24 @@ class Learner:
             and not self._estimator.needs_fresh_draws
         )
 
+    @property
+    def _tries_empty(self) -> bool:
+        """Whether some draws have no fragment: an estimator has to tell them from others."""
+        settings = self._plan.settings
+        needed = self._plan.positions > 0 and not self._estimator.needs_fresh_draws
+        return needed and settings.empty_fragment
+
+    @property
+    def proposal(self) -> IntArray:
+        """The fragment (M,) that the site proposes: its own read-out, or none if that is better."""
+        own = self._plan.fragment(self.own)
+        if not self._tries_empty:
+            return own
+        empty = np.full_like(own, NO_WORD)
+        shown = Plan.demonstrations(self.q)
+        expected = self.expected_losses([(own, shown), (empty, shown)])
+        return own if expected is None or expected[0] <= expected[1] else empty
+
     def expected_losses(self, prompts: Sequence[tuple[IntArray, IntArray]]) -> FloatArray | None:
         """Return the losses (C,) to expect of prompts, (M,) and (U,), after all answers so far."""
         words, demonstrations = (np.array(part) for part in zip(*prompts, strict=True))
@@ -156,7 +176,8 @@ class Learner:
         if self._estimator.needs_fresh_draws:
             effects = -np.log(np.maximum(self.q, _LEAST))
         else:
-            held = np.eye(self._plan.words)[words] if self._plan.positions else self.p
+            entries = np.eye(self._plan.words + 1, self._plan.words)  # the last row: `NO_WORD`
+            held = entries[words] if self._plan.positions else self.p
             effects = self._estimator.gradient(self._memory, held, self.q).q
         best: list[tuple[float, list[int]]] = [(0.0, [])]
         for row in effects:
@@ -203,12 +224,16 @@ class Learner:
         q: FloatArray,
         purpose: str,
         apart: int = 0,
+        empty: int = 0,
     ) -> Evaluations:
-        """Draw and ask: all but the last `apart` draws have words of p, these words of `own`."""
+        """Draw and ask: words are drawn from p, then from `own`, and the last draws have none."""
         settings, rng = self._plan.settings, self.rng(purpose)
-        drawn = [self._estimator.draw(memory, p, q, settings.draws - apart, rng)]
+        drawn = [self._estimator.draw(memory, p, q, settings.draws - apart - empty, rng)]
         if apart:
             drawn.append(self._estimator.draw(memory, self.own, q, apart, rng))
+        if empty:
+            words, demonstrations = self._estimator.draw(memory, p, q, empty, rng)
+            drawn.append((np.full_like(words, NO_WORD), demonstrations))
         words, demonstrations = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
         queries = self._minibatch()
         losses = await self._objective.losses(words, demonstrations, queries)

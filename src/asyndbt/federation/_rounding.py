@@ -1,8 +1,9 @@
-"""Rounding of what a site reports: two decimals, where a float64 would be a fingerprint.
+"""Rounding of what a site reports: two digits, where a float64 would be a fingerprint.
 
 Which rows a mean loss was taken over can often be told from its sixteen digits, by whoever has the
 rows and the model. Two decimals are the fewest that leave the comparison of fragments what it is
-(``docs/privacy.md``). Policies and effects, which are the work itself, and the money spent, which
+(``docs/privacy.md``). Of entropies two significant digits are left, since a setting may name a
+small one. Policies and effects, which are the work itself, and the money spent, which
 follows from the tokens, stay as they are.
 """
 
@@ -17,6 +18,7 @@ from asyndbt.federation._messages import Report, Score
 
 DECIMALS: Final = 2
 _EXACT: Final = frozenset({"p", "effects", "precisions"})
+_SIGNIFICANT: Final = frozenset({"entropy_q", "entropy_q_max"})
 
 _Record = TypeVar("_Record", Report, Score)
 
@@ -29,8 +31,9 @@ def rounded(record: _Record) -> _Record:
     >>> rounded(Score(correct=2.0, n=3, loss=0.123456))
     Score(correct=2.0, n=3, loss=0.12, spread=0.0)
     """
-    values = {field.name: getattr(record, field.name) for field in fields(record)}
-    return replace(record, **{k: _rounded(v) for k, v in values.items() if k not in _EXACT})
+    values = {f.name: getattr(record, f.name) for f in fields(record) if f.name not in _EXACT}
+    significant = {name: float(f"{values[name]:.2g}") for name in _SIGNIFICANT & values.keys()}
+    return replace(record, **{k: _rounded(v) for k, v in values.items()} | significant)
 
 
 def _rounded(value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Final
 
 from asyndbt.federation._calibration import calibration_queries, content_free_queries
 from asyndbt.lm import LIMITED, Calibration, LanguageModel, Limits, Prompt, Usage
-from asyndbt.optim import IntArray, Shape
+from asyndbt.optim import NO_WORD, IntArray, Shape
 from asyndbt.prompt import render, render_all
 from asyndbt.task import Example, SiteData, Task, digest
 
@@ -52,8 +52,8 @@ class SitePrompts:
         return {name: digest(part) for name, part in own.items()} | self.data.digests
 
     def fragment(self, words: IntArray) -> tuple[str, ...]:
-        """Return the vocabulary entries at indices (M,)."""
-        return tuple(self.vocabulary[index] for index in words)
+        """Return the vocabulary entries at indices (M,), none for `NO_WORD`."""
+        return tuple(self.vocabulary[index] for index in words if index != NO_WORD)
 
     def chosen(self, demonstrations: IntArray) -> tuple[Example, ...]:
         """Return the candidates at indices (U,), in the order of the slots."""

@@ -37,7 +37,7 @@ from asyndbt.federation._messages import (
 from asyndbt.federation._plan import Plan
 from asyndbt.federation._rounding import DECIMALS
 from asyndbt.lm import LOG_FLOOR
-from asyndbt.optim import FloatArray, IntArray, on_simplex
+from asyndbt.optim import NO_WORD, FloatArray, IntArray, on_simplex
 
 LARGEST_LOSS: Final = round(-LOG_FLOOR, DECIMALS)
 """Nats: what a label costs that the model rules out."""
@@ -147,6 +147,8 @@ def _check_policy(plan: Plan, p: FloatArray) -> None:
 def _check_fragment(plan: Plan, words: IntArray) -> None:
     if words.shape != (plan.positions,):
         raise MessageError(f"a fragment of shape {words.shape} instead of {(plan.positions,)}")
+    if plan.settings.empty_fragment and (words == NO_WORD).all():
+        return
     if not ((words >= 0) & (words < max(1, plan.words))).all():
         raise MessageError("a fragment with words that are not in the vocabulary")
     distinct = plan.settings.distinct_words and plan.positions <= plan.words

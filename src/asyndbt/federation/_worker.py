@@ -138,7 +138,7 @@ class Worker:
             id=work.id,
             spent=self.objective.spent(),
             p=learner.p,
-            proposal=self.plan.fragment(learner.own),
+            proposal=learner.proposal,
             loss=float(np.clip(np.mean(answered), 0.0, -LOG_FLOOR)) if answered else 0.0,
             answered=len(answered),
             entropy_q=float(entropies.mean()) if entropies.size else 0.0,
@@ -172,7 +172,7 @@ class Worker:
 
     async def _evaluate(self, work: Evaluate) -> EvaluateDone:
         """Choose the prompt on validation and training data, then score the test split once."""
-        objective, own = self.objective, self.plan.fragment(self.learner.own)
+        objective, own = self.objective, self.learner.proposal
         count = affordable_options(objective.looks_left)
         kept = count // _OWN_OPTIONS if not np.array_equal(own, work.fragment) else 0
         shared, mine = (

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from asyndbt.errors import ConfigError, DataError
 from asyndbt.lm._base import Answer, Feedback, LanguageModel, Prompt
 
-Loss = Literal["cross_entropy", "error"]
+Loss = Literal["cross_entropy", "error", "expected_error"]
 FloatArray = NDArray[np.float64]
 
 LOG_FLOOR: Final = math.log(1e-12)
@@ -85,12 +85,13 @@ class Predictions:
         """Compare with the right labels, B indices.
 
         The loss is minus the log-probability of the right label; with ``error``, that of feedback
-        ``text`` for an answer with the most probable label, which depends on right or wrong only.
+        ``text`` for an answer with the most probable label, which depends on right or wrong only;
+        with ``expected_error``, the mean of that loss over answers drawn from the distribution.
 
         Raises
         ------
         ConfigError
-            If the loss is ``error`` and the smoothing out of range.
+            If the loss is not ``cross_entropy`` and the smoothing out of range.
 
         Examples
         --------
@@ -104,9 +105,12 @@ class Predictions:
         if loss == "error":
             for index in np.flatnonzero(self.parsed):
                 rows[index] = _smoothed(labels[index], rows.shape[1], self.smoothing)
-        losses = [-row[label] for row, label in zip(rows, gold, strict=True)]
+        losses = np.array([-row[label] for row, label in zip(rows, gold, strict=True)], np.float64)
+        if loss == "expected_error":
+            right, wrong = -_smoothed(0, rows.shape[1], self.smoothing)[:2]
+            losses = wrong - (wrong - right) * np.exp(-losses)
         correct = np.where(self.answered, labels == np.asarray(gold, np.int64), np.nan)
-        return Judgements(np.array(losses, np.float64), correct)
+        return Judgements(losses, correct)
 
 
 def read_answers(

@@ -25,7 +25,16 @@ from asyndbt.optim._simplex import (
     uniform_rows,
 )
 from asyndbt.optim._stationarity import stationarity_gap
-from asyndbt.optim._types import Arrays, Effects, Evaluations, FloatArray, Gradient, IntArray, Shape
+from asyndbt.optim._types import (
+    NO_WORD,
+    Arrays,
+    Effects,
+    Evaluations,
+    FloatArray,
+    Gradient,
+    IntArray,
+    Shape,
+)
 from asyndbt.optim._worker_step import (
     OptimizerState,
     initial_optimizer_state,
@@ -41,6 +50,7 @@ from asyndbt.optim.estimators import (
 )
 
 __all__ = [
+    "NO_WORD",
     "PRESETS",
     "Arrays",
     "Effects",

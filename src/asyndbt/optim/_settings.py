@@ -37,10 +37,11 @@ class Settings(Section):
     For example ``Settings(draws=4, ridge=2.0)``.
     """
 
-    loss: Literal["cross_entropy", "error"] = key(
+    loss: Literal["cross_entropy", "error", "expected_error"] = key(
         "error",
-        "What tuning lowers: minus the log-probability of the right label, or whether the most "
-        'probable label is wrong, weighted as with feedback "text".',
+        "What tuning lowers: minus the log-probability of the right label; whether the most "
+        'probable label is wrong, weighted as with feedback "text"; or the probability that an '
+        "answer drawn from the model's distribution is wrong, weighted likewise.",
         example="cross_entropy",
     )
     estimator: Annotated[str, OneOf(find_estimators)] = key(
@@ -56,6 +57,12 @@ class Settings(Section):
         "on the others. 0: there is no such policy, and a site proposes the read-out of p.",
         example=0,
         ge=0,
+    )
+    empty_fragment: bool = key(
+        True,
+        "Whether a prompt without a fragment competes with the others: some draws have none for as "
+        "long as that may be better, and it may be what the sites propose and choose at the end.",
+        example=False,
     )
     batch_size: int = key(
         4, "B, training queries on which every draw of a local step is evaluated.", example=20, ge=1
@@ -219,6 +226,7 @@ _PLAIN: Mapping[str, Any] = {
     "loss": "cross_entropy",
     "draws": 4,
     "own_draws": 0,
+    "empty_fragment": False,
     "batch_size": 5,
     "ridge": 4.0,
     "shared_words": 1.0,

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+NO_WORD = -1
+"""Index of a word in a prompt without a fragment."""
 Arrays = Mapping[str, NDArray[np.generic]]
 
 
@@ -39,7 +41,8 @@ class Evaluations:
     Parameters
     ----------
     words, demonstrations : IntArray
-        (I, M) words drawn at each position, (I, U) candidates drawn in each slot.
+        (I, M) words drawn at each position, all of them `NO_WORD` in a prompt without a fragment,
+        and (I, U) candidates drawn in each slot.
     queries : IntArray
         (B,) training queries.
     losses : FloatArray

@@ -18,7 +18,11 @@ Curves = dict[str, list[tuple[float, float]]]
 
 _STEPS = "server steps"
 _CALLS = "calls for tuning, all sites"
-_LOSSES = {"error": "Loss by right or wrong answers", "cross_entropy": "Cross-entropy"}
+_LOSSES = {
+    "error": "Loss by right or wrong answers",
+    "expected_error": "Loss by the probability of a wrong answer",
+    "cross_entropy": "Cross-entropy",
+}
 _STRETCHES = 8
 """A loss is smoothed over one in so many of a site's reports."""
 

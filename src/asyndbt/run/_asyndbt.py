@@ -18,7 +18,7 @@ from asyndbt.errors import BudgetError, ConfigError
 from asyndbt.federation import LOOKS_SHARE, Coordinator, PromptObjective, restore, snapshot
 from asyndbt.federation.engines import Engine, find_engines
 from asyndbt.lm import LIMITED, LanguageModel, Usage, amount_text
-from asyndbt.optim import FloatArray, IntArray, row_entropies
+from asyndbt.optim import NO_WORD, FloatArray, IntArray, row_entropies
 from asyndbt.prompt import TunedPrompt
 from asyndbt.run._directory import Observer, RunDirectory
 from asyndbt.run._inputs import make_task
@@ -257,7 +257,7 @@ class _Log:
 def _outcome(coordinator: Coordinator, setup: RunSetup) -> Outcome:
     roster = coordinator.roster
     fragment = coordinator.fragment if setup.plan.positions else np.empty(0, dtype=np.int64)
-    words = tuple(setup.vocabulary[index] for index in fragment)
+    words = tuple(setup.vocabulary[index] for index in fragment if index != NO_WORD)
     return Outcome(
         evaluations={
             member.name: None if member.banned else coordinator.evaluations.get(member.name)

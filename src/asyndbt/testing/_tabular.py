@@ -14,7 +14,15 @@ from typing import Any
 import numpy as np
 
 from asyndbt.federation import Score, Spent, TestScores
-from asyndbt.optim import Evaluations, FloatArray, Gradient, IntArray, Shape
+from asyndbt.optim import (
+    NO_WORD,
+    Evaluations,
+    FloatArray,
+    Gradient,
+    IntArray,
+    Shape,
+    uniform_rows,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +40,8 @@ class TabularProblem:
     ``loss_v(J, K, b) = o_b + sum_i e_{i, J_i} + sum_u d_{u, K_u} + sum_iu m_{i, J_i, u, K_u} +
     interactions``: word effects e are partly shared among workers, demonstration effects d and what
     a word does beside a demonstration, m, are each worker's own, interactions are independent for
-    each combination. Sampled losses have normal noise. The sum over workers of
+    each combination. Sampled losses have normal noise. Without a fragment, `NO_WORD` at every
+    position, the loss is the mean over all fragments plus `empty`. The sum over workers of
     ``E_{J ~ p, K ~ q^(v)} mean_b loss_v`` has a pure optimum in p and all q^(v), found by
     enumeration.
 
@@ -50,6 +59,8 @@ class TabularProblem:
         In [0, 1], share of the word effects' variance that all workers have in common.
     noise : float
         Standard deviation of a sampled loss.
+    empty : float
+        What a prompt without a fragment costs more than one with a random fragment.
     stakes : sequence of float, optional
         (W,) factors of the workers' losses: where they differ, the minimiser of the sum is not what
         most of the workers would vote for.
@@ -66,12 +77,13 @@ class TabularProblem:
         pairing: float = 0.0,
         agreement: float = 0.5,
         noise: float = 0.3,
+        empty: float = 1.0,
         stakes: Sequence[float] | None = None,
     ) -> None:
         self.shape = shape
         self.workers = workers
         self.queries = queries
-        self.noise = noise
+        self.noise, self.empty = noise, empty
         rng = np.random.default_rng(seed)
         self._sizes = (shape.words,) * shape.positions + (shape.candidates,) * shape.slots
         common = rng.normal(size=(shape.positions, shape.words))
@@ -140,7 +152,11 @@ class TabularProblem:
     ) -> Evaluations:
         """Return noisy losses of words (I, M) and demonstrations (I, U) on queries (B,)."""
         chosen = tuple(np.concatenate([words, demonstrations], axis=1).T)
-        losses = self.tables[worker][chosen].reshape(words.shape[0], -1)[:, queries]
+        losses = self.tables[worker][chosen].reshape(words.shape[0], -1)
+        without = (words == NO_WORD).any(axis=1)
+        plain = self.tables[worker].mean(axis=tuple(range(self.shape.positions))) + self.empty
+        losses[without] = plain[tuple(demonstrations[without].T)]
+        losses = losses[:, queries]
         losses = losses + self.noise * rng.normal(size=losses.shape)
         return Evaluations(words, demonstrations, queries, losses)
 
@@ -248,6 +264,10 @@ class TabularObjective:
         pass
 
     def _exact(self, words: IntArray, demonstrations: IntArray) -> float:
-        p = np.eye(self.shape.words)[words]
         q = np.eye(self.shape.candidates)[demonstrations]
-        return max(0.0, float(self._problem.expected_loss(self._worker, p, q)) - self._least)
+        without = bool((words == NO_WORD).any())
+        p = np.eye(self.shape.words)[words]
+        if without:
+            p = uniform_rows(*p.shape)
+        loss = self._problem.expected_loss(self._worker, p, q) + without * self._problem.empty
+        return max(0.0, float(loss) - self._least)

@@ -136,9 +136,10 @@ def matches(left: IntArray, right: IntArray) -> FloatArray:
 
 def words_present(words: IntArray, vocabulary: int) -> NDArray[np.float32]:
     """Return (n, N) indicators of the words drawn at any position; exact in single precision."""
-    present = np.zeros((words.shape[0], vocabulary), dtype=np.float32)
+    # The last column is where `NO_WORD` falls.
+    present = np.zeros((words.shape[0], vocabulary + 1), dtype=np.float32)
     present[np.arange(words.shape[0])[:, None], words] = 1.0
-    return present
+    return present[:, :-1]
 
 
 def one_hot(drawn: IntArray, shape: tuple[int, ...]) -> FloatArray:
@@ -151,9 +152,9 @@ def one_hot(drawn: IntArray, shape: tuple[int, ...]) -> FloatArray:
 
 def gather(drawn: IntArray, weights: FloatArray, shape: tuple[int, ...]) -> FloatArray:
     """Return (rows, columns) ``sum_s weights_s 1{drawn_si = j}``."""
-    sums = np.zeros(shape)
+    sums = np.zeros((shape[0], shape[1] + 1))
     np.add.at(sums, (np.arange(shape[0]), drawn), weights[:, None])
-    return sums
+    return sums[:, :-1]
 
 
 def _stack(old: NDArray[np.generic], new: NDArray[np.generic], filler: float) -> FloatArray:

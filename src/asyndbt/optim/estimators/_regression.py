@@ -292,7 +292,8 @@ class Regression(Estimator):
 
     def _expected_word_kernel(self, p: FloatArray, history: History) -> FloatArray:
         """Return (n,) prior covariances of the effects of words drawn from p with the draws'."""
-        at_position = p[np.arange(p.shape[0]), history.words].sum(axis=1)
+        padded = np.hstack([p, np.zeros((p.shape[0], 1))])
+        at_position = padded[np.arange(p.shape[0]), history.words].sum(axis=1)
         anywhere = words_present(history.words, p.shape[1]) @ _presence(p)
         options = self.options
         kernel: FloatArray = options.positional_words * at_position
