@@ -84,7 +84,8 @@ def test_sites_that_are_not_live_count_in_no_plane() -> None:
 
 
 def test_a_newcomer_in_the_middle_of_a_refresh_ends_that_refresh() -> None:
-    agreed = plan(settings=preset("plain", refresh_every=1, lower_rounds=1, plane_tolerance=0.0))
+    settings = preset("plain", refresh_every=1, lower_rounds=1, plane_tolerance=0.0)
+    agreed = plan(settings=settings, open=True)
     coordinator = started(agreed)
     work = by_site(coordinator.assignments(0.0))
     for name in ("a", "b"):
