@@ -22,6 +22,39 @@ def composed(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
+_INVISIBLE: Final = "\u00ad\u180e\u200b\u200c\u200d\u200e\u200f\u2060\ufe0e\ufe0f\ufeff"
+_SIGNS: Final = str.maketrans(
+    dict.fromkeys("\u2018\u2019\u201a\u201b\u02b9\u02bb\u02bc\u02c8\u2032\u00b4`\uff07\u055a", "'")
+    | dict.fromkeys("\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb\u300c\u300d\u300e\u300f\uff02", '"')
+    | dict.fromkeys("\u2010\u2011\u2212\u207b\u208b\u02d7\ufe63\uff0d\u2796", "-")
+    | dict.fromkeys("\u2012\u2014\u2015\u2e3a\u2e3b\ufe58", "\u2013")
+    | dict.fromkeys(_INVISIBLE)
+)
+"""Apostrophes, quotation marks, hyphens with minus signs, and dashes, each by one of them."""
+
+
+def plain_signs(text: str) -> str:
+    """Return a text with one code point for every letter, digit, apostrophe, quote and dash.
+
+    Compatibility forms are resolved (NFKC).  Hyphens and minus signs are ``-``, longer dashes are
+    ``–``.  Case stays, but a letter that is several in the other case, such as ß, is those.
+
+    Examples
+    --------
+    >>> print(plain_signs("don\u2019t \u201cStraße\u201d \u22121 \u0661"))
+    don't "Strasse" -1 1
+    """
+    text = unicodedata.normalize("NFKC", text.translate(_SIGNS)).translate(_SIGNS)
+    return text if text.isascii() else "".join(map(_plain_letter, text))
+
+
+def _plain_letter(letter: str) -> str:
+    if letter.isdecimal():
+        return str(unicodedata.decimal(letter))
+    caseless = letter.casefold()
+    return caseless if len(caseless) > 1 else letter
+
+
 def plain_value(value: object) -> object:
     """Return the value of Python that a scalar of NumPy stands for; anything else as it is."""
     return value.item() if isinstance(value, np.generic) else value

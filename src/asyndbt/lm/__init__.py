@@ -7,7 +7,6 @@ from asyndbt.lm._answers import (
     Loss,
     Predictions,
     check_requests,
-    parse_label,
     read_answers,
 )
 from asyndbt.lm._base import Answer, Feedback, LanguageModel, Prompt, Request, Send, Usage
@@ -23,6 +22,7 @@ from asyndbt.lm._cache import AnswerCache, request_key
 from asyndbt.lm._calibration import CONTENT_FREE, Calibration, LabelPrior
 from asyndbt.lm._dispatch import RemoteOptions, RetryPolicy
 from asyndbt.lm._gateway import Gateway, Ledger, RequestCounts
+from asyndbt.lm._labels import parse_label
 from asyndbt.lm._limiter import Limiter
 from asyndbt.lm._registry import find_providers, make_model
 from asyndbt.lm._replay import ReplayedModel

@@ -7,11 +7,8 @@ mixed: an answer without what its kind needs is an error.
 from __future__ import annotations
 
 import math
-import re
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final, Literal
 
 import numpy as np
@@ -19,6 +16,7 @@ from numpy.typing import NDArray
 
 from asyndbt.errors import ConfigError, DataError
 from asyndbt.lm._base import Answer, Feedback, LanguageModel, Prompt
+from asyndbt.lm._labels import parse_label
 
 Loss = Literal["cross_entropy", "error", "expected_error"]
 FloatArray = NDArray[np.float64]
@@ -261,58 +259,3 @@ def check_requests(
                 f"labels {labels[read]!r} and {label!r} read the same; use different words"
             )
     model.check(prompts, labels)
-
-
-# Thai to Burmese, Khmer, kana, Han, Hangul: words follow each other, or carry particles, unspaced.
-_UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
-_IN_WORD: Final = rf"[^\W_{_UNSPACED}]"
-_START: Final = rf"(?<!{_IN_WORD})(?<!{_IN_WORD}[-'’])"
-_END: Final = rf"(?!{_IN_WORD})(?![-'’]{_IN_WORD})"
-_FRAME: Final = re.compile(r"^[\W_]+|[\W_]+$")
-
-
-def parse_label(text: str | None, label_words: Sequence[str]) -> int | None:
-    """Index of the one label word that an answer names, or None for no label or two different ones.
-
-    Case, quotes, punctuation and markdown do not matter, and the label may stand in a sentence.  It
-    must stand as a word of its own: "yes" is not in "yesterday", nor "related" in "un-related".
-    Where one label is part of another, the longer one is read.  A label of one letter is read in
-    its own case, unless it is the whole answer: "a" is also an article.  Negations are not
-    interpreted: "not great" names "great".
-
-    Examples
-    --------
-    >>> parse_label("The answer is: **Great**.", ["terrible", "great"])
-    1
-    >>> parse_label("Yes, or rather no.", ["yes", "no"]) is None
-    True
-    """
-    if not text:
-        return None
-    pattern, names = _compiled(tuple(label_words))
-    plain = unicodedata.normalize("NFKC", text)
-    named = {match.lastgroup for match in pattern.finditer(plain) if match.lastgroup}
-    if not named:
-        return names.get(_folded(_FRAME.sub("", plain)))
-    return int(named.pop().removeprefix("_")) if len(named) == 1 else None
-
-
-@lru_cache(maxsize=256)
-def _compiled(label_words: tuple[str, ...]) -> tuple[re.Pattern[str], dict[str, int]]:
-    """Pattern with one group per label, longest first; labels by their folded form."""
-    plain = [unicodedata.normalize("NFKC", word).strip() for word in label_words]
-    names: dict[str, int] = {}
-    for index, word in enumerate(plain):
-        names.setdefault(_folded(word), index)
-    order = sorted(range(len(plain)), key=lambda index: (-len(plain[index]), index))
-    groups = (f"(?P<_{index}>{_one(plain[index])})" for index in order)
-    return re.compile(f"{_START}(?:{'|'.join(groups)}){_END}"), names
-
-
-def _one(word: str) -> str:
-    pattern = r"\s+".join(re.escape(part) for part in word.split())
-    return pattern if len(word) == 1 else f"(?i:{pattern})"
-
-
-def _folded(text: str) -> str:
-    return " ".join(text.casefold().split())
