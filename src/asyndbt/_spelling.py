@@ -48,6 +48,17 @@ def plain_signs(text: str) -> str:
     return text if text.isascii() else "".join(map(_plain_letter, text))
 
 
+def caseless(text: str) -> str:
+    """Return what a text has in common with its spellings in other signs, cases and white space.
+
+    Examples
+    --------
+    >>> caseless(" VERY  GOOD") == caseless("very\u00a0good")
+    True
+    """
+    return " ".join(plain_signs(text).casefold().split())
+
+
 def _plain_letter(letter: str) -> str:
     if letter.isdecimal():
         return str(unicodedata.decimal(letter))

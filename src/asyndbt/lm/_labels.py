@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from asyndbt._spelling import plain_signs
+from asyndbt._spelling import caseless, plain_signs
 
 # Thai to Burmese, Khmer, kana, Han, Hangul: words follow each other, or carry particles, unspaced.
 _UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
@@ -142,8 +142,8 @@ class _Reader:
 
     def _whole(self, text: str) -> int | None:
         """Label that a text consists of, whatever is around it."""
-        found = self.names.get(_caseless(text))
-        return self.names.get(_caseless(_FRAME.sub("", text))) if found is None else found
+        found = self.names.get(caseless(text))
+        return self.names.get(caseless(_FRAME.sub("", text))) if found is None else found
 
     def _mentions(self, text: str) -> Iterator[_Mention]:
         for match in self.pattern.finditer(text):
@@ -186,7 +186,7 @@ def _reader(label_words: tuple[str, ...]) -> _Reader:
     plain = [plain_signs(word).strip() for word in label_words]
     names: dict[str, int] = {}
     for index, word in enumerate(plain):
-        names.setdefault(_caseless(word), index)
+        names.setdefault(caseless(word), index)
     order = sorted(range(len(plain)), key=lambda index: (-len(plain[index]), index))
     groups = (f"(?P<_{index}>{_pattern(plain[index])})" for index in order)
     return _Reader(re.compile("|".join(groups)), names)
@@ -211,7 +211,3 @@ def _pattern(word: str) -> str:
         for place, part in enumerate(parts)
     )
     return f"{_START}(?i:{body}){_END}"
-
-
-def _caseless(text: str) -> str:
-    return " ".join(text.casefold().split())

@@ -1,4 +1,6 @@
 import asyncio
+import json
+import math
 import socket
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -90,7 +92,11 @@ def test_findings_about_a_body_do_not_repeat_it(kit, body) -> None:
     [
         ("<html><title>the private text</title></html>", "44 characters, not JSON"),
         ("", "0 characters, not JSON"),
-        ({"error": "the private text"}, "29 characters, JSON of another shape"),
+        ({"answer": "the private text"}, "30 characters, JSON of another shape"),
+        (
+            'data: {"choices": [{"delta": {"content": "the private text"}}]}\n\n',
+            "65 characters, an event stream that was cut off",
+        ),
         ({"choices": ["the private text"]}, "33 characters, JSON of another shape"),
     ],
 )
@@ -121,6 +127,8 @@ def test_words_are_found_in_every_dialect(kit, body) -> None:
         ("Rate limit reached", {"Retry-After": "7", "Retry-After-Ms": "250"}, 0.25),
         ("Rate limit reached. Please try again in 1.5s.", {}, 1.5),
         ("You exceeded your current quota, check billing. Please retry in 37.5s.", {}, 37.5),
+        ("busy", {"X-RateLimit-Reset-Requests": "1s", "X-RateLimit-Reset-Tokens": "6m0s"}, 1.0),
+        ("Please try again in 2s.", {"X-RateLimit-Reset-Requests": "6m0s"}, 2.0),
         ("Rate limit reached", {"Retry-After": "soon"}, None),
         ("Rate limit reached", {}, None),
     ],
@@ -129,6 +137,112 @@ def test_a_busy_endpoint_says_how_long_to_wait(kit, message, headers, expected) 
     error = failure(kit, lambda _: kit.error(429, message, headers))
     assert isinstance(error, RateLimitError)
     assert error.retry_after == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "status", "words"),
+    [
+        ({"code": 429, "message": "Rate limit exceeded"}, RateLimitError, 429, "Rate limit"),
+        ({"code": "429", "message": "slow down"}, RateLimitError, 429, "slow down"),
+        ({"status": "RESOURCE_EXHAUSTED", "message": "slow"}, RateLimitError, 429, "slow"),
+        ({"type": "rate_limit_error", "message": "slow"}, RateLimitError, 429, "slow"),
+        ({"type": "overloaded_error", "message": "busy"}, TransientError, 503, "busy"),
+        ({"code": 502, "message": "Provider returned error"}, TransientError, 502, "Provider"),
+        ("something broke", TransientError, 500, "something broke"),
+        ({"code": 401, "message": "No auth credentials"}, ModelError, 401, "No auth"),
+        ({"message": "Incorrect API key"}, ModelError, 401, "Incorrect API key"),
+        ({"code": 402, "message": "Insufficient credits"}, ModelError, 402, "check the account"),
+        ({"message": "insufficient balance"}, ModelError, 402, "check the account"),
+        ({"message": "model 'm' not found"}, ModelError, 404, "check lm.model"),
+    ],
+)
+@pytest.mark.parametrize("shape", ["alone", "with choices", "in a choice", "in a stream"])
+def test_an_error_is_one_whatever_the_status_it_comes_with(
+    kit, shape, error, kind, status, words
+) -> None:
+    choice = {"index": 0, "finish_reason": "error", "message": {"content": ""}, "error": error}
+    body = {
+        "alone": {"error": error},
+        "with choices": {"error": error, "choices": []},
+        "in a choice": {"choices": [choice], "usage": {"prompt_tokens": 9}},
+        "in a stream": f"data: {json.dumps({'error': error})}\n\n",
+    }[shape]
+    found = failure(kit, lambda _: kit.Reply(body))
+    assert (type(found), found.status) == (kind, status)
+    assert words in str(found)
+    assert getattr(found, "charged", False) is False
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"base_resp": {"status_code": 1002, "status_msg": "rate limit"}, "choices": None},
+        {"success": False, "message": "rate limit of your plan"},
+        {"errors": [{"message": "rate limit"}]},
+    ],
+)
+def test_errors_in_other_fields_are_errors(kit, body) -> None:
+    assert isinstance(failure(kit, lambda _: kit.Reply(body)), RateLimitError)
+
+
+def test_the_words_of_a_provider_behind_a_gateway_are_told(kit) -> None:
+    behind = {"raw": "context deadline exceeded", "provider_name": "X"}
+    said = {"code": 502, "message": "Provider returned error", "metadata": behind}
+    error = failure(kit, lambda _: kit.Reply({"error": said}, 502))
+    assert "Provider returned error: context deadline exceeded" in str(error)
+
+
+@pytest.mark.parametrize(
+    "reason", ["error", "network_error", "abort", "insufficient_system_resource"]
+)
+def test_an_answer_that_was_not_brought_to_an_end_is_none(kit, reason) -> None:
+    def script(body):
+        reply = kit.completion("great", body=body)
+        reply["choices"][0]["finish_reason"] = reason
+        return reply
+
+    error = failure(kit, script, feedback="text")
+    assert isinstance(error, TransientError)
+    assert reason in str(error)
+
+
+def test_of_several_answers_those_count_that_are_none_of_errors(kit) -> None:
+    def script(body):
+        reply = kit.completion("great", "terrible", "great", body=body)
+        reply["choices"][1]["finish_reason"] = "error"
+        return reply
+
+    answer = kit.ask(kit.model(kit.serve(script), feedback="votes", votes=3))
+    assert answer.label_log_probabilities == (-math.inf, 0.0)
+
+
+@pytest.mark.parametrize("status", [400, 500])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "System role not supported",
+        "Conversation roles must alternate user/assistant/user/assistant/...",
+        "Only user and assistant roles are supported!",
+        "jinja2.exceptions.TemplateError: unknown",
+        "Developer instruction is not enabled for this model",
+    ],
+)
+def test_a_complaint_about_roles_is_one_whatever_its_status(kit, status, words) -> None:
+    server = kit.Server()
+
+    def script(body):
+        with_system = body["messages"][0]["role"] == "system"
+        return kit.error(status, words) if with_system else server(body)
+
+    endpoint = kit.serve(script)
+    assert kit.probe(kit.model(endpoint)).facts["system_role"] is False
+    assert len(endpoint.asked) == 3
+    assert not kit.naps
+
+
+def test_a_system_that_is_busy_is_no_complaint_about_roles(kit) -> None:
+    error = failure(kit, lambda _: kit.error(500, "The system is busy"))
+    assert isinstance(error, TransientError)
 
 
 def test_a_date_is_a_time_to_wait(kit) -> None:
@@ -151,7 +265,7 @@ def test_faults_of_the_provider_may_be_tried_again_for_nothing(kit, status) -> N
         ({"fault": "cut"}, "connection lost"),
         ({"body": '{"choices": ['}, "broken reply"),
         ({"body": ""}, "broken reply"),
-        ({"body": {"error": "Unexpected endpoint"}}, "broken reply"),
+        ({"body": 'data: {"choices": [{"delta": {"content": "gre"}}]}\n\n'}, "broken reply"),
         ({"body": {"choices": [{"answer": "great"}]}}, "broken reply"),
         ({"body": {"choices": ["great"]}}, "broken reply"),
         ({"body": {"choices": []}}, "no choices"),

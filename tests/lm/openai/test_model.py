@@ -5,8 +5,8 @@ import threading
 import pytest
 from tests.clocks import ToldLoop
 
-from asyndbt.errors import ConfigError, DataError, ModelError
-from asyndbt.lm import LanguageModel, Prompt
+from asyndbt.errors import ConfigError, DataError, TransientError
+from asyndbt.lm import LanguageModel, Prompt, read_answers
 
 
 def test_it_is_a_language_model(kit) -> None:
@@ -57,6 +57,27 @@ def test_thoughts_are_no_part_of_a_text(kit) -> None:
     )
 
 
+@pytest.mark.parametrize("feedback", ["text", "logprobs"])
+def test_a_thought_that_the_template_opened_and_the_limit_cut_off_is_no_answer(
+    kit, feedback
+) -> None:
+    """That a model begins within a thought, only its answers tell that end it."""
+
+    def script(body):
+        ends = "soup" not in body["messages"][-1]["content"]
+        said = "Easy.</think>great" if ends else "terrible, because it says so at length"
+        return kit.completion(said, body=body)
+
+    first, second = (
+        kit.model(kit.serve(script), feedback=feedback, max_tokens=5) for _ in range(2)
+    )
+    second.restore_capabilities(kit.probe(first).facts)
+    for model in (first, second):
+        answers = [kit.ask(model), kit.ask(model, kit.other)]
+        found = read_answers(answers, kit.labels, feedback)
+        assert found.labels.tolist() == [1, -1]
+
+
 def test_an_empty_text_is_an_answer(kit) -> None:
     def script(body):
         reply = kit.completion("", body=body)
@@ -84,8 +105,31 @@ def test_votes(kit) -> None:
 
 
 def test_feedbacks_are_never_mixed(kit) -> None:
-    with pytest.raises(ModelError, match=r'set lm\.feedback = "text"'):
+    with pytest.raises(TransientError, match=r'set lm\.feedback = "text"') as caught:
         kit.ask(kit.model(kit.serve(kit.Server(silent=("logprobs",)))))
+    assert caught.value.charged
+
+
+def test_a_reply_without_log_probabilities_among_others_is_asked_for_again(kit) -> None:
+    count = iter(range(99))
+
+    def script(body):
+        heard = body if (next(count) + 1) % 5 else body | {"logprobs": None}
+        return kit.completion("great", body=heard, others={"terr": 0.2})
+
+    model = kit.model(kit.serve(script))
+    prompts = [Prompt((), f"number {number} Answer:") for number in range(20)]
+
+    async def ask():
+        try:
+            return await kit.gateway.ask(prompts, kit.labels)
+        finally:
+            await model.close()
+
+    kit.probe(model)
+    answers = asyncio.run(ask())
+    assert all(answer.label_log_probabilities for answer in answers)
+    assert kit.gateway.cache.attempts.reasons().keys() == {"no log-probabilities"}
 
 
 def test_a_fragile_text_is_sent(kit) -> None:

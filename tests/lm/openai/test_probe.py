@@ -31,6 +31,7 @@ PARTIAL = [
     ({"lacks": ("seed",)}, {"seed": False}),
     ({"most_logprobs": 10}, {"logprobs_asked": 10}),
     ({"most_logprobs": 5}, {"logprobs_asked": 5}),
+    ({"most_logprobs": 2}, {"logprobs_asked": 2}),
 ]
 
 
@@ -43,7 +44,7 @@ def test_what_an_endpoint_takes_is_found_whether_it_explains_or_not(
     model = kit.model(endpoint)
     probe = kit.probe(model)
     assert found(probe) == FULL | differs
-    assert len(endpoint.asked) <= (9 if mute else 5)
+    assert len(endpoint.asked) <= (10 if mute else 3)
     assert json.loads(json.dumps(probe.facts)) == probe.facts
     before = len(endpoint.asked)
     assert kit.ask(model).label_log_probabilities[1] == pytest.approx(math.log(0.75))
@@ -93,6 +94,82 @@ def test_adopted_facts_make_the_same_name_and_the_same_requests(kit, server, dif
 def test_an_endpoint_without_log_probabilities_is_told_with_the_mend(kit, server) -> None:
     with pytest.raises(ConfigError, match=r'set lm\.feedback = "text"'):
         kit.probe(kit.model(kit.serve(kit.Server(**server))))
+
+
+@pytest.mark.parametrize(
+    ("words", "most"),
+    [
+        ("top_logprobs must be between 0 and 3", 3),
+        ("Range of top_logprobs should be [0, 5]", 5),
+        ("Requested sample logprobs of 20, which is greater than max allowed: 7", 7),
+        ("'top_logprobs' too large for tiny-3.1-8b", 10),
+    ],
+)
+def test_as_many_alternatives_are_asked_for_as_a_message_permits(kit, words, most) -> None:
+    server = kit.Server()
+
+    def script(body):
+        return kit.error(400, words) if body.get("top_logprobs", 0) > most else server(body)
+
+    endpoint = kit.serve(script)
+    assert kit.probe(kit.model(endpoint)).facts["logprobs_asked"] == most
+    assert len(endpoint.asked) == 3
+
+
+@pytest.mark.parametrize("feedback", ["text", "logprobs"])
+@pytest.mark.parametrize(
+    ("words", "least"),
+    [
+        ("Invalid 'max_tokens': Expected a value >= {least}, but got {given} instead.", 20),
+        ("max_output_tokens: integer below minimum value {least}", 32),
+        ("max_tokens must be at least {least}", 64),
+        ("max_tokens must be greater than or equal to {least} and less than 4096", 17),
+        ("max_tokens is too small", 32),
+    ],
+)
+def test_an_endpoint_that_gives_longer_answers_only_is_asked_for_them(
+    kit, feedback, words, least
+) -> None:
+    server = kit.Server()
+
+    def script(body):
+        given = body["max_tokens"]
+        return (
+            kit.error(400, words.format(least=least, given=given))
+            if given < least
+            else server(body)
+        )
+
+    endpoint = kit.serve(script)
+    model = kit.model(endpoint, feedback=feedback)
+    facts = kit.probe(model).facts
+    assert facts["max_tokens_field"] == "max_tokens"
+    assert kit.ask(model).text == "great"
+    assert endpoint.asked[-1]["max_tokens"] == least
+    assert len(endpoint.asked) <= 5
+    assert model.max_usage(kit.prompt).tokens_out == least
+
+
+@pytest.mark.parametrize("oddity", ["no log-probabilities", "rejection", "one vote", "thoughts"])
+def test_one_odd_reply_is_not_the_nature_of_an_endpoint(kit, oddity) -> None:
+    server, feedback = kit.Server(), "votes" if oddity == "one vote" else "logprobs"
+
+    def odd(body):
+        reply = server(body)
+        choice = reply["choices"][0]
+        if oddity == "rejection":
+            return kit.error(400, "Bad request")
+        if oddity == "thoughts":
+            choice["message"]["content"], choice["finish_reason"] = "<think>", "length"
+        choice["logprobs"] = None
+        return reply | {"choices": [choice]}
+
+    usual = kit.probe(kit.model(kit.serve(server), feedback=feedback)).facts
+    replies = [odd]
+    endpoint = kit.serve(lambda body: (replies.pop() if replies else server)(body))
+    facts = kit.probe(kit.model(endpoint, feedback=feedback)).facts
+    for name in ("logprobs_asked", "seed", "temperature", "system_role", "max_tokens_field"):
+        assert facts.get(name) == usual.get(name)
 
 
 @pytest.mark.parametrize("server", [{"lacks": ("votes",)}, {"silent": ("n",)}])
@@ -257,6 +334,18 @@ def test_a_model_that_thinks_first_is_told_with_the_mend(kit, feedback, text) ->
         kit.probe(kit.model(kit.serve(script), feedback=feedback))
 
 
+@pytest.mark.parametrize("feedback", ["text", "logprobs"])
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+def test_a_model_that_says_nothing_beside_its_thoughts_is_told(kit, feedback, field) -> None:
+    def script(body):
+        reply = kit.completion("", body=body)
+        reply["choices"][0]["message"] |= {field: "It must be great.", "content": None}
+        return reply
+
+    with pytest.raises(ConfigError, match="its thoughts and no answer"):
+        kit.probe(kit.model(kit.serve(script), feedback=feedback))
+
+
 def test_a_limit_that_leaves_no_room_to_think_is_told_with_the_mend(kit) -> None:
     words = "Could not finish the message because max_tokens or model output limit was reached."
     model = kit.model(kit.serve(lambda _: kit.error(400, words)), feedback="text")
@@ -294,7 +383,7 @@ def test_a_probe_that_fails_leaves_its_requests_in_the_ledger(kit) -> None:
     with pytest.raises(ConfigError, match=r'set lm\.feedback = "text"'):
         kit.probe(kit.model(endpoint, price_in=1.0, price_out=2.0))
     ledger = kit.gateway.ledger()
-    assert (ledger.sent, ledger.attempts, ledger.paid.calls) == (len(endpoint.asked), 1, 1)
+    assert (ledger.sent, ledger.attempts, ledger.paid.calls) == (len(endpoint.asked), 1, 2)
     assert ledger.spent.money == pytest.approx(
         (ledger.paid.tokens_in + 2 * ledger.paid.tokens_out) / 1e6
     )
@@ -334,7 +423,7 @@ def test_a_rejection_that_nothing_helps_is_told_in_its_first_words(kit) -> None:
     endpoint = kit.serve(lambda _: kit.error(400, f"objection {next(count)}"))
     with pytest.raises(ModelError, match="objection 0"):
         kit.probe(kit.model(endpoint))
-    assert len(endpoint.asked) <= 9
+    assert len(endpoint.asked) <= 10
 
 
 def test_one_refused_prompt_does_not_spoil_the_probe(kit) -> None:

@@ -86,6 +86,8 @@ def scores(labels, *positions):
         ),
         # The own token need not be among the alternatives.
         (SENTIMENT, [("great", {"terr": 0.5, "Well": 0.3})], [0.5, 0.01]),
+        # What would make another number or letter of it is not the label.
+        (["1", "2"], [("1", {"1": 0.6, "2": 0.2, "1.5": 0.1, "12": 0.1})], [0.6, 0.2]),
         # Characters split between tokens.
         (
             ["好", "差"],
@@ -98,6 +100,20 @@ def scores(labels, *positions):
         (["很好", "很差"], [("很", {"很": 1.0}), ("好的", {"好的": 0.6, "差": 0.4})], [0.6, 0.4]),
         # Labels that begin with a mark, and labels of one letter.
         (["-1", "1"], [("-", {"-": 0.6, "1": 0.4})], [0.6, 0.4]),
+        (["-1", "1"], [("\u2212", {"\u2212": 0.6, "1": 0.4}), ("1", {"1": 1.0})], [0.6, 0.4]),
+        (["\u22121", "0"], [("-1", {"-1": 0.6, "\u20131": 0.1, "0": 0.3})], [0.7, 0.3]),
+        # The sign of a number is part of it, a mark before a word is not.
+        (["1", "2"], [("2", {"2": 0.5, "-1": 0.2, "1": 0.2, "- 1": 0.1})], [0.3, 0.5]),
+        (
+            SENTIMENT,
+            [("great", {"great": 0.6, "-terrible": 0.2, "\u201cterrible": 0.1})],
+            [0.3, 0.6],
+        ),
+        (
+            ["don't know", "sure"],
+            [("don", {"don": 0.7, "sure": 0.3}), ("\u2019t", {"\u2019t": 1.0})],
+            [0.7, 0.3],
+        ),
         (["A", "B"], [("A", {"A": 0.5, "B)": 0.3, "And": 0.2})], [0.5, 0.3]),
         # Labels that only case tells apart are compared as they are.
         (["US", "us"], [("US", {"US": 0.6, "us": 0.3, "Us": 0.1})], [0.6, 0.3]),

@@ -1,8 +1,10 @@
+import asyncio
+import math
 import random
 
 import pytest
 
-from asyndbt.lm import Prompt, Usage
+from asyndbt.lm import AnswerCache, Budget, BudgetExhausted, Gateway, Limits, Prompt, Usage
 from asyndbt.lm.providers.openai import OpenAILanguageModel
 from asyndbt.lm.providers.openai._usage import Size, TokenCounter, find_prices
 
@@ -60,6 +62,46 @@ def test_a_models_bounds_hold_before_and_after_it_learned(kit) -> None:
             assert usage.tokens_out <= bound.tokens_out
             assert usage.money <= bound.money
     assert abs(model.expected_usage(kit.prompt).tokens_in - paid.tokens_in) <= 0.2 * paid.tokens_in
+
+
+IMPOSSIBLE = [0, -7, 10**18, 2.5, "", "many", None, [], True, math.nan, math.inf, "1e400"]
+
+
+@pytest.mark.parametrize("count", IMPOSSIBLE, ids=repr)
+def test_a_cap_ends_a_run_whatever_an_endpoint_counts(kit, count) -> None:
+    def script(body):
+        usage = dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"), count)
+        return kit.completion("great", body=body) | {"usage": usage}
+
+    model = kit.model(kit.serve(script), feedback="text", price_in=1.0, price_out=1.0)
+    model.check([], kit.labels)
+    bound = model.max_usage(kit.prompt)
+    assert kit.ask(model).usage == bound
+    # Nothing that is impossible was learned.
+    assert model.max_usage(kit.prompt) == bound
+    for cap in (Limits(tokens=3 * bound.tokens), Limits(money=3.5 * bound.money)):
+        gate = Gateway(model, AnswerCache(":memory:"), Budget(cap))
+
+        async def spend(gate=gate):
+            try:
+                for sample in range(9):
+                    await gate.ask([kit.prompt], kit.labels, sample)
+            finally:
+                await model.close()
+
+        with pytest.raises(BudgetExhausted):
+            asyncio.run(spend())
+        assert gate.ledger().paid.calls == 3
+
+
+def test_a_count_that_is_possible_is_believed(kit) -> None:
+    """Hidden instructions and hidden thoughts are billed, too."""
+    usage = {"prompt_tokens": 900, "completion_tokens": 5000}
+    endpoint = kit.serve(lambda body: kit.completion("great", body=body) | {"usage": usage})
+    model = kit.model(endpoint, feedback="text")
+    paid = kit.ask(model).usage
+    assert (paid.tokens_in, paid.tokens_out) == (900, 5000)
+    assert model.max_usage(kit.prompt).tokens >= paid.tokens
 
 
 def test_given_prices() -> None:

@@ -14,11 +14,16 @@ from weakref import WeakKeyDictionary
 from asyndbt.errors import MissingExtraError, ModelError, TransientError
 from asyndbt.lm.providers.openai._errors import PROVIDER, error_of_failure, error_of_status
 from asyndbt.lm.providers.openai._key import ApiKey
-from asyndbt.lm.providers.openai._replies import Completion, read_reply
+from asyndbt.lm.providers.openai._replies import Completion, FailedReplyError, read_reply
+from asyndbt.lm.providers.openai._streams import CutStreamError
 
 OFFICIAL: Final = "https://api.openai.com/v1"
 _CONNECT: Final = 10.0
 """Most seconds for connecting."""
+_SHAPES: Final = {
+    json.JSONDecodeError: "not JSON",
+    CutStreamError: "an event stream that was cut off",
+}
 
 
 class Client:
@@ -98,16 +103,25 @@ class Client:
         return error_of_failure(error, self.address, self._key)
 
     def _read(self, text: str) -> Completion:
+        fault: ModelError
         try:
             reply = read_reply(text)
+        except FailedReplyError as failed:
+            fault = error_of_status(200, failed.body, {}, self.address, self._key)
         except ValueError as error:
-            is_json = not isinstance(error, json.JSONDecodeError)
-            shape = "JSON of another shape" if is_json else "not JSON"
+            shape = next(
+                (shape for kind, shape in _SHAPES.items() if isinstance(error, kind)),
+                "JSON of another shape",
+            )
             # The error's own text may repeat the prompt.
             message = f"not a completion: {len(text)} characters, {shape}; check lm.base_url"
-            kind = "broken reply"
+            fault = _lost("broken reply", message)
         else:
             if reply.choices:
                 return reply
-            kind, message = "no choices", "a reply without an answer"
-        raise TransientError(message, provider=PROVIDER, status=200, kind=kind, charged=True)
+            fault = _lost("no choices", "a reply without an answer")
+        raise fault
+
+
+def _lost(kind: str, message: str) -> ModelError:
+    return TransientError(message, provider=PROVIDER, status=200, kind=kind, charged=True)

@@ -6,12 +6,11 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from asyndbt.errors import ExampleError, ModelError, RateLimitError, TransientError
 from asyndbt.lm.providers.openai._key import ApiKey
+from asyndbt.lm.providers.openai._waits import asked_wait, reset_wait
 
 PROVIDER: Final = "openai"
 _LONGEST: Final = 400
@@ -41,10 +40,30 @@ _TOO_LONG: Final = re.compile(
 )
 _NO_CHAT: Final = re.compile(r"not a chat model|chat[ _]template", re.IGNORECASE)
 _CHAT_ONLY: Final = re.compile(r"is a chat model", re.IGNORECASE)
+_WORDS: Final = ("message", "detail", "msg", "status_msg", "error_msg", "error_description")
+"""Fields of an error that hold its words."""
+_CODES: Final = ("code", "status", "status_code", "http_status", "error_code")
 _ECHO: Final = re.compile(r"""['"]input\\?['"] ?:|\binput_value=""")
 """Where a server that validates bodies begins to repeat the request."""
 _BAD_KEY: Final = re.compile(r"api[ _-]?key", re.IGNORECASE)
-_WAIT: Final = re.compile(r"(?:again|retry) (?:in|after) (\d+(?:\.\d+)?) ?(ms|s)", re.IGNORECASE)
+ROLES: Final = re.compile(
+    r"\broles?\b.{0,60}\b(not |un|must |alternat|invalid|only|expected)|conversation roles|"
+    r"(not |un|only |invalid |unexpected |unknown ).{0,40}\broles?\b|"
+    r"system (message|prompt|instruction)|developer instruction|jinja|template ?error|"
+    r"error.{0,30}chat template",
+    re.IGNORECASE,
+)
+"""Complaints of a chat template that knows fewer roles, whatever status it fails with."""
+_KINDS: Final = (
+    (402, _NO_MONEY),
+    (429, re.compile(r"rate.?limit|too many requests|quota|throttl|resource_?exhausted", re.I)),
+    (503, re.compile(r"overload|unavailable|capacity|try again", re.I)),
+    (401, re.compile(r"api[ _-]?key|unauthori[sz]ed|authenticat|credentials", re.I)),
+    (404, re.compile(r"not[ _]found|does not exist", re.I)),
+    (400, re.compile(r"invalid_?(request|argument)|unsupported_", re.I)),
+)
+"""Statuses by the words of errors that come without one."""
+_OK: Final = 200
 _REMEDIES: Final = {
     401: "check the key that lm.api_key_env names",
     403: "check what the key that lm.api_key_env names may use",
@@ -83,9 +102,10 @@ class _Complaint:
 def error_of_status(
     status: int, body: Any, headers: Mapping[str, str], address: str, key: ApiKey
 ) -> ModelError:
-    """Return the error of a reply whose status is not 200, without the key in its text.
+    """Return the error that a reply is, without the key in its text.
 
-    `body` is parsed JSON or a text; names in `headers` are in lower case.
+    With status 200 the status that is meant is in the body, or follows from its words.  `body` is
+    parsed JSON or a text; names in `headers` are in lower case.
 
     Examples
     --------
@@ -95,15 +115,21 @@ def error_of_status(
     """
     complaint = _complaint(body, key)
     words = f"HTTP {status}: {complaint.words or 'no explanation'}"
+    if status == _OK:
+        status = _meant_status(body, complaint)
+        words = f"HTTP 200 with error {status}: {complaint.words or 'no explanation'}"
     other = _other_api(complaint)
     words += f"; {other}" if other else ""
     if status in (400, 403, 413, 422, 501) and (refusal := _refusal(status, complaint)):
         return RejectedError(words, status, complaint.parameter, refusal)
-    wait = _retry_after(headers, complaint.words)
+    wait = asked_wait(headers, body, complaint.words)
     if _no_money(status, complaint, wait):
         return ModelError(f"{words}; check the account", provider=PROVIDER, status=status)
     if status == 429:
+        wait = reset_wait(headers, body) if wait is None else wait
         return RateLimitError(words, provider=PROVIDER, status=status, retry_after=wait)
+    if status in (400, 422, 500, 501) and ROLES.search(complaint.words) and not other:
+        return RejectedError(words, status, complaint.parameter, None)
     if status in (408, 409) or (status >= 500 and status != 501):
         return TransientError(
             words,
@@ -111,7 +137,7 @@ def error_of_status(
             status=status,
             kind=f"http {status}",
             charged=False,
-            retry_after=_retry_after(headers, ""),
+            retry_after=asked_wait(headers, body),
         )
     if status in (400, 413, 422, 501) and not _BAD_KEY.search(complaint.words):
         return RejectedError(words, status, complaint.parameter, None)
@@ -168,20 +194,41 @@ def error_of_failure(error: Exception, address: str, key: ApiKey) -> TransientEr
     return TransientError(message, provider=PROVIDER, kind=kind, charged=charged)
 
 
+def _inner(body: Any) -> Any:
+    """Return the part of a body that says what is wrong."""
+    while isinstance(body, list) and body:
+        body = body[0]
+    if isinstance(body, dict):
+        for name in ("error", "errors", "base_resp"):
+            if body.get(name):
+                return _inner(body[name])
+    return body
+
+
 def _complaint(body: Any, key: ApiKey) -> _Complaint:
-    inner = body
-    while isinstance(inner, list) and inner:
-        inner = inner[0]
-    if isinstance(inner, dict):
-        inner = inner.get("error", inner)
+    inner = _inner(body)
     if not isinstance(inner, dict):
         return _Complaint("", "", _line("" if inner is None else str(inner), key))
-    detail = inner.get("innererror")
-    codes = (inner.get("code"), inner.get("type"), isinstance(detail, dict) and detail.get("code"))
-    said = inner.get("message") or inner.get("detail") or inner
+    detail, more = inner.get("innererror"), inner.get("metadata")
+    codes = [inner.get(name) for name in ("code", "type", "status")]
+    codes += [detail.get("code")] if isinstance(detail, dict) else []
+    said = next((inner[name] for name in _WORDS if inner.get(name)), inner)
     words = said if isinstance(said, str) else _findings(said)
+    if isinstance(more, dict) and isinstance(more.get("raw"), str):
+        # A gateway's own words are beside those of the provider behind it.
+        words += f": {more['raw']}"
     code = " ".join(str(each) for each in codes if each)
     return _Complaint(code, str(inner.get("param") or ""), _line(words, key))
+
+
+def _meant_status(body: Any, complaint: _Complaint) -> int:
+    """Return the status that an error in a reply with status 200 stands for."""
+    inner = _inner(body)
+    given = [inner.get(name) for name in _CODES] if isinstance(inner, dict) else []
+    for code in map(str, given):
+        if code.isdecimal() and int(code) in range(400, 600):
+            return int(code)
+    return next((status for status, words in _KINDS if words.search(complaint.all)), 500)
 
 
 def _findings(said: Any) -> str:
@@ -201,19 +248,3 @@ def _line(words: str, key: ApiKey) -> str:
     unsent = _ECHO.split(words[:_READ], maxsplit=1)[0]
     folded = " ".join(key.redact(unsent).split())
     return folded if len(folded) <= _LONGEST else f"{folded[:_LONGEST]}..."
-
-
-def _retry_after(headers: Mapping[str, str], words: str) -> float | None:
-    """Seconds to wait, from the headers or else from the message."""
-    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        given = headers.get(name, "")
-        try:
-            return max(0.0, float(given) / unit)
-        except ValueError:
-            continue
-    try:
-        date = parsedate_to_datetime(headers.get("retry-after", ""))
-    except ValueError:
-        said = _WAIT.search(words)
-        return float(said[1]) / (1000.0 if said[2].lower() == "ms" else 1.0) if said else None
-    return max(0.0, (date.astimezone(UTC) - datetime.now(UTC)).total_seconds())

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
+from asyndbt._text import shorten
 from asyndbt.errors import DataError
 from asyndbt.lm._base import Answer, Feedback, LanguageModel, Prompt, Send, Usage
 from asyndbt.lm.providers.openai._client import Client
@@ -23,6 +25,7 @@ from asyndbt.lm.providers.openai._requests import (
 from asyndbt.lm.providers.openai._scoring import answer_of, same_labels
 from asyndbt.lm.providers.openai._usage import Meter, Prices, Size, TokenCounter, find_prices
 
+_log = logging.getLogger(__name__)
 _UNKNOWN_LABELS: Final = ("?" * 256,)
 """Label words of bounds that are requested before any were seen."""
 
@@ -74,6 +77,7 @@ class OpenAILanguageModel(LanguageModel):
         self._meter = Meter(self._prices)
         self._labels: Sequence[str] = _UNKNOWN_LABELS
         self._answered = False
+        self._named = ""
 
     def __repr__(self) -> str:
         return f"OpenAILanguageModel({self.name!r})"
@@ -113,6 +117,18 @@ class OpenAILanguageModel(LanguageModel):
             raise DataError(f"labels {same[0]!r} and {same[1]!r} read the same; use other words")
         self._labels = tuple(labels)
 
+    def warnings(
+        self, texts: Sequence[Sequence[str]], vocabulary: Sequence[str] = ()
+    ) -> Sequence[str]:
+        """Return whether none of the first answers named a label."""
+        if not self._named.startswith("0 of "):
+            return ()
+        return (
+            f"{self._named} answers to the first prompts name a label: say in lm.system how to "
+            "answer, raise lm.max_tokens if answers are cut off, or choose other words in "
+            "task.labels; asyndbt check shows an answer",
+        )
+
     async def detect_capabilities(
         self, prompts: Sequence[Prompt], labels: Sequence[str], send: Send
     ) -> Mapping[str, Any]:
@@ -129,6 +145,10 @@ class OpenAILanguageModel(LanguageModel):
         )
         await probe.run(prompts, labels)
         self._capabilities, self._answered = probe.capabilities, True
+        self._named = probe.facts["labels_named"]
+        if probe.sample is not None:
+            # Logged, not told by `warnings`: what a model said is in no record.
+            _log.warning("an answer that names no label: %s", shorten(probe.sample))
         model = self._key.redact(probe.replies[-1].model)
         return {**probe.facts, **self._meter.counter.facts, "model": model}
 
@@ -140,6 +160,7 @@ class OpenAILanguageModel(LanguageModel):
         self._check_access()
         self._capabilities = Capabilities.from_facts(facts, self._capabilities)
         self._answered = bool(facts)
+        self._named = facts.get("labels_named", "")
         self._meter.counter = TokenCounter.from_facts(facts)
 
     async def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[Answer | None]:
@@ -168,10 +189,9 @@ class OpenAILanguageModel(LanguageModel):
                 raise rejected.final(self._answered)
             return Answer(None, None, Usage(calls=1), refusal=rejected.refusal)
         self._answered = True
-        usage = self._meter.book(
-            Size.of(content), self._most_out, reply.tokens_in, reply.tokens_out
-        )
-        return answer_of(reply, usage, self._request.feedback, labels)
+        usage = self._meter.book(Size.of(content), self._most_out, reply)
+        opened = self._capabilities.open_thought
+        return answer_of(reply, usage, self._request.feedback, labels, opened)
 
     def _content(self, prompt: Prompt, labels: Sequence[str]) -> dict[str, Any]:
         return self._request.form.content(self._request, self._capabilities, prompt, labels)

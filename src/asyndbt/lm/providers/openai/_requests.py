@@ -50,7 +50,8 @@ class Capabilities:
     """What an endpoint accepts, as far as it changes requests.
 
     `logprobs` is the number of alternatives per token, 0 for none; `answer_tokens` the most tokens
-    of an answer where the settings leave it open.
+    of an answer where the settings leave it open, and `least_tokens` the fewest that may be asked
+    for.  With `open_thought` its template opens a thought, so that a reply may begin within one.
     """
 
     logprobs: int = 20
@@ -59,6 +60,8 @@ class Capabilities:
     temperature: bool = True
     max_tokens_field: str = "max_tokens"
     answer_tokens: int = 8
+    least_tokens: int = 1
+    open_thought: bool = False
 
     @classmethod
     def assumed(cls, request: RequestOptions, base_url: str | None) -> Capabilities:
@@ -79,9 +82,13 @@ class Capabilities:
         detected["logprobs"] = facts.get("logprobs_asked", assumed.logprobs)
         return replace(assumed, **detected)
 
+    def most_tokens(self, request: RequestOptions) -> int:
+        """Most tokens of one answer."""
+        return max(request.max_tokens or self.answer_tokens, self.least_tokens)
+
     def most_out(self, request: RequestOptions) -> int:
         """Most tokens of all answers to one request."""
-        return (request.max_tokens or self.answer_tokens) * request.answers
+        return self.most_tokens(request) * request.answers
 
 
 class Api(ABC):
@@ -213,7 +220,7 @@ def body_of(
     body: dict[str, Any] = {
         "model": request.model,
         **content,
-        capabilities.max_tokens_field: request.max_tokens or capabilities.answer_tokens,
+        capabilities.max_tokens_field: capabilities.most_tokens(request),
     }
     if capabilities.temperature:
         given = request.temperature

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Final
 
-from asyndbt.errors import ModelError
-from asyndbt.lm._answers import parse_label
+from asyndbt._spelling import plain_signs
+from asyndbt.errors import TransientError
 from asyndbt.lm._base import Answer, Feedback, Usage
+from asyndbt.lm._labels import begins_with_label, parse_label
+from asyndbt.lm.providers.openai._errors import PROVIDER
 from asyndbt.lm.providers.openai._replies import Completion, Token
 
 _LEAST_ROOM: Final = 1e-9
@@ -70,11 +71,16 @@ def label_log_probabilities(tokens: Sequence[Token], labels: Sequence[str]) -> t
 
 
 def _probabilities(token: Token) -> dict[bytes, float]:
-    """Probabilities by text; tokens of equal text are added."""
-    listed: dict[bytes, float] = {}
+    """Probabilities by text: tokens of equal text are added, but the answer's own counts once."""
+    own = math.exp(token.log_probability)
+    listed = {token.piece: own}
     for piece, log_probability in token.alternatives:
-        listed[piece] = listed.get(piece, 0.0) + math.exp(log_probability)
-    return {token.piece: math.exp(token.log_probability)} | listed
+        probability = math.exp(log_probability)
+        if piece == token.piece:
+            listed[piece] = max(listed[piece], probability)
+        else:
+            listed[piece] = listed.get(piece, 0.0) + probability
+    return listed
 
 
 def _room(token: Token) -> float:
@@ -139,25 +145,36 @@ def vote_log_probabilities(texts: Sequence[str], labels: Sequence[str]) -> tuple
     return tuple(math.log(count / parsed) if count else -math.inf for count in counts)
 
 
-def answer_of(reply: Completion, usage: Usage, feedback: Feedback, labels: Sequence[str]) -> Answer:
+def answer_of(
+    reply: Completion, usage: Usage, feedback: Feedback, labels: Sequence[str], opened: bool
+) -> Answer:
     """Read a reply, with one choice at least, as the feedback requires.
 
-    Raises ModelError if scores are required and the reply has no log-probabilities.
+    With `opened`, what was cut off before a thought ended is no answer.  Raises TransientError if
+    scores are required and the reply has no log-probabilities.
     """
     choices = [choice for choice in reply.choices if not choice.filtered]
     if not choices:
         return Answer(None, None, usage, refusal="content filter")
+    texts = [
+        "" if opened and choice.cut and not choice.thought.closed else choice.text
+        for choice in choices
+    ]
     if feedback == "votes":
-        texts = [choice.text for choice in choices]
-        return Answer(vote_log_probabilities(texts, labels), None, usage)
-    text, tokens = choices[0].text, choices[0].tokens or ()
+        votes = vote_log_probabilities(texts, labels)
+        return Answer(votes, None if max(votes) > -math.inf else texts[0], usage)
+    text, tokens = texts[0], choices[0].tokens or ()
     if feedback == "text":
         return Answer(None, text, usage)
     if text.strip() and not any(token.alternatives for token in tokens):
-        raise ModelError(
-            'a reply came without log-probabilities: set lm.feedback = "text"', provider="openai"
+        raise TransientError(
+            'a reply came without log-probabilities; if all do, set lm.feedback = "text"',
+            provider=PROVIDER,
+            status=200,
+            kind="no log-probabilities",
+            charged=True,
         )
-    return Answer(label_log_probabilities(tokens, labels), text, usage)
+    return Answer(label_log_probabilities(tokens if text else (), labels), text, usage)
 
 
 _FRAME: Final = re.compile(r"[\W_]*")
@@ -191,6 +208,9 @@ class LabelReader:
         # A label may itself begin with a mark, such as "-1": marks are skipped one by one.
         for start in range(skipped + 1):
             form = plain[start:]
+            if plain[:start].endswith("-") and form[:1].isdigit():
+                # The sign of a number is part of it.
+                continue
             if (form or tail) and (fitting := self._fitting(form, tail, ended)):
                 return Fit(fitting)
         return Fit((), blank=len(plain) == skipped and not tail)
@@ -207,16 +227,20 @@ class LabelReader:
         return tuple(complete if ended and complete else is_open + complete)
 
     def _plain(self, text: str) -> str:
-        return _folded(text) if self._folds else _SPACE.sub(" ", text)
+        return _folded(text) if self._folds else _spelled(text)
 
 
 def _names(form: str, label: str) -> bool:
     """Whether a text begins with a label as a whole word."""
-    return form == label or (form.startswith(label) and parse_label(form, [label]) == 0)
+    return form == label or (form.startswith(label) and begins_with_label(form, label))
+
+
+def _spelled(text: str) -> str:
+    return _SPACE.sub(" ", plain_signs(text).replace("\u2013", "-"))
 
 
 def _folded(text: str) -> str:
-    return _SPACE.sub(" ", unicodedata.normalize("NFKC", text).casefold())
+    return _spelled(text).casefold()
 
 
 def _decoded(raw: bytes) -> tuple[str, bytes]:

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, Final, Self
 
 from asyndbt.lm._base import Usage
+from asyndbt.lm.providers.openai._replies import Completion
 
 _PER_MESSAGE: Final = 4
 _PER_REQUEST: Final = 3
@@ -16,6 +17,10 @@ _MOST_PER_MESSAGE: Final = 8
 _MOST_PER_REQUEST: Final = 32
 _MARGIN: Final = 1.3
 """Factor by which a prompt may be denser than any seen."""
+_LONGEST_TOKEN: Final = 16
+"""Bytes of a token, in the mean of any text: an endpoint that counts fewer tokens miscounts."""
+_MOST_UNSEEN: Final = 100_000
+"""Tokens that an endpoint may add out of sight: instructions of its own, hidden thoughts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,12 +209,15 @@ class Meter:
         answer = self.counter.expect_answer(max(most_out, self.counter.most_out))
         return self._usage(self.counter.expect(size), answer)
 
-    def book(
-        self, size: Size, most_out: int, tokens_in: int | None, tokens_out: int | None
-    ) -> Usage:
-        """Learn from a reply and return its cost: as reported, or else its bound."""
+    def book(self, size: Size, most_out: int, reply: Completion) -> Usage:
+        """Learn from a reply and return its cost: as reported if that is possible, or its bound.
+
+        A cap of tokens or money ends a run whatever an endpoint reports.
+        """
         bound = self.bound(size, most_out)
-        if tokens_in:
+        tokens_in = _possible(reply.tokens_in, size.octets, bound.tokens_in)
+        tokens_out = _possible(reply.tokens_out, reply.octets, bound.tokens_out)
+        if tokens_in is not None:
             self.counter.learn(size.octets, size.messages, tokens_in)
         if tokens_out is not None:
             self.counter.learn_answer(tokens_out)
@@ -220,3 +228,10 @@ class Meter:
 
     def _usage(self, tokens_in: int, tokens_out: int) -> Usage:
         return Usage(1, tokens_in, tokens_out, self.prices.money(tokens_in, tokens_out))
+
+
+def _possible(reported: int | None, octets: int, bound: int) -> int | None:
+    """Return a reported number of tokens if a text of so many bytes may have them, else None."""
+    most = bound + _MOST_UNSEEN
+    possible = reported is not None and octets <= _LONGEST_TOKEN * reported and reported <= most
+    return reported if possible else None
