@@ -215,6 +215,12 @@ def test_an_own_token_without_a_value_has_that_of_the_list() -> None:
     assert chances(said("great", logprobs=given)) == pytest.approx([0.15, 0.8])
 
 
+def test_alternatives_without_values_are_none() -> None:
+    entry = {"token": "great", "logprob": None, "bytes": None}
+    choice = said("great", logprobs={"content": [{**entry, "top_logprobs": [entry]}]})
+    assert choice.tokens[0].alternatives == ()
+
+
 # ------------------------------------------------------------------ streams
 def stream(*chunks, end="data: [DONE]\n\n"):
     return "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + end

@@ -227,11 +227,16 @@ def _tokens(scored: Mapping[str, Any], written: str) -> tuple[Token, ...] | None
     """
     if (objects := scored.get("content")) is not None:
         rows = [(_piece(each), each.get("top_logprobs") or ()) for each in objects if each]
-        pieces = [(own, [_piece(other) for other in others if other]) for own, others in rows]
+        pieces = [
+            (own, [_piece(other) for other in others if _has_value(other)]) for own, others in rows
+        ]
     elif (texts := scored.get("tokens")) is not None:
         columns = (scored.get(name) or repeat(None) for name in ("token_logprobs", "top_logprobs"))
         pieces = [
-            ((text, None, _log(own)), [(each, None, _log(top[each])) for each in top or ()])
+            (
+                (text, None, _log(own)),
+                [(each, None, _log(top[each])) for each in top or () if top[each] is not None],
+            )
             for text, own, top in zip(texts, *columns, strict=False)
         ]
     else:
@@ -245,6 +250,10 @@ def _tokens(scored: Mapping[str, Any], written: str) -> tuple[Token, ...] | None
         )
         for own, others in pieces
     )
+
+
+def _has_value(data: Mapping[str, Any] | None) -> bool:
+    return data is not None and data["logprob"] is not None
 
 
 def _piece(data: Mapping[str, Any]) -> _Piece:
