@@ -9,13 +9,13 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, permutations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from asyndbt._spelling import plain_value, scalar_text, site_name_fault
+from asyndbt._spelling import caseless, plain_value, scalar_text, site_name_fault
 from asyndbt._text import counted, shorten
 from asyndbt.config import Config, toml_keys
 from asyndbt.errors import ConfigError, DataError
@@ -88,6 +88,19 @@ def check_delays(config: Config, sites: Sequence[str]) -> None:
                     f"federation.delays.{name} names {site!r}, which is not one of the sites "
                     f"{', '.join(known[:12])}: remove it, or write it as the data does"
                 )
+
+
+def check_first_tokens(config: Config, task: Task) -> None:
+    """Raise ConfigError if first tokens are scored, and do not tell the labels apart."""
+    if config.lm.feedback != "logprobs":
+        return
+    for one, other in permutations(task.label_words, 2):
+        if caseless(other).startswith(caseless(one)):
+            raise ConfigError(
+                f"task.labels: {one!r} and {other!r} begin alike, so the first tokens of an answer "
+                "do not tell them apart: choose words of which none is the beginning of another, "
+                'or set lm.feedback = "text"'
+            )
 
 
 @toml_keys()
@@ -194,6 +207,7 @@ def load_inputs(config: Config, *, complete: bool = True) -> RunInputs:
         With the file, line or field, and the remedy.
     """
     task, method = make_task(config), config.method
+    check_first_tokens(config, task)
     split = load_site_data(config, task, complete=complete)
     data = list(split.sites)
     check_names([site.name for site in data])

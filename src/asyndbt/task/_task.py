@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from string import Formatter
 
-from asyndbt._spelling import composed
+from asyndbt._spelling import caseless, composed
 from asyndbt._text import counted, did_you_mean, listed
 from asyndbt.errors import ConfigError, DataError, Setting
 
@@ -140,19 +140,12 @@ def _check_label_words(words: Sequence[str], labels: Sequence[str]) -> None:
                 Setting("labels"),
                 f": {word!r} has white space at an end, doubled, or a line break; remove it",
             )
-    lowered = [composed(word).lower() for word in words]
-    for index, word in enumerate(lowered):
-        for other, other_word in enumerate(lowered):
-            if other != index and other_word.startswith(word):
-                clash = (
-                    "are the same word"
-                    if other_word == word
-                    else "begin alike, so an answer cut short cannot be told apart"
-                )
+    for index, word in enumerate(words):
+        for other in words[:index]:
+            if caseless(word) == caseless(other):
                 raise ConfigError(
                     Setting("labels"),
-                    f": {words[index]!r} and {words[other]!r} {clash}; choose words"
-                    " of which none is the beginning of another",
+                    f": {other!r} and {word!r} are the same word; choose different words",
                 )
 
 
