@@ -266,3 +266,13 @@ def test_a_part_of_the_test_examples_is_told_beside_the_whole(play: Any) -> None
 def test_a_run_without_test_data_says_so() -> None:
     nothing = dict.fromkeys(("plain", "random_icl", "tuned"))
     assert "no test data" in accuracy_table({"metrics": {"test": nothing}, "sites": {}})
+
+
+def test_examples_are_told_by_column_where_answers_are_missing(play: Any) -> None:
+    data = json.loads(json.dumps(play.result(["north"])))
+    north = data["sites"]["north"]
+    north["test_examples"] = 12
+    for name, count in (("plain", 12), ("random_icl", 11), ("tuned", 10)):
+        north["metrics"]["test"][name]["n"] = count
+    (row,) = (line for line in accuracy_table(data).splitlines() if line.startswith("north"))
+    assert row.endswith("   12, 11, 10 of 12")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -148,6 +149,68 @@ def test_a_key_that_ends_on_the_way_stops_and_the_run_goes_on_with_another(kit: 
     # What the server answered while the key's end broke the others off may not have arrived.
     replied = len(kit.answered(server.requests[PROBE:100] + server.requests[112:]))
     assert answers <= replied <= answers + broken_off
+
+
+# ------------------------------------------------------------------ answers without a label
+NOTHING = "I cannot help with that, said the canary."
+
+
+def labels_until(last: int) -> Callable[[int], Reply | None]:
+    return lambda number: faults.completion(NOTHING) if number >= last else None
+
+
+@pytest.mark.parametrize("feedback", ["text", "votes", "logprobs"])
+def test_a_run_whose_answers_name_no_label_stops_and_says_what_they_are(
+    kit: Any, capsys: Any, feedback: str
+) -> None:
+    def fate(number: int) -> Reply:
+        odds = [{"I": -0.1, "We": -3.0}] if feedback == "logprobs" else None
+        reply = faults.completion(NOTHING, logprobs=odds)
+        body = json.loads(reply.body)
+        body["choices"] *= 5
+        return replace(reply, body=json.dumps(body).encode())
+
+    with kit.endpoint(fate) as server:
+        config = kit.over(server.url, lm={"feedback": feedback, "max_concurrency": 1})
+        assert main(["run", str(kit.written(config)), "--quiet"]) == 1
+    err = capsys.readouterr().err
+    assert "answers in a row name none of" in err
+    assert NOTHING in err
+    assert server.count <= PROBE + 40 * len(kit.sites)
+    for file in config.run.dir.rglob("*.json*"):
+        assert "canary" not in file.read_text("utf-8")
+
+
+def test_a_run_stops_too_if_its_answers_name_none_any_more(kit: Any) -> None:
+    changes = {
+        "lm": {"feedback": "text", "max_concurrency": 1},
+        "budget": {"per_site": {"calls": kit.least + 30 * kit.step}},
+    }
+    with kit.endpoint(labels_until(60)) as server:
+        config = kit.over(server.url, **changes)
+        with pytest.raises(ModelError, match="in a row name none of"):
+            run_config(config)
+    assert server.count <= 60 + 40 * len(kit.sites)
+
+
+def test_check_says_that_no_answer_names_a_label(kit: Any, capsys: Any, caplog: Any) -> None:
+    with kit.endpoint(labels_until(0)) as server:
+        config = kit.over(server.url, lm={"feedback": "text"})
+        assert main(["check", str(kit.written(config))]) == 0
+    assert server.count == PROBE
+    assert "Warning: 0 of 2 answers to the first prompts name a label" in capsys.readouterr().out
+    assert NOTHING in caplog.text
+
+
+def test_answers_without_a_label_count_as_wrong_and_the_warning_says_so(kit: Any) -> None:
+    fate = by_chance(0.2, [faults.completion("It depends.")])
+    with kit.endpoint(fate) as server:
+        config = kit.over(server.url, lm={"feedback": "text"}, method={"iterations": 3})
+        data = run_config(config).data
+    assert data["ledger"]["unparsed"] > 0
+    assert data["metrics"]["test"]["tuned"]["n"] == 3 * kit.test
+    (told,) = [text for text in data["warnings"] if "name no label" in text]
+    assert told.endswith("in accuracies they count as wrong")
 
 
 # ------------------------------------------------------------------ budget

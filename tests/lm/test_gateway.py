@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.lm.gateways import LABELS, Ticking, at_once, by_number, gateway, prompts
 
 from asyndbt.errors import ModelError
-from asyndbt.lm import Answer, Limits, Prompt
+from asyndbt.lm import Answer, AnswerCache, Limits, Prompt
 from asyndbt.lm.providers._pocket import PocketLanguageModel
 from asyndbt.testing import ScriptedLanguageModel
 
@@ -122,3 +122,42 @@ def test_a_model_that_cannot_be_used_stops_everyone_and_charges_nobody() -> None
     assert [type(error) for error in asyncio.run(main())] == [ModelError, ModelError]
     assert gate.budget.remaining() == Limits(calls=5)
     assert gate.ledger().requests == len(gate.cache) == 0
+
+
+def said(text: str) -> Any:
+    return lambda asked, labels: text if "number" in asked.query else labels[0]
+
+
+def test_answers_without_a_label_stop_whoever_watches_after_some_tens_in_a_row() -> None:
+    model = ScriptedLanguageModel(said("I cannot help with that."))
+    model.batch = 1
+    gate = gateway(model)
+    with pytest.raises(
+        ModelError, match="40 answers in a row name none of 'great', 'terri"
+    ) as stop:
+        at_once(gate.predict(prompts(*range(100)), LABELS, "text", watched=True))
+    assert len(model.asked) == gate.ledger().paid.calls == 40
+    # What the model said is shown, and not part of what may be recorded.
+    assert stop.value.__notes__ == ["the last answer: 'I cannot help with that.'"]
+    assert "cannot help" not in str(stop.value)
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_a_label_among_them_lets_a_run_go_on(watched: bool) -> None:
+    def script(asked: Prompt, labels: Sequence[str]) -> str:
+        number = int(asked.query.split()[3].rstrip("."))
+        return "great" if watched and number % 39 == 38 else "who knows"
+
+    model = ScriptedLanguageModel(script)
+    model.batch = 1
+    found = at_once(gateway(model).predict(prompts(*range(100)), LABELS, "text", watched=watched))
+    assert len(found) == 100
+    assert found.unparsed >= 98
+
+
+def test_answers_out_of_the_cache_are_no_news() -> None:
+    model, cache = ScriptedLanguageModel(said("who knows")), AnswerCache(":memory:")
+    asked = prompts(*range(30))
+    for _ in range(3):
+        at_once(gateway(model, cache=cache).predict(asked, LABELS, "text", watched=True))
+    assert len(model.asked) == 30

@@ -67,9 +67,15 @@ def accuracy_table(data: Mapping[str, Any]) -> str:
 
 
 def _row(name: str, scores: Mapping[str, Any], given: int | None) -> list[str]:
-    counts = [scores[key]["n"] for key, _ in _COLUMNS if scores.get(key)]
     cells = [_score_text(scores.get(key)) for key, _ in _COLUMNS]
-    return [name, *cells, part_of(max(counts, default=0), given)]
+    return [name, *cells, _examples_text(scores, given)]
+
+
+def _examples_text(scores: Mapping[str, Any], given: int | None) -> str:
+    """Return the number of examples, of every column where they differ."""
+    counts = [scores[key]["n"] for key, _ in _COLUMNS if scores.get(key)]
+    *first, last = counts if len(set(counts)) > 1 else [max(counts, default=0)]
+    return "".join(f"{count:,}, " for count in first) + part_of(last, given)
 
 
 def _median_row(overall: Mapping[str, Any], sites: int) -> list[str]:

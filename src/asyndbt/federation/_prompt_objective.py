@@ -283,9 +283,11 @@ class PromptObjective:
             return len(groups)
         return bisect(range(1, len(groups)), False, key=lambda count: not covered(count))
 
-    async def _predict(self, batch: Sequence[Prompt]) -> Predictions:
+    async def _predict(self, batch: Sequence[Prompt], watched: bool = True) -> Predictions:
         words = self.prompts.task.label_words
-        return await self.gateway.predict(batch, words, self.feedback, self.smoothing)
+        return await self.gateway.predict(
+            batch, words, self.feedback, self.smoothing, watched=watched
+        )
 
     def _asking(self, words: IntArray, demonstrations: IntArray) -> Ask:
         return partial(self.prompts.prompts, words, demonstrations)
@@ -325,7 +327,9 @@ class PromptObjective:
     ) -> Score:
         """Score as many prompts, from the first on, as the budget covers."""
         count = self._affordable([(prompt,) for prompt in batch])
-        found = await self._predict(batch[:count])
+        # A model may need demonstrations to name a label, and what was tuned is not given up then.
+        watched = not self.gateway.names_labels and bool(batch and batch[0].shots)
+        found = await self._predict(batch[:count], watched)
         return self.score_of(prior.calibrate(found) if prior else found, examples[:count])
 
     def score_of(self, predictions: Predictions, examples: Sequence[Example]) -> Score:

@@ -19,6 +19,7 @@ from asyndbt.lm._base import Answer, Feedback, LanguageModel, Prompt
 from asyndbt.lm._labels import parse_label
 
 Loss = Literal["cross_entropy", "error", "expected_error"]
+Parse = Callable[[str, Sequence[str]], int | None]
 FloatArray = NDArray[np.float64]
 
 LOG_FLOOR: Final = math.log(1e-12)
@@ -116,7 +117,7 @@ def read_answers(
     label_words: Sequence[str],
     feedback: Feedback,
     smoothing: float = 0.1,
-    parse: Callable[[str, Sequence[str]], int | None] | None = None,
+    parse: Parse = parse_label,
 ) -> Predictions:
     """Read the log-probabilities of the labels out of answers.
 
@@ -135,7 +136,7 @@ def read_answers(
     smoothing : float
         e, above 0 and below 1 - 1/U; only for ``votes`` and ``text``.
     parse : callable, optional
-        Index of the label that a text names, or None; `parse_label` by default.
+        Index of the label that a text names, or None.
 
     Raises
     ------
@@ -159,7 +160,7 @@ def read_answers(
         if answer is None:
             continue
         if feedback == "text":
-            row = _named(answer, label_words, smoothing, parse or parse_label)
+            row = _named(answer, label_words, smoothing, parse)
         else:
             row = _scored(answer, len(label_words), feedback, smoothing)
         parsed[index] = row is not None
@@ -167,7 +168,7 @@ def read_answers(
     return Predictions(rows, parsed, smoothing)
 
 
-def is_unparsed(answer: Answer, label_words: Sequence[str]) -> bool:
+def is_unparsed(answer: Answer, label_words: Sequence[str], parse: Parse = parse_label) -> bool:
     """Whether an answer favours no label, whatever the feedback.
 
     A text favours none if it names none or several; scores, if all are minus infinity or one is
@@ -181,7 +182,7 @@ def is_unparsed(answer: Answer, label_words: Sequence[str]) -> bool:
     """
     scores = answer.label_log_probabilities
     if scores is None:
-        return parse_label(answer.text, label_words) is None
+        return answer.text is None or parse(answer.text, label_words) is None
     return not np.max(scores) > -np.inf
 
 
@@ -207,7 +208,7 @@ def _named(
     answer: Answer,
     label_words: Sequence[str],
     smoothing: float,
-    parse: Callable[[str, Sequence[str]], int | None],
+    parse: Parse,
 ) -> FloatArray | None:
     if answer.text is None:
         raise ConfigError(

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from functools import lru_cache
+from typing import Any, Final, TypeVar
 from uuid import uuid4
 
+from asyndbt._text import listed, shorten
+from asyndbt.errors import ModelError
 from asyndbt.lm._answers import Predictions, is_unparsed, read_answers
 from asyndbt.lm._base import Answer, Feedback, LanguageModel, Prompt, Request, Usage
 from asyndbt.lm._budget import Budget
 from asyndbt.lm._cache import AnswerCache, request_key
 from asyndbt.lm._dispatch import Answers, BatchDispatcher, ConcurrentDispatcher, RetryPolicy
+from asyndbt.lm._labels import parse_label
 
 T = TypeVar("T")
+_UNLABELLED_IN_A_ROW: Final = 40
+"""Consecutive answers without a label after which a model is considered to give none."""
+_REMEMBERED: Final = 1024
+"""Texts of answers that are read once, however often they come."""
 
 
 class Gateway:
@@ -69,6 +77,11 @@ class Gateway:
             else BatchDispatcher(model)
         )
         self._in_flight: dict[bytes, asyncio.Future[Answers]] = {}
+        self._unlabelled = 0
+        # An answer that is watched is read when it arrives, and not once more with the others.
+        self._parse = lru_cache(maxsize=_REMEMBERED)(parse_label)
+        self.names_labels = False
+        """Whether an answer that was read here named a label."""
         self.restore(RequestCounts())
 
     @property
@@ -129,10 +142,21 @@ class Gateway:
         labels: Sequence[str],
         feedback: Feedback,
         smoothing: float = 0.1,
+        *,
+        watched: bool = False,
     ) -> Predictions:
-        """Answer every prompt as `ask` does, and read the answers as `read_answers` does."""
-        answers = await self._answers(prompts, labels)
-        found = read_answers(answers, labels, feedback, smoothing)
+        """Answer every prompt as `ask` does, and read the answers as `read_answers` does.
+
+        Raises
+        ------
+        ModelError
+            With `watched` also after 40 new answers in a row that name no label; a note has the
+            last of them.
+        """
+        words = tuple(labels)
+        answers = await self._answers(prompts, words, watched=watched)
+        found = read_answers(answers, words, feedback, smoothing, self._parse)
+        self.names_labels = self.names_labels or bool(found.parsed.any())
         self._counts += RequestCounts(requests=len(answers), unparsed=found.unparsed)
         return found
 
@@ -153,14 +177,20 @@ class Gateway:
         return reply
 
     async def _answers(
-        self, prompts: Sequence[Prompt], labels: Sequence[str], sample: int = 0
+        self,
+        prompts: Sequence[Prompt],
+        labels: Sequence[str],
+        sample: int = 0,
+        watched: bool = False,
     ) -> list[Answer | None]:
         keys = self._keys(prompts, labels, sample)
-        found = await self._resolve(dict(zip(keys, prompts, strict=True)), labels)
+        found = await self._resolve(dict(zip(keys, prompts, strict=True)), labels, watched)
         answers = [found[key] for key in keys]
         return [answer if answer and answer.refusal is None else None for answer in answers]
 
-    async def _resolve(self, wanted: Mapping[bytes, Prompt], labels: Sequence[str]) -> Answers:
+    async def _resolve(
+        self, wanted: Mapping[bytes, Prompt], labels: Sequence[str], watched: bool
+    ) -> Answers:
         """Answers from the cache, from requests in flight, and from the model."""
         found: Answers = {**self.cache.get_many(wanted)}
         self._charge({key: self._replayable.pop(key) for key in wanted if key in self._replayable})
@@ -168,15 +198,17 @@ class Gateway:
         joined = {key: self._in_flight[key] for key in missing if key in self._in_flight}
         own = {key: prompt for key, prompt in missing.items() if key not in joined}
         if own:
-            found |= await self._send(own, labels)
+            found |= await self._send(own, labels, watched)
         for pending in dict.fromkeys(joined.values()):
             # Shielded: a caller that is cancelled must not cancel the request of another.
             theirs = await asyncio.shield(pending)
             found |= {key: theirs[key] for key in joined if key in theirs}
         abandoned = {key: prompt for key, prompt in missing.items() if key not in found}
-        return found | await self._resolve(abandoned, labels) if abandoned else found
+        return found | await self._resolve(abandoned, labels, watched) if abandoned else found
 
-    async def _send(self, prompts: Mapping[bytes, Prompt], labels: Sequence[str]) -> Answers:
+    async def _send(
+        self, prompts: Mapping[bytes, Prompt], labels: Sequence[str], watched: bool
+    ) -> Answers:
         self._charge_replayable()
         answers: Answers = {}
         # Bounds may change as a model learns from replies: release exactly what was held.
@@ -190,10 +222,30 @@ class Gateway:
                 for key in arrived:
                     held -= bounds[key]
                 narrow(held)
+                if watched:
+                    self._watch(arrived.values(), labels)
 
             await self._dispatcher.send(prompts, labels, bounds, keep)
             pending.set_result(answers)
         return answers
+
+    def _watch(self, answers: Iterable[Answer | None], labels: Sequence[str]) -> None:
+        for answer in answers:
+            if answer is None or answer.refusal is not None:
+                continue
+            self._unlabelled = (
+                self._unlabelled + 1 if is_unparsed(answer, labels, self._parse) else 0
+            )
+            if self._unlabelled >= _UNLABELLED_IN_A_ROW:
+                count, self._unlabelled = self._unlabelled, 0
+                error = ModelError(
+                    f"{count} answers in a row name none of {listed(labels)}: tell the model how "
+                    "to answer, or choose other words for the labels",
+                    provider=self.model.name.partition("/")[0],
+                )
+                # In a note: what a model said is for the screen, and in no record.
+                error.add_note(f"the last answer: {shorten(answer.text)}")
+                raise error
 
     def _store(self, answers: Answers) -> Answers:
         paid = {key: answer for key, answer in answers.items() if answer is not None}

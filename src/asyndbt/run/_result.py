@@ -167,13 +167,14 @@ def write_prompt(folder: Path, prompt: TunedPrompt) -> None:
 
 
 def _unanswered(ledger: Mapping[str, float], requests: int) -> Iterator[str]:
-    for count, of, what in (
-        (ledger["failed"], requests - ledger["cached"], "requests failed"),
-        (ledger["refused"], ledger["calls"], "prompts were refused by the provider"),
-        (ledger["unparsed"], requests, "answers name no label"),
+    others, wrong = "the figures rest on the others", "in accuracies they count as wrong"
+    for count, of, what, so in (
+        (ledger["failed"], requests - ledger["cached"], "requests failed", others),
+        (ledger["refused"], ledger["calls"], "prompts were refused by the provider", others),
+        (ledger["unparsed"], requests, "answers name no label", wrong),
     ):
         if count > DOUBTFUL_SHARE * of:
-            yield f"{count:,} of {of:,} {what} ({count / of:.0%}): the figures rest on the others"
+            yield f"{count:,} of {of:,} {what} ({count / of:.0%}): {so}"
 
 
 _Z = 1.959964
