@@ -163,15 +163,17 @@ def test_policies_are_on_the_simplex(attack: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("attack", "certain"), [("collude", 1.0), ("alternate", 0.5), ("sleeper", 0.4), ("creep", 0.0)]
+    ("attack", "least", "most"),
+    [("collude", 1.0, 1.0), ("alternate", 0.4, 0.6), ("sleeper", 0.3, 0.5), ("creep", 0.0, 0.3)],
 )
 def test_colluders_say_the_same_words_at_the_times_of_their_attack(
-    attack: str, certain: float
+    attack: str, least: float, most: float
 ) -> None:
+    """Who creeps goes as far as an honest site: now and then to the end."""
     done = run(attack)
     said = reports(done, StepDone)
     shares = [report.p[[0, 1], done.words].min() == 1.0 for report in said]
-    assert np.mean(shares) == pytest.approx(certain, abs=0.1)
+    assert least <= np.mean(shares) <= most
     assert all(report.proposal.tolist() == done.words for report in said)
 
 
