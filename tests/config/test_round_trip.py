@@ -8,13 +8,16 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asyndbt._spelling import site_name_fault
 from asyndbt.config import Config, MethodConfig, load_config
 from asyndbt.config._toml import format_table
 from asyndbt.optim import Settings
 
 text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 words = text.filter(lambda word: bool(word.strip()))
-names = st.from_regex(r"\w[\w. -]{0,6}", fullmatch=True)
+names = st.from_regex(r"\w[\w. -]{0,6}", fullmatch=True).filter(
+    lambda name: site_name_fault(name) is None
+)
 positive = st.floats(1e-6, 1e6)
 count = st.integers(1, 10**9)
 
