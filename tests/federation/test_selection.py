@@ -273,3 +273,10 @@ def test_state_comes_back(stage: str) -> None:
     restored = FragmentSelection(2)
     restored.restore(compared.state())
     assert restored.state() == compared.state()
+
+
+def test_the_lot_is_the_same_wherever_the_sites_are() -> None:
+    """On a tie the first fragment wins: one run has one result, on one machine or on several."""
+    here = plan(seed=3)
+    assert plan(seed=3, shared="digest of what sites have copies of").lot == here.lot
+    assert plan(seed=4).lot != here.lot

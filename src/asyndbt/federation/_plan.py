@@ -100,8 +100,12 @@ class Plan:
 
     @property
     def lot(self) -> str:
-        """What the coordinator's lot is drawn from: fixed before the run, and by no site."""
-        return f"{self.agreement}/{self.seed}"
+        """What the coordinator's lot is drawn from: fixed before the run, and by no site.
+
+        It is the same wherever the sites are, since on a tie the order of fragments decides.
+        """
+        here = _agreement(self.positions, self.words, self.vocabulary_digest, self.settings, "")
+        return f"{here}/{self.seed}"
 
     @property
     def agreement(self) -> str:
