@@ -68,10 +68,10 @@ CONFIGS: dict[str, dict[str, Any]] = {
     },
 }
 DIGESTS: dict[str, tuple[str, str]] = {
-    "default": ("b842524d53d40df5", "c5df6304c82fbb19"),
+    "default": ("b9b52f7d641e4b14", "8850602fd44e7009"),
     "paper": ("d180e3debff8cb35", "faf3806d873c494d"),
     "every-table": ("64830a0fcd73fb40", "cbf512686351311a"),
-    "flower": ("f4d8168cdce4006e", "1d88ac4481070c08"),
+    "flower": ("710d7c821dd1c48a", "185ae67895c0b212"),
 }
 """Fingerprint of the configuration, agreement of a plan with its settings."""
 

@@ -27,6 +27,24 @@ def test_demonstrations_alone(small: Any) -> None:
     assert all("in Confirm" not in kinds for kinds in traffic.values())
 
 
+@pytest.mark.parametrize(("calibration", "loss"), [("none", "error"), ("batch", "expected_error")])
+def test_what_tuning_lowers_by_default(small: Any, calibration: str, loss: str) -> None:
+    runs = {
+        given: run_config(
+            small.config(
+                given, method={"loss": given, "iterations": 2}, lm={"calibration": calibration}
+            )
+        )
+        for given in ("auto", "error", "expected_error")
+    }
+    losses = {
+        given: [event["loss"] for event in small.events(run.directory) if event["kind"] == "step"]
+        for given, run in runs.items()
+    }
+    assert losses["error"] != losses["expected_error"]
+    assert losses["auto"] == losses[loss]
+
+
 def test_the_fragment_alone(small: Any) -> None:
     result = run_config(small.config(method={"mode": "fragment"}))
     assert len(result.fragment) == 3

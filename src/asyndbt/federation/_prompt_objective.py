@@ -10,7 +10,7 @@ from bisect import bisect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -54,10 +54,12 @@ class PromptObjective:
     needs : Needs
         Bounds of looks and evaluation, which are kept back in the budget.
     feedback : {"logprobs", "votes", "text"}
-    loss : {"cross_entropy", "error"}
-        What tuning minimises; validation and test always use cross-entropy.
+    loss : {"auto", "cross_entropy", "error", "expected_error"}
+        What tuning minimises; validation and test always use cross-entropy. ``auto`` is the
+        expected error if answers are calibrated, else the error: only without the model's bias do
+        its probabilities say how nearly an answer was right.
     smoothing : float
-        e of feedback ``text`` and ``votes``, and of loss ``error``.
+        e of feedback ``text`` and ``votes``, and of the losses ``error`` and ``expected_error``.
     calibration : {"none", "contextual", "batch"}
         How label bias is taken out of answers before they are judged. With ``batch``, the prior of
         a prompt in tuning, comparison or validation is that of its answers, shrunk towards all
@@ -73,14 +75,16 @@ class PromptObjective:
         needs: Needs,
         *,
         feedback: Feedback = "logprobs",
-        loss: Loss = "cross_entropy",
+        loss: Loss | Literal["auto"] = "auto",
         smoothing: float = 0.1,
         calibration: Calibration = "none",
         random_draws: int = 5,
     ) -> None:
         self.prompts, self.gateway = prompts, gateway
         self.feedback, self.smoothing, self.calibration = feedback, smoothing, calibration
-        self._needs, self._loss = needs, loss
+        self._needs = needs
+        calibrated: Loss = "error" if calibration == "none" else "expected_error"
+        self._loss = calibrated if loss == "auto" else loss
         self._random_draws = random_draws
         task, data = prompts.task, prompts.data
         self._compared = compared_queries(data)

@@ -37,11 +37,12 @@ class Settings(Section):
     For example ``Settings(draws=4, ridge=2.0)``.
     """
 
-    loss: Literal["cross_entropy", "error", "expected_error"] = key(
-        "error",
+    loss: Literal["auto", "cross_entropy", "error", "expected_error"] = key(
+        "auto",
         "What tuning lowers: minus the log-probability of the right label; whether the most "
         'probable label is wrong, weighted as with feedback "text"; or the probability that an '
-        "answer drawn from the model's distribution is wrong, weighted likewise.",
+        "answer drawn from the model's distribution is wrong, weighted likewise. auto is the last "
+        "where lm.calibration takes the model's bias out, else the second.",
         example="cross_entropy",
     )
     estimator: Annotated[str, OneOf(find_estimators)] = key(
