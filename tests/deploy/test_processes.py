@@ -28,7 +28,7 @@ pytestmark = [
 ]
 
 COMMAND = [sys.executable, "-m", "asyndbt"]
-HANG = 600.0
+HANG = 1_800.0
 """Seconds after which something will never happen."""
 
 
@@ -164,7 +164,7 @@ class Town:
     def shared(self) -> str:
         return str(self.federation.shared)
 
-    def write(self, **tables: Any) -> None:
+    def write(self, *, ttl: float = LEASE, **tables: Any) -> None:
         tls = self.folder / "tls"
         self.federation.write(
             address=self.address,
@@ -176,6 +176,7 @@ class Town:
                 "certificate": "tls/server.pem",
                 "certificate_key": "tls/server.key",
                 "root_certificate": "tls/ca.crt",
+                "ttl": ttl,
             },
             **tables,
         )
@@ -184,8 +185,12 @@ class Town:
         file = self.folder / site / "site.toml"
         return self.machines.start(site, "site", "start", "--config", str(file))
 
-    def online(self) -> int:
-        return run("status", self.shared).count(": online")
+    def online(self) -> int | None:
+        """How many sites are connected; None if the coordinator does not answer."""
+        done = subprocess.run(
+            [*COMMAND, "status", self.shared], capture_output=True, text=True, timeout=HANG
+        )
+        return None if done.returncode else done.stdout.count(": online")
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +202,7 @@ def town(make_federation: Any, tmp_path_factory: pytest.TempPathFactory) -> Iter
     town.write(method=STORY, federation={"quorum": "all", "lease": LEASE})
     try:
         machines.start("coordinator", "coordinator", "start", town.shared)
-        until("the coordinator", lambda: _answers(town))
+        until("the coordinator", lambda: town.online() is not None)
         for site in federation.sites:
             key = town.folder / "keys" / site
             run("keys", "new", str(key))
@@ -207,13 +212,6 @@ def town(make_federation: Any, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield town
     finally:
         machines.end_all()
-
-
-def _answers(town: Town) -> bool:
-    try:
-        return bool(run("status", town.shared) or True)
-    except AssertionError:
-        return False
 
 
 def test_a_run_has_the_result_of_one_machine(town: Town, one_machine: Any) -> None:
@@ -239,34 +237,40 @@ def test_a_stranger_is_refused_and_harms_nobody(town: Town) -> None:
 
 
 def test_a_killed_site_comes_back_and_a_killed_coordinator_goes_on(town: Town) -> None:
-    calls = 1_000
+    """The coordinator is killed as soon as the site is missed.
+
+    So one wait is for both: the command hears from Flower that the run has ended, and Flower takes
+    the site in, which counted as connected. The resumed run greets it: the latest checkpoint may
+    have it as missed or as at work. The others cannot come to the end before: until the site is
+    missed they may go three steps beyond the last that used it.
+    """
+    calls, steps = 1_000, 10
     town.write(
-        method={"iterations": 20, "refresh_every": 0},
-        # The others cannot come to the end before the killed site is missed.
-        # What is lost with a killed process is sent again after the lease.
-        federation={"quorum": 2, "staleness": 3, "lease": HANG / 5},
+        method={"iterations": steps, "refresh_every": 0},
+        # A message that Flower loses with a killed process is missed after the lease, and the site
+        # greeted after the ttl.
+        federation={"quorum": 2, "staleness": 3, "lease": HANG / 6},
+        ttl=HANG / 6,
         calls=calls,
     )
     directory = town.folder / "eventful"
     town.machines.start("run", "run", town.shared, "--dir", str(directory), "--json")
-    until("two steps", lambda: len(events(directory, "step")) >= 2)
+    until("a step", lambda: events(directory, "step"))
 
     town.machines.kill("phones")
     town.start("phones")
     until("phones is missed", lambda: events(directory, "gone"))
-    until("phones is back", lambda: len(events(directory, "joined")) > 3)
     assert [event["site"] for event in events(directory, "gone")] == ["phones"]
-
     kill(town.machines.inside("coordinator", "flower-superlink"))
     assert town.machines.ended("run") == 1
-    steps = len(events(directory, "step"))
+    before = len(events(directory, "step"))
     assert not (directory / "result.json").exists()
-    until("all sites again", lambda: _answers(town) and town.online() == 3)
+    until("all sites again", lambda: town.online() == 3)
     run("resume", str(directory), "--quiet")
 
     numbers = [event["iteration"] for event in events(directory, "step")]
-    assert numbers == list(range(1, len(numbers) + 1)), "no step is lost, none is there twice"
-    assert len(numbers) == 20 > steps
+    assert numbers == list(range(1, steps + 1)), "no step is lost, none is there twice"
+    assert before < steps
     result = json.loads((directory / "result.json").read_text())
     assert result["metrics"]["test"]["tuned"]["n"] == 18
     assert all(not site["gone"] for site in result["sites"].values())
