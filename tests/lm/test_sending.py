@@ -56,11 +56,14 @@ class Endpoint(ScriptedLanguageModel):
 
 
 class Naps(list[float]):
-    """A sleep that takes no time and is remembered."""
+    """A sleep that is remembered, and takes time on its own clock alone."""
 
     async def __call__(self, seconds: float) -> None:
         self.append(seconds)
         await asyncio.sleep(0)
+
+    def clock(self) -> float:
+        return sum(self)
 
 
 def rate(retry_after: float | None = None) -> RateLimitError:
@@ -81,7 +84,8 @@ def gateway(
     naps: Naps | None = None,
 ) -> Gateway:
     sleep = Naps() if naps is None else naps
-    policy = RetryPolicy(Limiter(most, sleep=sleep), max_retries, sleep=sleep)
+    limiter = Limiter(most, clock=sleep.clock, sleep=sleep)
+    policy = RetryPolicy(limiter, max_retries, sleep=sleep)
     return Gateway(model, AnswerCache(cache), Budget(limits or Limits()), policy)
 
 
