@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.failing import lost
 
 import asyndbt
-from asyndbt.errors import AsyndbtError, ConfigError, ModelError, Setting, TransientError
+from asyndbt.errors import AsyndbtError, ConfigError, ModelError, Setting
 from asyndbt.lm import Limits, Usage
 
 for module in pkgutil.walk_packages(asyndbt.__path__, "asyndbt."):
@@ -81,16 +82,12 @@ def test_the_name_of_a_setting_can_be_replaced_after_a_process() -> None:
     assert [type(part) for part in error.args] == [Setting, str]
 
 
-def _fail() -> None:
-    raise TransientError("lost", provider="openai", kind="timeout", charged=True, status=502)
-
-
 def test_a_process_passes_its_error_on() -> None:
     with (
         ProcessPoolExecutor(1, get_context("spawn")) as pool,
         pytest.raises(ModelError, match="lost") as caught,
     ):
-        pool.submit(_fail).result()
+        pool.submit(lost).result()
     assert vars(caught.value) == {
         "provider": "openai",
         "status": 502,

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from zipfile import ZipFile
 
 import pytest
 
@@ -120,23 +119,14 @@ number = 2
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the package's wheel and install it; return the folder that it is installed in."""
-    folder = tmp_path_factory.mktemp("extra")
-    wheel, about = folder / "asyndbt_extra-1.0-py3-none-any.whl", "asyndbt_extra-1.0.dist-info"
-    with ZipFile(wheel, "w") as archive:
-        archive.writestr("asyndbt_extra.py", MODULE)
-        archive.writestr(f"{about}/entry_points.txt", ENTRY_POINTS)
-        archive.writestr(
-            f"{about}/METADATA", "Metadata-Version: 2.1\nName: asyndbt-extra\nVersion: 1.0\n"
-        )
-        archive.writestr(
-            f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        archive.writestr(f"{about}/RECORD", "")
-    target = folder / "site-packages"
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--no-index"]
-    subprocess.run([*pip, "--no-deps", "-q", "--target", target, wheel], check=True)
-    return target
+    """The folder that the package is installed in, as a wheel of Python files is unpacked."""
+    folder = tmp_path_factory.mktemp("site-packages")
+    about = folder / "asyndbt_extra-1.0.dist-info"
+    about.mkdir()
+    (folder / "asyndbt_extra.py").write_text(MODULE)
+    (about / "entry_points.txt").write_text(ENTRY_POINTS)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: asyndbt-extra\nVersion: 1.0\n")
+    return folder
 
 
 def test_a_study_runs_what_an_installed_package_brings(installed: Path, tmp_path: Path) -> None:
