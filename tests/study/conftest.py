@@ -107,13 +107,20 @@ def silent() -> Iterator[dict[str, Any]]:
 
 
 @pytest.fixture
-def few_rows(tmp_path: Path) -> dict[str, Any]:
-    """Tables that make the runs of a study short: of "pocket:paraphrase" 36 test rows of 360."""
-    rows = dataset("paraphrase", "test")[:36]
-    (tmp_path / "test.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    base = {"data": {"pool_per_class": 4, "validation_per_class": 2}}
-    task = {"data": {"test": str(tmp_path / "test.jsonl")}}
-    return {"base": base, "tasks": {"pocket:paraphrase": task}}
+def few_rows(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Makes tables that make the runs of some tasks short: 18 test rows of 360."""
+
+    def make(*tasks: str) -> dict[str, Any]:
+        tables = {}
+        for task in tasks:
+            name = task.partition(":")[2]
+            file = tmp_path / f"{name}.jsonl"
+            file.write_text("\n".join(map(json.dumps, dataset(name, "test")[:18])))
+            tables[task] = {"data": {"test": str(file)}}
+        base = {"data": {"pool_per_class": 4, "validation_per_class": 2}}
+        return {"base": base, "tasks": tables}
+
+    return make
 
 
 @pytest.fixture

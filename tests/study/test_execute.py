@@ -17,6 +17,7 @@ from asyndbt.study import CellProgress, CellResult, StudyFile, _execute, cells_o
 from asyndbt.study._execute import execute_cells, is_done
 
 Make = Callable[..., StudyFile]
+Few = Callable[..., dict[str, Any]]
 
 
 def run(file: StudyFile) -> tuple[list[CellResult], list[tuple[str, int]]]:
@@ -83,10 +84,10 @@ def directories(file: StudyFile) -> set[Path]:
     return {cell.directory for cell in cells_of(file)}
 
 
-def test_several_processes_tell_of_their_cells_too(study: Make, few_rows: dict[str, Any]) -> None:
+def test_several_processes_tell_of_their_cells_too(study: Make, few_rows: Few) -> None:
     file = study(
         methods=["asyndbt", "manual"], tasks=["pocket:paraphrase"], seeds=[0], calls=150,
-        tables=few_rows,
+        tables=few_rows(TASKS[1]),
     )  # fmt: skip
     news: list[CellProgress] = []
     done = execute_cells(cells_of(file), file.study.dir / "answers", jobs=2, observe=news.append)
@@ -196,14 +197,12 @@ def test_the_record_of_a_cell(study: Make, pretended: object) -> None:
     assert record == {"seconds": done[0].seconds, "asked": 3, "error": "", "short": False}
 
 
-def test_several_processes_find_what_one_finds(
-    study: Make, few_rows: dict[str, Any], tmp_path: Path
-) -> None:
+def test_several_processes_find_what_one_finds(study: Make, few_rows: Few, tmp_path: Path) -> None:
     def found(jobs: int) -> dict[str, object]:
         folder = tmp_path / f"jobs{jobs}"
         file = study(
             methods=["asyndbt", "manual"], tasks=["pocket:paraphrase"], seeds=[0], calls=150,
-            dir=str(folder), tables=few_rows,
+            dir=str(folder), tables=few_rows(TASKS[1]),
         )  # fmt: skip
         done = execute_cells(cells_of(file), folder / "answers", jobs=jobs)
         assert [each.error for each in done] == ["", ""]
@@ -225,13 +224,16 @@ def test_several_processes_stop_where_no_run_can_succeed(
         execute_cells(cells_of(file), file.study.dir / "answers", jobs=2)
 
 
-def endless(study: Make, silent: dict[str, Any]) -> StudyFile:
+@pytest.fixture
+def endless(study: Make, few_rows: Few, silent: dict[str, Any]) -> StudyFile:
     """Two short runs, then two that never end."""
-    return study(methods=["manual"], calls=10, tables={"tasks": {TASKS[1]: {"lm": silent}}})
+    tables = few_rows(*TASKS)
+    tables["tasks"][TASKS[1]]["lm"] = silent
+    return study(methods=["manual"], calls=10, tables=tables)
 
 
-def test_ctrl_c_stops_all_processes(study: Make, silent: dict[str, Any]) -> None:
-    file, before = endless(study, silent), set(active_children())
+def test_ctrl_c_stops_all_processes(endless: StudyFile) -> None:
+    file, before = endless, set(active_children())
 
     def stop(progress: CellProgress) -> None:
         if progress.result is not None:
@@ -243,8 +245,8 @@ def test_ctrl_c_stops_all_processes(study: Make, silent: dict[str, Any]) -> None
     assert 1 <= sum(is_done(cell) for cell in cells_of(file)) <= 2
 
 
-def test_processes_that_were_killed_stop_the_study(study: Make, silent: dict[str, Any]) -> None:
-    file, before = endless(study, silent), set(active_children())
+def test_processes_that_were_killed_stop_the_study(endless: StudyFile) -> None:
+    file, before = endless, set(active_children())
 
     def kill(progress: CellProgress) -> None:
         if progress.result is not None:
