@@ -84,21 +84,6 @@ def directories(file: StudyFile) -> set[Path]:
     return {cell.directory for cell in cells_of(file)}
 
 
-def test_several_processes_tell_of_their_cells_too(study: Make, few_rows: Few) -> None:
-    file = study(
-        methods=["asyndbt", "manual"], tasks=["pocket:paraphrase"], seeds=[0], calls=150,
-        tables=few_rows(TASKS[1]),
-    )  # fmt: skip
-    news: list[CellProgress] = []
-    done = execute_cells(cells_of(file), file.study.dir / "answers", jobs=2, observe=news.append)
-    for each in done:
-        *before, last = [one for one in news if one.cell == each.cell]
-        assert last.result == each
-        assert all(one.result is None for one in before)
-        assert [one.calls for one in before] == sorted(one.calls for one in before)
-    assert [one.done for one in news if one.result] == [1, 2]
-
-
 def test_a_longer_study_does_what_is_new(study: Make, pretended: object) -> None:
     run(study())
     _, told = run(study(seeds=[0, 1, 2]))
@@ -197,21 +182,29 @@ def test_the_record_of_a_cell(study: Make, pretended: object) -> None:
     assert record == {"seconds": done[0].seconds, "asked": 3, "error": "", "short": False}
 
 
-def test_several_processes_find_what_one_finds(study: Make, few_rows: Few, tmp_path: Path) -> None:
-    def found(jobs: int) -> dict[str, object]:
-        folder = tmp_path / f"jobs{jobs}"
+def test_several_processes_find_what_one_finds_and_tell_of_their_cells_too(
+    study: Make, few_rows: Few, tmp_path: Path
+) -> None:
+    def found(jobs: int) -> tuple[dict[str, object], list[CellResult], list[CellProgress]]:
+        folder, news = tmp_path / f"jobs{jobs}", list[CellProgress]()
         file = study(
             methods=["asyndbt", "manual"], tasks=["pocket:paraphrase"], seeds=[0], calls=150,
             dir=str(folder), tables=few_rows(TASKS[1]),
         )  # fmt: skip
-        done = execute_cells(cells_of(file), folder / "answers", jobs=jobs)
+        done = execute_cells(cells_of(file), folder / "answers", jobs=jobs, observe=news.append)
         assert [each.error for each in done] == ["", ""]
         results = {path.parent.name: path.read_text() for path in folder.glob("runs/*/result.json")}
-        return {name: json.loads(text) for name, text in results.items()}
+        return {name: json.loads(text) for name, text in results.items()}, done, news
 
-    alone, together = found(1), found(2)
+    (alone, _, _), (together, done, news) = found(1), found(2)
     assert len(alone) == 2
     assert alone == together
+    for each in done:
+        *before, last = [one for one in news if one.cell == each.cell]
+        assert last.result == each
+        assert all(one.result is None for one in before)
+        assert [one.calls for one in before] == sorted(one.calls for one in before)
+    assert [one.done for one in news if one.result] == [1, 2]
 
 
 def test_several_processes_stop_where_no_run_can_succeed(
