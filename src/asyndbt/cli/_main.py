@@ -14,6 +14,7 @@ from importlib.metadata import version
 
 from asyndbt.cli._demo import add_demo, add_init
 from asyndbt.cli._estimate import add_estimate
+from asyndbt.cli._export import add_export
 from asyndbt.cli._federation import add_coordinator, add_keys, add_site, add_status, add_stop
 from asyndbt.cli._model import add_check, add_serve_model
 from asyndbt.cli._results import add_predict, add_report
@@ -41,6 +42,7 @@ _COMMANDS = (
     add_run,
     add_resume,
     add_predict,
+    add_export,
     add_report,
     add_study,
     add_serve_model,

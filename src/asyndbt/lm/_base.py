@@ -227,6 +227,24 @@ class LanguageModel(ABC):
         """Expected cost of one request for `prompt`."""
         return self.max_usage(prompt)
 
+    @classmethod
+    def messages(
+        cls, options: Section, facts: Mapping[str, Any], prompt: Prompt, labels: Sequence[str]
+    ) -> list[dict[str, str]] | None:
+        """Return the chat messages that `prompt` is sent as; None where it is sent as one text.
+
+        Parameters
+        ----------
+        options : Section
+            An instance of `Options`.
+        facts : mapping
+            What `detect_capabilities` returned.
+        prompt : Prompt
+        labels : sequence of str
+            Label words in class order.
+        """
+        return None
+
     @property
     def has_prices(self) -> bool:
         """Whether usages have real prices; without, their money is 0."""

@@ -1,13 +1,14 @@
 """Prompts: rendering, vocabularies of the fragment, and the tuned prompt."""
 
 from asyndbt.prompt._ngrams import pmi_ngrams
-from asyndbt.prompt._rendering import block_template, fold, render, render_all
+from asyndbt.prompt._rendering import block_template, escaped, fold, render, render_all
 from asyndbt.prompt._tuned_prompt import TunedPrompt
 from asyndbt.prompt._vocabulary import load_vocabulary
 
 __all__ = [
     "TunedPrompt",
     "block_template",
+    "escaped",
     "fold",
     "load_vocabulary",
     "pmi_ngrams",

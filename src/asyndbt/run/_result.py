@@ -28,6 +28,7 @@ from asyndbt.lm import (
     Predictions,
     Prompt,
     check_requests,
+    find_providers,
 )
 from asyndbt.optim import FloatArray
 from asyndbt.prompt import TunedPrompt
@@ -325,6 +326,24 @@ class Result:
             said = "name a site" if site is None else f"there is no site {site!r}"
             raise ConfigError(f"{said}; the run has: {', '.join(names)}")
         return self.directory / "sites" / site
+
+    def messages(self, prompt: Prompt, labels: Sequence[str]) -> list[dict[str, str]] | None:
+        """Return the chat messages that the run's model is sent for a prompt.
+
+        Parameters
+        ----------
+        prompt : Prompt
+        labels : sequence of str
+            Label words in class order.
+
+        Returns
+        -------
+        list of dict or None
+            ``role`` and ``content`` of each; None if the model is sent ``prompt.text``.
+        """
+        model = self._model or self.config.lm
+        kind = type(self._model) if self._model else find_providers()[self.config.lm.provider]
+        return kind.messages(model.options, self.data["model"]["facts"], prompt, labels)
 
     def predict(
         self,

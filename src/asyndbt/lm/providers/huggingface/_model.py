@@ -18,7 +18,13 @@ from asyndbt.lm._base import Answer, Feedback, LanguageModel, Prompt, Send, Usag
 from asyndbt.lm.providers.huggingface._loading import LoadedModel, load
 from asyndbt.lm.providers.huggingface._networks import PROVIDER
 from asyndbt.lm.providers.huggingface._scorers import make_scorer
-from asyndbt.lm.providers.huggingface._tokenization import PromptTokenizer, TokenizedPrompt, Tokens
+from asyndbt.lm.providers.huggingface._tokenization import (
+    PromptTokenizer,
+    TokenizedPrompt,
+    Tokens,
+    chat_messages,
+    system_text,
+)
 
 
 class HuggingFaceOptions(Section):
@@ -123,6 +129,16 @@ class HuggingFaceLanguageModel(LanguageModel):
     def name(self) -> str:
         """Model, and a digest of weights, data type, kind, chat template and system message."""
         return self._name
+
+    @classmethod
+    def messages(
+        cls, options: Section, facts: Mapping[str, Any], prompt: Prompt, labels: Sequence[str]
+    ) -> list[dict[str, str]] | None:
+        """Return what the chat template is given; None where the model reads plain text."""
+        assert isinstance(options, HuggingFaceOptions)
+        if not facts["chat_template"]:
+            return None
+        return chat_messages(prompt, system_text(options.system, labels))
 
     def max_usage(self, prompt: Prompt) -> Usage:
         """Exact usage of one request: its tokens, those of the longest label, and no money.

@@ -52,13 +52,13 @@ class PromptTokenizer:
         self._tokenizer = tokenizer
         self._kind = kind
         self._chat = chat
-        self._system = system or ""
+        self._system = system
         self._cached_prompt = lru_cache(maxsize=_CACHED)(self._tokenize_prompt)
         self._cached_label = lru_cache(maxsize=_CACHED)(self._tokenize_label)
 
     def prompt(self, prompt: Prompt, labels: Sequence[str]) -> TokenizedPrompt:
         """Tokenize a prompt; raises ModelError if the chat template refuses the messages."""
-        return self._cached_prompt(prompt, self._system.replace("{labels}", ", ".join(labels)))
+        return self._cached_prompt(prompt, system_text(self._system, labels))
 
     def labels(self, tail: str, labels: Sequence[str]) -> tuple[Tokens, ...]:
         """Tokenize every label as the continuation of a prompt with this `tail`."""
@@ -97,10 +97,9 @@ class PromptTokenizer:
     def _chat_text(self, prompt: Prompt, system: str) -> str:
         from jinja2 import TemplateError
 
-        first = [{"role": "system", "content": system}] if system else []
         try:
             text: str = self._tokenizer.apply_chat_template(
-                [*first, *prompt.messages],
+                chat_messages(prompt, system),
                 add_generation_prompt=True,
                 tokenize=False,
                 enable_thinking=False,
@@ -112,6 +111,17 @@ class PromptTokenizer:
                 provider=PROVIDER,
             ) from error
         return text
+
+
+def system_text(system: str | None, labels: Sequence[str]) -> str:
+    """Return the system message with the label words in their place; empty if there is none."""
+    return (system or "").replace("{labels}", ", ".join(labels))
+
+
+def chat_messages(prompt: Prompt, system: str) -> list[dict[str, str]]:
+    """Return what a chat template is given, with a system message unless it is empty."""
+    first = [{"role": "system", "content": system}] if system else []
+    return [*first, *prompt.messages]
 
 
 def _last_word(text: str) -> str:

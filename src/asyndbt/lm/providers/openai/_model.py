@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
+from asyndbt._section import Section
 from asyndbt._text import shorten
 from asyndbt.errors import DataError
 from asyndbt.lm._base import Answer, Feedback, LanguageModel, Prompt, Send, Usage
@@ -93,6 +94,18 @@ class OpenAILanguageModel(LanguageModel):
         canonical = json.dumps(shape, sort_keys=True, default=str)
         digest = hashlib.sha256(canonical.encode()).hexdigest()[:12]
         return f"openai/{self._client.host}/{self._request.model}/{digest}"
+
+    @classmethod
+    def messages(
+        cls, options: Section, facts: Mapping[str, Any], prompt: Prompt, labels: Sequence[str]
+    ) -> list[dict[str, str]] | None:
+        """Return the messages of a chat request; None with ``api = "completions"``."""
+        assert isinstance(options, OpenAIOptions)
+        request = RequestOptions(options.model, api=options.api, system=options.system)
+        capabilities = Capabilities(system_role=facts.get("system_role", True))
+        content = request.form.content(request, capabilities, prompt, labels)
+        found: list[dict[str, str]] | None = content.get("messages")
+        return found
 
     @property
     def has_prices(self) -> bool:

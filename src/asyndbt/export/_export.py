@@ -1,0 +1,61 @@
+"""From a run's result to the content of a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from asyndbt._text import did_you_mean, listed
+from asyndbt.errors import ConfigError
+from asyndbt.export._formats import FORMATS
+from asyndbt.export._template import Template
+from asyndbt.run import Result
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """The content of a file, and what of the tuned prompt it cannot say.
+
+    Parameters
+    ----------
+    content : str
+        Without a line break at the end where it would be one byte too many.
+    notes : tuple of str
+    """
+
+    content: str
+    notes: tuple[str, ...] = ()
+
+
+def export_prompt(result: Result, format: str, site: str | None = None) -> Export:  # noqa: A002
+    """Return a site's tuned prompt in the format of another tool.
+
+    Parameters
+    ----------
+    result : Result
+    format : str
+        One of `FORMATS`.
+    site : str, optional
+        May be omitted if there is only one.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such format or site, or the site is omitted and there are several.
+    """
+    if format not in FORMATS:
+        hint = did_you_mean(format, FORMATS) or f"; there are: {listed(FORMATS)}"
+        raise ConfigError(f"format {format!r} is unknown{hint}")
+    chosen, template = FORMATS[format], Template.of(result, site)
+    notes = []
+    if template.prompt.prior is not None and not chosen.whole:
+        notes.append(
+            f"the run's answers are calibrated (lm.calibration), which format {format!r} cannot "
+            "say: labels that the model prefers will come more often; asyndbt predict and serve "
+            "calibrate, and format 'json' has the prior"
+        )
+    if template.chat is not None and not (chosen.whole or chosen.has_roles):
+        notes.append(
+            f"the run's model was sent chat messages, which format {format!r} joins to one text: "
+            "this text was not scored; 'openai' and others have the messages"
+        )
+    return Export(chosen.write(template), tuple(notes))
