@@ -16,6 +16,7 @@ from asyndbt.run._estimate import Cost, Estimate, can_begin, estimate_run
 from asyndbt.run._halves import HALVES, score_halves
 from asyndbt.run._inputs import load_inputs, load_site_data, make_task, place_rows, take_rows
 from asyndbt.run._observers import Observers
+from asyndbt.run._predictor import Predictor
 from asyndbt.run._remote_site import RemoteSite, open_site
 from asyndbt.run._result import Outcome, Result, write_prompt
 from asyndbt.run._session import METHOD_FILE, Method, Session, run_session
@@ -39,6 +40,7 @@ __all__ = [
     "Observer",
     "Observers",
     "Outcome",
+    "Predictor",
     "RemoteSite",
     "Result",
     "RunCheck",

@@ -10,30 +10,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median, median_low
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 
-from asyndbt._async import run_sync
 from asyndbt._spelling import composed
-from asyndbt.config import Config, LMConfig, load_config, toml_keys
-from asyndbt.errors import ConfigError, DataError, ModelError, RunDirectoryError
+from asyndbt.config import Config, load_config, toml_keys
+from asyndbt.errors import ConfigError, DataError, RunDirectoryError
 from asyndbt.federation import EvaluateDone, Score, Spent
-from asyndbt.lm import (
-    AnswerCache,
-    Budget,
-    Gateway,
-    LanguageModel,
-    Limits,
-    Predictions,
-    Prompt,
-    check_requests,
-    find_providers,
-)
+from asyndbt.lm import LanguageModel, Prompt, find_providers
 from asyndbt.optim import FloatArray
 from asyndbt.prompt import TunedPrompt
 from asyndbt.run._directory import RunDirectory, to_json, write_atomically
 from asyndbt.run._model_handle import ModelHandle
+from asyndbt.run._predictor import Predictor
 from asyndbt.run._setup import RunSetup
 from asyndbt.run._version import package_version
 from asyndbt.task import read_text
@@ -385,41 +374,15 @@ class Result:
         if isinstance(rows, str | Mapping):
             raise DataError(f"predict: found {type(rows).__name__}; give a list of rows")
         prompt, config = self.prompt(site), self.config
-        words, lm = prompt.task.label_words, config.lm
         rows = list(rows)
         origins = origins or (f"row {number}" for number in range(1, len(rows) + 1))
         batch = [_query(prompt, config, *named) for named in zip(origins, rows, strict=True)]
-        handle = ModelHandle.of(lm, self._model)
-        handle.restore_capabilities(self.data["model"])
-        if handle.model.name != (tuned_for := self.data["model"]["model"]):
-            raise ConfigError(
-                f"the prompt was tuned for {tuned_for}, and {handle.model.name} would answer: give "
-                "that model to Result(directory, model=...)"
-            )
-        check_requests(handle.model, words, batch)
-        # A payer of its own: others may pay for the same answers at the same time.
-        with AnswerCache(self._part(site) / "predictions.sqlite", uuid4().hex) as cache:
-            gateway = Gateway(handle.model, cache, Budget(Limits()), handle.policy)
-            found = run_sync(_predictions(gateway, batch, words, lm))
-            if prompt.prior is not None:
-                found = prompt.prior.calibrate(found)
-            reasons = [*cache.attempts.reasons(), *gateway.refusals(batch, words)]
-        if batch and not found.answered.any():
-            why = ", ".join(reasons) or "no reason given"
-            raise ModelError(f"no row was answered: {why}", provider=lm.provider)
+        predictor = Predictor(prompt, config.lm, self.data["model"], self._model)
+        found = predictor.predict(batch, self._part(site) / "predictions.sqlite")
         return [
             {**row, **_outcome(prompt.task.labels, label, logs)}
             for row, label, logs in zip(rows, found.labels, found.log_probabilities, strict=True)
         ]
-
-
-async def _predictions(
-    gateway: Gateway, batch: Sequence[Prompt], words: Sequence[str], lm: LMConfig
-) -> Predictions:
-    try:
-        return await gateway.predict(batch, words, lm.feedback, lm.smoothing)
-    finally:
-        await gateway.model.close()
 
 
 @toml_keys()
