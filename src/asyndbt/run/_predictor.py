@@ -1,0 +1,96 @@
+"""A tuned prompt with the model that it was tuned for: answers to new queries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from asyndbt._async import run_sync
+from asyndbt.config import LMConfig
+from asyndbt.errors import ConfigError, ModelError
+from asyndbt.lm import (
+    AnswerCache,
+    Budget,
+    Gateway,
+    LanguageModel,
+    Limits,
+    Predictions,
+    Prompt,
+    check_requests,
+)
+from asyndbt.prompt import TunedPrompt
+from asyndbt.run._model_handle import ModelHandle
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Answers queries under a tuned prompt.
+
+    Parameters
+    ----------
+    prompt : TunedPrompt
+    lm : LMConfig
+        The model, and how its answers are read.
+    record : mapping
+        What the run's record says of the model: its name and capabilities.
+    model : LanguageModel, optional
+        Replaces the one that `lm` names.
+    """
+
+    prompt: TunedPrompt
+    lm: LMConfig
+    record: Mapping[str, Any]
+    model: LanguageModel | None = None
+
+    def predict(self, queries: Sequence[Prompt], answers: Path | str = ":memory:") -> Predictions:
+        """Answer every query; calibrated, if the prompt is.
+
+        Parameters
+        ----------
+        queries : sequence of Prompt
+            As `TunedPrompt.render` returns them.
+        answers : path
+            File of paid answers; several threads or processes may use it at once.
+
+        Raises
+        ------
+        DataError
+            Before any request, if a query does not fit the model.
+        ConfigError
+            If another model would answer than the one that the prompt was tuned for.
+        ModelError
+            If no query is answered.
+        """
+        words = self.prompt.task.label_words
+        handle = self._handle()
+        check_requests(handle.model, words, queries)
+        # A payer of its own: others may pay for the same answers at the same time.
+        with AnswerCache(answers, uuid4().hex) as cache:
+            gateway = Gateway(handle.model, cache, Budget(Limits()), handle.policy)
+            found = run_sync(self._ask(gateway, queries))
+            reasons = [*cache.attempts.reasons(), *gateway.refusals(queries, words)]
+        if queries and not found.answered.any():
+            why = ", ".join(reasons) or "no reason given"
+            raise ModelError(f"no row was answered: {why}", provider=self.lm.provider)
+        return found if self.prompt.prior is None else self.prompt.prior.calibrate(found)
+
+    def _handle(self) -> ModelHandle:
+        handle = ModelHandle.of(self.lm, self.model)
+        handle.restore_capabilities(self.record)
+        if handle.model.name != (tuned_for := self.record["model"]):
+            raise ConfigError(
+                f"the prompt was tuned for {tuned_for}, and {handle.model.name} would answer: give "
+                "that model to Result(directory, model=...)"
+            )
+        return handle
+
+    async def _ask(self, gateway: Gateway, queries: Sequence[Prompt]) -> Predictions:
+        try:
+            return await gateway.predict(
+                queries, self.prompt.task.label_words, self.lm.feedback, self.lm.smoothing
+            )
+        finally:
+            await gateway.model.close()
