@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -100,14 +100,11 @@ class FakeResult:
 
         return Template()
 
-    def predict(
-        self,
-        rows: Sequence[Mapping[str, Any]],
-        site: str | None = None,
-        *,
-        origins: Sequence[str] | None = None,
-    ) -> list[dict[str, Any]]:
-        return [{**row, "prediction": "1", "scores": {"0": 0.25, "1": 0.75}} for row in rows]
+    def predict_batches(
+        self, batches: Iterable[Iterable[tuple[str, Mapping[str, Any]]]], site: str | None = None
+    ) -> Iterator[list[dict[str, Any]]]:
+        for batch in batches:
+            yield [{**row, "prediction": "1", "scores": {"0": 0.25, "1": 0.75}} for _, row in batch]
 
 
 class Facade:

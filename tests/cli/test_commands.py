@@ -205,11 +205,15 @@ def test_predict_counts_what_brought_no_label(
 ) -> None:
     named: list[str] = []
 
-    def predict(self: object, rows: Any, site: Any, *, origins: list[str]) -> Any:
-        named.extend(origins)
-        return [{"prediction": None, "scores": None}, {"prediction": None, "scores": {"1": 0.5}}]
+    def predict(self: object, batches: Any, site: Any) -> Any:
+        for batch in batches:
+            named.extend(origin for origin, _ in batch)
+            yield [
+                {"prediction": None, "scores": None},
+                {"prediction": None, "scores": {"1": 0.5}},
+            ]
 
-    monkeypatch.setattr(asyndbt.run.Result, "predict", predict)
+    monkeypatch.setattr(asyndbt.run.Result, "predict_batches", predict)
     assert main(["predict", "runs/x", "--input", str(rows)]) == 0
     assert capsys.readouterr().err == (
         "asyndbt: warning: no answer for 1 of 2 rows\n"

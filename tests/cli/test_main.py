@@ -81,7 +81,7 @@ def test_a_bug_is_not_hidden(config_file: Path, facade: Any) -> None:
         ["run"],
         ["run", "a.toml", "--quiet", "--json"],
         ["demo", "--task", "no-such-task"],
-        ["predict", "runs/x"],
+        ["predict", "runs/x", "--text", "--input", "new.csv"],
     ],
 )
 def test_wrong_usage_is_2(argv: list[str], capsys: Capture) -> None:

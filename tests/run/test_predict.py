@@ -157,3 +157,25 @@ def test_no_other_model_answers_than_the_one_that_was_tuned_for(small: Any) -> N
     with pytest.raises(ConfigError, match=r"was tuned for script.*give that model to Result"):
         Result(tuned.directory).predict(rows, "meals")
     assert Result(tuned.directory, model).predict(rows, "meals")[0]["prediction"] is not None
+
+
+def test_batches_are_answered_one_by_one_and_none_in_vain(
+    finished: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(
+        model: PocketLanguageModel, prompts: Sequence[Prompt], labels: Sequence[str]
+    ) -> list[Answer | None]:
+        return [Answer(None, None, Usage(calls=1), "not nice") for _ in prompts]
+
+    score = PocketLanguageModel.score
+    texts = ["a first one that is refused", "one that is answered"]
+    batches = finished.predict_batches([[(t, {"text_a": t})] for t in texts], "meals")
+    monkeypatch.setattr(PocketLanguageModel, "score", refuse)
+    assert next(batches)[0]["scores"] is None
+    monkeypatch.setattr(PocketLanguageModel, "score", score)
+    assert next(batches)[0]["prediction"] is not None
+    assert list(batches) == []
+    refused = finished.predict_batches([[("line 1", {"text_a": texts[0]})], []], "meals")
+    assert [len(next(refused)), len(next(refused))] == [1, 0]
+    with pytest.raises(ModelError, match="no row was answered: not nice"):
+        next(refused)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 import webbrowser
+from collections.abc import Iterator
 from contextlib import suppress
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 import asyndbt.run
-from asyndbt._text import counted
-from asyndbt.cli._streams import UNWRITABLE, json_line
+from asyndbt._text import counted, listed
+from asyndbt.cli._streams import UNWRITABLE, batches_of_lines, json_line
 from asyndbt.errors import ConfigError, DataError
 from asyndbt.report import build_page, serve_page
 from asyndbt.task import read_file
@@ -22,11 +24,18 @@ def add_predict(commands: argparse._SubParsersAction[Any]) -> None:
         "predict",
         help="label new examples with a tuned prompt",
         description="Label new examples with a tuned prompt. "
-        "Every row comes out as JSON, with a prediction and the score of each label.",
+        "Every row comes out as JSON, with a prediction and the score of each label. Without "
+        "--input, lines of JSON are read from standard input and answered as they come.",
     )
     parser.add_argument("directory", metavar="DIR", type=Path, help="directory of the run")
-    parser.add_argument(
-        "--input", metavar="FILE", type=Path, required=True, help="rows: .jsonl, .csv, .tsv, ..."
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
+        "--input", metavar="FILE", type=Path, help="rows: .jsonl, .csv, .tsv, ... (standard input)"
+    )
+    source.add_argument(
+        "--text",
+        action="store_true",
+        help="every line of standard input is the text of the instruction's only field, not JSON",
     )
     parser.add_argument("--site", metavar="NAME", help="the site whose prompt is used")
     parser.add_argument(
@@ -38,28 +47,52 @@ def add_predict(commands: argparse._SubParsersAction[Any]) -> None:
 def _predict(args: argparse.Namespace) -> None:
     if args.output is not None:
         _check_output(args.output, args.input)
-    origins, rows = [], []
-    for origin, row in read_file(args.input):
-        origins.append(origin)
-        rows.append(dict(row))
-    predicted = asyndbt.run.Result(args.directory).predict(rows, args.site, origins=origins)
-    failed = sum(row["scores"] is None for row in predicted)
-    unparsed = sum(row["prediction"] is None for row in predicted) - failed
-    for number, what in ((failed, "no answer for"), (unparsed, "no label in the answers to")):
-        if number:
-            told = f"{what} {number:,} of {counted(len(rows), 'row')}"
-            print(f"asyndbt: warning: {told}", file=sys.stderr)
+    result = asyndbt.run.Result(args.directory)
+    if args.input is None:
+        column = _only_column(result, args.site) if args.text else None
+        lines = cast(BufferedIOBase, sys.stdin.buffer)
+        predicted = result.predict_batches(batches_of_lines(lines, column), args.site)
+    else:
+        rows = [(origin, dict(row)) for origin, row in read_file(args.input)]
+        predicted = iter(list(result.predict_batches([rows], args.site)))
     if args.output is None:
-        sys.stdout.writelines(json_line(row, sys.stdout) for row in predicted)
+        _write(predicted, sys.stdout)
         return
     with args.output.open("w", encoding="utf-8", errors=UNWRITABLE, newline="\n") as file:
-        file.writelines(json_line(row, file) for row in predicted)
-    print(f"{counted(len(rows), 'prediction')}: {args.output}")
+        written = _write(predicted, file)
+    print(f"{counted(written, 'prediction')}: {args.output}")
 
 
-def _check_output(output: Path, source: Path) -> None:
+def _write(predicted: Iterator[list[dict[str, Any]]], stream: TextIO) -> int:
+    """Write every batch when it is there; return the number of rows, and warn of some."""
+    rows, failed, unparsed = 0, 0, 0
+    try:
+        for batch in predicted:
+            stream.writelines(json_line(row, stream) for row in batch)
+            stream.flush()
+            rows += len(batch)
+            failed += sum(row["scores"] is None for row in batch)
+            unparsed += sum(
+                row["scores"] is not None and row["prediction"] is None for row in batch
+            )
+    finally:
+        for number, what in ((failed, "no answer for"), (unparsed, "no label in the answers to")):
+            if number:
+                told = f"{what} {number:,} of {counted(rows, 'row')}"
+                print(f"asyndbt: warning: {told}", file=sys.stderr)
+    return rows
+
+
+def _only_column(result: asyndbt.run.Result, site: str | None) -> str:
+    fields = result.prompt(site).task.fields
+    if len(fields) > 1:
+        raise ConfigError(f"--text: the instruction has the fields {listed(fields)}: give JSON")
+    return (result.config.data.columns or {}).get(fields[0], fields[0])
+
+
+def _check_output(output: Path, source: Path | None) -> None:
     """Refuse an unusable output file before any answer is paid for."""
-    if output.resolve() == source.resolve():
+    if source is not None and output.resolve() == source.resolve():
         raise DataError(f"{output}: this is the input: give --output another name")
     if output.suffix.lower() not in ("", ".jsonl", ".json"):
         raise DataError(f"{output}: predictions are written as JSON lines: name it .jsonl")

@@ -5,9 +5,21 @@ from __future__ import annotations
 import json
 import os
 import sys
-from io import TextIOWrapper
+from collections.abc import Iterator, Mapping
+from io import BufferedIOBase, TextIOWrapper
+from itertools import count
 from pathlib import Path
 from typing import Any, Final, TextIO
+
+from asyndbt.errors import DataError
+from asyndbt.task import json_row
+
+Row = tuple[str, Mapping[str, Any]]
+
+_CHUNK: Final = 2**16
+"""Bytes that are read at once, if they are there."""
+_BATCH: Final = 64
+"""Most lines that are answered together."""
 
 UNWRITABLE: Final = "backslashreplace"
 """What becomes of a character that an encoding lacks; in a JSON text its escape is JSON's."""
@@ -39,3 +51,38 @@ def json_line(value: Any, stream: TextIO) -> str:
     """
     unicode = (stream.encoding or "utf-8").lower().startswith("utf")
     return json.dumps(value, ensure_ascii=not unicode, default=str) + "\n"
+
+
+def batches_of_lines(stream: BufferedIOBase, column: str | None) -> Iterator[list[Row]]:
+    """Yield the rows on the lines of a stream, as many at a time as are there, and few enough.
+
+    Parameters
+    ----------
+    column : str or None
+        The column that a whole line is the text of; None for lines of JSON.
+
+    Raises
+    ------
+    DataError
+        If a line is not UTF-8, or not a JSON object.
+    """
+    numbers, rest, ended = count(1), b"", False
+    while not ended:
+        chunk = stream.read1(_CHUNK)  # what is there by now
+        ended = not chunk
+        *lines, rest = (rest + chunk).split(b"\n") if chunk else (rest, b"")
+        rows = (_row(f"line {next(numbers)}", line, column) for line in lines)
+        there = [row for row in rows if row is not None]
+        for start in range(0, len(there), _BATCH):
+            yield there[start : start + _BATCH]
+
+
+def _row(origin: str, line: bytes, column: str | None) -> Row | None:
+    """Return the row on a line; None for a blank one."""
+    try:
+        text = line.decode("utf-8-sig").rstrip("\r")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{origin}: byte {line[error.start]:#04x} is not UTF-8") from None
+    if not text.strip():
+        return None
+    return origin, json_row(origin, text) if column is None else {column: text}

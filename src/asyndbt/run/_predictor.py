@@ -46,6 +46,15 @@ class Predictor:
     model: LanguageModel | None = None
 
     def predict(self, queries: Sequence[Prompt], answers: Path | str = ":memory:") -> Predictions:
+        """Answer every query as `ask` does; raises ModelError also if none of them is answered."""
+        found, reasons = self.ask(queries, answers)
+        if queries and not found.answered.any():
+            raise self.unanswered(reasons)
+        return found
+
+    def ask(
+        self, queries: Sequence[Prompt], answers: Path | str = ":memory:"
+    ) -> tuple[Predictions, list[str]]:
         """Answer every query; calibrated, if the prompt is.
 
         Parameters
@@ -55,6 +64,12 @@ class Predictor:
         answers : path
             File of paid answers; several threads or processes may use it at once.
 
+        Returns
+        -------
+        found : Predictions
+        reasons : list of str
+            Why some queries are not answered, as far as that was told.
+
         Raises
         ------
         DataError
@@ -62,7 +77,7 @@ class Predictor:
         ConfigError
             If another model would answer than the one that the prompt was tuned for.
         ModelError
-            If no query is answered.
+            If no request can succeed.
         """
         words = self.prompt.task.label_words
         handle = self._handle()
@@ -72,10 +87,13 @@ class Predictor:
             gateway = Gateway(handle.model, cache, Budget(Limits()), handle.policy)
             found = run_sync(self._ask(gateway, queries))
             reasons = [*cache.attempts.reasons(), *gateway.refusals(queries, words)]
-        if queries and not found.answered.any():
-            why = ", ".join(reasons) or "no reason given"
-            raise ModelError(f"no row was answered: {why}", provider=self.lm.provider)
-        return found if self.prompt.prior is None else self.prompt.prior.calibrate(found)
+        prior = self.prompt.prior
+        return found if prior is None else prior.calibrate(found), reasons
+
+    def unanswered(self, reasons: Sequence[str]) -> ModelError:
+        """Return the error that says that nothing was answered, and why."""
+        why = ", ".join(reasons) or "no reason given"
+        return ModelError(f"no row was answered: {why}", provider=self.lm.provider)
 
     def _handle(self) -> ModelHandle:
         handle = ModelHandle.of(self.lm, self.model)

@@ -373,16 +373,50 @@ class Result:
         """
         if isinstance(rows, str | Mapping):
             raise DataError(f"predict: found {type(rows).__name__}; give a list of rows")
-        prompt, config = self.prompt(site), self.config
         rows = list(rows)
         origins = origins or (f"row {number}" for number in range(1, len(rows) + 1))
-        batch = [_query(prompt, config, *named) for named in zip(origins, rows, strict=True)]
+        (found,) = self.predict_batches([zip(origins, rows, strict=True)], site)
+        return found
+
+    def predict_batches(
+        self,
+        batches: Iterable[Iterable[tuple[str, Mapping[str, Any]]]],
+        site: str | None = None,
+    ) -> Iterator[list[dict[str, Any]]]:
+        """Classify batches of examples, each as soon as it is there; otherwise as `predict`.
+
+        Parameters
+        ----------
+        batches : iterable of iterable of (str, mapping)
+            Rows, each with what messages call it.
+
+        Yields
+        ------
+        list of dict
+            The rows of a batch, as `predict` returns them.
+
+        Raises
+        ------
+        AsyndbtError
+            As `predict`; ModelError, if no row of any batch is answered, at the end.
+        """
+        prompt, config = self.prompt(site), self.config
         predictor = Predictor(prompt, config.lm, self.data["model"], self._model)
-        found = predictor.predict(batch, self._part(site) / "predictions.sqlite")
-        return [
-            {**row, **_outcome(prompt.task.labels, label, logs)}
-            for row, label, logs in zip(rows, found.labels, found.log_probabilities, strict=True)
-        ]
+        asked, answered, reasons = 0, 0, dict[str, None]()
+        for named in batches:
+            batch = list(named)
+            queries = [_query(prompt, config, *each) for each in batch]
+            found, why = predictor.ask(queries, self._part(site) / "predictions.sqlite")
+            asked, answered = asked + len(queries), answered + int(found.answered.sum())
+            reasons |= dict.fromkeys(why)
+            yield [
+                {**row, **_outcome(prompt.task.labels, label, logs)}
+                for (_, row), label, logs in zip(
+                    batch, found.labels, found.log_probabilities, strict=True
+                )
+            ]
+        if asked and not answered:
+            raise predictor.unanswered(list(reasons))
 
 
 @toml_keys()

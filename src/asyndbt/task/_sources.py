@@ -83,26 +83,28 @@ def _not_utf8(content: bytes) -> str:
 def _jsonl(path: Path) -> Iterator[Row]:
     with path.open(encoding="utf-8-sig") as lines:
         for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            origin = f"{path.name} line {number}"
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise DataError(
-                    f"{origin}: not JSON at column {error.colno} ({error.msg});"
-                    " every line must be one JSON object"
-                ) from None
-            except (ValueError, RecursionError) as error:
-                raise DataError(
-                    f"{origin}: cannot be read ({error}); repair or remove it"
-                ) from None
-            if not isinstance(row, dict):
-                raise DataError(
-                    f"{origin}: found {shorten(row)}; every line must be one JSON object such as"
-                    ' {"text_a": "...", "label": "..."}'
-                )
-            yield origin, row
+            if line.strip():
+                origin = f"{path.name} line {number}"
+                yield origin, json_row(origin, line)
+
+
+def json_row(origin: str, line: str) -> dict[str, Any]:
+    """Return the row on a line of JSONL; raises DataError if there is none."""
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{origin}: not JSON at column {error.colno} ({error.msg});"
+            " every line must be one JSON object"
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{origin}: cannot be read ({error}); repair or remove it") from None
+    if not isinstance(row, dict):
+        raise DataError(
+            f"{origin}: found {shorten(row)}; every line must be one JSON object such as"
+            ' {"text_a": "...", "label": "..."}'
+        )
+    return row
 
 
 def _parquet(path: Path) -> Iterator[Row]:
