@@ -6,7 +6,6 @@ import io
 import json
 import sys
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -105,16 +104,12 @@ def test_a_wrong_line_is_named(feed: Feed, capsys: Capture, piece: bytes, text: 
 def test_lines_of_text_are_the_only_field(
     feed: Feed, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    kind: Any = asyndbt.run.Result
-    fields, columns = ["text_a"], {"text_a": "sentence"}
-    task = SimpleNamespace(fields=fields)
-    monkeypatch.setattr(kind, "prompt", lambda self, site: SimpleNamespace(task=task))
-    config = SimpleNamespace(data=SimpleNamespace(columns=columns))
-    monkeypatch.setattr(kind, "config", config, raising=False)
+    columns = ["sentence"]
+    monkeypatch.setattr(asyndbt.run.Result, "columns", lambda self, site: columns, raising=False)
     feed(b'"so", so\n{fine}\n')
     assert main(["predict", "runs/x", "--text"]) == 0
     found = lines(capsys.readouterr().out)
     assert [row["sentence"] for row in found] == ['"so", so', "{fine}"]
-    fields.append("text_b")
+    columns.append("other")
     assert main(["predict", "runs/x", "--text"]) == 1
-    assert "the instruction has the fields 'text_a', 'text_b'" in capsys.readouterr().err
+    assert "a row has the columns 'sentence', 'other'" in capsys.readouterr().err

@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler
 from socket import MSG_PEEK, SO_LINGER, SOL_SOCKET
 from typing import Any, Final, Literal
 
-from asyndbt.pocket._loopback import LoopbackServer, response
+from asyndbt._loopback import LoopbackServer, response
 
 __all__ = [
     "FaultServer",

@@ -14,9 +14,10 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
+from asyndbt._chat_server import BODY_LIMIT
 from asyndbt.lm import Prompt
 from asyndbt.pocket import TASKS, PocketModel, dataset
-from asyndbt.pocket._server import BODY_LIMIT, PocketServer
+from asyndbt.pocket._server import PocketServer
 
 openai = pytest.importorskip("openai")
 

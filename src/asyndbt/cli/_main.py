@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import version
 
+from asyndbt.cli._check import add_check
 from asyndbt.cli._demo import add_demo, add_init
 from asyndbt.cli._estimate import add_estimate
 from asyndbt.cli._export import add_export
 from asyndbt.cli._federation import add_coordinator, add_keys, add_site, add_status, add_stop
-from asyndbt.cli._model import add_check, add_serve_model
 from asyndbt.cli._results import add_predict, add_report
 from asyndbt.cli._run import Interrupted, add_resume, add_run
+from asyndbt.cli._serve import add_serve, add_serve_model
 from asyndbt.cli._signals import sigterm_interrupts
 from asyndbt.cli._streams import abandon_stdout, make_lenient
 from asyndbt.cli._study import add_study
@@ -43,6 +44,7 @@ _COMMANDS = (
     add_resume,
     add_predict,
     add_export,
+    add_serve,
     add_report,
     add_study,
     add_serve_model,

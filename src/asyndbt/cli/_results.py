@@ -84,10 +84,10 @@ def _write(predicted: Iterator[list[dict[str, Any]]], stream: TextIO) -> int:
 
 
 def _only_column(result: asyndbt.run.Result, site: str | None) -> str:
-    fields = result.prompt(site).task.fields
-    if len(fields) > 1:
-        raise ConfigError(f"--text: the instruction has the fields {listed(fields)}: give JSON")
-    return (result.config.data.columns or {}).get(fields[0], fields[0])
+    first, *others = result.columns(site)
+    if others:
+        raise ConfigError(f"--text: a row has the columns {listed([first, *others])}: give JSON")
+    return first
 
 
 def _check_output(output: Path, source: Path | None) -> None:

@@ -2,75 +2,19 @@
 
 from __future__ import annotations
 
-import time
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
 from random import Random
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
+
+from asyndbt._chat_server import ChatError, ChatMessage, check_model, completion, parse_body
 
 MODEL_NAME: Final = "pocket"
-_INVALID: Final = "invalid_request_error"
 _Row = NDArray[np.float64]
-
-
-class ChatError(Exception):
-    """A request that is answered with an OpenAI error object.
-
-    Parameters
-    ----------
-    status : int
-        HTTP status.
-    message : str
-        The error and its remedy.
-    param : str or None
-        Invalid field of the request.
-    code : str or None
-        Identifier of the error for programs.
-    headers : mapping of str to str, optional
-        Further headers of the response.
-    """
-
-    def __init__(
-        self,
-        status: int,
-        message: str,
-        *,
-        param: str | None = None,
-        code: str | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.param = param
-        self.code = code
-        self.headers = dict(headers or {})
-
-    @property
-    def body(self) -> dict[str, Any]:
-        """The error as JSON."""
-        parts = {"message": str(self), "type": _INVALID, "param": self.param, "code": self.code}
-        return {"error": parts}
-
-
-class _Part(BaseModel):
-    type: Literal["text"]
-    text: str
-
-
-class _Message(BaseModel):
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[_Part]
-
-    @property
-    def text(self) -> str:
-        if isinstance(self.content, str):
-            return self.content
-        return "".join(part.text for part in self.content)
 
 
 class ChatRequest(BaseModel):
@@ -82,7 +26,7 @@ class ChatRequest(BaseModel):
     model_config = ConfigDict(strict=True)
 
     model: str
-    messages: Annotated[list[_Message], Field(min_length=1)]
+    messages: Annotated[list[ChatMessage], Field(min_length=1)]
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
@@ -132,23 +76,8 @@ def parse_request(body: bytes) -> ChatRequest:
     ChatError
         If it is not JSON, or a field is missing, out of range or not supported.
     """
-    try:
-        request = ChatRequest.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ChatError(
-            HTTPStatus.BAD_REQUEST,
-            f"{where or 'body'}: {first['msg']}",
-            param=str(first["loc"][0]) if first["loc"] else None,
-        ) from None
-    if request.model != MODEL_NAME:
-        raise ChatError(
-            HTTPStatus.NOT_FOUND,
-            f"the model {request.model!r} does not exist; use {MODEL_NAME!r}",
-            param="model",
-            code="model_not_found",
-        )
+    request = parse_body(ChatRequest, body)
+    check_model(request.model, (MODEL_NAME,))
     if request.stream:
         raise ChatError(
             HTTPStatus.BAD_REQUEST, "stream: is not supported; leave it out", param="stream"
@@ -162,7 +91,7 @@ def parse_request(body: bytes) -> ChatRequest:
     return request
 
 
-def completion(
+def completion_of(
     request: ChatRequest, words: Sequence[str], scores: _Row, prompt_tokens: int
 ) -> dict[str, Any]:
     """Return the response to a request.
@@ -190,18 +119,12 @@ def completion(
                 "finish_reason": "stop",
             }
         )
-    return {
-        "id": f"chatcmpl-{uuid.uuid4().hex}",
-        "object": "chat.completion",
-        "created": int(time.time()),
-        "model": MODEL_NAME,
-        "choices": choices,
-        "usage": {
-            "prompt_tokens": prompt_tokens,
-            "completion_tokens": number,
-            "total_tokens": prompt_tokens + number,
-        },
+    usage = {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": number,
+        "total_tokens": prompt_tokens + number,
     }
+    return {**completion(MODEL_NAME, choices), "usage": usage}
 
 
 def _pick(scores: _Row, temperature: float, seed: int | None, index: int) -> int:

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import re
-import sys
 import threading
-import time
-from collections.abc import Mapping
 from concurrent.futures import Future
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler
 from queue import SimpleQueue
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asyndbt.pocket._chat import MODEL_NAME, ChatError, completion, parse_request
-from asyndbt.pocket._loopback import LoopbackServer, response
+from asyndbt._chat_server import ChatError, ChatServer
+from asyndbt.pocket._chat import MODEL_NAME, completion_of, parse_request
 from asyndbt.pocket._model import PocketModel
 
-BODY_LIMIT: Final = 2**20
-"""Largest body of a request, bytes; far more than the longest prompt."""
-_CHAT: Final = "/v1/chat/completions"
-_ROUTES: Final = {_CHAT: "POST", "/v1/models": "GET", "/health": "GET"}
 
-
-class PocketServer(LoopbackServer):
+class PocketServer(ChatServer):
     """The pocket model as an OpenAI-compatible endpoint.
 
     Parameters
@@ -50,6 +39,7 @@ class PocketServer(LoopbackServer):
 
     Examples
     --------
+    >>> import json
     >>> from urllib.request import urlopen
     >>> with PocketServer() as server, urlopen(f"{server.url}/models") as reply:
     ...     json.load(reply)["data"][0]["id"]
@@ -57,11 +47,15 @@ class PocketServer(LoopbackServer):
     """
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0, *, verbose: bool = False) -> None:
-        self.verbose = verbose
         self.requests = 0
         self.model = PocketModel.load()
         self.batches = _Batches(self.model)
-        super().__init__(host, port, _Handler)
+        super().__init__(host, port, verbose=verbose)
+
+    @property
+    def models(self) -> tuple[str]:
+        """The pocket model alone."""
+        return (MODEL_NAME,)
 
     def __enter__(self) -> Self:
         self.batches.start()
@@ -92,7 +86,7 @@ class PocketServer(LoopbackServer):
                 param="messages",
                 code="context_length_exceeded",
             )
-        return completion(request, self.model.words, self.batches.ask(text), tokens)
+        return completion_of(request, self.model.words, self.batches.ask(text), tokens)
 
 
 class _Batches(threading.Thread):
@@ -136,82 +130,3 @@ class _Batches(threading.Thread):
         while not self._waiting.empty():
             taken.append(self._waiting.get())
         return [asked for asked in taken if asked is not None]
-
-
-class _Handler(BaseHTTPRequestHandler):
-    """Handles the requests of one connection."""
-
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    server: PocketServer
-
-    def _handle(self) -> None:
-        started = time.perf_counter()
-        path = self.path.partition("?")[0]
-        try:
-            status, content, headers = 200, self._answer(path), {}
-        except ChatError as error:
-            status, content, headers = error.status, error.body, error.headers
-        self._send(status, content, headers)
-        if self.server.verbose:
-            shown = path.encode("unicode_escape").decode("ascii")
-            milliseconds = 1000 * (time.perf_counter() - started)
-            print(
-                f"{self.command} {shown} {status} {milliseconds:.0f} ms\n", end="", file=sys.stderr
-            )
-
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = _handle  # noqa: N815
-
-    def _answer(self, path: str) -> dict[str, Any]:
-        body = self._body()
-        method = _ROUTES.get(path)
-        if method is None:
-            known = ", ".join(_ROUTES)
-            raise ChatError(HTTPStatus.NOT_FOUND, f"unknown address; there are {known}")
-        if self.command != method:
-            allow = {"Allow": method}
-            message = f"{path} takes {method} only"
-            raise ChatError(HTTPStatus.METHOD_NOT_ALLOWED, message, headers=allow)
-        if path == _CHAT:
-            return self.server.complete(body)
-        if path == "/health":
-            return {"status": "ok"}
-        model = {"id": MODEL_NAME, "object": "model", "created": 0, "owned_by": "asyndbt"}
-        return {"object": "list", "data": [model]}
-
-    def _body(self) -> bytes:
-        """Read the whole body, so that the connection can carry another request."""
-        length = self.headers.get("Content-Length", "0")
-        problem: tuple[int, str] | None = None
-        if "Transfer-Encoding" in self.headers:
-            problem = HTTPStatus.LENGTH_REQUIRED, "send the body whole, with a Content-Length"
-        elif not re.fullmatch(r"[0-9]{1,15}", length):
-            problem = HTTPStatus.BAD_REQUEST, "Content-Length is not a number of bytes"
-        elif int(length) > BODY_LIMIT:
-            problem = (
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"the body has {length} bytes; {BODY_LIMIT} are accepted",
-            )
-        if problem is not None:
-            self.close_connection = True
-            raise ChatError(*problem)
-        body = self.rfile.read(int(length))
-        if len(body) < int(length):
-            raise ConnectionAbortedError
-        return body
-
-    def _send(self, status: int, content: dict[str, Any], headers: Mapping[str, str]) -> None:
-        closing = {"Connection": "close"} if self.close_connection else {}
-        headers = {"Content-Type": "application/json", **headers, **closing}
-        whole = response(status, json.dumps(content).encode(), headers)
-        if self.command == "HEAD":
-            whole = whole.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
-        self.wfile.write(whole)
-
-    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Answer what is not HTTP, or an unknown method, with an OpenAI error object."""
-        self.close_connection = True
-        self._send(code, ChatError(code, message or HTTPStatus(code).phrase).body, {})
-
-    def log_message(self, *_: object) -> None:
-        """Write nothing, since a request line may hold any text."""

@@ -306,6 +306,11 @@ class Result:
         """
         return TunedPrompt.load(self._part(site) / "prompt.json")
 
+    def columns(self, site: str | None = None) -> list[str]:
+        """Return the columns that `predict` reads, in the order of the fields; raises likewise."""
+        renamed = self.config.data.columns or {}
+        return [renamed.get(field, field) for field in self.prompt(site).task.fields]
+
     def _part(self, site: str | None) -> Path:
         names = self.sites
         if site is None and len(names) == 1:

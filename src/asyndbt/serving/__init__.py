@@ -1,0 +1,5 @@
+"""Tuned prompts as an OpenAI-compatible endpoint."""
+
+from asyndbt.serving._server import PromptServer
+
+__all__ = ["PromptServer"]

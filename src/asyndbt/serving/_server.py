@@ -1,0 +1,122 @@
+"""`PromptServer`: a query in, its label out, under the tuned prompt of a site."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
+
+from asyndbt._chat_server import (
+    ChatError,
+    ChatMessage,
+    ChatServer,
+    check_model,
+    completion,
+    parse_body,
+)
+from asyndbt._text import listed
+from asyndbt.errors import AsyndbtError, DataError, ModelError, RateLimitError
+from asyndbt.run import Result
+
+
+class _Query(BaseModel):
+    """The fields of a request that are read; others are ignored."""
+
+    model: str
+    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    n: Annotated[int, Field(ge=1, le=1)] | None = None
+    stream: bool | None = None
+
+
+class PromptServer(ChatServer):
+    """The tuned prompts of a run as an endpoint: the model of a request is a site.
+
+    A request has one message, the user's: the text of the query, or a JSON object of texts by
+    column where the instruction has several fields. The content of the answer is the label. Every
+    request is answered by the run's own language model; what was answered once is kept with the
+    run.
+
+    Parameters
+    ----------
+    result : Result
+    host, port, verbose
+        As for `ChatServer`.
+
+    Raises
+    ------
+    OSError
+        If the address cannot be bound.
+    """
+
+    def __init__(
+        self, result: Result, host: str = "127.0.0.1", port: int = 0, *, verbose: bool = False
+    ) -> None:
+        self._result = result
+        self._columns = {site: result.columns(site) for site in result.sites}
+        super().__init__(host, port, verbose=verbose)
+
+    @property
+    def models(self) -> list[str]:
+        """The sites."""
+        return list(self._columns)
+
+    def complete(self, body: bytes) -> dict[str, Any] | list[dict[str, Any]]:
+        """Return the label of a query as a completion, or as a stream of one chunk.
+
+        Raises
+        ------
+        ChatError
+            If the request is invalid, or there is no label.
+        """
+        query = parse_body(_Query, body)
+        check_model(query.model, self.models)
+        label = self._label(query.model, self._row(query))
+        message = {"role": "assistant", "content": label}
+        choice = {"index": 0, "finish_reason": "stop", "logprobs": None}
+        if not query.stream:
+            return completion(query.model, [{**choice, "message": {**message, "refusal": None}}])
+        chunk = completion(query.model, [{**choice, "delta": message}])
+        return [{**chunk, "object": "chat.completion.chunk"}]
+
+    def _row(self, query: _Query) -> dict[str, Any]:
+        """Return the row that a request asks about."""
+        if [message.role for message in query.messages] != ["user"]:
+            raise _refused(
+                "messages: give one message, the user's, with the text to label: the prompt "
+                "around it is the tuned one"
+            )
+        text, columns = query.messages[0].text, self._columns[query.model]
+        if len(columns) == 1:
+            return {columns[0]: text}
+        try:
+            row = json.loads(text)
+        except ValueError:
+            row = None
+        if not isinstance(row, dict) or set(row) != set(columns):
+            raise _refused(f"messages: give a JSON object with the texts of {listed(columns)}")
+        return row
+
+    def _label(self, site: str, row: dict[str, Any]) -> str:
+        try:
+            (found,) = self._result.predict([row], site, origins=["messages"])
+        except DataError as error:
+            raise _refused(str(error)) from error
+        except RateLimitError as error:
+            raise ChatError(HTTPStatus.TOO_MANY_REQUESTS, str(error)) from error
+        except ModelError as error:
+            raise ChatError(HTTPStatus.BAD_GATEWAY, str(error)) from error
+        except AsyndbtError as error:
+            raise ChatError(HTTPStatus.INTERNAL_SERVER_ERROR, str(error)) from error
+        if found["prediction"] is None:
+            raise ChatError(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                "the model's answer names no label",
+                code="no_label",
+            )
+        return str(found["prediction"])
+
+
+def _refused(message: str) -> ChatError:
+    return ChatError(HTTPStatus.BAD_REQUEST, message, param="messages")
