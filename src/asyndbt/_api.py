@@ -31,8 +31,9 @@ def tune(
         Replaces the one that the configuration names.
     **tables
         Instead of `config`: ``task=...``, ``data=...``, ``lm=...``, ``method=...``, ... as in the
-        file. Here ``train``, ``validation`` and ``test`` of ``data`` may also be iterables of
-        rows, mappings by column; they are kept in the run's directory, below ``sites/``.
+        file. Here ``train``, ``validation`` and ``test`` of ``data`` may also be data frames of
+        pandas, or iterables of rows, mappings by column; they are kept in the run's directory,
+        below ``sites/``.
 
     Raises
     ------

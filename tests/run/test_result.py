@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
+from html.parser import HTMLParser
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,9 @@ from typing import Any
 import pytest
 
 from asyndbt.errors import ConfigError, DataError
-from asyndbt.prompt import fold
+from asyndbt.prompt import TunedPrompt, fold
 from asyndbt.run import Event, Result, run_config
+from asyndbt.run._display import result_html
 
 KINDS = ("plain", "random_icl", "tuned")
 
@@ -226,3 +229,59 @@ def test_an_unfinished_run_has_no_result(small: Any, tmp_path: Path) -> None:
     (directory / "config.toml").write_text("")
     with pytest.raises(DataError, match="asyndbt resume"):
         Result(directory)
+
+
+class Cells(HTMLParser):
+    """The rows of a table, the texts of all prompts, and whether every element is closed."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self.prompts: list[str] = []
+        self.open: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attributes: Any) -> None:
+        self.open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("th", "td"):
+            self.rows[-1].append("")
+        if tag == "pre":
+            self.prompts.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if {"th", "td"} & set(self.open):
+            self.rows[-1][-1] += data
+        if "pre" in self.open:
+            self.prompts[-1] += data
+
+
+def test_a_notebook_shows_accuracies_calls_and_prompts(finished: Result) -> None:
+    html = finished._repr_html_()
+    found = Cells(html)
+    assert found.open == []
+    assert [row[0] for row in found.rows[1:]] == [*finished.sites, "all sites"]
+    for kind, cell in zip(KINDS, found.rows[-1][1:], strict=False):
+        told = finished.data["metrics"]["test"][kind]
+        low, high = (100 * end for end in told["interval"])
+        assert cell == f"{100 * told['accuracy']:.1f}\N{NO-BREAK SPACE}% ({low:.1f}–{high:.1f})"
+    assert found.prompts == [finished.prompt(site).text_template() for site in finished.sites]
+    assert f"{finished.data['ledger']['calls']:,} calls" in html
+
+
+def test_a_notebook_shows_what_a_result_lacks(finished: Result) -> None:
+    """Such as that of a site on its own machine, and texts that look like HTML."""
+    task = replace(finished.prompt("meals").task, instruction="<b>{text_a}</b> & so")
+    prompt = TunedPrompt(task)
+    data = {"sites": {}, "metrics": {"test": dict.fromkeys(KINDS)}}
+    html = result_html("<run>", data, {"<site>": prompt})
+    found = Cells(html)
+    assert found.open == []
+    assert found.rows == []
+    assert found.prompts == [prompt.text_template()]
+    assert "<b>{text_a}" not in html
+    assert "no test data" in html

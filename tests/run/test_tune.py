@@ -81,11 +81,17 @@ def test_rows_as_programs_have_them(small: Any) -> None:
     assert set(json.loads(kept[0])) == {"text_a", "label", "site"}
 
 
-def test_a_table_of_pandas_is_told_from_rows(small: Any) -> None:
-    frame = pd.DataFrame(small.rows("train"))
-    with pytest.raises(DataError, match=r"data\.train, row 1: found 'text_a'; give a mapping by"):
-        tune(tables(small, "frame", train=frame))
-    assert tune(tables(small, "records", train=frame.to_dict("records"))).sites
+def test_data_frames_do_what_rows_do(small: Any) -> None:
+    frames = {part: pd.DataFrame(small.rows(part)) for part in small.files}
+    extra = {"train": frames["train"].assign(when=pd.Timestamp(0), gap=pd.NA, n=1.5)}
+    inside = tune(tables(small, "frames", **{**frames, **extra}))
+    rows = tune(tables(small, "rows", **{part: small.rows(part) for part in small.files}))
+    assert small.outcome(inside.directory) == small.outcome(rows.directory)
+    texts = frames["test"][["text_a"]]
+    assert inside.predict(texts, "meals") == rows.predict(texts.to_dict("records"), "meals")
+    gap = frames["train"].assign(label=pd.NA)
+    with pytest.raises(DataError, match=r"line 1, column 'label': the label is empty"):
+        tune(tables(small, "gap", train=gap))
 
 
 def test_a_configuration_and_tables_are_one_too_many(small: Any) -> None:

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from asyndbt._text import counted, part_of, percent
-from asyndbt.lm import find_providers
-from asyndbt.report._chart import interval_chart
-from asyndbt.report._html import (
+from asyndbt._html import (
     Html,
     accuracy_text,
     count_text,
@@ -18,6 +15,9 @@ from asyndbt.report._html import (
     section,
     tag,
 )
+from asyndbt._text import counted, part_of, percent
+from asyndbt.lm import find_providers
+from asyndbt.report._chart import interval_chart
 from asyndbt.report._record import Record
 
 _KINDS = (

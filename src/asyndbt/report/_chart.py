@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from asyndbt.report._html import Html, join, tag, tidy
+from asyndbt._html import Html, join, tag, tidy
 
 Points = Sequence[tuple[float, float]]
 

@@ -6,9 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from asyndbt._text import counted
-from asyndbt.federation import Message, Spent
-from asyndbt.report._html import (
+from asyndbt._html import (
     Html,
     count_text,
     exact,
@@ -19,6 +17,8 @@ from asyndbt.report._html import (
     tag,
     tidy,
 )
+from asyndbt._text import counted
+from asyndbt.federation import Message, Spent
 from asyndbt.report._record import Record
 
 _MEANING = {

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from asyndbt._html import Html, paragraph, percent_text, section, tag, tidy
 from asyndbt._text import counted
 from asyndbt.report._chart import STYLES, Axis, Series, chart
-from asyndbt.report._html import Html, paragraph, percent_text, section, tag, tidy
 from asyndbt.report._record import Record
 
 Reports = Sequence[Mapping[str, Any]]

@@ -11,6 +11,7 @@ from importlib.resources import files
 from itertools import islice
 from pathlib import Path
 
+from asyndbt._html import Html, anchor, count_text, join, paragraph, section, table, tag
 from asyndbt._text import counted
 from asyndbt.errors import AsyndbtError, RunDirectoryError
 from asyndbt.report._accuracy import (
@@ -20,7 +21,6 @@ from asyndbt.report._accuracy import (
     warnings_section,
 )
 from asyndbt.report._costs import costs_section, traffic_section
-from asyndbt.report._html import Html, anchor, count_text, join, paragraph, section, table, tag
 from asyndbt.report._learning_curves import agreement_section, learning_curves_section
 from asyndbt.report._policies import policies_section
 from asyndbt.report._record import Record, read_record

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from asyndbt._html import Html, join, paragraph, percent_text, section, tag
 from asyndbt.optim import FloatArray, read_out_distinct
-from asyndbt.report._html import Html, join, paragraph, percent_text, section, tag
 from asyndbt.report._record import Record, SitePart
 
 _RANKS = ("most probable", "second", "third or chosen")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 
+from asyndbt._html import Html, duration_text, join, paragraph, section, table, tag
 from asyndbt._text import counted
 from asyndbt.report._chart import Axis, columns, drawing, path_of_dots, thinned, time_axis
-from asyndbt.report._html import Html, duration_text, join, paragraph, section, table, tag
 from asyndbt.report._record import Record
 
 Place = Callable[[float], int]

@@ -280,6 +280,12 @@ def _texts(site: SiteData) -> Iterable[str]:
     return [text for example in (*site.pool, *site.train) for text in example.fields.values()]
 
 
+def records(rows: Any) -> Iterable[Any]:
+    """Return the rows of a data frame of pandas as mappings, and any others as they are."""
+    found: Iterable[Any] = rows.to_dict("records") if hasattr(rows, "iloc") else rows
+    return found
+
+
 def take_rows(tables: Mapping[str, Any]) -> tuple[dict[str, Any], Rows]:
     """Replace rows given in the table ``data`` by file names; return the tables and those rows.
 
@@ -330,7 +336,7 @@ def _columns_read(config: Config) -> set[str | None]:
 
 
 def _lines(where: str, rows: Iterable[Any], read: Collection[str | None]) -> Iterable[str]:
-    for number, row in enumerate(rows, start=1):
+    for number, row in enumerate(records(rows), start=1):
         if not isinstance(row, Mapping):
             raise DataError(
                 f"{where}, row {number}: found {shorten(row)}; give a mapping by column"

@@ -21,6 +21,8 @@ from asyndbt.lm import LanguageModel, Prompt, find_providers
 from asyndbt.optim import FloatArray
 from asyndbt.prompt import TunedPrompt
 from asyndbt.run._directory import RunDirectory, to_json, write_atomically
+from asyndbt.run._display import result_html
+from asyndbt.run._inputs import records
 from asyndbt.run._model_handle import ModelHandle
 from asyndbt.run._predictor import Predictor
 from asyndbt.run._setup import RunSetup
@@ -275,6 +277,11 @@ class Result:
     def __repr__(self) -> str:
         return f"Result({str(self.directory)!r})"
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: accuracies, calls and prompts, with their examples."""
+        prompts = {site: self.prompt(site) for site in self.sites}
+        return result_html(self.directory.name, self.data, prompts)
+
     @property
     def directory(self) -> Path:
         """The directory of the run."""
@@ -352,7 +359,7 @@ class Result:
 
         Parameters
         ----------
-        rows : iterable of mapping
+        rows : iterable of mapping, or data frame
             One text per field of the task, in the columns of the run's data; other keys are kept.
         site : str, optional
             May be omitted if there is only one.
@@ -378,7 +385,7 @@ class Result:
         """
         if isinstance(rows, str | Mapping):
             raise DataError(f"predict: found {type(rows).__name__}; give a list of rows")
-        rows = list(rows)
+        rows = list(records(rows))
         origins = origins or (f"row {number}" for number in range(1, len(rows) + 1))
         (found,) = self.predict_batches([zip(origins, rows, strict=True)], site)
         return found
