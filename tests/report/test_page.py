@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from asyndbt.errors import RunDirectoryError
-from asyndbt.report import build_page
+from asyndbt.report import build_comparison, build_page
 
 HOSTILE = "<script>alert(1)</script>"
 KINDS = [
@@ -310,3 +310,11 @@ def test_a_run_that_was_evaluated_twice_says_so(runs: dict[str, Path], tmp_path:
     twice = words(build_page(again))
     assert "used 2 times" in twice
     assert "used once" not in twice
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_run_stands_beside_another(runs: dict[str, Path], kind: str) -> None:
+    for pair in ((kind, "hostile"), ("three", kind)):
+        page = build_comparison(*(runs[each] for each in pair))
+        assert {"script", "b"}.isdisjoint(outline(page).tags)
+        assert all(each in words(page) for each in pair)

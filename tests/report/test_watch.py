@@ -84,7 +84,9 @@ def test_the_command_writes_one_file(
     assert {file.name for file in tmp_path.iterdir()} == {"three-report.html", "other.html"}
 
 
-@pytest.mark.parametrize("flags", [["--port", "8000"], ["--watch", "--output", "page.html"]])
+@pytest.mark.parametrize(
+    "flags", [["--port", "8000"], ["--watch", "--output", "page.html"], [".", "--watch"]]
+)
 def test_flags_that_do_not_go_together(
     runs: dict[str, Path], capsys: Capture, flags: list[str]
 ) -> None:

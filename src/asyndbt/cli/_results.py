@@ -15,7 +15,7 @@ import asyndbt.run
 from asyndbt._text import counted, listed
 from asyndbt.cli._streams import UNWRITABLE, batches_of_lines, json_line
 from asyndbt.errors import ConfigError, DataError
-from asyndbt.report import build_page, serve_page
+from asyndbt.report import build_comparison, build_page, serve_page
 from asyndbt.task import read_file
 
 
@@ -104,10 +104,11 @@ def add_report(commands: argparse._SubParsersAction[Any]) -> None:
     parser = commands.add_parser(
         "report",
         help="one HTML page on a run, finished or not",
-        description="Write one self-contained HTML page on a run (finished or not) or a study, or "
-        "follow a run in the browser.",
+        description="Write one self-contained HTML page on a run (finished or not), on two side by "
+        "side, or on a study, or follow a run in the browser.",
     )
     parser.add_argument("directory", metavar="DIR", type=Path, help="directory of the run")
+    parser.add_argument("other", metavar="DIR", type=Path, nargs="?", help="a run to compare with")
     parser.add_argument(
         "--output", metavar="FILE", type=Path, help="the page (NAME-report.html in this folder)"
     )
@@ -127,8 +128,12 @@ def _report(args: argparse.Namespace) -> None:
         return
     if args.port is not None:
         raise ConfigError("--port is for --watch: give both, or none")
-    page = build_page(args.directory)
-    output = args.output or Path(f"{args.directory.resolve().name}-report.html")
+    names = [each.resolve().name for each in (args.directory, args.other) if each is not None]
+    if args.other is None:
+        page = build_page(args.directory)
+    else:
+        page = build_comparison(args.directory, args.other)
+    output = args.output or Path(f"{'-and-'.join(names)}-report.html")
     output.write_text(page, encoding="utf-8")
     print(output)
     if args.open:
@@ -138,6 +143,8 @@ def _report(args: argparse.Namespace) -> None:
 def _watch(args: argparse.Namespace) -> None:
     if args.output is not None:
         raise ConfigError("--watch writes no file: leave --output out")
+    if args.other is not None:
+        raise ConfigError("--watch follows one run: name one directory")
     with serve_page(args.directory, args.port or 0) as server:
         address = f"http://127.0.0.1:{server.server_address[1]}/"
         print(f"{address}   (Ctrl-C ends it)", flush=True)

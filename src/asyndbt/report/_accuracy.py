@@ -20,7 +20,7 @@ from asyndbt.lm import find_providers
 from asyndbt.report._chart import interval_chart
 from asyndbt.report._record import Record
 
-_KINDS = (
+KINDS = (
     ("plain", "plain prompt"),
     ("random_icl", "random demonstrations"),
     ("tuned", "tuned prompt"),
@@ -44,13 +44,14 @@ def head_section(record: Record) -> Html:
     )
 
 
-def _test_scores(record: Record) -> dict[str, Mapping[str, Any]]:
+def test_scores(record: Record) -> dict[str, Mapping[str, Any]]:
+    """Return the scores of all sites together on test data, by kind of prompt."""
     found = ((record.result or {}).get("metrics") or {}).get("test") or {}
     return {kind: score for kind, score in found.items() if score}
 
 
 def _headline(record: Record) -> Iterator[str]:
-    scores = _test_scores(record)
+    scores = test_scores(record)
     if record.result is None:
         done = len(record.steps)
         yield f"{counted(done, 'server step')} so far" if done else "The run has just begun"
@@ -69,7 +70,7 @@ def _summary(record: Record) -> Iterator[str]:
             "latest record. "
         )
         return
-    scores = _test_scores(record)
+    scores = test_scores(record)
     if {"tuned", "plain"} <= scores.keys():
         tuned, plain = scores["tuned"]["interval"], scores["plain"]["interval"]
         if tuned[0] <= plain[1]:
@@ -130,7 +131,7 @@ def accuracy_section(record: Record) -> Html:
     """Return accuracies on test data for each kind of prompt, overall and by site."""
     if record.result is None:
         return Html()
-    title, overall = "Accuracy before and after", _test_scores(record)
+    title, overall = "Accuracy before and after", test_scores(record)
     if not overall:
         text = ("No accuracy was measured: there is no test data (", tag("code", "data.test"), ").")
         return section(title, paragraph(*text))
@@ -171,7 +172,7 @@ def _medians(record: Record, overall: Mapping[str, Mapping[str, Any]]) -> str:
         return ""
     shown = [
         f"{name} {percent(overall[kind]['site_median'])}"
-        for kind, name in _KINDS
+        for kind, name in KINDS
         if "site_median" in overall.get(kind, {})
     ]
     return f" Median over the sites: {', '.join(shown)}." if shown else ""
@@ -187,7 +188,7 @@ def _group(name: str, scores: Mapping[str, Any], given: int | None) -> Html:
             tag("td", part_of(scores[kind]["n"], given), class_="number wide"),
             class_=kind,
         )
-        for kind, shown in _KINDS
+        for kind, shown in KINDS
         if scores.get(kind)
     ]
     if not rows:

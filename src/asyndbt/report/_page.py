@@ -20,6 +20,7 @@ from asyndbt.report._accuracy import (
     prompts_section,
     warnings_section,
 )
+from asyndbt.report._comparison import comparison
 from asyndbt.report._costs import costs_section, traffic_section
 from asyndbt.report._learning_curves import agreement_section, learning_curves_section
 from asyndbt.report._policies import policies_section
@@ -56,12 +57,28 @@ def build_page(directory: Path | str, *, reload_seconds: int | None = None) -> s
     folder = Path(directory)
     if not (folder / "config.toml").exists() and (folder / "results.csv").exists():
         return _document(f"Study {folder.resolve().name}", _study_page(folder))
-    try:
-        record = read_record(folder)
-    except ValueError as error:
-        raise RunDirectoryError(f"{folder}: the record cannot be read: {error}") from error
+    record = _read(folder)
     again = reload_seconds if record.result is None else None
     return _document(f"Report on {record.name}", _run_page(record), again)
+
+
+def build_comparison(first: Path | str, second: Path | str) -> str:
+    """Return a page of two runs side by side as HTML.
+
+    Raises
+    ------
+    RunDirectoryError
+        If a run is not recorded there.
+    """
+    records = _read(Path(first)), _read(Path(second))
+    return _document(" and ".join(record.name for record in records), comparison(*records))
+
+
+def _read(folder: Path) -> Record:
+    try:
+        return read_record(folder)
+    except ValueError as error:
+        raise RunDirectoryError(f"{folder}: the record cannot be read: {error}") from error
 
 
 def serve_page(directory: Path, port: int = 0) -> ThreadingHTTPServer:
