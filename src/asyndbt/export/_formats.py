@@ -62,7 +62,8 @@ def _own(template: Template) -> str:
 
 
 def _jinja_literal(text: str) -> str:
-    return text.replace("{", "{{ '{' }}")
+    """Return a text for Jinja and Nunjucks, which also reads a closing mark alone."""
+    return text.translate({ord(brace): f"{{{{ '{brace}' }}}}" for brace in "{}"})
 
 
 def _json(value: Any) -> str:
