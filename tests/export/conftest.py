@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -38,23 +39,30 @@ def tuned(folder: Path, lm: dict[str, Any], sites: Sequence[str] = (SITE,)) -> S
         )
         return [dict(row) for part in kept for row in part]
 
-    test = rows("test", 5)
-    result = tune(
-        task={"instruction": TASK.instruction, "labels": dict(TASK.labels)},
-        data={"train": rows("train", 12), "test": test, "site_column": "site", "pool_per_class": 4},
-        method={
-            "vocabulary": "pocket",
-            "fragment_length": 3,
-            "draws": 3,
-            "batch_size": 2,
-            "random_icl_draws": 1,
-            "confirm_candidates": 2,
-            "iterations": 3,
-        },
-        budget={"calls": 400, "test_share": 1.0},
-        lm=lm,
-        run={"dir": str(folder / "run")},
-    )
+    test = rows("test", 3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        result = tune(
+            task={"instruction": TASK.instruction, "labels": dict(TASK.labels)},
+            data={
+                "train": rows("train", 7),
+                "test": test,
+                "site_column": "site",
+                "pool_per_class": 4,
+            },
+            method={
+                "vocabulary": "pocket",
+                "fragment_length": 3,
+                "draws": 3,
+                "batch_size": 2,
+                "random_icl_draws": 1,
+                "confirm_candidates": 2,
+                "iterations": 1,
+            },
+            budget={"calls": 400, "test_share": 1.0},
+            lm=lm,
+            run={"dir": str(folder / "run")},
+        )
     return Scored(result, test, [])
 
 
