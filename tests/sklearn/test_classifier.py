@@ -76,13 +76,15 @@ NOT_FOR_TEXT = {
     [
         AsynDBTClassifier(
             lm=Anything(),
-            calls=60,
+            calls=30,
             method={
+                "mode": "fragment",
                 "iterations": 1,
                 "draws": 2,
                 "batch_size": 1,
                 "confirm_candidates": 1,
                 "fragment_length": 1,
+                "vocabulary_limit": 2,
             },
         )
     ],
