@@ -14,8 +14,15 @@ from asyndbt.deploy._app import bundled
 from asyndbt.deploy._conduct import FAILURE
 from asyndbt.deploy._flower import Flower, connected
 from asyndbt.errors import DeployError, RunDirectoryError
-from asyndbt.federation import unpack_state
-from asyndbt.run import Event, Observer, Observers, Result, RunDirectory, write_atomically
+from asyndbt.run import (
+    Event,
+    Observer,
+    Observers,
+    Result,
+    RunDirectory,
+    saved_states,
+    write_atomically,
+)
 
 _TICKET = "flower-run"
 _POLL, _QUERY = 0.3, 10.0
@@ -112,8 +119,8 @@ def _drop_after_checkpoint(directory: RunDirectory, clock: Clock) -> None:
     while True:
         try:
             with directory.claimed():
-                saved = directory.read_checkpoint()
-                directory.cut_events(unpack_state(saved)[0]["more"]["events"] if saved else 0)
+                states, _ = saved_states(directory.checkpoint_file)
+                directory.cut_events(states[0].fields["more"]["events"] if states else 0)
                 (directory.path / FAILURE).unlink(missing_ok=True)
             return
         except RunDirectoryError:

@@ -31,7 +31,7 @@ from asyndbt.federation._selection import FragmentSelection
 from asyndbt.federation._site_prompts import LOOKS_SHARE, Needs, SitePrompts
 from asyndbt.federation._state import unpack_state
 from asyndbt.federation._validation import LARGEST_LOSS
-from asyndbt.federation._worker import Worker
+from asyndbt.federation._worker import Worker, report_in
 from asyndbt.federation.engines._base import Channel, Engine, Site
 from asyndbt.federation.engines._flower import FlowerEngine
 from asyndbt.federation.engines._local import LocalEngine
@@ -76,6 +76,7 @@ __all__ = [
     "calibration_queries",
     "decode",
     "encode",
+    "report_in",
     "restore",
     "score_answers",
     "snapshot",

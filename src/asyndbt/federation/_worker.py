@@ -8,9 +8,12 @@ answered again and not done again.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from asyndbt.errors import BudgetError
 from asyndbt.federation._final_choice import (
@@ -89,6 +92,11 @@ class Worker:
         if self._report is None or self._report.id != assignment.id:
             self._report = rounded(await self._work(assignment))
         return self._report
+
+    @property
+    def answered(self) -> int:
+        """Number of the last work that was done, -1 before any."""
+        return -1 if self._report is None else self._report.id
 
     @property
     def demonstrations(self) -> IntArray:
@@ -210,8 +218,12 @@ class Worker:
         if self._chosen is not None:
             arrays["settled_words"], arrays["settled"] = self._chosen
         prior = {} if self.prior is None else {"prior": asdict(self.prior)}
-        fields = {"steps": self.learner.steps, "objective": self.objective.state(), **prior}
-        return pack_state(fields, arrays)
+        fields = {
+            "answered": self.answered,
+            "steps": self.learner.steps,
+            "objective": self.objective.state(),
+        }
+        return pack_state(fields | prior, arrays)
 
     def restore(self, data: bytes) -> None:
         """Restore what `state` returned; raise RunDirectoryError if another version wrote it."""
@@ -222,15 +234,27 @@ class Worker:
             self._chosen = arrays["settled_words"], arrays["settled"]
         if "prior" in fields:
             self.prior = LabelPrior.from_dict(fields["prior"])
-        if "answered" in arrays:
-            report = decode(arrays["answered"].tobytes())
-            assert isinstance(report, Report)
-            self._report = report
+        self._report = _report_in(arrays)
 
     def reopen(self) -> None:
         """Return to tuning after an evaluation."""
         self._chosen = self.prior = None
         self.objective.reopen()
+
+
+def report_in(state: bytes) -> Report:
+    """Return the report on the last work before a state."""
+    report = _report_in(unpack_state(state)[1])
+    assert report is not None
+    return report
+
+
+def _report_in(arrays: Mapping[str, NDArray[Any]]) -> Report | None:
+    if "answered" not in arrays:
+        return None
+    report = decode(arrays["answered"].tobytes())
+    assert isinstance(report, Report)
+    return report
 
 
 def _reported(losses: FloatArray, expected: FloatArray | None) -> FloatArray:

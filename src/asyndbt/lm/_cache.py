@@ -146,7 +146,7 @@ class AnswerCache:
         query = f"SELECT {_COLUMNS} FROM answers WHERE key = ? ORDER BY id LIMIT 1"
         with self._explained():
             rows = {key: self._db.execute(query, (key,)).fetchone() for key in keys}
-        return {key: _answer(row) for key, row in rows.items() if row is not None}
+            return {key: _answer(row) for key, row in rows.items() if row is not None}
 
     def put_many(self, answers: Mapping[bytes, Answer]) -> None:
         """Store paid answers in one transaction; a second one to a request counts as lost."""
@@ -191,7 +191,7 @@ class AnswerCache:
                 "ORDER BY id LIMIT ? OFFSET ?",
                 (self.payer, limit, offset),
             ).fetchall()
-        return [(key, Usage(*usage)) for key, *usage in rows]
+            return [(key, _usage(*amounts)) for key, *amounts in rows]
 
     def __len__(self) -> int:
         """Count the requests with an answer, of any payer."""
@@ -214,6 +214,11 @@ class AnswerCache:
             yield
         except sqlite3.Error as error:
             raise DataError(f"{self.path}: the answer cache cannot be used: {error}") from error
+        except (TypeError, ValueError, struct.error) as error:
+            raise DataError(
+                f"{self.path}: the answer cache is damaged: move it away, and its answers are "
+                "paid again"
+            ) from error
 
 
 def _row(answer: Answer) -> tuple[Any, ...]:
@@ -232,9 +237,14 @@ def _answer(row: tuple[Any, ...]) -> Answer:
     return Answer(
         None if scores is None else struct.unpack(f"<{len(scores) // 8}d", scores),
         None if text is None else text.decode("utf-8", "surrogatepass"),
-        Usage(calls, tokens_in, tokens_out, money),
+        _usage(calls, tokens_in, tokens_out, money),
         refusal,
     )
+
+
+def _usage(calls: Any, tokens_in: Any, tokens_out: Any, money: Any) -> Usage:
+    """Return amounts as they were stored; ValueError or TypeError if they are no numbers."""
+    return Usage(int(calls), int(tokens_in), int(tokens_out), float(money))
 
 
 ATTEMPTS_SCHEMA: Final = """

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +14,8 @@ from asyndbt.errors import AsyndbtError, RunDirectoryError
 from asyndbt.federation import Plan, unpack_state
 from asyndbt.optim import FloatArray
 from asyndbt.prompt import TunedPrompt, load_vocabulary
+from asyndbt.run import RunDirectory, saved_states
+from asyndbt.run import read_record as read_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +158,12 @@ def read_record(directory: Path) -> Record:
             "'asyndbt run' has written"
         )
     text = (directory / "config.toml").read_text("utf-8")
-    checkpoint = directory / "checkpoint"
-    state, arrays = unpack_state(checkpoint.read_bytes()) if checkpoint.exists() else ({}, {})
+    state, arrays = _latest(directory / "checkpoint")
     return Record(
         name=directory.resolve().name,
         config_text=text,
         config=tomllib.loads(text),
-        events=tuple(_events(directory / "events.jsonl")),
+        events=tuple(RunDirectory(directory).events()),
         result=_json(directory / "result.json"),
         model=_json(directory / "model.json"),
         traffic=_json(directory / "traffic.json") or state.get("more", {}).get("traffic", {}),
@@ -178,22 +178,17 @@ def read_record(directory: Path) -> Record:
 
 
 def _json(file: Path) -> Any:
-    return json.loads(file.read_text("utf-8")) if file.exists() else None
+    return read_json(file) if file.exists() else None
 
 
-def _events(file: Path) -> Iterator[Mapping[str, Any]]:
-    """Read the log; its last line may be incomplete during the run."""
-    if not file.exists():
-        return
-    for line in file.read_text("utf-8").splitlines():
-        with suppress(json.JSONDecodeError):
-            yield json.loads(line)
+def _latest(file: Path) -> tuple[Mapping[str, Any], Mapping[str, FloatArray]]:
+    """Return fields and arrays of the latest state that can be read, if there is one."""
+    states, _ = saved_states(file)
+    return unpack_state(states[0].data) if states else ({}, {})
 
 
 def _site_part(folder: Path) -> SitePart:
-    arrays: Mapping[str, FloatArray] = {}
-    if (folder / "state").exists():
-        arrays = unpack_state((folder / "state").read_bytes())[1]
+    _, arrays = _latest(folder / "state")
     q = arrays.get("q")
     settled = arrays.get("settled", Plan.demonstrations(q) if q is not None and q.size else ())
     prompt = folder / "prompt.json"

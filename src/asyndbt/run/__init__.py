@@ -9,6 +9,7 @@ from asyndbt.run._directory import (
     RunDirectory,
     curve_of_events,
     read_curve,
+    read_record,
     to_json,
     write_atomically,
 )
@@ -27,6 +28,7 @@ from asyndbt.run._setup import (
     shared_vocabulary,
 )
 from asyndbt.run._site import RunSite
+from asyndbt.run._states import saved_states
 
 __all__ = [
     "HALVES",
@@ -59,8 +61,10 @@ __all__ = [
     "place_rows",
     "prepare_run",
     "read_curve",
+    "read_record",
     "run_config",
     "run_session",
+    "saved_states",
     "score_halves",
     "shared_plan",
     "shared_vocabulary",

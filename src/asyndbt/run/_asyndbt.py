@@ -128,6 +128,7 @@ def _reopen(coordinator: Coordinator, setup: RunSetup, test_share: float) -> Non
     if coordinator.phase != "tuning":
         for site in sites.values():
             site.worker.reopen()
+            site.save()
     able = [name for name, site in sites.items() if site.worker.learner.affords_step]
     if not able:
         more = [_lacking(site, test_share) for site in sites.values()]
@@ -218,6 +219,7 @@ class _Log:
                 elapsed=now,
                 events=session.directory.events_length(),
                 traffic=session.channel.traffic,
+                answered={name: site.worker.answered for name, site in session.setup.sites.items()},
                 settings=session.config.fingerprint(),
                 version=package_version(),
             )

@@ -2,7 +2,7 @@
 
 config.toml       the configuration, with all defaults
 events.jsonl      what happened, one JSON object a line
-checkpoint        the coordinator's state after its latest decision
+checkpoint        the coordinator's state after its latest decision; before that: checkpoint.before
 model.json        the language model: capabilities found by the probe, and the cost of the probe
 probe.sqlite      the requests of the probe, without texts
 lock              held while a process works here
@@ -19,7 +19,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,20 +29,72 @@ from asyndbt.errors import RunDirectoryError
 from asyndbt.lm import AnswerCache
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file; readers, and a crash, see either the old or the new content."""
+def write_atomically(path: Path, data: bytes, *, keep: Path | None = None) -> None:
+    """Replace a file; readers, and a crash, see either the old or the new content.
+
+    Parameters
+    ----------
+    keep : Path, optional
+        Where the old content is kept; a crash may leave it only there.
+
+    Raises
+    ------
+    RunDirectoryError
+        If it cannot be written: the disk is full, or the right to do so is missing.
+    """
     temporary = path.with_name(path.name + ".new")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    with _writing(path):
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if keep is not None and path.exists():
+            path.replace(keep)
+        temporary.replace(path)
+
+
+def replace_state(file: Path, data: bytes) -> None:
+    """Write a state; the one that was there becomes the one before."""
+    write_atomically(file, data, keep=state_before(file))
+
+
+def state_before(file: Path) -> Path:
+    """Return where the state before the latest is kept."""
+    return file.with_name(f"{file.name}.before")
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunDirectoryError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def to_json(value: Any) -> bytes:
     """Return JSON in the format of a run's files: sorted keys, indented by two spaces."""
     text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return (text + "\n").encode()
+
+
+def read_record(file: Path) -> dict[str, Any]:
+    """Return the JSON object in a file of a run.
+
+    Raises
+    ------
+    RunDirectoryError
+        If there is none: the file is damaged.
+    """
+    try:
+        content = json.loads(file.read_text("utf-8"))
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise RunDirectoryError(
+            f"{file}: cannot be read, it is damaged: put a copy of it back, or start again in "
+            "another directory"
+        )
+    return content
 
 
 class RunDirectory:
@@ -82,12 +134,19 @@ class RunDirectory:
         RunDirectoryError
             If another process holds the lock.
         """
-        # A lock of SQLite works on every system, and ends with its process.
-        lock = sqlite3.connect(self.path / "lock", timeout=0.0, isolation_level=None)
+        with _writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            # A lock of SQLite works on every system, and ends with its process.
+            lock = sqlite3.connect(self.path / "lock", timeout=0.0, isolation_level=None)
+        except sqlite3.OperationalError as error:
+            raise RunDirectoryError(f"{self.path / 'lock'}: cannot be written: {error}") from error
         with closing(lock):
             try:
                 lock.execute("BEGIN EXCLUSIVE")
             except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                    raise RunDirectoryError(f"{self.path}: cannot be locked: {error}") from error
                 raise RunDirectoryError(
                     f"{self.path} is in use: another process is working on this run; wait for it, "
                     "or stop it"
@@ -112,28 +171,31 @@ class RunDirectory:
 
     def probe_cache(self) -> AnswerCache:
         """Open the record of the requests that probe the language model."""
-        self.path.mkdir(parents=True, exist_ok=True)
         return AnswerCache(self.path / "probe.sqlite", "probe")
 
-    def read_checkpoint(self) -> bytes | None:
-        """Return the latest checkpoint, or None if there is none."""
-        file = self.path / "checkpoint"
-        return file.read_bytes() if file.exists() else None
+    @property
+    def checkpoint_file(self) -> Path:
+        """The coordinator's state after its latest decision."""
+        return self.path / "checkpoint"
 
     def write_checkpoint(self, data: bytes) -> None:
         """Replace the checkpoint."""
-        write_atomically(self.path / "checkpoint", data)
+        replace_state(self.checkpoint_file, data)
 
     def append_event(self, event: Event) -> None:
         """Append a line to the event log."""
         line = {"kind": event.kind, "elapsed": round(event.elapsed, 3), **event.data}
-        with self._events.open("a", encoding="utf-8") as file:
+        with _writing(self._events), self._events.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, sort_keys=True, ensure_ascii=False) + "\n")
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """Yield the event log; nothing where there is none."""
+        """Yield the event log, without lines that are no events, such as half of one."""
         if self._events.exists():
-            yield from map(json.loads, self._events.read_text("utf-8").splitlines())
+            for line in self._events.read_text("utf-8", "replace").splitlines():
+                with suppress(ValueError, RecursionError):
+                    event = json.loads(line)
+                    if isinstance(event, dict) and "kind" in event:
+                        yield event
 
     def events_length(self) -> int:
         """Return the size of the event log in bytes."""
@@ -145,23 +207,29 @@ class RunDirectory:
             os.truncate(self._events, length)
 
     def read_json(self, name: str) -> dict[str, Any] | None:
-        """Return a JSON file of the coordinator's part, or None if it is missing."""
+        """Return a JSON file of the coordinator's part, or None if it is missing.
+
+        Raises
+        ------
+        RunDirectoryError
+            If it is damaged.
+        """
         file = self.path / name
-        content: dict[str, Any] | None
-        content = json.loads(file.read_text("utf-8")) if file.exists() else None
-        return content
+        return read_record(file) if file.exists() else None
 
     def identity(self) -> str:
         """Return a name that no other run has; it is made once."""
         file = self.path / "identity"
         if not file.exists():
-            self.path.mkdir(parents=True, exist_ok=True)
+            with _writing(self.path):
+                self.path.mkdir(parents=True, exist_ok=True)
             write_atomically(file, uuid4().hex.encode())
         return file.read_text("ascii")
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Replace a JSON file of the coordinator's part."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        with _writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
         write_atomically(self.path / name, to_json(value))
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,7 +83,8 @@ def open_site(shared: Config, private: Config, folder: Path) -> RemoteSite:
     (site,) = setup.sites.values()
     begun = directory.config_file.exists()
     site.bind(begun=begun)
-    site.load()
+    state = site.find(-1, sys.maxsize)
+    site.load(state or b"")
     if not begun:
         config = private.override({"run.dir": str(folder)})
         write_atomically(directory.config_file, config.to_toml().encode())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ from asyndbt.federation import EvaluateDone, Score, Spent
 from asyndbt.lm import LanguageModel, Prompt, find_providers
 from asyndbt.optim import FloatArray
 from asyndbt.prompt import TunedPrompt
-from asyndbt.run._directory import RunDirectory, to_json, write_atomically
+from asyndbt.run._directory import RunDirectory, read_record, to_json, write_atomically
 from asyndbt.run._display import result_html
 from asyndbt.run._inputs import records
 from asyndbt.run._model_handle import ModelHandle
@@ -267,7 +266,7 @@ class Result:
             raise DataError(
                 f"{directory}: the run is not finished; go on with 'asyndbt resume {directory}'"
             )
-        self.data: dict[str, Any] = json.loads(self._files.result_file.read_text("utf-8"))
+        self.data = read_record(self._files.result_file)
         if (found := self.data.get("schema_version")) != SCHEMA_VERSION:
             raise RunDirectoryError(
                 f"{directory}: another version of asyndbt wrote result.json (schema {found}, this "

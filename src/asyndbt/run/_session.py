@@ -19,17 +19,19 @@ from threadpoolctl import threadpool_limits
 from asyndbt._async import NewLoop, run_sync
 from asyndbt.config import Config
 from asyndbt.errors import RunDirectoryError
-from asyndbt.federation import unpack_state
 from asyndbt.federation.engines import Channel
 from asyndbt.lm import LanguageModel
 from asyndbt.run._directory import Event, Observer, RunDirectory, write_atomically
 from asyndbt.run._observers import Observers
 from asyndbt.run._result import Outcome, Result, build_result
 from asyndbt.run._setup import RunSetup, prepare_run
+from asyndbt.run._states import SavedState, drop_states, saved_states
 from asyndbt.run._version import package_version
 
 METHOD_FILE = "method.json"
 """Name and options of the method, where the record names one."""
+_OTHER = "a state on the disk is damaged: the other one of the two that are kept is used"
+_AGAIN = "the states on the disk are damaged: the run begins again, with the answers that are paid"
 
 
 class Method(ABC):
@@ -73,6 +75,8 @@ class Session:
         Carries the messages of sites in this process, and counts all traffic.
     checkpoint : bytes or None
         The latest of an earlier session.
+    damage : str or None
+        What of an earlier session could not be read, and from where the run goes on.
     extend : bool
         Whether a run that exhausted its budget continues with a larger one.
     method : mapping, optional
@@ -87,6 +91,7 @@ class Session:
     observers: Observers[Event]
     channel: Channel
     checkpoint: bytes | None = None
+    damage: str | None = None
     extend: bool = False
     method: Mapping[str, Any] | None = None
     elapsed: float = 0.0
@@ -105,6 +110,8 @@ class Session:
             self.directory.write_json(METHOD_FILE, self.method)
         say = self.tell if self.checkpoint is None else self.show
         say("start", self.elapsed, directory=str(self.directory.path), **about)
+        if self.damage is not None:
+            self.tell("warning", self.elapsed, text=self.damage)
         for text in self.setup.warnings:
             say("warning", self.elapsed, text=text)
 
@@ -196,20 +203,50 @@ def _open(
     observers: Observers[Event],
     channel: Channel,
 ) -> Session:
-    """Return the session at the latest checkpoint; drop events logged after it."""
-    checkpoint = directory.read_checkpoint()
-    if checkpoint is None:
-        directory.cut_events(0)
-        return Session(config, directory, setup, observers, channel)
-    saved = unpack_state(checkpoint)[0]["more"]
-    _check_settings(config, saved)
-    for site in setup.sites.values():
-        site.load()
-    directory.cut_events(saved["events"])
-    channel.traffic = saved["traffic"]
-    return Session(
-        config, directory, setup, observers, channel, checkpoint, elapsed=saved["elapsed"]
-    )
+    """Return the session at the latest checkpoint that all sites' states fit to.
+
+    Events logged after it are dropped. Where none fits, the run begins again.
+
+    Raises
+    ------
+    RunDirectoryError
+        If none can be read and the sites are elsewhere: they cannot begin again.
+    """
+    sites = setup.sites.values()
+    checkpoints, damaged = saved_states(directory.checkpoint_file)
+    damaged = damaged or (bool(checkpoints) and any(site.damaged for site in sites))
+    for checkpoint in checkpoints:
+        saved = checkpoint.fields["more"]
+        _check_settings(config, saved)
+        if not _load(setup, checkpoint):
+            continue
+        directory.cut_events(saved["events"])
+        channel.traffic = saved["traffic"]
+        told = _OTHER if damaged else None
+        at = {"checkpoint": checkpoint.data, "damage": told, "elapsed": saved["elapsed"]}
+        return Session(config, directory, setup, observers, channel, **at)
+    if damaged and not sites:
+        raise RunDirectoryError(
+            f"{directory.checkpoint_file}: damaged, and so is the one before: put a copy back, or "
+            "start again in another directory"
+        )
+    drop_states(directory.checkpoint_file)
+    for site in sites:
+        site.forget()
+    directory.cut_events(0)
+    told = _AGAIN if damaged else None
+    return Session(config, directory, setup, observers, channel, damage=told)
+
+
+def _load(setup: RunSetup, checkpoint: SavedState) -> bool:
+    """Restore the sites' states at a checkpoint or after it; False if one of them is lost."""
+    answered, most = checkpoint.fields["more"]["answered"], checkpoint.fields["next_id"]
+    states = {name: site.find(answered.get(name, -1), most) for name, site in setup.sites.items()}
+    if None in states.values():
+        return False
+    for name, state in states.items():
+        setup.sites[name].load(state or b"")
+    return True
 
 
 def _check_settings(config: Config, saved: Mapping[str, Any]) -> None:

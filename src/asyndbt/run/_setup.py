@@ -92,11 +92,13 @@ def prepare_run(
         handle = ModelHandle.of(config.lm, model)
         examples = inputs.check(handle.model)
         _check_calls(config, inputs, handle, needs_calls)
-        remote = handle.model.is_remote
-        with directory.probe_cache() if remote else AnswerCache(":memory:") as cache:
-            handle.detect_capabilities(
-                examples, inputs.task.label_words, cache, _limits(config.budget)
-            )
+        limits = _limits(config.budget)
+        if handle.model.is_remote:
+            # Two processes that begin at once must not both pay for it.
+            with directory.claimed(), directory.probe_cache() as cache:
+                handle.detect_capabilities(examples, inputs.task.label_words, cache, limits)
+        else:
+            handle.detect_capabilities(examples, inputs.task.label_words, limits=limits)
         directory.write_json("model.json", handle.record())
     return build_setup(config, inputs, handle, directory, shared=shared, needs_calls=needs_calls)
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from asyndbt.errors import RunDirectoryError
-from asyndbt.federation import Assignment, Join, Needs, Report, SitePrompts, Worker
+from asyndbt.federation import (
+    Assignment,
+    Join,
+    Needs,
+    Report,
+    SitePrompts,
+    Worker,
+    report_in,
+)
 from asyndbt.lm import AnswerCache, Limits
-from asyndbt.run._directory import to_json, write_atomically
+from asyndbt.run._directory import read_record, replace_state, to_json, write_atomically
+from asyndbt.run._states import drop_states, saved_states
 
 
 @dataclass(slots=True)
@@ -31,20 +39,65 @@ class RunSite:
         return self.worker.join()
 
     async def handle(self, assignment: Assignment) -> Report:
-        """Do a piece of work, and save the state after it."""
+        """Do a piece of work, and save the state after it.
+
+        Raises
+        ------
+        RunDirectoryError
+            If it is older than the last two that were done: no work is done twice.
+        """
+        if assignment.id < self.worker.answered:
+            return self._earlier(assignment)
+        done = self.worker.answered
         report = await self.worker.handle(assignment)
-        self.save()
+        if self.worker.answered != done:
+            self.save()
         return report
 
     def save(self) -> None:
         """Write the worker's state into the site's folder."""
-        write_atomically(self.folder / "state", self.worker.state())
+        replace_state(self._file, self.worker.state())
 
-    def load(self) -> None:
-        """Restore the state of an earlier session, if there is one."""
-        file = self.folder / "state"
-        if file.exists():
-            self.worker.restore(file.read_bytes())
+    def _earlier(self, assignment: Assignment) -> Report:
+        """Return the last report but one again: a coordinator may have lost its latest state."""
+        for state in saved_states(self._file)[0]:
+            if state.fields["answered"] == assignment.id:
+                return report_in(state.data)
+        raise RunDirectoryError(
+            f"site {self.worker.site!r} has done work {self.worker.answered} and is asked for "
+            f"{assignment.id}: the coordinator has lost what came in between"
+        )
+
+    @property
+    def damaged(self) -> bool:
+        """Whether a state on the disk cannot be read."""
+        return saved_states(self._file)[1]
+
+    def find(self, least: int, most: int) -> bytes | None:
+        """Return the latest state whose last work has a number in ``least..most``.
+
+        Returns
+        -------
+        bytes or None
+            Empty for a site that has done no work; None if there is no such state any more.
+        """
+        for state in saved_states(self._file)[0]:
+            if least <= state.fields["answered"] <= most:
+                return state.data
+        return b"" if least < 0 else None
+
+    def load(self, state: bytes) -> None:
+        """Restore a state of an earlier session; nothing if it is empty."""
+        if state:
+            self.worker.restore(state)
+
+    def forget(self) -> None:
+        """Remove the states of earlier sessions."""
+        drop_states(self._file)
+
+    @property
+    def _file(self) -> Path:
+        return self.folder / "state"
 
     def bind(self, *, begun: bool) -> None:
         """Record what the site's prompts are made of; compare it, if the run has begun before.
@@ -57,7 +110,7 @@ class RunSite:
         """
         file, digests = self.folder / "data.json", self.prompts.digests
         if begun and file.exists():
-            before = json.loads(file.read_bytes())
+            before = read_record(file)
             changed = [part for part, digest in digests.items() if before.get(part) != digest]
             if changed:
                 raise RunDirectoryError(

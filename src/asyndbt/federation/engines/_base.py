@@ -9,7 +9,14 @@ from functools import cache
 from typing import Any, ClassVar, Protocol, Self
 
 from asyndbt._plugins import find_plugins
-from asyndbt.errors import AsyndbtError, MessageError, ModelError, SiteError
+from asyndbt.errors import (
+    AsyndbtError,
+    DataError,
+    MessageError,
+    ModelError,
+    RunDirectoryError,
+    SiteError,
+)
 from asyndbt.federation._coordinator import Coordinator
 from asyndbt.federation._messages import (
     Assignment,
@@ -96,12 +103,12 @@ async def handle_assignment(site: Site, work: Assignment) -> Report | Exception:
 
     Raises
     ------
-    ModelError
-        If no site could succeed: the key, the model's name or the quota is at fault.
+    DataError, ModelError, RunDirectoryError
+        If no site could succeed: the disk, the key, the model's name or the quota is at fault.
     """
     try:
         return await site.handle(work)
-    except ModelError:
+    except (DataError, ModelError, RunDirectoryError):
         raise
     except Exception as error:
         return error

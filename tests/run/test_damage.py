@@ -1,0 +1,246 @@
+"""What a bad disk, a full one or a second process does to a run: told, and nothing is lost."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.run.test_resume import ENGINES, Stop, interrupter
+
+from asyndbt.baselines import resume_run
+from asyndbt.errors import DataError, RunDirectoryError
+from asyndbt.run import Result, run_config
+from asyndbt.run._directory import RunDirectory
+from asyndbt.run._site import RunSite
+
+WAYS: dict[str, Callable[[bytes], bytes]] = {
+    "cut": lambda data: data[: len(data) // 2],
+    "turned": lambda data: data[:-40] + bytes([data[-40] ^ 1]) + data[-39:],
+    "emptied": lambda data: b"",
+}
+
+
+def stopped(small: Any, engine: str = "virtual", step: int = 6) -> Path:
+    """The directory of a run that was interrupted."""
+    config = small.config(federation=ENGINES[engine])
+    with pytest.raises(Stop):
+        run_config(config, observers=[interrupter("step", step, Stop)])
+    return config.run.dir
+
+
+def harm(file: Path, way: str) -> None:
+    file.write_bytes(WAYS[way](file.read_bytes()))
+
+
+@pytest.fixture(scope="module")
+def whole(data_files: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What comes out where nothing happens, made once for every engine."""
+    done: dict[str, Path] = {}
+
+    def directory(small: Any, engine: str) -> Path:
+        if engine not in done:
+            place = tmp_path_factory.mktemp("whole") / "run"
+            config = small.config(federation=ENGINES[engine], run={"dir": str(place)})
+            done[engine] = run_config(config).directory
+        return done[engine]
+
+    return directory
+
+
+def story(small: Any, directory: Path) -> list[dict[str, Any]]:
+    return [event for event in small.story(directory) if event["kind"] != "warning"]
+
+
+def same(small: Any, one: Path, other: Path) -> None:
+    assert small.outcome(one) == small.outcome(other)
+    assert story(small, one) == story(small, other)
+    assert small.paid(one) == small.paid(other)
+
+
+def told(small: Any, directory: Path) -> bool:
+    texts = [event["text"] for event in small.events(directory) if event["kind"] == "warning"]
+    return any("damaged" in text for text in texts)
+
+
+# ------------------------------------------------------------------ states
+@pytest.mark.parametrize("engine", ["virtual", "local"])
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("part", ["checkpoint", "sites/meals/state"])
+def test_the_state_before_a_damaged_one_is_taken(
+    small: Any, whole: Any, engine: str, way: str, part: str
+) -> None:
+    directory = stopped(small, engine)
+    harm(directory / part, way)
+    resume_run(directory)
+    same(small, directory, whole(small, engine))
+    assert told(small, directory)
+
+
+def test_a_run_without_damage_tells_none(small: Any, whole: Any) -> None:
+    directory = resume_run(stopped(small)).directory
+    same(small, directory, whole(small, "virtual"))
+    assert not told(small, directory)
+
+
+def test_a_crash_between_the_two_steps_of_replacing_a_checkpoint(small: Any, whole: Any) -> None:
+    directory = stopped(small)
+    (directory / "checkpoint").rename(directory / "checkpoint.before")
+    resume_run(directory)
+    same(small, directory, whole(small, "virtual"))
+    assert not told(small, directory)
+
+
+@pytest.mark.parametrize("part", ["checkpoint", "sites/meals/state"])
+def test_a_run_without_any_state_begins_again_and_pays_for_nothing_twice(
+    small: Any, whole: Any, asked: Any, part: str
+) -> None:
+    directory = stopped(small)
+    for name in (part, f"{part}.before"):
+        harm(directory / name, "turned")
+    resume_run(directory)
+    assert small.outcome(directory) == small.outcome(whole(small, "virtual"))
+    assert small.paid(directory) == small.paid(whole(small, "virtual"))
+    assert told(small, directory)
+    texts = asked.texts("Step", "Confirm", "Evaluate")
+    assert len(set(texts)) == len(texts)
+
+
+def test_work_that_was_done_is_not_done_again_for_a_coordinator_that_forgot_it(
+    small: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sites on other machines cannot be taken back: they repeat what they said."""
+    handle, seen = RunSite.handle, []
+
+    async def repeated(site: RunSite, work: Any) -> Any:
+        report = await handle(site, work)
+        seen.append((site, work, report))
+        before = [each for each in seen if each[0] is site][-3:]
+        if len(before) == 3:
+            steps = site.worker.learner.steps
+            again = await handle(site, before[1][1])
+            assert (again.id, again.spent) == (before[1][2].id, before[1][2].spent)
+            with pytest.raises(RunDirectoryError, match="has done work"):
+                await handle(site, before[0][1])
+            assert site.worker.learner.steps == steps
+        return report
+
+    monkeypatch.setattr(RunSite, "handle", repeated)
+    run_config(small.config(federation=ENGINES["virtual"], method={"iterations": 4}))
+    assert len(seen) > 9
+
+
+# ------------------------------------------------------------------ other files
+def test_half_a_line_in_the_log_ends_no_run(small: Any, whole: Any) -> None:
+    directory = stopped(small)
+    log = directory / "events.jsonl"
+    log.write_bytes(b'{"kind": "st\xff' + log.read_bytes()[12:])
+    done = resume_run(directory)
+    assert small.outcome(directory) == small.outcome(whole(small, "virtual"))
+    assert done.data["stop_reason"] == "budget"
+
+
+@pytest.mark.parametrize("name", ["model.json", "result.json", "sites/meals/data.json"])
+def test_a_damaged_record_is_named(small: Any, name: str) -> None:
+    directory = run_config(small.config(method={"iterations": 2})).directory
+    use = Result if name == "result.json" else resume_run
+    if name != "result.json":
+        (directory / "result.json").unlink()
+    harm(directory / name, "cut")
+    with pytest.raises(RunDirectoryError, match=rf"{name}: cannot be read, it is damaged"):
+        use(directory)
+
+
+@pytest.mark.parametrize("change", ["scores = x'00'", "text = x'ff', scores = 3", "calls = 'a'"])
+def test_a_damaged_row_of_the_cache_stops_the_run(small: Any, change: str) -> None:
+    directory = stopped(small)
+    for file in directory.glob("sites/*/state*"):
+        file.unlink()  # all is asked again
+    with sqlite3.connect(directory / "sites/meals/answers.sqlite") as database:
+        database.execute(f"UPDATE answers SET {change}")
+    database.close()
+    with pytest.raises(DataError, match=r"answers\.sqlite: the answer cache is damaged: move it"):
+        resume_run(directory)
+    for file in directory.glob("sites/meals/answers.sqlite*"):
+        file.unlink()
+    assert resume_run(directory).data["stop_reason"] == "budget"
+
+
+# ------------------------------------------------------------------ full disk
+@pytest.mark.parametrize("engine", ["virtual", "local"])
+@pytest.mark.parametrize("count", [1, 2, 9, 40])
+def test_a_full_disk_stops_the_run_and_costs_no_site(
+    small: Any, whole: Any, monkeypatch: pytest.MonkeyPatch, engine: str, count: int
+) -> None:
+    calls = 0
+
+    def fsync(descriptor: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == count:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    config = small.config(federation=ENGINES[engine])
+    with pytest.raises(RunDirectoryError, match=r": cannot be written: No space left on device"):
+        run_config(config)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    again = resume_run if (config.run.dir / "config.toml").exists() else None
+    directory = (again(config.run.dir) if again else run_config(config)).directory
+    same(small, directory, whole(small, engine))
+
+
+# ------------------------------------------------------------------ more budget
+MORE = {"per_site": {"calls": 200}}
+
+
+@pytest.mark.parametrize("kind", ["begin", "checkpoint", "save"])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_stopped_while_it_is_given_more_budget(
+    small: Any, monkeypatch: pytest.MonkeyPatch, kind: str, count: int
+) -> None:
+    reference = run_config(small.config("reference")).directory
+    resume_run(reference, budget=MORE)
+    directory = run_config(small.config()).directory
+    owner, name = {
+        "begin": (RunDirectory, "append_event"),
+        "checkpoint": (RunDirectory, "write_checkpoint"),
+        "save": (RunSite, "save"),
+    }[kind]
+    original, calls = getattr(owner, name), 0
+
+    def counted(self: Any, *args: Any) -> None:
+        nonlocal calls
+        original(self, *args)
+        calls += 1
+        if calls == count:
+            raise Stop
+
+    monkeypatch.setattr(owner, name, counted)
+    with pytest.raises(Stop):
+        resume_run(directory, budget=MORE)
+    monkeypatch.undo()
+    with suppress(RunDirectoryError):
+        resume_run(directory, budget=MORE)
+    assert small.outcome(directory) == small.outcome(reference)
+
+
+# ------------------------------------------------------------------ two processes
+def test_who_finds_a_directory_in_use_pays_for_no_probe(small: Any) -> None:
+    from tests.faults.conftest import label_by_length
+    from tests.faults.server import FaultServer
+
+    with FaultServer(lambda number, request: label_by_length(request)) as server:
+        lm = {"provider": "openai", "model": "m", "base_url": server.url}
+        config = small.config(lm=lm)
+        with (
+            RunDirectory(config.run.dir).claimed(),
+            pytest.raises(RunDirectoryError, match="is in use"),
+        ):
+            run_config(config)
+        assert server.count == 0
