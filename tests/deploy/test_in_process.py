@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from asyndbt.config import load_site_file
-from asyndbt.errors import AsyndbtError, SiteError
-from asyndbt.run import Event, Result, check_run, run_config
+from asyndbt.errors import AsyndbtError, RunDirectoryError, SiteError
+from asyndbt.run import Event, Result, check_run, open_site, run_config
 from asyndbt.run._site import RunSite
 from asyndbt.testing import LoopbackGrid
 
@@ -346,3 +346,16 @@ def test_nobody_there_at_all(federation: Any) -> None:
         grid.disconnect(node)
     with pytest.raises(AsyndbtError, match="all sites are gone"):
         federation.conduct(grid)
+
+
+def test_a_site_whose_states_are_damaged_does_not_begin_its_part_again(federation: Any) -> None:
+    federation.write(federation={"quorum": "all"})
+    federation.conduct(federation.grid())
+    folder = federation.kept("meals") / "sites" / "meals"
+    for name in ("state", "state.before"):
+        (folder / name).write_bytes(b"")
+    own = load_site_file(federation.folder / "meals" / "site.toml")
+    shared = own.shared()
+    private = own.private(shared, federation.folder / "meals")
+    with pytest.raises(RunDirectoryError, match="the site's states are damaged"):
+        open_site(shared, private, federation.kept("meals"))

@@ -96,13 +96,19 @@ def test_a_crash_between_the_two_steps_of_replacing_a_checkpoint(small: Any, who
     assert not told(small, directory)
 
 
-@pytest.mark.parametrize("part", ["checkpoint", "sites/meals/state"])
+@pytest.mark.parametrize(
+    ("part", "way"),
+    [("checkpoint", "turned"), ("sites/meals/state", "turned"), ("sites/meals/state", "removed")],
+)
 def test_a_run_without_any_state_begins_again_and_pays_for_nothing_twice(
-    small: Any, whole: Any, asked: Any, part: str
+    small: Any, whole: Any, asked: Any, part: str, way: str
 ) -> None:
     directory = stopped(small)
     for name in (part, f"{part}.before"):
-        harm(directory / name, "turned")
+        if way == "removed":
+            (directory / name).unlink()
+        else:
+            harm(directory / name, way)
     resume_run(directory)
     assert small.outcome(directory) == small.outcome(whole(small, "virtual"))
     assert small.paid(directory) == small.paid(whole(small, "virtual"))

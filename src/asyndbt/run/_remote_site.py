@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asyndbt.config import Config
-from asyndbt.errors import MessageError
+from asyndbt.errors import MessageError, RunDirectoryError
 from asyndbt.federation import Assignment, Evaluate, EvaluateDone, Report, decode, encode
 from asyndbt.prompt import TunedPrompt
 from asyndbt.run._directory import RunDirectory, write_atomically
@@ -75,7 +75,7 @@ def open_site(shared: Config, private: Config, folder: Path) -> RemoteSite:
     Raises
     ------
     RunDirectoryError
-        If the site has begun its part in this run with other data.
+        If the site has begun its part in this run with other data, or its states are damaged.
     """
     directory = RunDirectory(folder)
     setup = prepare_run(private, directory, shared=shared)
@@ -84,6 +84,11 @@ def open_site(shared: Config, private: Config, folder: Path) -> RemoteSite:
     begun = directory.config_file.exists()
     site.bind(begun=begun)
     state = site.find(-1, sys.maxsize)
+    if not state and site.damaged:
+        raise RunDirectoryError(
+            f"{site.folder}: the site's states are damaged: put a copy back, or take part in "
+            "another run"
+        )
     site.load(state or b"")
     if not begun:
         config = private.override({"run.dir": str(folder)})

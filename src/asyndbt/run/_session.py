@@ -31,7 +31,7 @@ from asyndbt.run._version import package_version
 METHOD_FILE = "method.json"
 """Name and options of the method, where the record names one."""
 _OTHER = "a state on the disk is damaged: the other one of the two that are kept is used"
-_AGAIN = "the states on the disk are damaged: the run begins again, with the answers that are paid"
+_AGAIN = "states on the disk are damaged or missing: the run begins again, with its paid answers"
 
 
 class Method(ABC):
@@ -234,7 +234,7 @@ def _open(
     for site in sites:
         site.forget()
     directory.cut_events(0)
-    told = _AGAIN if damaged else None
+    told = _AGAIN if damaged or checkpoints else None
     return Session(config, directory, setup, observers, channel, damage=told)
 
 
