@@ -33,6 +33,7 @@ that names the file. All other ends are faults.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import math
@@ -751,27 +752,34 @@ def main() -> None:
     args = options.parse_args()
     if args.quick:
         args.points = args.others = 4
-    jobs = [
-        Job(kind, engine, remote, args.points if kind in KILLS else args.others)
-        for kind in args.kinds
-        for engine in ENGINES
-        for remote in REMOTE.get(kind, (False,))
-    ]
+    for name, kinds, count in (
+        ("chaos", KILLS, args.points),
+        ("chaos_faults", FAULTS, args.others),
+    ):
+        jobs = [
+            Job(kind, engine, remote, count)
+            for kind in kinds
+            if kind in args.kinds
+            for engine in ENGINES
+            for remote in REMOTE.get(kind, (False,))
+        ]
+        if jobs:
+            report(name, jobs, args)
+
+
+def report(name: str, jobs: Sequence[Job], args: argparse.Namespace) -> None:
+    """Do the jobs, and write the figures."""
     done = map_jobs(work, jobs, args.jobs)
     head = ["kind", "engine", "model", "runs", "kills", "refused", "same", "told", "paid again"]
     rows = [row(job, found) for job, found in zip(jobs, done, strict=True)]
     kills = sum(seen.kills for found in done for seen in found)
-    text = "\n".join(
-        [
-            "# Runs that are killed, and other faults\n",
-            f"{kills} kills in {sum(map(len, done))} runs.\n",
-            table([*head, "faults"], rows),
-        ]
-    )
+    title = "Runs that are killed" if name == "chaos" else "Other faults"
+    lines = [f"# {title}\n", f"{kills} kills in {sum(map(len, done))} runs.\n"]
+    text = "\n".join([*lines, table([*head, "faults"], rows)])
     figures = {
         "jobs": [{"job": asdict(job), "seen": found} for job, found in zip(jobs, done, strict=True)]
     }
-    write_results("chaos", text, figures, args)
+    write_results(name, text, figures, args)
 
 
 if __name__ == "__main__":

@@ -94,6 +94,7 @@ def work(job: Job, folder: Path) -> list[Moment]:
                 )
             )
         if coordinator.phase != "tuning":
+            assert step == job.steps, coordinator.stop_reason
             raise Enough
 
     engine = VirtualEngine(coordinator, sites, _churn(names, job.steps))
@@ -147,7 +148,7 @@ def main() -> None:
         args.steps, args.sites = 200, 10
     (moments,) = map_jobs(work, [Job(args.sites, args.steps)], 1)
     head = ["step", "memory, MiB", "checkpoint, KiB", "states, KiB", "planes", "gone", "seconds"]
-    rows: list[list[str]] = [_row(moments[i]) for i in (0, *range(MOMENTS // 8, MOMENTS, 6))]
+    rows: list[list[str]] = [_row(moment) for moment in (moments[0], *moments[7::7])]
     rises: dict[str, Any] = {
         name: rise(moments, name) for name in ("memory", "checkpoint", "states")
     }
