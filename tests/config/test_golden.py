@@ -68,10 +68,10 @@ CONFIGS: dict[str, dict[str, Any]] = {
     },
 }
 DIGESTS: dict[str, tuple[str, str]] = {
-    "default": ("b9b52f7d641e4b14", "8850602fd44e7009"),
+    "default": ("8e3cd7e8f3773de4", "4f3ff86e1a72d6f2"),
     "paper": ("d180e3debff8cb35", "faf3806d873c494d"),
     "every-table": ("64830a0fcd73fb40", "cbf512686351311a"),
-    "flower": ("710d7c821dd1c48a", "185ae67895c0b212"),
+    "flower": ("2c8607091e402cbe", "9db090eaa05240b3"),
 }
 """Fingerprint of the configuration, agreement of a plan with its settings."""
 

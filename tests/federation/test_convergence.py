@@ -83,14 +83,14 @@ def test_no_fragment_is_chosen_where_words_do_nothing_but_harm(
     """The best of 125 fragments is at most 6 nats better than the mean of all."""
     for seed in range(3):
         problem = TabularProblem(Shape(3, 5, 2, 4), workers=workers, seed=seed, empty=empty)
-        settings = preset("default", ridge=1.0)
+        settings = preset("default", ridge=1.0, empty_fragment=True)
         run = run_tabular(problem, settings=settings, limit=1_000, consensus=workers > 1)
         assert (run.coordinator.fragment == NO_WORD).all() == wins
         for site in run.sites.values():
             assert (site.fragment(run.coordinator.fragment) == NO_WORD).all() == wins
 
 
-def test_the_papers_form_never_asks_without_a_fragment(run_tabular: Callable[..., Any]) -> None:
+def test_nobody_asks_without_a_fragment_unless_told_to(run_tabular: Callable[..., Any]) -> None:
     problem = TabularProblem(Shape(3, 5, 2, 4), workers=3, seed=0, empty=-6.0)
     run = run_tabular(problem, settings=SETTINGS, limit=600)
     assert (run.coordinator.fragment != NO_WORD).all()

@@ -60,10 +60,10 @@ class Settings(Section):
         ge=0,
     )
     empty_fragment: bool = key(
-        True,
+        False,
         "Whether a prompt without a fragment competes with the others: some draws have none for as "
         "long as that may be better, and it may be what the sites propose and choose at the end.",
-        example=False,
+        example=True,
     )
     batch_size: int = key(
         4, "B, training queries on which every draw of a local step is evaluated.", example=20, ge=1
@@ -227,7 +227,6 @@ _PLAIN: Mapping[str, Any] = {
     "loss": "cross_entropy",
     "draws": 4,
     "own_draws": 0,
-    "empty_fragment": False,
     "batch_size": 5,
     "ridge": 4.0,
     "shared_words": 1.0,
