@@ -32,6 +32,7 @@ from asyndbt.lm import (
     Predictions,
     Prompt,
     RequestCounts,
+    find_loss,
 )
 from asyndbt.optim import FloatArray, IntArray, Shape
 from asyndbt.prompt import render_all
@@ -55,9 +56,7 @@ class PromptObjective:
         Bounds of looks and evaluation, which are kept back in the budget.
     feedback : {"logprobs", "votes", "text"}
     loss : {"auto", "cross_entropy", "error", "expected_error"}
-        What tuning minimises; validation and test always use cross-entropy. ``auto`` is the
-        expected error if answers are calibrated, else the error: only without the model's bias do
-        its probabilities say how nearly an answer was right.
+        What tuning minimises (`find_loss`); validation and test always use cross-entropy.
     smoothing : float
         e of feedback ``text`` and ``votes``, and of the losses ``error`` and ``expected_error``.
     calibration : {"none", "contextual", "batch"}
@@ -83,8 +82,7 @@ class PromptObjective:
         self.prompts, self.gateway = prompts, gateway
         self.feedback, self.smoothing, self.calibration = feedback, smoothing, calibration
         self._needs = needs
-        calibrated: Loss = "error" if calibration == "none" else "expected_error"
-        self._loss = calibrated if loss == "auto" else loss
+        self._loss: Loss = find_loss(loss, calibration)
         self._random_draws = random_draws
         task, data = prompts.task, prompts.data
         self._compared = compared_queries(data)

@@ -7,6 +7,7 @@ from asyndbt.lm._answers import (
     Loss,
     Predictions,
     check_requests,
+    find_loss,
     read_answers,
 )
 from asyndbt.lm._base import Answer, Feedback, LanguageModel, Prompt, Request, Send, Usage
@@ -63,6 +64,7 @@ __all__ = [
     "Usage",
     "amount_text",
     "check_requests",
+    "find_loss",
     "find_providers",
     "key",
     "make_model",

@@ -26,6 +26,16 @@ LOG_FLOOR: Final = math.log(1e-12)
 """Least log-probability of a label, so that a label that the model rules out costs 27.6 nats."""
 
 
+def find_loss(loss: Loss | Literal["auto"], calibration: str) -> Loss:
+    """Return the loss that a setting means, "auto" the expected error if answers are calibrated.
+
+    Only without the model's bias do its probabilities say how nearly an answer was right.
+    """
+    if loss != "auto":
+        return loss
+    return "error" if calibration == "none" else "expected_error"
+
+
 @dataclass(frozen=True, slots=True)
 class Judgements:
     """Loss in nats and correctness of B answers; NaN where the request failed.

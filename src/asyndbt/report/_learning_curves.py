@@ -10,6 +10,7 @@ import numpy as np
 
 from asyndbt._html import Html, paragraph, percent_text, section, tag, tidy
 from asyndbt._text import counted
+from asyndbt.lm import find_loss
 from asyndbt.report._chart import STYLES, Axis, Series, chart
 from asyndbt.report._record import Record
 
@@ -84,7 +85,8 @@ def _training_loss(record: Record, reports: Reports, x: Axis, place: str, over: 
         return Html()
     width = max(1, max(map(len, curves.values())) // _STRETCHES)
     high = float(np.quantile(_values(curves), 0.95)) * 1.1
-    loss = record.config.get("method", {}).get("loss", "cross_entropy")
+    given = record.config.get("method", {}).get("loss", "cross_entropy")
+    loss = find_loss(given, record.config.get("lm", {}).get("calibration", "none"))
     note = f"{_LOSSES[loss]} of drawn prompts on training queries"
     if len(curves) > STYLES:
         note += f" over all sites, mean of {counted(width, 'server step')}."
