@@ -65,7 +65,16 @@ def work(job: Job, folder: Path) -> list[Moment]:
         sites=names,
         positions=SHAPE.positions,
         words=SHAPE.words,
-        settings=preset("plain", draws=4, batch_size=2, refresh_every=10, window=64),
+        # With so much entropy no policy settles, which would end the run.
+        settings=preset(
+            "plain",
+            draws=4,
+            batch_size=2,
+            refresh_every=10,
+            window=64,
+            step="exponentiated",
+            entropy=1.0,
+        ),
         quorum=job.sites // 2,
         lease=10.0,
         iterations=job.steps,
