@@ -132,6 +132,14 @@ def test_a_wrong_name_is_told_in_the_librarys_words(
     assert scripted.asked == []
 
 
+def test_an_encoder_with_pickled_weights_is_not_opened(
+    tiny: Any, scripted: ScriptedLanguageModel, encoder: str
+) -> None:
+    (Path(encoder) / "model.safetensors").rename(Path(encoder) / "pytorch_model.bin")
+    with pytest.raises(ConfigError, match=r"cannot be loaded: .*safetensors"):
+        run_method("encoder-mlp", tiny.config(), model=scripted, options={"encoder": encoder})
+
+
 def test_without_torch_the_extra_is_named(
     tiny: Any, scripted: ScriptedLanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

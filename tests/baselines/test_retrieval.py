@@ -90,7 +90,7 @@ def test_an_encoder_that_is_not_installed_is_named(
 def test_an_encoder_that_cannot_be_loaded_is_a_wrong_setting(
     tiny: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(name: str) -> None:
+    def refuse(name: str, **options: Any) -> None:
         raise OSError(f"no model {name}")
 
     library = SimpleNamespace(SentenceTransformer=refuse)

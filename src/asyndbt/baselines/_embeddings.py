@@ -94,7 +94,9 @@ def _sentences(name: str) -> Any:
     except ImportError:
         raise MissingExtraError("sentence-transformers", "vectors") from None
     try:
-        model = SentenceTransformer(name)
+        model = SentenceTransformer(
+            name, trust_remote_code=False, model_kwargs={"use_safetensors": True}
+        )
     except (OSError, ValueError) as error:
         raise ConfigError(f"encoder {name!r} cannot be loaded: {error}") from error
     return lambda texts: np.asarray(

@@ -154,8 +154,12 @@ class EncoderClassifier:
         except ImportError as error:
             raise MissingExtraError(error.name or "torch", "hf") from None
         try:
-            self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(encoder)
-            self._encoder: Any = transformers.AutoModel.from_pretrained(encoder)
+            self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(
+                encoder, trust_remote_code=False
+            )
+            self._encoder: Any = transformers.AutoModel.from_pretrained(
+                encoder, trust_remote_code=False, use_safetensors=True
+            )
         except (OSError, ValueError) as error:
             raise ConfigError(f"encoder {encoder!r} cannot be loaded: {error}") from error
         self._task, self._device, self._random = task, device, torch.Generator().manual_seed(seed)

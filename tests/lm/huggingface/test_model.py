@@ -3,7 +3,9 @@
 import asyncio
 import copy
 import json
+import pickle
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -246,6 +248,19 @@ def test_a_folder_without_a_model_is_explained(folder_of, tmp_path, no_network) 
     (cut / "model.safetensors").unlink()
     with pytest.raises(ModelError, match=r"cannot be loaded: .*safetensors"):
         load(cut)
+
+
+def test_weights_that_could_hold_code_are_not_opened(folder_of, tmp_path) -> None:
+    class Trap:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "sprung",))
+
+    folder = shutil.copytree(folder_of("llama"), tmp_path / "old")
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps({"lm_head.weight": Trap()}))
+    with pytest.raises(ModelError, match=r"cannot be loaded: .*safetensors"):
+        load(folder)
+    assert not (tmp_path / "sprung").exists()
 
 
 def test_a_model_whose_head_is_missing_is_refused(folder_of, tmp_path) -> None:

@@ -18,7 +18,7 @@ from asyndbt.lm.providers.huggingface._digest import digest_of
 from asyndbt.lm.providers.huggingface._gguf_files import find_gguf
 from asyndbt.lm.providers.huggingface._networks import PROVIDER, Kind, find_kind, load_network
 
-_SUFFIXES: Final = frozenset({".json", ".safetensors", ".bin", ".model", ".txt", ".jinja"})
+_SUFFIXES: Final = frozenset({".json", ".safetensors", ".model", ".txt", ".jinja"})
 """Files that determine a model's answers: configuration, weights, tokenizer."""
 
 _GPUS: Final = ("cuda", "xpu", "mps")

@@ -47,7 +47,7 @@ def find_kind(config: Any, model: str) -> Kind:
 
 
 def load_network(kind: Kind, place: str, model: str, **options: Any) -> Any:
-    """Load a network with all its weights.
+    """Load a network with all its weights, from safetensors or GGUF: neither can hold code.
 
     Parameters
     ----------
@@ -70,7 +70,9 @@ def load_network(kind: Kind, place: str, model: str, **options: Any) -> Any:
         "masked": transformers.AutoModelForMaskedLM,
         "seq2seq": transformers.AutoModelForSeq2SeqLM,
     }[kind]
-    network, report = maker.from_pretrained(place, output_loading_info=True, **options)
+    network, report = maker.from_pretrained(
+        place, output_loading_info=True, use_safetensors=True, **options
+    )
     if report["missing_keys"]:
         raise ModelError(
             f"lm.model = {model!r} is no {kind} language model: its files lack the weights "
