@@ -13,6 +13,7 @@ from contextlib import suppress
 from importlib.metadata import version
 
 from asyndbt.cli._check import add_check
+from asyndbt.cli._completion import add_completion
 from asyndbt.cli._demo import add_demo, add_init
 from asyndbt.cli._estimate import add_estimate
 from asyndbt.cli._export import add_export
@@ -68,6 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add_command in _COMMANDS:
         add_command(commands)
+    add_completion(commands, parser)
     return parser
 
 
