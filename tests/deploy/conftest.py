@@ -89,7 +89,10 @@ class Federation:
         calls: int = CALLS,
         **tables: dict[str, Any],
     ) -> Path:
-        """Write all files; return the shared one. `calls` is the cap of every site."""
+        """Write all files; return the shared one. `calls` is the cap of every site.
+
+        `link` may give a site another address, of something between it and the coordinator.
+        """
         shared = {
             "task": {"instruction": TASK.instruction, "labels": dict(labels)},
             "method": METHOD | tables.pop("method", {}),

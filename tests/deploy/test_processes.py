@@ -14,10 +14,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.deploy.wire import Tap, found_in
 
 from asyndbt.run import run_config
 
@@ -150,15 +152,21 @@ def events(directory: Path, kind: str) -> list[dict[str, Any]]:
 STORY = {"local_steps": 6, "refresh_every": 0}
 LEASE = 2 * HANG
 """A site is missed because Flower says so."""
+CANARIES = {part: f"zyxquux{number}" for number, part in enumerate(("train", "validation", "test"))}
+
+
+def planted(part: str, rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    return [{**row, "text_a": f"{CANARIES[part]} {row['text_a']}"} for row in rows]
 
 
 class Town:
-    """Machines with their files."""
+    """Machines with their files; what sites and coordinator say to each other goes by `tap`."""
+
+    tap: Tap
 
     def __init__(self, federation: Any, machines: Machines) -> None:
         self.federation, self.machines = federation, machines
-        self.folder = federation.folder
-        self.address = f"127.0.0.1:{free_port()}"
+        self.folder, self.port = federation.folder, free_port()
 
     @property
     def shared(self) -> str:
@@ -167,8 +175,10 @@ class Town:
     def write(self, *, ttl: float = LEASE, **tables: Any) -> None:
         tls = self.folder / "tls"
         self.federation.write(
-            address=self.address,
+            change=planted,
+            address=f"127.0.0.1:{self.port}",
             link=lambda site: {
+                "address": f"127.0.0.1:{self.tap.port}",
                 "root_certificate": str(tls / "ca.crt"),
                 "key": str(self.folder / "keys" / site),
             },
@@ -199,19 +209,20 @@ def town(make_federation: Any, tmp_path_factory: pytest.TempPathFactory) -> Iter
     machines = Machines(federation.folder)
     town = Town(federation, machines)
     run("keys", "tls", "localhost", "--out", str(town.folder / "tls"))
-    town.write(method=STORY, federation={"quorum": "all", "lease": LEASE})
-    try:
-        machines.start("coordinator", "coordinator", "start", town.shared)
-        until("the coordinator", lambda: town.online() is not None)
-        for site in federation.sites:
-            key = town.folder / "keys" / site
-            run("keys", "new", str(key))
-            run("keys", "register", town.shared, f"{key}.pub")
-            town.start(site)
-        until("three sites", lambda: town.online() == 3)
-        yield town
-    finally:
-        machines.end_all()
+    with Tap(town.port, town.folder / "tls") as town.tap:
+        town.write(method=STORY, federation={"quorum": "all", "lease": LEASE})
+        try:
+            machines.start("coordinator", "coordinator", "start", town.shared)
+            until("the coordinator", lambda: town.online() is not None)
+            for site in federation.sites:
+                key = town.folder / "keys" / site
+                run("keys", "new", str(key))
+                run("keys", "register", town.shared, f"{key}.pub")
+                town.start(site)
+            until("three sites", lambda: town.online() == 3)
+            yield town
+        finally:
+            machines.end_all()
 
 
 def test_a_run_has_the_result_of_one_machine(town: Town, one_machine: Any) -> None:
@@ -223,6 +234,28 @@ def test_a_run_has_the_result_of_one_machine(town: Town, one_machine: Any) -> No
     assert across["fragment"] == local["fragment"]
     assert across["ledger"] == local["ledger"]
     assert {json.loads(line)["kind"] for line in said} >= {"start", "joined", "step", "result"}
+
+
+def test_no_word_of_a_site_was_on_the_line(town: Town, one_machine: Any) -> None:
+    """Flower's bytes, both ways: what is known to be sent is in them, and no text of a row."""
+    planted_words = {word.encode() for word in CANARIES.values()}
+    texts = {row.encode() for row in _texts(town)}
+    task = one_machine(town.folder).task
+    secret = planted_words | texts | {task.instruction[:12].encode(), b"Answer:"}
+    for way, kind in (("out", b"StepDone"), ("in", b"Evaluate")):
+        passed = town.tap.passed(way)
+        known = {site.encode() for site in town.federation.sites} | {kind}
+        assert found_in(passed, secret | known) == known
+    for site in town.federation.sites:
+        kept = town.federation.kept(site) / "sites" / site / "prompt.json"
+        assert found_in(kept.read_bytes(), planted_words), "the search finds what is there"
+
+
+def _texts(town: Town) -> Iterator[str]:
+    """Yield the text of every row of every site."""
+    for site, part in product(town.federation.sites, CANARIES):
+        for line in (town.folder / site / f"{part}.jsonl").read_text("utf-8").splitlines():
+            yield json.loads(line)["text_a"].partition(" ")[2]
 
 
 def test_a_stranger_is_refused_and_harms_nobody(town: Town) -> None:
