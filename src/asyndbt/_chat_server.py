@@ -6,6 +6,7 @@ import json
 import re
 import sys
 import time
+import traceback
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -178,6 +179,12 @@ class _Handler(BaseHTTPRequestHandler):
             status, content, headers = 200, self._answer(path), {}
         except ChatError as error:
             status, content, headers = error.status, error.body, error.headers
+        except ConnectionError:
+            raise
+        except Exception:
+            traceback.print_exc()
+            failed = ChatError(HTTPStatus.INTERNAL_SERVER_ERROR, "the server failed")
+            status, content, headers = failed.status, failed.body, failed.headers
         self._send(status, content, headers)
         if self.server.verbose:
             shown = path.encode("unicode_escape").decode("ascii")

@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -113,3 +114,26 @@ def test_lines_of_text_are_the_only_field(
     columns.append("other")
     assert main(["predict", "runs/x", "--text"]) == 1
     assert "a row has the columns 'sentence', 'other'" in capsys.readouterr().err
+
+
+def test_an_older_output_is_kept_until_there_are_answers(feed: Feed, tmp_path: Path) -> None:
+    output = tmp_path / "new.jsonl"
+    output.write_text("older\n")
+    feed(b"[1]\n")
+    assert main(["predict", "runs/x", "--output", str(output)]) == 1
+    assert output.read_text() == "older\n"
+    feed(b'{"text_a": "so"}\n')
+    assert main(["predict", "runs/x", "--output", str(output)]) == 0
+    assert [row["text_a"] for row in lines(output.read_text())] == ["so"]
+
+
+def test_the_input_is_no_output(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path
+) -> None:
+    rows = tmp_path / "new.jsonl"
+    rows.write_text('{"text_a": "so"}\n')
+    with rows.open() as stream:
+        monkeypatch.setattr(sys, "stdin", stream)
+        assert main(["predict", "runs/x", "--output", str(rows)]) == 1
+    assert "this is the input" in capsys.readouterr().err
+    assert rows.read_text() == '{"text_a": "so"}\n'

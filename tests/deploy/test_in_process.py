@@ -348,14 +348,17 @@ def test_nobody_there_at_all(federation: Any) -> None:
         federation.conduct(grid)
 
 
-def test_a_site_whose_states_are_damaged_does_not_begin_its_part_again(federation: Any) -> None:
+@pytest.mark.parametrize("names", [("state",), ("state", "state.before")])
+def test_a_site_with_a_damaged_state_takes_no_further_part(
+    federation: Any, names: tuple[str, ...]
+) -> None:
     federation.write(federation={"quorum": "all"})
     federation.conduct(federation.grid())
     folder = federation.kept("meals") / "sites" / "meals"
-    for name in ("state", "state.before"):
+    for name in names:
         (folder / name).write_bytes(b"")
     own = load_site_file(federation.folder / "meals" / "site.toml")
     shared = own.shared()
     private = own.private(shared, federation.folder / "meals")
-    with pytest.raises(RunDirectoryError, match="the site's states are damaged"):
+    with pytest.raises(RunDirectoryError, match="a state of the site is damaged"):
         open_site(shared, private, federation.kept("meals"))

@@ -1,4 +1,5 @@
 import asyncio
+import copy
 
 import numpy as np
 import pytest
@@ -113,3 +114,8 @@ def test_a_script_fails_waits_and_counts_as_told() -> None:
 def test_a_script_without_a_reply_says_so() -> None:
     with pytest.raises(ModelError, match="no reply"):
         asyncio.run(ScriptedLanguageModel({"x": "y"}).score([Prompt((), "z")], ["a", "b"]))
+
+
+def test_a_copy_of_what_holds_a_model_shares_it() -> None:
+    model = ScriptedLanguageModel({})
+    assert copy.deepcopy({"lm": [model]})["lm"][0] is model

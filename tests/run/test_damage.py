@@ -22,6 +22,7 @@ from asyndbt.run._site import RunSite
 WAYS: dict[str, Callable[[bytes], bytes]] = {
     "cut": lambda data: data[: len(data) // 2],
     "turned": lambda data: data[:-40] + bytes([data[-40] ^ 1]) + data[-39:],
+    "without its digest": lambda data: data[:-16],
     "emptied": lambda data: b"",
 }
 

@@ -145,7 +145,7 @@ def test_several_fields_come_as_an_object(tmp_path: Path) -> None:
     ):
         answer = ask(client, json.dumps(row))
         assert answer.choices[0].message.content == predicted["prediction"]
-        for text in ("the soup", '{"text_a": "the soup"}', "[]"):
+        for text in ("the soup", '{"text_a": "the soup"}', "[]", "[" * 100_000):
             with pytest.raises(openai.BadRequestError, match="texts of 'where', 'text_a'"):
                 ask(client, text)
 

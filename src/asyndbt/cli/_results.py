@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import webbrowser
 from collections.abc import Iterator
 from contextlib import suppress
 from io import BufferedIOBase
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -58,8 +60,9 @@ def _predict(args: argparse.Namespace) -> None:
     if args.output is None:
         _write(predicted, sys.stdout)
         return
+    first = list(islice(predicted, 1))  # what an older output holds is kept until there is more
     with args.output.open("w", encoding="utf-8", errors=UNWRITABLE, newline="\n") as file:
-        written = _write(predicted, file)
+        written = _write(chain(first, predicted), file)
     print(f"{counted(written, 'prediction')}: {args.output}")
 
 
@@ -90,9 +93,19 @@ def _only_column(result: asyndbt.run.Result, site: str | None) -> str:
     return first
 
 
+def _is_standard_input(file: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(sys.stdin.fileno()), file.stat())
+    except (OSError, ValueError):  # no such file, or a stream that is none
+        return False
+
+
 def _check_output(output: Path, source: Path | None) -> None:
     """Refuse an unusable output file before any answer is paid for."""
-    if source is not None and output.resolve() == source.resolve():
+    is_input = (
+        _is_standard_input(output) if source is None else output.resolve() == source.resolve()
+    )
+    if is_input:
         raise DataError(f"{output}: this is the input: give --output another name")
     if output.suffix.lower() not in ("", ".jsonl", ".json"):
         raise DataError(f"{output}: predictions are written as JSON lines: name it .jsonl")

@@ -119,8 +119,9 @@ def _drop_after_checkpoint(directory: RunDirectory, clock: Clock) -> None:
     while True:
         try:
             with directory.claimed():
-                states, _ = saved_states(directory.checkpoint_file)
-                directory.cut_events(states[0].fields["more"]["events"] if states else 0)
+                states, damaged = saved_states(directory.checkpoint_file)
+                if states or not damaged:  # else a copy of the checkpoint may be put back
+                    directory.cut_events(states[0].fields["more"]["events"] if states else 0)
                 (directory.path / FAILURE).unlink(missing_ok=True)
             return
         except RunDirectoryError:

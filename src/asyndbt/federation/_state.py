@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from numpy.typing import NDArray
 
-from asyndbt.errors import RunDirectoryError
+from asyndbt.errors import MessageError, RunDirectoryError
 from asyndbt.federation._codec import pack, unpack
 
 STATE_FORMAT: Final = 4
@@ -42,7 +42,9 @@ def unpack_state(data: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     # States from before there were digests are records alone.
     fields, arrays = unpack(record if intact else data)
     found = fields.pop("format", "without a number")
-    if found != STATE_FORMAT or not intact:
+    if found == STATE_FORMAT and not intact:
+        raise MessageError("the state is damaged: its digest is missing")
+    if found != STATE_FORMAT:
         raise RunDirectoryError(
             f"the run's state was written by another version of asyndbt (format {found}, this is "
             f"{STATE_FORMAT}): go on with the release that wrote it, or start again in another "

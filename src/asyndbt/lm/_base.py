@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar
 
 from pydantic import ValidationError
 
@@ -172,6 +172,10 @@ class LanguageModel(ABC):
     is_remote: bool = False
     """Whether prompts leave this process: requests are limited and retried, and may be charged
     although their answer is lost."""
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        """Return the model itself: whoever copies what holds it shares its weights."""
+        return self
 
     def __init__(self, feedback: Feedback | None = None, **options: Any) -> None:
         self.feedback = self.feedbacks[0] if feedback is None else feedback

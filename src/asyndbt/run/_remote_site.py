@@ -75,7 +75,7 @@ def open_site(shared: Config, private: Config, folder: Path) -> RemoteSite:
     Raises
     ------
     RunDirectoryError
-        If the site has begun its part in this run with other data, or its states are damaged.
+        If the site has begun its part in this run with other data, or a state of it is damaged.
     """
     directory = RunDirectory(folder)
     setup = prepare_run(private, directory, shared=shared)
@@ -83,13 +83,12 @@ def open_site(shared: Config, private: Config, folder: Path) -> RemoteSite:
     (site,) = setup.sites.values()
     begun = directory.config_file.exists()
     site.bind(begun=begun)
-    state = site.find(-1, sys.maxsize)
-    if not state and site.damaged:
+    if site.damaged:
         raise RunDirectoryError(
-            f"{site.folder}: the site's states are damaged: put a copy back, or take part in "
+            f"{site.folder}: a state of the site is damaged: put a copy back, or take part in "
             "another run"
         )
-    site.load(state or b"")
+    site.load(site.find(-1, sys.maxsize) or b"")
     if not begun:
         config = private.override({"run.dir": str(folder)})
         write_atomically(directory.config_file, config.to_toml().encode())

@@ -92,7 +92,7 @@ class PromptServer(ChatServer):
             return {columns[0]: text}
         try:
             row = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict) or set(row) != set(columns):
             raise _refused(f"messages: give a JSON object with the texts of {listed(columns)}")
