@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from asyndbt import tune
-from asyndbt.lm import Answer, Prompt
+from asyndbt.lm import Answer, LanguageModel, Prompt
 from asyndbt.lm.providers._pocket import PocketLanguageModel
 from asyndbt.pocket import TASKS, PocketServer, dataset
 from asyndbt.run import Result
@@ -31,7 +31,12 @@ class Scored:
     sent: list[Any]
 
 
-def tuned(folder: Path, lm: dict[str, Any], sites: Sequence[str] = (SITE,)) -> Scored:
+def tuned(
+    folder: Path,
+    lm: dict[str, Any],
+    sites: Sequence[str] = (SITE,),
+    model: LanguageModel | None = None,
+) -> Scored:
     def rows(split: str, count: int) -> list[dict[str, str]]:
         kept = (
             islice((r for r in dataset(TASK.name, split) if (r["site"], r["label"]) == key), count)
@@ -61,6 +66,7 @@ def tuned(folder: Path, lm: dict[str, Any], sites: Sequence[str] = (SITE,)) -> S
             },
             budget={"calls": 400, "test_share": 1.0},
             lm=lm,
+            model=model,
             run={"dir": str(folder / "run")},
         )
     return Scored(result, test, [])

@@ -9,16 +9,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.export.conftest import tuned
 
 from asyndbt import TunedPrompt
 from asyndbt.cli import main
 from asyndbt.errors import ConfigError
 from asyndbt.export import FORMATS, export_prompt
-from asyndbt.lm import LabelPrior, Prompt
+from asyndbt.lm import AnswerCache, LabelPrior, Prompt, ReplayedModel
 from asyndbt.lm.providers._pocket import PocketLanguageModel
 from asyndbt.pocket import PocketModel
 from asyndbt.run import Result
 from asyndbt.task import Example, Task
+from asyndbt.testing import ScriptedLanguageModel
 
 Row = Mapping[str, str]
 Render = Callable[[str, Row], Any]
@@ -208,6 +210,36 @@ def test_an_export_asks_no_model_and_needs_no_key(
     monkeypatch.setattr(PocketLanguageModel, "score", None)
     export_prompt(by_chat.result, "openai")
     assert len(by_chat.sent) == asked
+
+
+class Told(ScriptedLanguageModel):
+    """Is sent messages, with a system message that no configuration has."""
+
+    @classmethod
+    def messages(cls, options: Any, facts: Any, prompt: Prompt, labels: Any) -> Any:
+        return [{"role": "system", "content": "as I say"}, *prompt.messages]
+
+
+@pytest.mark.parametrize("name", ["openai", "text"])
+def test_what_a_model_of_ones_own_is_sent_is_exported_with_that_model_alone(
+    tmp_path: Path, name: str
+) -> None:
+    model = Told({"": (-0.1, -2.3)})
+    result = tuned(tmp_path, {"provider": "pocket"}, model=model).result
+    content = export_prompt(result, name).content
+    assert content == export_prompt(Result(result.directory, model), name).content
+    assert ("as I say" in content) == (name == "openai")
+    with pytest.raises(ConfigError, match=r"was tuned for script.*give that model to Result"):
+        export_prompt(Result(result.directory), name)
+    with pytest.raises(ConfigError, match=r"was tuned for script.*and other would answer"):
+        export_prompt(Result(result.directory, Told({}, name="other")), name)
+
+
+def test_a_model_that_the_configuration_describes_is_known_from_it(tmp_path: Path) -> None:
+    replayed = ReplayedModel(PocketLanguageModel(), AnswerCache(":memory:"))
+    result = tuned(tmp_path, {"provider": "pocket"}, model=replayed).result
+    assert export_prompt(result, "openai") == export_prompt(Result(result.directory), "openai")
+    assert Result(result.directory).predict([{"text_a": "the soup was superb"}])[0]["prediction"]
 
 
 def test_an_unknown_format_or_site_is_named(two_sites: Result) -> None:

@@ -117,6 +117,14 @@ class LMConfig(Section):
         """
         return find_providers()[self.provider](self.feedback, **dict(self.options))
 
+    def describes(self, model: LanguageModel) -> bool:
+        """Whether a model is of the provider and has the options that are set here."""
+        return (
+            model.kind is find_providers()[self.provider]
+            and model.feedback == self.feedback
+            and model.options == self.options
+        )
+
     @model_validator(mode="before")
     @classmethod
     def _gather_options(cls, data: Any) -> Any:

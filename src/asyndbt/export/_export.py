@@ -40,7 +40,8 @@ def export_prompt(result: Result, format: str, site: str | None = None) -> Expor
     Raises
     ------
     ConfigError
-        If there is no such format or site, or the site is omitted and there are several.
+        If there is no such format or site, the site is omitted and there are several, or the run
+        was given a model of its own, which `result` has not.
     """
     if format not in FORMATS:
         hint = did_you_mean(format, FORMATS) or f"; there are: {listed(FORMATS)}"

@@ -61,7 +61,7 @@ class Template:
 
     @classmethod
     def of(cls, result: Result, site: str | None = None) -> Template:
-        """Return the template of a site; raises ConfigError as `Result.prompt` does."""
+        """Return the template of a site; raises ConfigError as `export_prompt` does."""
         prompt = result.prompt(site)
         # Providers make messages from texts: fields are marked by a text that no prompt has.
         mark = uuid4().hex

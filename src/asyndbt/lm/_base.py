@@ -231,6 +231,11 @@ class LanguageModel(ABC):
         """Expected cost of one request for `prompt`."""
         return self.max_usage(prompt)
 
+    @property
+    def kind(self) -> type[LanguageModel]:
+        """The class that says how prompts are sent: `messages` is its own."""
+        return type(self)
+
     @classmethod
     def messages(
         cls, options: Section, facts: Mapping[str, Any], prompt: Prompt, labels: Sequence[str]

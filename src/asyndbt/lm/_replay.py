@@ -65,6 +65,10 @@ class ReplayedModel(LanguageModel):
         return self._model.name
 
     @property
+    def kind(self) -> type[LanguageModel]:
+        return self._model.kind
+
+    @property
     def has_prices(self) -> bool:
         return self._model.has_prices
 

@@ -45,8 +45,7 @@ def score_halves(result: Result, model: LanguageModel | None = None) -> dict[str
     """
     config = result.config
     inputs = load_inputs(config)
-    handle = ModelHandle.of(config.lm, model)
-    handle.restore_capabilities(result.data["model"])
+    handle = ModelHandle.of_record(result.data["model"], config.lm, model)
     budget = Budget(Limits())
 
     async def scored(site: str, prompt: TunedPrompt) -> Score:

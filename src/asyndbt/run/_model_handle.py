@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from asyndbt._async import NewLoop, run_sync
 from asyndbt.config import LMConfig
+from asyndbt.errors import ConfigError
 from asyndbt.lm import (
     AnswerCache,
     Budget,
@@ -42,10 +43,14 @@ class Probe:
 
 @dataclass(slots=True)
 class ModelHandle:
-    """A language model, its retry policy, and what a probe found and cost."""
+    """A language model, its retry policy, and what a probe found and cost.
+
+    `configured` is whether the configuration alone tells which model it is.
+    """
 
     model: LanguageModel
     policy: RetryPolicy
+    configured: bool = True
     facts: Mapping[str, Any] = field(default_factory=dict)
     ledger: Ledger = field(default_factory=Ledger)
 
@@ -58,7 +63,20 @@ class ModelHandle:
         ConfigError, MissingExtraError, ModelError
             If the model cannot be made.
         """
-        return cls(model or lm.make_model(), RetryPolicy.of(lm.options))
+        configured = model is None or lm.describes(model)
+        return cls(model or lm.make_model(), RetryPolicy.of(lm.options), configured)
+
+    @classmethod
+    def of_record(
+        cls, record: Mapping[str, Any], lm: LMConfig, model: LanguageModel | None = None
+    ) -> Self:
+        """Make the model of an earlier run again; raises as `of` and `check_record`."""
+        check_record(record, model)
+        handle = cls.of(lm, model)
+        handle.restore_capabilities(record)
+        if handle.model.name != record["model"]:
+            raise _other_model(record, handle.model.name)
+        return handle
 
     @property
     def probe(self) -> Probe:
@@ -115,6 +133,26 @@ class ModelHandle:
         """Return what the run's record says of the model; nothing secret."""
         return {
             "model": self.model.name,
+            "configured": self.configured,
             "facts": dict(self.facts),
             "probe": {**asdict(self.ledger.spent), "sent": self.ledger.sent},
         }
+
+
+def check_record(record: Mapping[str, Any], model: LanguageModel | None) -> None:
+    """Check that the model of an earlier run is known: `model`, or else the configured one.
+
+    Raises
+    ------
+    ConfigError
+        If the run was given a model that its configuration does not describe, and this is None.
+    """
+    if model is None and not record.get("configured", True):
+        raise _other_model(record, "the configured model")
+
+
+def _other_model(record: Mapping[str, Any], name: str) -> ConfigError:
+    return ConfigError(
+        f"the prompt was tuned for {record['model']}, and {name} would answer: give that model to "
+        "Result(directory, model=...)"
+    )

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from asyndbt._async import run_sync
 from asyndbt.config import LMConfig
-from asyndbt.errors import ConfigError, ModelError
+from asyndbt.errors import ModelError
 from asyndbt.lm import (
     AnswerCache,
     Budget,
@@ -35,7 +35,7 @@ class Predictor:
     lm : LMConfig
         The model, and how its answers are read.
     record : mapping
-        What the run's record says of the model: its name and capabilities.
+        What the run's record says of the model.
     model : LanguageModel, optional
         Replaces the one that `lm` names.
     """
@@ -80,7 +80,7 @@ class Predictor:
             If no request can succeed.
         """
         words = self.prompt.task.label_words
-        handle = self._handle()
+        handle = ModelHandle.of_record(self.record, self.lm, self.model)
         check_requests(handle.model, words, queries)
         # A payer of its own: others may pay for the same answers at the same time.
         with AnswerCache(answers, uuid4().hex) as cache:
@@ -94,16 +94,6 @@ class Predictor:
         """Return the error that says that nothing was answered, and why."""
         why = ", ".join(reasons) or "no reason given"
         return ModelError(f"no row was answered: {why}", provider=self.lm.provider)
-
-    def _handle(self) -> ModelHandle:
-        handle = ModelHandle.of(self.lm, self.model)
-        handle.restore_capabilities(self.record)
-        if handle.model.name != (tuned_for := self.record["model"]):
-            raise ConfigError(
-                f"the prompt was tuned for {tuned_for}, and {handle.model.name} would answer: give "
-                "that model to Result(directory, model=...)"
-            )
-        return handle
 
     async def _ask(self, gateway: Gateway, queries: Sequence[Prompt]) -> Predictions:
         try:

@@ -22,7 +22,7 @@ from asyndbt.prompt import TunedPrompt
 from asyndbt.run._directory import RunDirectory, read_record, to_json, write_atomically
 from asyndbt.run._display import result_html
 from asyndbt.run._inputs import records
-from asyndbt.run._model_handle import ModelHandle
+from asyndbt.run._model_handle import ModelHandle, check_record
 from asyndbt.run._predictor import Predictor
 from asyndbt.run._setup import RunSetup
 from asyndbt.run._version import package_version
@@ -249,8 +249,8 @@ class Result:
     ----------
     directory : path
     model : LanguageModel, optional
-        What `predict` asks in place of the model that the configuration names; needed if the run
-        was given a model of its own.
+        The model that the run was given, if it was given one that its configuration does not
+        describe; `predict` and `messages` need it then.
 
     Raises
     ------
@@ -340,10 +340,21 @@ class Result:
         -------
         list of dict or None
             ``role`` and ``content`` of each; None if the model is sent ``prompt.text``.
+
+        Raises
+        ------
+        ConfigError
+            As `predict`.
         """
-        model = self._model or self.config.lm
-        kind = type(self._model) if self._model else find_providers()[self.config.lm.provider]
-        return kind.messages(model.options, self.data["model"]["facts"], prompt, labels)
+        record, lm = self.data["model"], self.config.lm
+        if self._model is None:
+            # Not made: that may need a key, or load weights.
+            check_record(record, None)
+            kind, options = find_providers()[lm.provider], lm.options
+        else:
+            model = ModelHandle.of_record(record, lm, self._model).model
+            kind, options = model.kind, model.options
+        return kind.messages(options, record["facts"], prompt, labels)
 
     def predict(
         self,
