@@ -3,6 +3,7 @@
 AsyndbtError
 ├── ConfigError          a setting is missing, unknown, or out of range
 ├── DataError            a file, a line, a field or a label is not usable
+│   └── QueryError       a row that is to be labelled is not usable
 ├── MissingExtraError    an optional dependency is not installed
 ├── BudgetError          the budget does not pay for one step
 ├── MessageError         a message is malformed, of another version, or out of bounds
@@ -29,6 +30,7 @@ __all__ = [
     "MessageError",
     "MissingExtraError",
     "ModelError",
+    "QueryError",
     "RateLimitError",
     "RunDirectoryError",
     "Setting",
@@ -77,6 +79,10 @@ class ConfigError(AsyndbtError):
 
 class DataError(AsyndbtError):
     """Data cannot be used; the text names file, line or field, and the remedy."""
+
+
+class QueryError(DataError):
+    """A row that is to be labelled cannot be asked about; nothing was asked."""
 
 
 class MissingExtraError(AsyndbtError):

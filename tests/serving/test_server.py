@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -16,11 +16,12 @@ from urllib.request import Request, urlopen
 import pytest
 
 from asyndbt import tune
+from asyndbt._chat_server import ChatError
 from asyndbt.cli import main
 from asyndbt.errors import RateLimitError
 from asyndbt.lm import Answer, Prompt, Usage
 from asyndbt.lm.providers._pocket import PocketLanguageModel
-from asyndbt.pocket import TASKS, dataset
+from asyndbt.pocket import TASKS, PocketServer, dataset
 from asyndbt.run import Result
 from asyndbt.serving import PromptServer
 
@@ -30,7 +31,9 @@ POCKET = TASKS["sentiment-consumer"]
 SITES = ("meals", "movies")
 
 
-def tuned(folder: Path, instruction: str, **data: Any) -> Result:
+def tuned(
+    folder: Path, instruction: str, lm: Mapping[str, Any] | None = None, **data: Any
+) -> Result:
     counts = dict.fromkeys([(site, label) for site in SITES for label in POCKET.labels], 12)
     rows = []
     for row in dataset(POCKET.name, "train"):
@@ -45,6 +48,7 @@ def tuned(folder: Path, instruction: str, **data: Any) -> Result:
             data={"train": rows, "site_column": "site", "pool_per_class": 4, **data},
             method={"mode": "demonstrations", "draws": 2, "batch_size": 1, "iterations": 1},
             budget={"calls": 60},
+            lm=lm or {},
             run={"dir": str(folder / "run")},
         )
 
@@ -132,6 +136,43 @@ def test_what_the_model_leaves_open_is_an_error_of_its_kind(
     monkeypatch.setattr(PocketLanguageModel, "score", score)
     with pytest.raises(getattr(openai, kind), match=message):
         ask(client, f"for an error of kind {kind}")
+
+
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "7200"}])
+def test_a_rate_limit_of_the_runs_endpoint_is_one_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str]
+) -> None:
+    with PocketServer() as endpoint:
+        lm = {"provider": "openai", "base_url": endpoint.url, "model": "pocket", "max_retries": 0}
+        result = tuned(tmp_path, POCKET.instruction, lm)
+
+        def limited(server: PocketServer, body: bytes) -> dict[str, Any]:
+            raise ChatError(429, "slow down", headers=headers)
+
+        monkeypatch.setattr(PocketServer, "complete", limited)
+        with (
+            PromptServer(result) as server,
+            openai.OpenAI(base_url=server.url, api_key="none", max_retries=0) as client,
+            pytest.raises(openai.RateLimitError) as caught,
+        ):
+            ask(client, "the soup was superb")
+        assert caught.value.type == "rate_limit_error"
+
+
+def test_a_broken_file_of_the_run_is_not_the_clients_fault(tmp_path: Path) -> None:
+    result = tuned(tmp_path, POCKET.instruction)
+    prompt = result.directory / "sites" / "movies" / "prompt.json"
+    with (
+        PromptServer(result) as server,
+        openai.OpenAI(base_url=server.url, api_key="none", max_retries=0) as client,
+    ):
+        (result.directory / "sites" / "meals" / "predictions.sqlite").write_text("no database")
+        with pytest.raises(openai.InternalServerError, match="answer cache") as caught:
+            ask(client, "the soup was superb")
+        assert (caught.value.status_code, caught.value.type) == (500, "api_error")
+        prompt.write_text("no JSON")
+        with pytest.raises(openai.InternalServerError, match=r"prompt\.json: not JSON"):
+            ask(client, "the soup was superb", "movies")
 
 
 def test_several_fields_come_as_an_object(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from asyndbt.lm._budget import (
 )
 from asyndbt.lm._cache import AnswerCache, request_key
 from asyndbt.lm._calibration import CONTENT_FREE, Calibration, LabelPrior
-from asyndbt.lm._dispatch import RemoteOptions, RetryPolicy
+from asyndbt.lm._dispatch import RATE_LIMIT, RemoteOptions, RetryPolicy
 from asyndbt.lm._gateway import Gateway, Ledger, RequestCounts
 from asyndbt.lm._labels import parse_label
 from asyndbt.lm._limiter import Limiter
@@ -35,6 +35,7 @@ __all__ = [
     "CONTENT_FREE",
     "LIMITED",
     "LOG_FLOOR",
+    "RATE_LIMIT",
     "Answer",
     "AnswerCache",
     "Budget",

@@ -26,6 +26,8 @@ Keep = Callable[[Answers], None]
 _LONGEST_DELAY: Final = 60.0
 _LONGEST_PAUSE: Final = 600.0
 """Seconds of Retry-After beyond which a run stops, to be resumed later."""
+RATE_LIMIT: Final = "rate limit"
+"""Why a request was rejected for now, as attempts name it."""
 _FAILED_IN_A_ROW: Final = 20
 """Consecutive requests without an answer after which the endpoint is considered down."""
 
@@ -220,11 +222,13 @@ class ConcurrentDispatcher:
             try:
                 return await self._attempt(delivery)
             except (RateLimitError, TransientError) as error:
+                if _asks_too_long(error):
+                    raise _stopping(error) from None
                 kind = RateLimitError if isinstance(error, RateLimitError) else TransientError
                 faults[kind] += 1
                 if faults[kind] > self._policy.max_retries or self._budget.overdrawn:
                     raise _GivenUp(error, faults.total()) from None
-                delay = self._delay(faults[kind], self._bearable(error))
+                delay = self._delay(faults[kind], error.retry_after)
                 with delivery.idling():
                     await self._policy.sleep(delay)
 
@@ -238,8 +242,9 @@ class ConcurrentDispatcher:
             try:
                 reply, cost = await request.call()
             except RateLimitError as error:
-                self._lose(key, "rate limit", Usage())
-                limiter.turned_away(sent_at, self._bearable(error))
+                self._lose(key, RATE_LIMIT, Usage())
+                if not _asks_too_long(error):
+                    limiter.turned_away(sent_at, error.retry_after)
                 raise
             except TransientError as error:
                 self._lose(key, error.kind, request.bound if error.charged else Usage())
@@ -257,16 +262,6 @@ class ConcurrentDispatcher:
         self._attempts.end(key, why, cost)
         self._budget.charge(cost)
 
-    def _bearable(self, error: RateLimitError | TransientError) -> float | None:
-        """Return the seconds that the endpoint asks for, unless they are too many."""
-        if error.retry_after is not None and error.retry_after > _LONGEST_PAUSE:
-            raise ModelError(
-                f"{error}: asks to wait {error.retry_after:,.0f} seconds; resume the run then",
-                provider=error.provider,
-                status=error.status,
-            ) from None
-        return error.retry_after
-
     def _delay(self, times: int, retry_after: float | None) -> float:
         longest = min(_LONGEST_DELAY, self._policy.first_delay * 2.0 ** (times - 1))
         return (retry_after or 0.0) + longest * self._random.uniform(0.5, 1.0)
@@ -279,3 +274,15 @@ class ConcurrentDispatcher:
                 provider=error.provider,
                 status=error.status,
             )
+
+
+def _asks_too_long(error: RateLimitError | TransientError) -> bool:
+    """Whether an endpoint asks to wait longer than a run waits."""
+    return error.retry_after is not None and error.retry_after > _LONGEST_PAUSE
+
+
+def _stopping(error: RateLimitError | TransientError) -> ModelError:
+    """Return the error that ends a run for a wait that is too long."""
+    kind = RateLimitError if isinstance(error, RateLimitError) else ModelError
+    told = f"{error}: asks to wait {error.retry_after:,.0f} seconds; resume the run then"
+    return kind(told, provider=error.provider, status=error.status)

@@ -10,8 +10,9 @@ from uuid import uuid4
 
 from asyndbt._async import run_sync
 from asyndbt.config import LMConfig
-from asyndbt.errors import ModelError
+from asyndbt.errors import DataError, ModelError, QueryError, RateLimitError
 from asyndbt.lm import (
+    RATE_LIMIT,
     AnswerCache,
     Budget,
     Gateway,
@@ -68,12 +69,14 @@ class Predictor:
         -------
         found : Predictions
         reasons : list of str
-            Why some queries are not answered, as far as that was told.
+            Why some queries are not answered, as far as that was told, the commonest first.
 
         Raises
         ------
-        DataError
+        QueryError
             Before any request, if a query does not fit the model.
+        DataError
+            If the file of paid answers cannot be used.
         ConfigError
             If another model would answer than the one that the prompt was tuned for.
         ModelError
@@ -81,7 +84,11 @@ class Predictor:
         """
         words = self.prompt.task.label_words
         handle = ModelHandle.of_record(self.record, self.lm, self.model)
-        check_requests(handle.model, words, queries)
+        try:
+            check_requests(handle.model, words, queries)
+        except DataError as error:
+            # The labels were checked before tuning, so it is one of the queries.
+            raise QueryError(*error.args) from None
         # A payer of its own: others may pay for the same answers at the same time.
         with AnswerCache(answers, uuid4().hex) as cache:
             gateway = Gateway(handle.model, cache, Budget(Limits()), handle.policy)
@@ -91,9 +98,10 @@ class Predictor:
         return found if prior is None else prior.calibrate(found), reasons
 
     def unanswered(self, reasons: Sequence[str]) -> ModelError:
-        """Return the error that says that nothing was answered, and why."""
+        """Return the error that says that nothing was answered, and why: the main reason first."""
         why = ", ".join(reasons) or "no reason given"
-        return ModelError(f"no row was answered: {why}", provider=self.lm.provider)
+        kind = RateLimitError if reasons[:1] == [RATE_LIMIT] else ModelError
+        return kind(f"no row was answered: {why}", provider=self.lm.provider)
 
     async def _ask(self, gateway: Gateway, queries: Sequence[Prompt]) -> Predictions:
         try:

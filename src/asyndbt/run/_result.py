@@ -14,7 +14,7 @@ import numpy as np
 
 from asyndbt._spelling import composed
 from asyndbt.config import Config, load_config, toml_keys
-from asyndbt.errors import ConfigError, DataError, RunDirectoryError
+from asyndbt.errors import ConfigError, DataError, QueryError, RunDirectoryError
 from asyndbt.federation import EvaluateDone, Score, Spent
 from asyndbt.lm import LanguageModel, Prompt, find_providers
 from asyndbt.optim import FloatArray
@@ -385,16 +385,18 @@ class Result:
 
         Raises
         ------
-        DataError
+        QueryError
             Before any request: if a row lacks a text, has an empty one, or already has a column
             ``prediction`` or ``scores``, or a prompt does not fit the model.
+        DataError
+            If a file of the run cannot be used.
         ConfigError
             If another model would answer than the one that the prompt was tuned for.
         ModelError
-            If no row is answered.
+            If no row is answered; RateLimitError where the provider's rate limit is why.
         """
         if isinstance(rows, str | Mapping):
-            raise DataError(f"predict: found {type(rows).__name__}; give a list of rows")
+            raise QueryError(f"predict: found {type(rows).__name__}; give a list of rows")
         rows = list(records(rows))
         origins = origins or (f"row {number}" for number in range(1, len(rows) + 1))
         (found,) = self.predict_batches([zip(origins, rows, strict=True)], site)
@@ -444,18 +446,21 @@ class Result:
 @toml_keys()
 def _query(prompt: TunedPrompt, config: Config, origin: str, row: Mapping[str, Any]) -> Prompt:
     if not isinstance(row, Mapping):
-        raise DataError(f"{origin}: found {type(row).__name__}; give a mapping by column")
+        raise QueryError(f"{origin}: found {type(row).__name__}; give a mapping by column")
     for name in ("prediction", "scores"):
         if name in row:
-            raise DataError(
+            raise QueryError(
                 f"{origin}: there is a column {name!r} already, which the answer would "
                 "overwrite; rename or remove it"
             )
     columns = config.data.columns or {}
-    fields = {
-        name: read_text(origin, row, columns.get(name, name), config.data.max_chars)
-        for name in prompt.task.fields
-    }
+    try:
+        fields = {
+            name: read_text(origin, row, columns.get(name, name), config.data.max_chars)
+            for name in prompt.task.fields
+        }
+    except DataError as error:
+        raise QueryError(*error.args) from None
     return prompt.render(**fields)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, Field
 
@@ -17,8 +17,16 @@ from asyndbt._chat_server import (
     parse_body,
 )
 from asyndbt._text import listed
-from asyndbt.errors import AsyndbtError, DataError, ModelError, RateLimitError
+from asyndbt.errors import AsyndbtError, ModelError, QueryError, RateLimitError
 from asyndbt.run import Result
+
+_STATUSES: Final = (
+    (QueryError, HTTPStatus.BAD_REQUEST),
+    (RateLimitError, HTTPStatus.TOO_MANY_REQUESTS),
+    (ModelError, HTTPStatus.BAD_GATEWAY),
+    (AsyndbtError, HTTPStatus.INTERNAL_SERVER_ERROR),
+)
+"""The status of an error: of the first class that it is of."""
 
 
 class _Query(BaseModel):
@@ -101,14 +109,10 @@ class PromptServer(ChatServer):
     def _label(self, site: str, row: dict[str, Any]) -> str:
         try:
             (found,) = self._result.predict([row], site, origins=["messages"])
-        except DataError as error:
-            raise _refused(str(error)) from error
-        except RateLimitError as error:
-            raise ChatError(HTTPStatus.TOO_MANY_REQUESTS, str(error)) from error
-        except ModelError as error:
-            raise ChatError(HTTPStatus.BAD_GATEWAY, str(error)) from error
         except AsyndbtError as error:
-            raise ChatError(HTTPStatus.INTERNAL_SERVER_ERROR, str(error)) from error
+            status = next(status for kind, status in _STATUSES if isinstance(error, kind))
+            param = "messages" if isinstance(error, QueryError) else None
+            raise ChatError(status, str(error), param=param) from error
         if found["prediction"] is None:
             raise ChatError(
                 HTTPStatus.UNPROCESSABLE_ENTITY,
