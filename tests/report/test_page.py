@@ -136,6 +136,18 @@ def test_validation_accuracies_have_their_n(runs: dict[str, Path]) -> None:
     assert f"of {n} validation examples: for the record only" in said
 
 
+def test_early_stopping_is_a_use_of_validation_data(
+    runs: dict[str, Path], tmp_path: Path
+) -> None:
+    directory = shutil.copytree(runs["three"], tmp_path / "early")
+    file = directory / "config.toml"
+    text = file.read_text("utf-8").replace("[method]", "[method]\npatience = 2")
+    file.write_text(text, "utf-8")
+    said = words(build_page(directory))
+    assert "tuning ends after 2 looks without a lower loss" in said
+    assert "for the record only" not in said
+
+
 def test_what_was_not_tuned_is_not_shown(runs: dict[str, Path]) -> None:
     assert "Words by position" not in words(build_page(runs["demonstrations"]))
     fragment = words(build_page(runs["untested"]))

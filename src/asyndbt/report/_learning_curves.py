@@ -166,7 +166,11 @@ def _validation_accuracy(record: Record, reports: Reports, x: Axis, place: str, 
     of = _validation_examples(reports)
     note = f"Of {of}."
     if record.asynchronous:
-        note = f"Most probable prompt so far, of {of}: for the record only, no decision uses it."
+        use = "for the record only, no decision uses it"
+        if patience := record.config.get("method", {}).get("patience"):
+            looks = counted(patience, "look")
+            use = f"tuning ends after {looks} without a lower loss (method.patience)"
+        note = f"Most probable prompt so far, of {of}: {use}."
     return chart(f"Validation accuracy on the way{over}", note, x, y, _lines(curves, "dots"))
 
 
