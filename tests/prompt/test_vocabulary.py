@@ -4,7 +4,7 @@ import pytest
 
 from asyndbt import pocket
 from asyndbt.errors import DataError
-from asyndbt.prompt import load_vocabulary
+from asyndbt.prompt import load_vocabulary, repeated_entries
 from asyndbt.prompt._vocabulary import HINTS, WORDS
 
 
@@ -25,11 +25,14 @@ def test_a_file_with_one_entry_a_line(tmp_path: Path) -> None:
     assert load_vocabulary("words.txt", tmp_path) == ("think", "step by step", "nur Mut")
 
 
-def test_repeated_entries_are_merged_and_reported(tmp_path: Path) -> None:
-    (tmp_path / "words.txt").write_text("think\nstep\nthink\n step\n")
-    message = r"words.txt: 2 repeated entries were merged, such as 'think' \(lines 1 and 3\)"
-    with pytest.warns(UserWarning, match=message):
-        assert load_vocabulary("words.txt", tmp_path) == ("think", "step")
+def test_repeated_entries_are_merged_and_told(tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("think\nstep\n\nthink\n step\n")
+    assert load_vocabulary("words.txt", tmp_path) == ("think", "step")
+    assert repeated_entries("words.txt", tmp_path) == (
+        "words.txt: 2 repeated entries merged, such as 'think' (lines 1 and 4)"
+    )
+    (tmp_path / "words.txt").write_text("think\nstep\n\n\n")
+    assert repeated_entries("words.txt", tmp_path) == repeated_entries("builtin", tmp_path) == ""
 
 
 @pytest.mark.parametrize(

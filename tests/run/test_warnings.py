@@ -82,3 +82,11 @@ def test_a_vocabulary_that_the_pocket_model_cannot_read_is_a_warning(
     ]
     assert len(told) == bool(unknown)
     assert all(f"{unknown} of 127 entries" in text for text in told)
+
+
+def test_repeated_words_are_told_as_other_remarks_are(small: Any) -> None:
+    words = small.folder / "words.txt"
+    words.write_text("think\nstep\nthink\n")
+    method = {"vocabulary": str(words), "vocabulary_limit": None}
+    said = "words.txt: 1 repeated entry merged, such as 'think' (lines 1 and 3)"
+    assert said in setup_of(small.config(method=method)).warnings

@@ -3,7 +3,7 @@
 from asyndbt.prompt._ngrams import pmi_ngrams
 from asyndbt.prompt._rendering import block_template, escaped, fold, render, render_all
 from asyndbt.prompt._tuned_prompt import TunedPrompt
-from asyndbt.prompt._vocabulary import load_vocabulary
+from asyndbt.prompt._vocabulary import load_vocabulary, repeated_entries
 
 __all__ = [
     "TunedPrompt",
@@ -14,4 +14,5 @@ __all__ = [
     "pmi_ngrams",
     "render",
     "render_all",
+    "repeated_entries",
 ]

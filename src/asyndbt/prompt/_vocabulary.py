@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -35,11 +34,6 @@ def load_vocabulary(spec: str, base: Path) -> tuple[str, ...]:
     DataError
         If the file is missing, has fewer than 2 entries, or an entry is too long.
 
-    Warns
-    -----
-    UserWarning
-        If entries are repeated; they are merged.
-
     Examples
     --------
     >>> load_vocabulary("builtin", Path())[:3]
@@ -48,31 +42,46 @@ def load_vocabulary(spec: str, base: Path) -> tuple[str, ...]:
     if spec in _NAMED:
         return _NAMED[spec]()
     path = base / spec
+    entries = tuple(dict.fromkeys(entry for _, entry in _entries(path, spec)))
+    if len(entries) < 2:
+        raise DataError(
+            f"{path.name}: {counted(len(entries), 'entry', 'entries')}; a vocabulary needs 2 or "
+            "more, one a line"
+        )
+    return entries
+
+
+def repeated_entries(spec: str, base: Path) -> str:
+    """Return a remark on entries that a vocabulary has more than once; empty if there are none.
+
+    Parameters and errors are those of `load_vocabulary`, which merges them.
+    """
+    if spec in _NAMED:
+        return ""
+    path = base / spec
     first_line: dict[str, int] = {}
     repeated: list[str] = []
+    for number, entry in _entries(path, spec):
+        if entry in first_line:
+            repeated.append(f"{entry!r} (lines {first_line[entry]} and {number})")
+        first_line.setdefault(entry, number)
+    if not repeated:
+        return ""
+    many = counted(len(repeated), "repeated entry", "repeated entries")
+    return f"{path.name}: {many} merged, such as {repeated[0]}"
+
+
+def _entries(path: Path, spec: str) -> Iterator[tuple[int, str]]:
+    """Yield the entries with the numbers of their lines, repeated ones too."""
     for number, line in enumerate(_lines(path, spec), start=1):
         entry = " ".join(composed(line).split())
-        if not entry:
-            continue
         if len(entry) > _LONGEST:
             raise DataError(
                 f"{path.name} line {number}: the entry {shorten(entry)} has {len(entry)}"
                 f" characters, {_LONGEST} are allowed; put one entry on a line"
             )
-        if entry in first_line:
-            repeated.append(f"{entry!r} (lines {first_line[entry]} and {number})")
-        first_line.setdefault(entry, number)
-    if len(first_line) < 2:
-        raise DataError(
-            f"{path.name}: {counted(len(first_line), 'entry', 'entries')}; a vocabulary needs 2 or "
-            "more, one a line"
-        )
-    if repeated:
-        warnings.warn(
-            f"{path.name}: {len(repeated)} repeated entries were merged, such as {repeated[0]}",
-            stacklevel=2,
-        )
-    return tuple(first_line)
+        if entry:
+            yield number, entry
 
 
 def _lines(path: Path, spec: str) -> list[str]:

@@ -136,7 +136,7 @@ class Record:
         chosen = dict(zip(self.best, self.fragment, strict=False))
         if spec == "pmi":
             return chosen
-        with suppress(AsyndbtError, Warning):
+        with suppress(AsyndbtError):
             words = load_vocabulary(spec, Path())[: method.get("vocabulary_limit")]
             known = dict(enumerate(words))
             if len(known) == self.start.get("words") and known.items() >= chosen.items():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, permutations
 from pathlib import Path
@@ -21,7 +21,7 @@ from asyndbt.config import Config, toml_keys
 from asyndbt.errors import ConfigError, DataError
 from asyndbt.federation import SitePrompts
 from asyndbt.lm import LanguageModel, Prompt, check_requests
-from asyndbt.prompt import load_vocabulary, pmi_ngrams
+from asyndbt.prompt import load_vocabulary, pmi_ngrams, repeated_entries
 from asyndbt.run._directory import RunDirectory, write_atomically
 from asyndbt.task import (
     MERGED_SITE,
@@ -262,6 +262,15 @@ def resolve_vocabulary(config: Config, sites: Sequence[SiteData]) -> tuple[str, 
             'share; use "builtin", a file, or lower method.vocabulary_min_sites'
         )
     return tuple(words)
+
+
+def vocabulary_warnings(config: Config) -> Iterator[str]:
+    """Yield what the user should know of the vocabulary's file; raises as `resolve_vocabulary`."""
+    method = config.method
+    if method.mode == "demonstrations" or method.vocabulary == "pmi":
+        return
+    if remark := repeated_entries(method.vocabulary, Path()):
+        yield remark
 
 
 def _common(ngrams: Sequence[list[str]], least: int) -> list[str]:

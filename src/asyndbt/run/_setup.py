@@ -17,7 +17,12 @@ from asyndbt.federation import Needs, Plan, PromptObjective, SitePrompts, Worker
 from asyndbt.lm import AnswerCache, Budget, Gateway, LanguageModel, Limits, Usage, split_limits
 from asyndbt.run._directory import RunDirectory
 from asyndbt.run._division import divide_budget
-from asyndbt.run._inputs import RunInputs, load_inputs, resolve_vocabulary
+from asyndbt.run._inputs import (
+    RunInputs,
+    load_inputs,
+    resolve_vocabulary,
+    vocabulary_warnings,
+)
 from asyndbt.run._model_handle import ModelHandle
 from asyndbt.run._site import RunSite
 from asyndbt.run._warnings import setup_warnings
@@ -153,6 +158,7 @@ def build_setup(
     }
     warnings = (
         *inputs.duplicates.splitlines(),
+        *vocabulary_warnings(config),
         *setup_warnings(plan, inputs.sites, needs, steps if needs_calls else None),
         *model.warnings([_texts(site) for site in inputs.sites.values()], inputs.vocabulary),
     )
