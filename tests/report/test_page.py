@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from asyndbt.errors import RunDirectoryError
+from asyndbt.cli import main
+from asyndbt.errors import DataError, RunDirectoryError
 from asyndbt.report import build_comparison, build_page
+from asyndbt.run import Result, wrong_answers
 
 HOSTILE = "<script>alert(1)</script>"
 KINDS = [
@@ -136,9 +138,7 @@ def test_validation_accuracies_have_their_n(runs: dict[str, Path]) -> None:
     assert f"of {n} validation examples: for the record only" in said
 
 
-def test_early_stopping_is_a_use_of_validation_data(
-    runs: dict[str, Path], tmp_path: Path
-) -> None:
+def test_early_stopping_is_a_use_of_validation_data(runs: dict[str, Path], tmp_path: Path) -> None:
     directory = shutil.copytree(runs["three"], tmp_path / "early")
     file = directory / "config.toml"
     text = file.read_text("utf-8").replace("[method]", "[method]\npatience = 2")
@@ -146,6 +146,66 @@ def test_early_stopping_is_a_use_of_validation_data(
     said = words(build_page(directory))
     assert "tuning ends after 2 looks without a lower loss" in said
     assert "for the record only" not in said
+
+
+@pytest.mark.parametrize("kind", ["three", "one-site"])
+def test_what_is_still_wrong_is_shown_where_it_is_asked_for(
+    runs: dict[str, Path], kind: str
+) -> None:
+    before = {file: file.read_bytes() for file in runs[kind].rglob("*.json")}
+    result = Result(runs[kind])
+    found = wrong_answers(result)
+    asked = words(build_page(runs[kind], errors=True))
+    unasked = words(build_page(runs[kind]))
+    assert list(found) == result.sites
+    assert sum(len(each.wrong) for each in found.values()) > 0
+    shown = {e.fields["text_a"] for site in found for e in result.prompt(site).demonstrations}
+    for site, errors in found.items():
+        score = result.data["sites"][site]["metrics"]["test"]["tuned"]
+        right = errors.tested - len(errors.wrong)
+        assert (errors.tested, right / errors.tested) == pytest.approx(
+            (score["n"], score["accuracy"]), abs=1e-6
+        )
+        predicted = result.predict([each.fields for each in errors.wrong], site)
+        assert [each.answered for each in errors.wrong] == [row["prediction"] for row in predicted]
+        for each in errors.wrong:
+            assert each.expected != each.answered
+            assert each.fields["text_a"] in asked
+            assert each.fields["text_a"] not in unasked or each.fields["text_a"] in shown
+    assert before == {file: file.read_bytes() for file in runs[kind].rglob("*.json")}
+
+
+def test_errors_of_other_data_or_of_lost_answers_are_not_made_up(
+    runs: dict[str, Path], tmp_path: Path
+) -> None:
+    directory = shutil.copytree(runs["three"], tmp_path / "copy")
+    (directory / "sites" / "meals" / "answers.sqlite").unlink()
+    assert list(wrong_answers(Result(directory))) == ["movies", "phones"]
+    assert not (directory / "sites" / "meals" / "answers.sqlite").exists()
+    file = directory / "config.toml"
+    text, rows = file.read_text("utf-8"), tmp_path / "test.jsonl"
+    (source,) = re.findall(r'^test = "(.+)"$', text, re.MULTILINE)
+    rows.write_text("\n".join(Path(source).read_text("utf-8").splitlines()[1:]), "utf-8")
+    file.write_text(text.replace(source, str(rows)), "utf-8")
+    with pytest.raises(RunDirectoryError, match=r"has other data now than in this run \(test\)"):
+        build_page(directory, errors=True)
+
+
+def test_hostile_errors_are_texts(runs: dict[str, Path]) -> None:
+    assert HOSTILE not in build_page(runs["hostile"], errors=True)
+
+
+def test_errors_are_of_one_finished_run(
+    runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(DataError, match="the run is not finished"):
+        build_page(runs["interrupted"], errors=True)
+    page, directory = str(tmp_path / "page.html"), str(runs["three"])
+    assert main(["report", directory, "--errors", "--output", page]) == 0
+    assert "What is still wrong" in Path(page).read_text("utf-8")
+    for others in ([directory], ["--watch"]):
+        assert main(["report", directory, *others, "--errors"]) == 1
+    assert "name one directory" in capsys.readouterr().err
 
 
 def test_what_was_not_tuned_is_not_shown(runs: dict[str, Path]) -> None:

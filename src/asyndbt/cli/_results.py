@@ -125,6 +125,11 @@ def add_report(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--output", metavar="FILE", type=Path, help="the page (NAME-report.html in this folder)"
     )
+    parser.add_argument(
+        "--errors",
+        action="store_true",
+        help="show the test examples that are still wrong, with their texts: not to be passed on",
+    )
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
     parser.add_argument(
         "--watch",
@@ -143,7 +148,9 @@ def _report(args: argparse.Namespace) -> None:
         raise ConfigError("--port is for --watch: give both, or none")
     names = [each.resolve().name for each in (args.directory, args.other) if each is not None]
     if args.other is None:
-        page = build_page(args.directory)
+        page = build_page(args.directory, errors=args.errors)
+    elif args.errors:
+        raise ConfigError("--errors shows one run's examples: name one directory")
     else:
         page = build_comparison(args.directory, args.other)
     output = args.output or Path(f"{'-and-'.join(names)}-report.html")
@@ -156,6 +163,8 @@ def _report(args: argparse.Namespace) -> None:
 def _watch(args: argparse.Namespace) -> None:
     if args.output is not None:
         raise ConfigError("--watch writes no file: leave --output out")
+    if args.errors:
+        raise ConfigError("--watch follows a run, --errors is for a finished one: give one of them")
     if args.other is not None:
         raise ConfigError("--watch follows one run: name one directory")
     with serve_page(args.directory, args.port or 0) as server:

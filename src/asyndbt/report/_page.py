@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from itertools import islice
@@ -22,10 +22,12 @@ from asyndbt.report._accuracy import (
 )
 from asyndbt.report._comparison import comparison
 from asyndbt.report._costs import costs_section, traffic_section
+from asyndbt.report._errors import errors_section
 from asyndbt.report._learning_curves import agreement_section, learning_curves_section
 from asyndbt.report._policies import policies_section
 from asyndbt.report._record import Record, read_record
 from asyndbt.report._timeline import timeline_section
+from asyndbt.run import Result, SiteErrors, wrong_answers
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """Nothing is loaded and no script runs, whatever texts a record has."""
@@ -39,13 +41,17 @@ _PICTURE = re.compile(r"!\[(.*)\]\((.+)\)")
 _MARKED = re.compile(r"(\*\*.+?\*\*|<u>.+?</u>|`.+?`)")
 
 
-def build_page(directory: Path | str, *, reload_seconds: int | None = None) -> str:
+def build_page(
+    directory: Path | str, *, errors: bool = False, reload_seconds: int | None = None
+) -> str:
     """Return the report on a run or a study as HTML.
 
     Parameters
     ----------
     directory : path
         Of a run, finished or not, or of a study (with its results.csv).
+    errors : bool
+        Whether to show the test examples that the tuned prompts still get wrong, with their texts.
     reload_seconds : int, optional
         Interval at which a browser reloads the page of an unfinished run.
 
@@ -53,13 +59,16 @@ def build_page(directory: Path | str, *, reload_seconds: int | None = None) -> s
     ------
     RunDirectoryError
         If neither is recorded there.
+    AsyndbtError
+        With `errors`, if it is no finished run whose data and answers are here.
     """
     folder = Path(directory)
+    wrong = wrong_answers(Result(folder)) if errors else None
     if not (folder / "config.toml").exists() and (folder / "results.csv").exists():
         return _document(f"Study {folder.resolve().name}", _study_page(folder))
     record = _read(folder)
     again = reload_seconds if record.result is None else None
-    return _document(f"Report on {record.name}", _run_page(record), again)
+    return _document(f"Report on {record.name}", _run_page(record, wrong), again)
 
 
 def build_comparison(first: Path | str, second: Path | str) -> str:
@@ -145,11 +154,12 @@ def _document(title: str, content: Html, reload_seconds: int | None = None) -> s
     return f"<!DOCTYPE html>\n{page}\n"
 
 
-def _run_page(record: Record) -> Html:
+def _run_page(record: Record, wrong: Mapping[str, SiteErrors] | None) -> Html:
     parts = [
         warnings_section(record),
         accuracy_section(record),
         prompts_section(record),
+        Html() if wrong is None else errors_section(wrong),
         learning_curves_section(record),
         timeline_section(record),
         agreement_section(record),

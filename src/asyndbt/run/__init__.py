@@ -29,6 +29,7 @@ from asyndbt.run._setup import (
 )
 from asyndbt.run._site import RunSite
 from asyndbt.run._states import saved_states
+from asyndbt.run._wrong_answers import SiteErrors, WrongAnswer, wrong_answers
 
 __all__ = [
     "HALVES",
@@ -50,6 +51,8 @@ __all__ = [
     "RunSetup",
     "RunSite",
     "Session",
+    "SiteErrors",
+    "WrongAnswer",
     "can_begin",
     "check_run",
     "curve_of_events",
@@ -72,4 +75,5 @@ __all__ = [
     "to_json",
     "write_atomically",
     "write_prompt",
+    "wrong_answers",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from asyndbt.errors import RunDirectoryError
 from asyndbt.federation import (
@@ -18,6 +19,14 @@ from asyndbt.federation import (
 from asyndbt.lm import AnswerCache, Limits
 from asyndbt.run._directory import read_record, replace_state, to_json, write_atomically
 from asyndbt.run._states import drop_states, saved_states
+
+_DATA: Final = "data.json"
+
+
+def changed_parts(folder: Path, prompts: SitePrompts) -> list[str]:
+    """Return what of a site's prompts is not as it was when its folder was made, by name."""
+    before = read_record(folder / _DATA)
+    return [part for part, digest in prompts.digests.items() if before.get(part) != digest]
 
 
 @dataclass(slots=True)
@@ -108,17 +117,15 @@ class RunSite:
             If an earlier session had other data: its policies would select other texts here, and
             its answers be about other queries.
         """
-        file, digests = self.folder / "data.json", self.prompts.digests
-        if begun and file.exists():
-            before = read_record(file)
-            changed = [part for part, digest in digests.items() if before.get(part) != digest]
-            if changed:
-                raise RunDirectoryError(
-                    f"site {self.worker.site!r} has other data than this run was started with "
-                    f"({', '.join(changed)}): put the files back, or start a new run in another "
-                    "directory"
-                )
-        write_atomically(file, to_json(digests))
+        file = self.folder / _DATA
+        known = begun and file.exists()
+        if changed := changed_parts(self.folder, self.prompts) if known else []:
+            raise RunDirectoryError(
+                f"site {self.worker.site!r} has other data than this run was started with "
+                f"({', '.join(changed)}): put the files back, or start a new run in another "
+                "directory"
+            )
+        write_atomically(file, to_json(self.prompts.digests))
 
     def close(self) -> None:
         """Close the answer cache."""
