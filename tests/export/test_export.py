@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from keyword import iskeyword, kwlist
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from tests.export.conftest import tuned
 
 from asyndbt import TunedPrompt
@@ -183,6 +187,70 @@ def test_signs_of_template_languages_stay_as_they_are(name: str, chat: bool) -> 
         assert found == result.messages(rendered, ())
     else:
         assert found == [{"role": "user", "content": rendered.text}]
+
+
+WORDS = [
+    *kwlist,
+    *("self", "label", "signature", "demos", "config", "lm", "stop", "prediction", "completions"),
+    *("true", "none", "loop", "fields", "instructions", "copy", "json", "model_config", "model_x"),
+    *("_", "_trace", "__class__", "ﬁeld", "größe", "北京", "field_self", "field_in", "str", "dspy"),
+]
+"""Names of fields that are words to some tool."""
+NAMES = st.lists(
+    st.sampled_from(WORDS) | st.text(max_size=8).filter(str.isidentifier),
+    min_size=1,
+    max_size=4,
+    unique=True,
+)
+TOOLS = {"jinja": "jinja2", "promptfoo": "jinja2", "dspy": "dspy", "langchain": "langchain_core"}
+
+
+def loadable(name: str) -> Any:
+    tool = TOOLS.get(name, "json")
+    missing = pytest.mark.skipif(find_spec(tool) is None, reason=f"{tool} is not installed")
+    return pytest.param(name, marks=missing)
+
+
+@pytest.mark.parametrize("name", [loadable(name) for name in FORMATS])
+@settings(max_examples=60, deadline=None)
+@given(fields=NAMES)
+@example(fields=["in", "self", "class", "label"])
+@example(fields=["stop", "self", "field_self", "field_stop"])
+def test_a_field_may_have_any_name(name: str, fields: list[str]) -> None:
+    result: Any = Nasty(False)
+    task = Task(" ".join(f"{{{field}}}" for field in fields), ("positive", "0"), ("great", "no"))
+    result.tuned = TunedPrompt(task)
+    exported = export_prompt(result, name)
+    assert list(exported.names) == fields
+    assert len(set(exported.names.values())) == len(fields)
+    found = READERS[name](
+        exported.content, {exported.names[field]: f"text {k}" for k, field in enumerate(fields)}
+    )
+    text = found if isinstance(found, str) else found[-1]["content"]
+    rendered = result.tuned.render(**{field: f"text {k}" for k, field in enumerate(fields)}).text
+    assert text == rendered
+
+
+@pytest.mark.parametrize("name", ["dspy", "langchain"])
+@given(fields=NAMES)
+@settings(max_examples=60, deadline=None)
+def test_a_python_module_can_be_compiled(name: str, fields: list[str]) -> None:
+    result: Any = Nasty(False)
+    task = Task(" ".join(f"{{{field}}}" for field in fields), ("0", "1"), ("no", "yes"))
+    result.tuned = TunedPrompt(task)
+    exported = export_prompt(result, name)
+    compile(exported.content, "exported.py", "exec")
+    assert not any(map(iskeyword, exported.names.values())) or name == "langchain"
+
+
+def test_a_field_that_is_renamed_is_told() -> None:
+    result: Any = Nasty(False)
+    result.tuned = TunedPrompt(Task("{text} {self}", ("0", "1"), ("no", "yes")))
+    exported = export_prompt(result, "jinja")
+    assert exported.notes == (
+        "field 'self' is called 'field_self' in the file: format 'jinja' cannot use its name",
+    )
+    assert export_prompt(result, "text").notes == ()
 
 
 def test_jinja_puts_a_text_on_one_line_as_the_run_did() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from asyndbt._text import did_you_mean, listed
@@ -20,10 +21,13 @@ class Export:
     content : str
         Without a line break at the end where it would be one byte too many.
     notes : tuple of str
+    names : mapping of str to str
+        What the task's fields are called in it.
     """
 
     content: str
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...]
+    names: Mapping[str, str]
 
 
 def export_prompt(result: Result, format: str, site: str | None = None) -> Export:  # noqa: A002
@@ -46,8 +50,13 @@ def export_prompt(result: Result, format: str, site: str | None = None) -> Expor
     if format not in FORMATS:
         hint = did_you_mean(format, FORMATS) or f"; there are: {listed(FORMATS)}"
         raise ConfigError(f"format {format!r} is unknown{hint}")
-    chosen, template = FORMATS[format], Template.of(result, site)
-    notes = []
+    chosen = FORMATS[format]
+    template = Template.of(result, site, chosen.usable)
+    notes = [
+        f"field {field!r} is called {name!r} in the file: format {format!r} cannot use its name"
+        for field, name in template.names.items()
+        if field != name
+    ]
     if template.prompt.prior is not None and not chosen.whole:
         notes.append(
             f"the run's answers are calibrated (lm.calibration), which format {format!r} cannot "
@@ -59,4 +68,4 @@ def export_prompt(result: Result, format: str, site: str | None = None) -> Expor
             f"the run's model was sent chat messages, which format {format!r} joins to one text: "
             "this text was not scored; 'openai' and others have the messages"
         )
-    return Export(chosen.write(template), tuple(notes))
+    return Export(chosen.write(template), tuple(notes), template.names)

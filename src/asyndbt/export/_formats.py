@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from asyndbt.export._names import any_name, dspy_name, jinja_name, langchain_name
 from asyndbt.export._python import dspy_module, langchain_module
 from asyndbt.export._template import Template
 
@@ -25,12 +26,15 @@ class Format:
         Whether it can hold chat messages.
     whole : bool
         Whether it has all of the tuned prompt, the prior of the labels included.
+    usable : callable
+        Whether a field can have a name in it.
     """
 
     summary: str
     write: Callable[[Template], str]
     has_roles: bool = True
     whole: bool = False
+    usable: Callable[[str], bool] = any_name
 
 
 def _text(template: Template) -> str:
@@ -73,10 +77,14 @@ def _json(value: Any) -> str:
 FORMATS: Final[Mapping[str, Format]] = {
     "text": Format("one text for str.format", _text, has_roles=False),
     "openai": Format("messages of a chat, each for str.format", _openai),
-    "jinja": Format("one text for Jinja", _jinja, has_roles=False),
-    "langchain": Format("a Python module with a prompt template", langchain_module),
-    "dspy": Format("a Python module with a dspy.Predict", dspy_module),
-    "promptfoo": Format("a configuration to add providers and tests to", _promptfoo),
+    "jinja": Format("one text for Jinja", _jinja, has_roles=False, usable=jinja_name),
+    "langchain": Format(
+        "a Python module with a prompt template", langchain_module, usable=langchain_name
+    ),
+    "dspy": Format("a Python module with a dspy.Predict", dspy_module, usable=dspy_name),
+    "promptfoo": Format(
+        "a configuration to add providers and tests to", _promptfoo, usable=jinja_name
+    ),
     "json": Format("asyndbt's own: TunedPrompt.from_dict", _own, whole=True),
 }
 """Formats by name."""

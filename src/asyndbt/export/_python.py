@@ -74,5 +74,5 @@ def dspy_module(template: Template) -> str:
     return _DSPY.format(
         messages=pformat([(turn.role, turn.format_string()) for turn in template.turns]),
         labels=pformat(dict(zip(words, task.labels, strict=True)), sort_dicts=False),
-        fields=", ".join(task.fields),
+        fields=", ".join(template.names.values()),
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from uuid import uuid4
 
+from asyndbt.export._names import names_of
 from asyndbt.prompt import TunedPrompt, escaped
 from asyndbt.run import Result
 
@@ -53,22 +54,32 @@ class Template:
         The prompt as one text.
     chat : tuple of Turn or None
         The messages that the run's model is sent; None if it is sent the text.
+    names : mapping of str to str
+        What the task's fields are called here.
     """
 
     prompt: TunedPrompt
     text: Turn
     chat: tuple[Turn, ...] | None
+    names: Mapping[str, str]
 
     @classmethod
-    def of(cls, result: Result, site: str | None = None) -> Template:
-        """Return the template of a site; raises ConfigError as `export_prompt` does."""
+    def of(cls, result: Result, site: str | None, usable: Callable[[str], bool]) -> Template:
+        """Return the template of a site, with usable names of fields.
+
+        Raises
+        ------
+        ConfigError
+            As `export_prompt` does.
+        """
         prompt = result.prompt(site)
+        names = names_of(prompt.task.fields, usable)
         # Providers make messages from texts: fields are marked by a text that no prompt has.
         mark = uuid4().hex
-        marked = prompt.render(**{name: f"{mark}{name}{mark}" for name in prompt.task.fields})
+        marked = prompt.render(**{field: f"{mark}{name}{mark}" for field, name in names.items()})
         messages = result.messages(marked, prompt.task.label_words)
         chat = messages and tuple(_turn(each["role"], each["content"], mark) for each in messages)
-        return cls(prompt, _turn("user", marked.text, mark), chat or None)
+        return cls(prompt, _turn("user", marked.text, mark), chat or None, names)
 
     @property
     def turns(self) -> tuple[Turn, ...]:
