@@ -41,14 +41,15 @@ def installed(name: str) -> PackageMetadata | None:
 
 
 def licence(package: PackageMetadata) -> str:
-    """Return a package's licence: its expression, a short text, or its classifiers."""
+    """Return a package's licence: its expression, a short text, its classifiers, or a title."""
     if expression := package.get("License-Expression"):
         return str(expression)
     text = package.get("License", "")
     if text and "\n" not in text:
         return str(text)
     classifiers = package.get_all("Classifier", [])
-    return ", ".join(c.rpartition(" :: ")[2] for c in classifiers if c.startswith("License"))
+    named = [c.rpartition(" :: ")[2] for c in classifiers if c.startswith("License")]
+    return ", ".join(named) or str(text).partition("\n")[0]
 
 
 def rows() -> dict[str, list[str]]:
