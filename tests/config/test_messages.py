@@ -87,8 +87,12 @@ VIRTUAL = {"federation.engine": "virtual"}
         (VIRTUAL | {"federation.delays.slow": {"a": 0}}, "federation.delays.slow.a = 0: use more"),
         (VIRTUAL | {"federation.delays.rejoin": {"a": 5}}, 'rejoin brings "a" back before it dies'),
         (
-            {"data.site_column": "site", "data.partition": {"sites": 2}},
-            "data.site_column and data.partition both form sites",
+            {"data.partition": {"sites": 2}, "data.sites": {"a": {"train": "x"}}},
+            "data.partition and data.sites both form sites",
+        ),
+        (
+            {"data.site_column": "site", "data.partition": {"sites": 2, "test": "shared"}},
+            'data.partition.test = "shared" is for data whose sites are not named',
         ),
         ({"data.sites": {"a": {"train": "x"}}}, "data.train stands beside [data.sites]"),
         (

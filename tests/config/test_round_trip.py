@@ -50,7 +50,9 @@ data = st.one_of(
     st.fixed_dictionaries(
         {"train": sources}, optional=common | {"test": sources, "site_column": text}
     ),
-    st.fixed_dictionaries({"train": sources}, optional=common | {"partition": partitions}),
+    st.fixed_dictionaries(
+        {"train": sources}, optional=common | {"site_column": text, "partition": partitions}
+    ),
     st.fixed_dictionaries(
         {
             "sites": st.dictionaries(

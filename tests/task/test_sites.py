@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyndbt.errors import ConfigError, DataError
-from asyndbt.task import Example, partition_examples, share_examples
+from asyndbt.task import Example, divide_sites, partition_examples, share_examples
 
 Kind = Literal["iid", "dirichlet"]
 Kinds = st.sampled_from(["iid", "dirichlet"])
@@ -98,3 +98,8 @@ def test_settings_out_of_range(sites: int, kind: Kind, alpha: float, message: st
     rng = np.random.default_rng(0)
     with pytest.raises(ConfigError, match=message):
         partition_examples(make([0, 1]), sites, kind, alpha=alpha, rng=rng)
+
+
+def test_more_named_sites_than_parts() -> None:
+    with pytest.raises(ConfigError, match=r"^sites: 2 given, and the data name 3 sites already"):
+        divide_sites({"a", "b", "c"}, 2)

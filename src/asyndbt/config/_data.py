@@ -106,7 +106,13 @@ class SiteConfig(Section):
 class PartitionConfig(Section):
     """[data.partition]: cut one data set into sites, for experiments."""
 
-    sites: int = key(..., "Number of sites to cut the data into.", example=3, ge=1)
+    sites: int = key(
+        ...,
+        "Number of sites to cut the data into; with data.site_column, every site that it names is "
+        "cut into its share of them.",
+        example=3,
+        ge=1,
+    )
     kind: Literal["iid", "dirichlet"] = key(
         "iid",
         "How labels spread over the sites: evenly, or unevenly by a Dirichlet draw.",
@@ -181,11 +187,15 @@ class DataConfig(Section):
     def _check(self, info: ValidationInfo) -> Self:
         if (info.context or {}).get("elsewhere"):
             return self
-        ways = [way for way in ("site_column", "partition", "sites") if getattr(self, way)]
-        if len(ways) > 1:
+        for way in ("site_column", "partition"):
+            if self.sites is not None and getattr(self, way) is not None:
+                raise SettingError(
+                    way, "and data.sites both form sites: keep one of the two, remove the other"
+                )
+        if self.site_column and self.partition and self.partition.test == "shared":
             raise SettingError(
-                ways[0],
-                f"and data.{ways[1]} both form sites: keep one of the two, remove the other",
+                "partition.test",
+                '= "shared" is for data whose sites are not named: remove it, or data.site_column',
             )
         if self.sites is not None:
             self._check_site_tables()

@@ -34,6 +34,7 @@ from asyndbt.task import (
     demonstration_slots,
     load_examples,
     merge_sites,
+    divide_sites,
     partition_examples,
     share_examples,
     split_sites,
@@ -111,8 +112,11 @@ def load_site_data(config: Config, task: Task, *, complete: bool = True) -> Spli
     """
     data = config.data
     sizes = SplitSizes(data.pool_per_class, data.train_per_class, data.validation_per_class)
-    train = _examples(config, task, "train")
-    validation, test = _examples(config, task, "validation"), _examples(config, task, "test")
+    train, validation, test = (
+        _examples(config, task, part) for part in ("train", "validation", "test")
+    )
+    if data.partition is not None:
+        train, validation, test = _dealt(config, train, validation, test)
     return split_sites(
         task, train, validation, test, sizes=sizes, seed=config.run.seed, complete=complete
     )
@@ -126,15 +130,36 @@ def _examples(config: Config, task: Task, part: str) -> list[Example]:
             for name, files in data.sites.items()
             for example in _load(config, task, getattr(files, part), name)
         ]
-    examples = _load(config, task, getattr(data, part), None)
-    if data.partition is None or not examples:
-        return examples
-    if part == "test" and data.partition.test == "shared":
-        return share_examples(examples, data.partition.sites)
-    partition, rng = data.partition, np.random.default_rng([config.run.seed, 1])
-    return partition_examples(
-        examples, partition.sites, partition.kind, alpha=partition.alpha or 0.5, rng=rng
-    )
+    return _load(config, task, getattr(data, part), None)
+
+
+def _dealt(config: Config, *parts: list[Example]) -> Iterator[list[Example]]:
+    """Yield training, validation and test examples with the sites of the partition.
+
+    The examples of each site that the data name are dealt apart from those of the others.
+    """
+    partition, seed = config.data.partition, config.run.seed
+    assert partition is not None
+    *dealt, test = parts
+    if partition.test == "divided":
+        dealt.append(test)
+    named = {example.site for example in parts[0] if example.site}
+    hands = divide_sites(named, partition.sites) if named else {None: partition.sites}
+    for examples in dealt:
+        # Without a training example a site cannot be cut, and is refused by its name.
+        found = [example for example in examples if example.site not in hands]
+        for number, (name, count) in enumerate(hands.items()):
+            found += partition_examples(
+                [example for example in examples if example.site == name],
+                count,
+                partition.kind,
+                alpha=partition.alpha,
+                rng=np.random.default_rng([seed, 1, number] if name else [seed, 1]),
+                name=name or "site",
+            )
+        yield found
+    if partition.test == "shared":
+        yield share_examples(test, partition.sites)
 
 
 def _load(config: Config, task: Task, source: str | None, site: str | None) -> list[Example]:

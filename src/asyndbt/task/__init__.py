@@ -4,7 +4,7 @@ from asyndbt.task._builtin_tasks import BUILTIN_TASK_NAMES, builtin_task
 from asyndbt.task._demonstrations import demonstration_slots
 from asyndbt.task._duplicates import without_repeats
 from asyndbt.task._loading import load_examples, read_text
-from asyndbt.task._partition import partition_examples, share_examples
+from asyndbt.task._partition import divide_sites, partition_examples, share_examples
 from asyndbt.task._sources import json_row, read_datasets, read_file
 from asyndbt.task._splits import (
     MERGED_SITE,
@@ -29,6 +29,7 @@ __all__ = [
     "builtin_task",
     "demonstration_slots",
     "digest",
+    "divide_sites",
     "json_row",
     "load_examples",
     "merge_sites",

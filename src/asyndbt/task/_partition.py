@@ -1,8 +1,8 @@
-"""Partitions of data without sites, for experiments: independent (IID), Dirichlet, or shared."""
+"""Partitions of data into sites, for experiments: independent (IID), Dirichlet, or shared."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -21,8 +21,9 @@ def partition_examples(
     *,
     alpha: float = 0.5,
     rng: np.random.Generator,
+    name: str = "site",
 ) -> list[Example]:
-    """Deal examples to sites ``site-1``, ``site-2``, ...
+    """Deal examples to sites ``NAME-1``, ``NAME-2``, ...
 
     Every class is dealt separately, and every site gets at least one example of it.  With
     ``dirichlet``, the shares of class u are
@@ -42,6 +43,8 @@ def partition_examples(
     alpha : float
         Concentration of the Dirichlet distribution; ignored by ``iid``.
     rng : numpy.random.Generator
+    name : str
+        What the names of the sites begin with.
 
     Returns
     -------
@@ -79,7 +82,7 @@ def partition_examples(
         counts = _counts(shares[label], len(members), rng)
         owners[members] = rng.permutation(np.repeat(np.arange(sites), counts))
     return [
-        replace(example, site=f"site-{owner + 1}")
+        replace(example, site=f"{name}-{owner + 1}")
         for example, owner in zip(examples, owners, strict=True)
     ]
 
@@ -98,6 +101,31 @@ def share_examples(examples: Sequence[Example], sites: int) -> list[Example]:
         for number in range(1, sites + 1)
         for example in examples
     ]
+
+
+def divide_sites(names: Collection[str], sites: int) -> dict[str, int]:
+    """Return into how many parts each of some sites is cut, so that there are `sites` of them.
+
+    The first in alphabetical order are cut into one more where it does not divide.
+
+    Raises
+    ------
+    ConfigError
+        If there are more names than `sites`.
+
+    Examples
+    --------
+    >>> divide_sites({"phones", "meals", "movies"}, 10)
+    {'meals': 4, 'movies': 3, 'phones': 3}
+    """
+    if sites < len(names):
+        raise ConfigError(
+            Setting("sites"),
+            f": {sites} given, and the data name {len(names)} sites already; it must be that or "
+            "more",
+        )
+    each, more = divmod(sites, len(names))
+    return {name: each + (place < more) for place, name in enumerate(sorted(names))}
 
 
 def _check(sites: int, kind: str, alpha: float) -> None:
