@@ -10,7 +10,7 @@ these sets fit, and the AUC of each row's share in them, as a judgement on wheth
 site's; 0.5 is guessing, 1 is to know. In the last two columns he is told the scores of three and of
 eight different prompts on the same rows. Pocket model; 30 sites for every task and seed.
 
-The vote: runs with three and with ten sites, all honest (the deals of ``liars.py``), in which the
+The vote: runs with three and with ten sites, all honest, cut from a task's three, in which the
 sites report mean losses with all digits. The vote on these is set against the vote on rounded ones:
 in how many runs another fragment wins, and by how many nats its worst comparison is then worse.
 
@@ -38,7 +38,6 @@ from asyndbt.federation._selection import pairwise_medians
 from asyndbt.pocket import TASKS, dataset
 from asyndbt.run import RunDirectory, prepare_run
 from common import estimate, map_jobs, parser, table, write_results
-from liars import Job, deal, prepare
 from rows import site_tables
 
 ROWS, OWN, SITES = 20, 10, 30
@@ -47,6 +46,7 @@ DECIMALS = (16, 4, 3, 2, 1, 0)
 TOLD = {"one": (1, False), "one, right": (1, True), "three": (3, True), "eight": (8, True)}
 """How many scores are told, and whether the number of right answers is."""
 CALLS = 600
+POOL = 20
 FIRST_ROWS = 101
 """Generator seed of the rows of seed 0."""
 
@@ -136,13 +136,19 @@ def area(share: NDArray[np.float64], own: NDArray[np.bool_]) -> float:
 # ---------------------------------------------------------------------- the vote
 def final_losses(task: str, seed: int, sites: int, folder: Path) -> list[list[float]]:
     """Return the losses (sites, C), with all digits, by which a run's fragment is chosen."""
-    dealt = deal(task, sites, FIRST_ROWS + seed)
-    names = sorted({row["site"] for row in dealt["train"]})
-    tested: dict[str, list[dict[str, str]]] = {name: [] for name in names}
-    for row in dealt["test"]:
-        tested[row["site"]].append(row)
-    dealt["test"] = [row for rows in tested.values() for row in rows[:2]]
-    setup = prepare(Job(task, seed, sites, 0, None, CALLS, seed, {}), dealt, names, folder)
+    known = TASKS[task]
+    values = {
+        **demo_values(task),
+        "data": {
+            **known.config_tables(FIRST_ROWS + seed)["data"],
+            "partition": {"sites": sites},
+            "pool_per_class": POOL // len(known.labels),
+        },
+        # The test rows come after all that is measured.
+        "budget": {"test_share": 0.01, "per_site": {"calls": CALLS}},
+        "run": {"seed": seed, "dir": str(folder / "run")},
+    }
+    setup = prepare_run(Config.from_dict(values), RunDirectory(folder / "run"))
     coordinator = Coordinator(setup.plan)
     workers = {name: site.worker for name, site in setup.sites.items()}
     engine = VirtualEngine(coordinator, workers, Delays(), seed=seed)

@@ -23,7 +23,8 @@ from asyndbt.federation import (
     Worker,
 )
 from asyndbt.optim import Shape, on_simplex, preset
-from asyndbt.robustness import ATTACKS, Ring, flip_labels, with_liars, with_sybils
+from asyndbt.robustness import ATTACKS, Ring, flip_labels, with_liars
+from asyndbt.task import Example, SiteData
 from asyndbt.testing import TabularObjective, TabularProblem
 
 SHAPE = Shape(2, 5, 2, 3)
@@ -76,7 +77,7 @@ class Run:
         return self.validation_loss(name, own, shown)
 
 
-def fresh_run(attack: str, liars: int = 2, seed: int = 0) -> Run:
+def fresh_run(attack: str, liars: int = 2, seed: int = 0, *, admit: bool = True) -> Run:
     problem = TabularProblem(SHAPE, workers=len(SITES), queries=BATCH, seed=seed)
     plan = Plan(
         sites=SITES,
@@ -86,6 +87,7 @@ def fresh_run(attack: str, liars: int = 2, seed: int = 0) -> Run:
         quorum=3,
         lease=1e9,
         seed=seed,
+        open=admit and ATTACKS[attack].aliases > 0,
     )
     workers = {
         name: Worker(name, plan, Rows(problem, v, STEPS * DRAWS * BATCH), seed)
@@ -124,7 +126,7 @@ def test_a_run_with_liars_ends_and_nothing_that_they_send_is_refused(
     done = run(attack, liars)
     assert done.coordinator.phase == "done"
     assert not {"refused", "banned", "gone"} & {notice["kind"] for notice in done.notices}
-    assert set(done.coordinator.evaluations) == set(SITES)
+    assert set(done.coordinator.evaluations) == set(done.taps)
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
@@ -134,7 +136,9 @@ def test_the_same_seed_gives_the_same_run(attack: str) -> None:
     assert np.array_equal(first.coordinator.server.z, second.coordinator.server.z)
 
 
-@pytest.mark.parametrize("attack", ["collude", "collude-random", "alternate", "sleeper", "creep"])
+@pytest.mark.parametrize(
+    "attack", ["collude", "collude-random", "alternate", "sleeper", "creep", "sybil"]
+)
 @pytest.mark.parametrize("seed", [0, 1])
 def test_no_honest_site_ends_with_less_than_its_own_proposal(attack: str, seed: int) -> None:
     """Its comparison at the end is exact here, so there is no standard error to allow for."""
@@ -229,46 +233,34 @@ def step(z: Any) -> Step:
 
 
 # ------------------------------------------------------------------ names and labels
-def sybil_run(open_to_all: bool) -> tuple[Coordinator, list[dict[str, Any]]]:
-    problem = TabularProblem(SHAPE, workers=3, queries=BATCH)
-    plan = Plan(
-        sites=SITES[:3],
-        positions=SHAPE.positions,
-        words=SHAPE.words,
-        settings=preset("default", draws=DRAWS, batch_size=BATCH, refresh_every=0),
-        quorum=2,
-        open=open_to_all,
-    )
-    workers = {
-        name: Worker(name, plan, Rows(problem, v, STEPS * DRAWS * BATCH), 0)
-        for v, name in enumerate(plan.sites)
-    }
-    liars = SITES[:1]
-    sites = with_sybils(with_liars(workers, liars, "collude", Ring([0, 1])), liars, 2)
-    coordinator = Coordinator(plan)
-    asyncio.run(VirtualEngine(coordinator, sites, Delays()).run(lambda now: None))
-    return coordinator, coordinator.notices()
-
-
 def test_made_up_names_are_refused_and_the_run_goes_on() -> None:
-    coordinator, notices = sybil_run(False)
-    assert coordinator.phase == "done"
-    assert set(coordinator.evaluations) == set(SITES[:3])
-    refused = [notice["site"] for notice in notices if notice["kind"] == "refused"]
+    done = fresh_run("sybil", 1, admit=False)
+    assert done.coordinator.phase == "done"
+    assert set(done.coordinator.evaluations) == set(SITES)
+    refused = [notice["site"] for notice in done.notices if notice["kind"] == "refused"]
     assert refused == ["site-0-alias-1", "site-0-alias-2"]
 
 
-def test_made_up_names_count_in_an_open_run() -> None:
-    coordinator, _ = sybil_run(True)
-    assert coordinator.phase == "done"
-    assert len(coordinator.evaluations) == 5
-    certain = np.eye(SHAPE.words)[[0, 1]]
-    said = [np.array_equal(p, certain) for p in coordinator.server.p_all]
+def test_made_up_names_count_in_an_open_run_and_spend_nothing_of_their_own() -> None:
+    done = run("sybil", 1)
+    assert len(done.coordinator.evaluations) == len(SITES) + 2
+    certain = np.eye(SHAPE.words)[done.words]
+    said = [np.array_equal(p, certain) for p in done.coordinator.server.p_all]
     assert sum(said) == 3
+    spent = {member.name: member.spent.calls for member in done.coordinator.roster}
+    assert [spent[f"site-0-alias-{number}"] for number in (1, 2)] == [0, 0]
+    assert spent["site-0"] > 0
 
 
-def test_flipped_labels_are_the_liars_alone() -> None:
-    rows = [{"site": site, "label": label, "text": "t"} for site in "ab" for label in "xyz"]
-    flipped = flip_labels(rows, ["a"], ["x", "y", "z"])
-    assert [row["label"] for row in flipped] == [*"yzx", *"xyz"]
-    assert [row["label"] for row in rows] == [*"xyz", *"xyz"], "the rows given stay as they are"
+def test_flipped_labels_are_those_that_a_site_tunes_by() -> None:
+    pool, train, validation, test = (
+        tuple(Example({"text_a": f"{part} {label}"}, label) for label in "xyz")
+        for part in ("pool", "train", "validation", "test")
+    )
+    site = SiteData("a", pool, train, validation, test)
+    flipped = flip_labels(site, ["x", "y", "z"])
+    for part in (flipped.pool, flipped.train, flipped.validation):
+        assert [example.label for example in part] == [*"yzx"]
+    assert flipped.test == site.test
+    assert flipped.pool[0].fields == pool[0].fields
+    assert site.pool == pool, "the site given stays as it is"

@@ -8,6 +8,7 @@ from typing import Final
 
 from asyndbt.federation import Site
 from asyndbt.robustness._collusion import Alternate, Collude, ColludeRandom, Creep, Sleeper
+from asyndbt.robustness._labels import LabelFlip
 from asyndbt.robustness._liar import Liar, Ring, Voter
 from asyndbt.robustness._poisoning import (
     Alie,
@@ -17,6 +18,7 @@ from asyndbt.robustness._poisoning import (
     SignFlip,
     Stale,
 )
+from asyndbt.robustness._sybil import Sybil, with_aliases
 
 ATTACKS: Final[Mapping[str, type[Liar]]] = MappingProxyType(
     {
@@ -27,6 +29,7 @@ ATTACKS: Final[Mapping[str, type[Liar]]] = MappingProxyType(
             Alternate,
             Sleeper,
             Creep,
+            Sybil,
             Gauss,
             Alie,
             Ipm,
@@ -34,6 +37,7 @@ ATTACKS: Final[Mapping[str, type[Liar]]] = MappingProxyType(
             Stale,
             FreeRider,
             Voter,
+            LabelFlip,
         )
     }
 )
@@ -43,7 +47,7 @@ ATTACKS: Final[Mapping[str, type[Liar]]] = MappingProxyType(
 def with_liars(
     sites: Mapping[str, Site], liars: Collection[str], attack: str, ring: Ring
 ) -> dict[str, Site]:
-    """Return sites of which some lie.
+    """Return sites of which some lie, and the names that these have made up.
 
     Parameters
     ----------
@@ -57,4 +61,5 @@ def with_liars(
         What the liars have in common; a new one for every run.
     """
     kind = ATTACKS[attack]
-    return {name: kind(site, ring) if name in liars else site for name, site in sites.items()}
+    lying = {name: kind(sites[name], ring) for name in liars}
+    return {**sites, **lying, **with_aliases(lying, kind.aliases)}

@@ -69,6 +69,12 @@ class Liar:
 
     name: ClassVar[str] = "honest"
     """Name of the attack."""
+    aliases: ClassVar[int] = 0
+    """Further names under which each liar joins; the plan has to be `open` for them."""
+    flips_labels: ClassVar[bool] = False
+    """Whether the site works on examples that `flip_labels` has changed."""
+    wanted: Sequence[int] = ()
+    """Words that it wants in the fragment."""
 
     def __init__(self, site: Site, ring: Ring) -> None:
         self.ring, self.steps = ring, 0
@@ -115,7 +121,6 @@ class Voter(Liar):
     """
 
     name = "vote"
-    wanted: Sequence[int] = ()
 
     def losses(self, candidates: IntArray, honest: FloatArray) -> FloatArray:
         held = np.isin(candidates, self.wanted).sum(axis=1)

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
-from asyndbt.federation import Assignment, Join, Report, Site
+from asyndbt.federation import Assignment, Join, Report, Site, Spent
+from asyndbt.robustness._collusion import Collude
+
+
+class Sybil(Collude):
+    """Colludes, and joins under further names too, so that its lie counts several times.
+
+    In the consensus as in the vote. A run refuses names that it does not expect, unless its plan is
+    `open`. Source: Douceur, IPTPS 2002; in federated learning, Fung et al., RAID 2020.
+    """
+
+    name = "sybil"
+    aliases = 2
 
 
 class Alias:
-    """A site under a made-up name, with the work, budget and lies of the site behind it.
+    """A site under a made-up name, with the work and the lies of the site behind it.
+
+    What that site spends it reports under its own name alone.
 
     Parameters
     ----------
@@ -28,30 +42,13 @@ class Alias:
     async def handle(self, assignment: Assignment) -> Report:
         """Have the site do the work, and report it under the name."""
         own = replace(assignment, site=self._site.join().site)
-        return replace(await self._site.handle(own), site=self._name)
+        return replace(await self._site.handle(own), site=self._name, spent=Spent())
 
 
-def with_sybils(
-    sites: Mapping[str, Site], liars: Collection[str], names: int = 2
-) -> dict[str, Site]:
-    """Return sites of which some join under further names too: the Sybil attack.
-
-    They know what the sites behind them know, and send what these send, so that a lie counts
-    several times, in the consensus and in the vote. A run refuses names that it does not expect,
-    unless its plan is `open`. Source: Douceur, IPTPS 2002; in federated learning, Fung et al., RAID
-    2020.
-
-    Parameters
-    ----------
-    sites : mapping of str to Site
-        All sites of a run, liars among them.
-    liars : collection of str
-    names : int
-        Further names of each liar.
-    """
-    aliases = {
-        f"{name}-alias-{number}": Alias(sites[name], f"{name}-alias-{number}")
-        for name in liars
-        for number in range(1, names + 1)
+def with_aliases(sites: Mapping[str, Site], aliases: int) -> dict[str, Site]:
+    """Return so many further names for each of some sites."""
+    return {
+        alias: Alias(site, alias)
+        for name, site in sites.items()
+        for alias in (f"{name}-alias-{number}" for number in range(1, aliases + 1))
     }
-    return {**sites, **aliases}
