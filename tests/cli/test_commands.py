@@ -92,6 +92,9 @@ def test_each_commented_setting_can_be_used(table: str, line: str) -> None:
         values["data"] = {"sites": {"north": {"train": "train.jsonl"}}}
     if table == "federation.delays":
         values["federation"] = {"engine": "virtual", "delays": {"dead": {"north": 1.0}}}
+    if table == "federation.liars":
+        liars = {"attack": "collude", "share": None if full.endswith(".sites") else 0.3}
+        values["federation"] = {"engine": "virtual", "liars": liars}
     if table == "federation.flower" or full == "federation.sites":
         files = ("certificate", "certificate_key", "root_certificate")
         values = {"task": values["task"], "method": values["method"], "budget": {"calls": 100}}

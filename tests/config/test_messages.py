@@ -13,6 +13,7 @@ from asyndbt.errors import ConfigError
 Complaint = Callable[[dict[str, Any]], str]
 OPENAI = {"provider": "openai", "model": "m"}
 VIRTUAL = {"federation.engine": "virtual"}
+LIARS = {"attack": "collude", "share": 0.3}
 
 
 @pytest.mark.parametrize(
@@ -93,6 +94,36 @@ VIRTUAL = {"federation.engine": "virtual"}
         (
             {"data.site_column": "site", "data.partition": {"sites": 2, "test": "shared"}},
             'data.partition.test = "shared" is for data whose sites are not named',
+        ),
+        ({"federation.liars": LIARS}, 'federation.liars belongs to engine "virtual"'),
+        (
+            {"federation": {"engine": "flower", "sites": ["a", "b"], "liars": LIARS}},
+            'federation.liars belongs to engine "virtual"',
+        ),
+        (VIRTUAL | {"federation.liars": {"share": 0.3}}, "federation.liars.attack is missing"),
+        (
+            VIRTUAL | {"federation.liars": {"attack": "colude", "share": 0.3}},
+            'did you mean "collude"?',
+        ),
+        (
+            VIRTUAL | {"federation.liars": {"attack": "vote"}},
+            "federation.liars.share is missing: give the share of the sites that lie",
+        ),
+        (
+            VIRTUAL | {"federation.liars": LIARS | {"sites": ["a"]}},
+            "federation.liars.share and federation.liars.sites exclude each other",
+        ),
+        (
+            VIRTUAL | {"federation.liars": LIARS | {"words": ["a", "a"]}},
+            "federation.liars.words names one twice",
+        ),
+        (
+            VIRTUAL | {"federation.liars": LIARS, "method.mode": "demonstrations"},
+            'federation.liars lie about the fragment, and method.mode = "demonstrations" has none',
+        ),
+        (
+            VIRTUAL | {"federation.liars": LIARS, "method.centralised": True},
+            "federation.liars needs sites, and method.centralised pools their data",
         ),
         ({"data.sites": {"a": {"train": "x"}}}, "data.train stands beside [data.sites]"),
         (

@@ -12,6 +12,7 @@ from asyndbt._spelling import site_name_fault
 from asyndbt.config import Config, MethodConfig, load_config
 from asyndbt.config._toml import format_table
 from asyndbt.optim import Settings
+from asyndbt.robustness import ATTACKS
 
 text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 words = text.filter(lambda word: bool(word.strip()))
@@ -82,9 +83,15 @@ delays = st.one_of(
     st.fixed_dictionaries({"kind": st.just("pareto")}, optional={"shape": st.floats(1.01, 9)}),
 )
 quorums = st.one_of(count, st.floats(0, 1, exclude_min=True), st.sampled_from(["all", "majority"]))
+liars = st.fixed_dictionaries(
+    {"attack": st.sampled_from([*ATTACKS]), "share": st.floats(0, 1, exclude_max=True)},
+    optional={"words": st.lists(words, unique=True)},
+)
 federations = st.one_of(
     some(quorum=quorums, staleness=count, lease=positive),
-    st.fixed_dictionaries({"engine": st.just("virtual")}, optional={"quorum": quorums}),
+    st.fixed_dictionaries(
+        {"engine": st.just("virtual")}, optional={"quorum": quorums, "liars": liars}
+    ),
 )
 limits = {"tokens": count, "money": positive}
 configs = st.builds(
@@ -99,7 +106,14 @@ configs = st.builds(
         }
     ),
     some(method=methods, federation=federations, run=some(seed=st.integers(0, 2**63), dir=names)),
-)
+).filter(lambda config: not lied_about_nothing(config))
+
+
+def lied_about_nothing(config: dict[str, Any]) -> bool:
+    """Whether there are liars, and no fragment or no sites about which they could lie."""
+    method = config.get("method", {})
+    idle = method.get("centralised") or method.get("mode") == "demonstrations"
+    return bool(idle and "liars" in config.get("federation", {}))
 
 
 @given(configs)

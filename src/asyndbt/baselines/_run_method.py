@@ -93,6 +93,11 @@ def resume_run(
     done = files.read_json("result.json")
     if budget:
         config = config.override({**changes, **_full_keys("budget", budget)})
+        if config.federation.liars is not None:
+            raise RunDirectoryError(
+                f"{files.path}: a run with simulated liars ends where it ends, since what they "
+                "remember is kept nowhere: start another with the larger budget"
+            )
         if done is not None and done["stop_reason"] != "budget":
             raise RunDirectoryError(
                 f"{files.path}: the run ended with {done['stop_reason']!r}, not because its "

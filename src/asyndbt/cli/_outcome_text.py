@@ -11,7 +11,7 @@ from typing import Any
 
 from asyndbt._text import counted, part_of, percent, percent_range
 from asyndbt.baselines import methods
-from asyndbt.run import AsynDBT, Result
+from asyndbt.run import AsynDBT, Result, recorded_liars
 
 _COLUMNS = (("plain", "plain"), ("random_icl", "random demonstrations"), ("tuned", "tuned"))
 _SITES = 20
@@ -54,11 +54,15 @@ def accuracy_table(data: Mapping[str, Any]) -> str:
     sites = {name: site["metrics"]["test"] for name, site in data["sites"].items()}
     rows = [["accuracy on test data", *(title for _, title in _COLUMNS), "n"]]
     given = {name: site.get("test_examples") for name, site in data["sites"].items()}
-    rows += [_row(name, sites[name], given[name]) for name in list(sites)[:_SITES]]
+    liars = recorded_liars(data)
+    rows += [
+        _row(f"{name} (lies)" if name in liars else name, sites[name], given[name])
+        for name in list(sites)[:_SITES]
+    ]
     if len(sites) != 1:
         rows += [
-            _row("all sites", overall, data.get("test_examples")),
-            _median_row(overall, len(sites)),
+            _row("honest sites" if liars else "all sites", overall, data.get("test_examples")),
+            _median_row(overall, len(sites) - len(liars)),
         ]
     lines = [*_aligned(rows), "In brackets: 95 % intervals."]
     if len(sites) > _SITES:

@@ -10,6 +10,7 @@ from asyndbt.config._federation import (
     is_loopback,
     split_address,
 )
+from asyndbt.config._liars import LiarsConfig
 from asyndbt.config._lm import LMConfig
 from asyndbt.config._method import MethodConfig
 from asyndbt.config._schema import starter_toml
@@ -24,6 +25,7 @@ __all__ = [
     "FederationConfig",
     "FlowerConfig",
     "LMConfig",
+    "LiarsConfig",
     "LimitsConfig",
     "LinkConfig",
     "MethodConfig",

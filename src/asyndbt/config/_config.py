@@ -197,7 +197,8 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        for check in (self._endless, self._unknown_sites, self._idle, self._misplaced):
+        checks = (self._endless, self._unknown_sites, self._idle, self._misplaced, self._truthful)
+        for check in checks:
             for problem in check():
                 raise problem
         return self
@@ -238,6 +239,21 @@ class Config(Section):
             yield SettingError(
                 "method.centralised",
                 'pools the data of all sites, which engine "flower" keeps apart: remove one',
+            )
+
+    def _truthful(self) -> Iterator[SettingError]:
+        """Find settings with which no site can lie: nothing that it reports is used."""
+        if self.federation.liars is None:
+            return
+        if self.method.centralised:
+            yield SettingError(
+                "federation.liars",
+                "needs sites, and method.centralised pools their data: remove one",
+            )
+        if self.method.mode == "demonstrations":
+            yield SettingError(
+                "federation.liars",
+                'lie about the fragment, and method.mode = "demonstrations" has none: remove one',
             )
 
     def _unknown_sites(self) -> Iterator[SettingError]:

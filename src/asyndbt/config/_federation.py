@@ -9,10 +9,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, PlainValidator, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    PlainValidator,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from asyndbt._section import OneOf, Section, SettingError, key
 from asyndbt.config._base import Directory, File, Name, resolved
+from asyndbt.config._liars import LiarsConfig
 from asyndbt.errors import ConfigError
 from asyndbt.federation.engines import Delays, find_engines
 
@@ -159,6 +166,11 @@ class FederationConfig(Section):
     delays: Delays | None = key(
         None, 'How long sites take, for engine "virtual".', example={"kind": "lognormal"}
     )
+    liars: LiarsConfig | None = key(
+        None,
+        'Sites that lie, for experiments, engine "virtual".',
+        example={"attack": "collude", "share": 0.3},
+    )
     flower: FlowerConfig | None = key(
         None,
         'How sites reach the coordinator, engine "flower".',
@@ -170,9 +182,20 @@ class FederationConfig(Section):
         table = {"virtual": "delays", "flower": "flower"}.get(str(given.get("engine")))
         return {table: {}} if table else {}
 
+    @field_validator("liars")
+    @classmethod
+    def _nobody(cls, liars: LiarsConfig | None) -> LiarsConfig | None:
+        """Have no liars rather than a share of 0, so that no attack makes it another run."""
+        return None if liars is not None and liars.share == 0 else liars
+
     @model_validator(mode="after")
     def _check(self) -> Self:
-        for name, engine in (("delays", "virtual"), ("flower", "flower"), ("sites", "flower")):
+        for name, engine in (
+            ("delays", "virtual"),
+            ("liars", "virtual"),
+            ("flower", "flower"),
+            ("sites", "flower"),
+        ):
             if self.engine != engine and getattr(self, name) is not None:
                 raise SettingError(name, f'belongs to engine "{engine}": set engine = "{engine}"')
         if self.engine == "flower" and not self.sites:

@@ -19,6 +19,7 @@ from asyndbt._text import counted, part_of, percent
 from asyndbt.lm import find_providers
 from asyndbt.report._chart import interval_chart
 from asyndbt.report._record import Record
+from asyndbt.run import recorded_liars
 
 KINDS = (
     ("plain", "plain prompt"),
@@ -52,6 +53,8 @@ def test_scores(record: Record) -> dict[str, Mapping[str, Any]]:
 
 def _headline(record: Record) -> Iterator[str]:
     scores = test_scores(record)
+    if recorded_liars(record.result or {}):
+        yield "With simulated liars: "
     if record.result is None:
         done = len(record.steps)
         yield f"{counted(done, 'server step')} so far" if done else "The run has just begun"
@@ -136,10 +139,16 @@ def accuracy_section(record: Record) -> Html:
         text = ("No accuracy was measured: there is no test data (", tag("code", "data.test"), ").")
         return section(title, paragraph(*text))
     whole = record.result.get("test_examples")
-    groups = [("All sites" if len(record.sites) > 1 else "Test data", overall, whole)]
+    liars = recorded_liars(record.result)
+    together = "Honest sites" if liars else "All sites"
+    groups = [(together if len(record.sites) > 1 else "Test data", overall, whole)]
     if len(record.sites) > 1:
         groups += [
-            (name, ((site.get("metrics") or {}).get("test")) or {}, site.get("test_examples"))
+            (
+                f"{name} (lies)" if name in liars else name,
+                ((site.get("metrics") or {}).get("test")) or {},
+                site.get("test_examples"),
+            )
             for name, site in record.result.get("sites", {}).items()
         ]
     marks = (tag("span", f"{at}", style=f"left:{at}%") for at in (0, 25, 50, 75, 100))

@@ -16,6 +16,7 @@ from asyndbt.run._directory import (
 from asyndbt.run._estimate import Cost, Estimate, can_begin, estimate_run
 from asyndbt.run._halves import HALVES, score_halves
 from asyndbt.run._inputs import load_inputs, load_site_data, make_task, place_rows, take_rows
+from asyndbt.run._liars import recorded_liars
 from asyndbt.run._observers import Observers
 from asyndbt.run._predictor import Predictor
 from asyndbt.run._remote_site import RemoteSite, open_site
@@ -65,6 +66,7 @@ __all__ = [
     "prepare_run",
     "read_curve",
     "read_record",
+    "recorded_liars",
     "run_config",
     "run_session",
     "saved_states",

@@ -15,7 +15,14 @@ import numpy as np
 from asyndbt._text import counted
 from asyndbt.config import Config
 from asyndbt.errors import BudgetError, ConfigError
-from asyndbt.federation import LOOKS_SHARE, Coordinator, PromptObjective, restore, snapshot
+from asyndbt.federation import (
+    LOOKS_SHARE,
+    Coordinator,
+    Member,
+    PromptObjective,
+    restore,
+    snapshot,
+)
 from asyndbt.federation.engines import Engine, find_engines
 from asyndbt.lm import LIMITED, LanguageModel, Usage, amount_text
 from asyndbt.optim import NO_WORD, FloatArray, IntArray, row_entropies
@@ -61,6 +68,7 @@ class AsynDBT(Method):
     """The method of this package, with all sites in this process."""
 
     name: ClassVar[str] = "asyndbt"
+    simulates_liars: ClassVar[bool] = True
 
     def configure(self, config: Config) -> Config:
         """Return the configuration with the data at their sites."""
@@ -109,7 +117,7 @@ class AsynDBT(Method):
 
     def engine(self, session: Session, coordinator: Coordinator) -> Engine:
         """Return the engine that the configuration names, on this machine."""
-        config, sites = session.config, session.setup.sites
+        config, sites = session.config, session.setup.acting
         engine, table = find_engines()[config.federation.engine], dict(config.federation)
         return engine.of(
             coordinator, sites, session.channel, session.elapsed, table, config.run.seed
@@ -213,6 +221,9 @@ class _Log:
         if coordinator.next_id == self._handed_out and coordinator.phase != "done":
             return
         self._handed_out = coordinator.next_id
+        if session.setup.liars is not None:
+            # What they remember is kept nowhere: an interrupted run begins again.
+            return
         session.directory.write_checkpoint(
             snapshot(
                 coordinator,
@@ -257,7 +268,8 @@ class _Log:
 
 
 def _outcome(coordinator: Coordinator, setup: RunSetup) -> Outcome:
-    roster = coordinator.roster
+    # Not the names that liars have made up.
+    roster = [m for m in coordinator.roster if not setup.sites or m.name in setup.sites]
     fragment = coordinator.fragment if setup.plan.positions else np.empty(0, dtype=np.int64)
     words = tuple(setup.vocabulary[index] for index in fragment if index != NO_WORD)
     return Outcome(
@@ -275,7 +287,7 @@ def _outcome(coordinator: Coordinator, setup: RunSetup) -> Outcome:
         spent={member.name: member.spent for member in roster},
         conduct={member.name: (member.gone, member.strikes) for member in roster},
         test_examples={member.name: member.counts[2] for member in roster},
-        warnings=(*_undecided(coordinator, setup), *_absences(coordinator, setup)),
+        warnings=(*_undecided(coordinator, setup), *_absences(coordinator, setup, roster)),
     )
 
 
@@ -324,8 +336,10 @@ def _is_uniform(policy: FloatArray) -> bool:
     return bool(row_entropies(policy).mean() > _NEAR_UNIFORM * np.log(policy.shape[1]))
 
 
-def _absences(coordinator: Coordinator, setup: RunSetup) -> Iterator[str]:
-    for member in coordinator.roster:
+def _absences(
+    coordinator: Coordinator, setup: RunSetup, members: Sequence[Member]
+) -> Iterator[str]:
+    for member in members:
         found, expected = coordinator.evaluations.get(member.name), member.counts[2]
         if (site := setup.sites.get(member.name)) is not None:
             expected = site.needs.test_rows

@@ -8,6 +8,7 @@ from typing import Any
 from asyndbt._html import Html, accuracy_text, paragraph, table, tag
 from asyndbt._text import counted, part_of
 from asyndbt.prompt import TunedPrompt
+from asyndbt.run._liars import recorded_liars
 
 _KINDS = (
     ("plain", "plain prompt"),
@@ -58,10 +59,13 @@ def _calls(ledger: Mapping[str, Any] | None) -> Iterator[str]:
 
 
 def _rows(data: Mapping[str, Any]) -> Iterator[list[str]]:
+    liars = recorded_liars(data)
     for site, found in list(data["sites"].items())[:_SITES]:
-        yield _row(site, found["metrics"]["test"], found.get("test_examples"))
+        name = f"{site} (lies)" if site in liars else site
+        yield _row(name, found["metrics"]["test"], found.get("test_examples"))
     if len(data["sites"]) > 1:
-        yield _row("all sites", data["metrics"]["test"], data.get("test_examples"))
+        together = "honest sites" if liars else "all sites"
+        yield _row(together, data["metrics"]["test"], data.get("test_examples"))
 
 
 def _row(name: str, scores: Mapping[str, Any], given: int | None) -> list[str]:

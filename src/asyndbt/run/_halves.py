@@ -15,6 +15,7 @@ from asyndbt.federation import Score, calibration_queries, score_answers
 from asyndbt.lm import AnswerCache, Budget, Gateway, LabelPrior, LanguageModel, Limits
 from asyndbt.prompt import TunedPrompt
 from asyndbt.run._inputs import load_inputs
+from asyndbt.run._liars import recorded_liars
 from asyndbt.run._model_handle import ModelHandle
 from asyndbt.run._result import Result, accuracy_interval, pool_scores, shared_copies
 
@@ -35,7 +36,7 @@ def score_halves(result: Result, model: LanguageModel | None = None) -> dict[str
     Returns
     -------
     dict
-        By half, the scores of all sites together as in ``result.json``; and ``calls``, what was
+        By half, the scores of the sites together as in ``result.json``; and ``calls``, what was
         charged.
 
     Raises
@@ -65,14 +66,14 @@ def score_halves(result: Result, model: LanguageModel | None = None) -> dict[str
     async def all_scored() -> dict[str, list[Score]]:
         try:
             return {
-                half: [
-                    await scored(site, _half(result.prompt(site), half)) for site in result.sites
-                ]
+                half: [await scored(site, _half(result.prompt(site), half)) for site in honest]
                 for half in HALVES
             }
         finally:
             await handle.model.close()
 
+    liars = recorded_liars(result.data)
+    honest = [site for site in result.sites if site not in liars]
     calls: list[int] = []
     scores = run_sync(all_scored())
     found: Mapping[str, Any] = {

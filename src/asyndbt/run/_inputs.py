@@ -22,7 +22,9 @@ from asyndbt.errors import ConfigError, DataError
 from asyndbt.federation import SitePrompts
 from asyndbt.lm import LanguageModel, Prompt, check_requests
 from asyndbt.prompt import load_vocabulary, pmi_ngrams, repeated_entries
+from asyndbt.robustness import flip_labels
 from asyndbt.run._directory import RunDirectory, write_atomically
+from asyndbt.run._liars import flips_labels, liars_of
 from asyndbt.task import (
     MERGED_SITE,
     Example,
@@ -32,9 +34,9 @@ from asyndbt.task import (
     Task,
     builtin_task,
     demonstration_slots,
+    divide_sites,
     load_examples,
     merge_sites,
-    divide_sites,
     partition_examples,
     share_examples,
     split_sites,
@@ -239,6 +241,9 @@ def load_inputs(config: Config, *, complete: bool = True) -> RunInputs:
     check_delays(config, [site.name for site in data])
     if method.centralised:
         data = [merge_sites(data)]
+    if flips_labels(config):
+        liars = liars_of(config, [site.name for site in data])
+        data = [flip_labels(site, task.labels) if site.name in liars else site for site in data]
     positions = 0 if method.mode == "demonstrations" else method.fragment_length
     vocabulary = resolve_vocabulary(config, data) if positions else ()
     sites = {

@@ -69,11 +69,19 @@ class Outcome:
 
 
 def build_result(config: Config, setup: RunSetup, outcome: Outcome) -> dict[str, Any]:
-    """Return the content of ``result.json``; it holds no text of any example."""
+    """Return the content of ``result.json``; it holds no text of any example.
+
+    Of sites that lie, the metrics of the sites together have no part.
+    """
     draws = {"random_icl": config.method.random_icl_draws}
-    known = [found for found in outcome.evaluations.values() if found is not None]
+    lying = () if setup.liars is None else setup.liars.names
+    known = [
+        found
+        for name, found in outcome.evaluations.items()
+        if found is not None and name not in lying
+    ]
     scores = {kind: [getattr(each, kind) for each in known] for kind in _KINDS}
-    given = [Score(n=count) for count in outcome.test_examples.values()]
+    given = [Score(n=count) for name, count in outcome.test_examples.items() if name not in lying]
     if not setup.sites:
         # What a site elsewhere says of its number of examples must not write the headline.
         scores = {kind: cut_claims(each) for kind, each in scores.items()}
@@ -96,6 +104,7 @@ def build_result(config: Config, setup: RunSetup, outcome: Outcome) -> dict[str,
             "test_examples": outcome.test_examples.get(name),
             "gone": gone,
             "refused": refused,
+            "kept_own": found and found.kept_own,
         }
     ledger, requests = _ledger(setup, outcome.spent)
     return {
@@ -103,6 +112,7 @@ def build_result(config: Config, setup: RunSetup, outcome: Outcome) -> dict[str,
         "metrics": {"test": overall},
         "test_examples": sum(score.n for score in given),
         "sites": sites,
+        "liars": setup.liars and setup.liars.record(),
         "ledger": ledger,
         "model": setup.handle and setup.handle.record(),
         "seed": config.run.seed,

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from asyndbt._async import NewLoop, run_sync
 from asyndbt.config import Config
-from asyndbt.errors import RunDirectoryError
+from asyndbt.errors import ConfigError, RunDirectoryError
 from asyndbt.federation.engines import Channel
 from asyndbt.lm import LanguageModel
 from asyndbt.run._directory import Event, Observer, RunDirectory, write_atomically
@@ -44,6 +44,8 @@ class Method(ABC):
     """The method's name in studies and records."""
     needs_calls: ClassVar[bool] = True
     """Whether tuning, not only the evaluation, sends requests."""
+    simulates_liars: ClassVar[bool] = False
+    """Whether sites act as ``federation.liars`` says."""
 
     def configure(self, config: Config) -> Config:
         """Return the configuration as the method needs it."""
@@ -53,6 +55,11 @@ class Method(ABC):
         self, config: Config, directory: RunDirectory, model: LanguageModel | None
     ) -> RunSetup:
         """Return what a run needs; errors are raised before the first paid step."""
+        if config.federation.liars is not None and not self.simulates_liars:
+            raise ConfigError(
+                f'federation.liars: in a run of "{self.name}" no site can lie: remove the table, '
+                'or use the method "asyndbt"'
+            )
         return prepare_run(config, directory, model, needs_calls=self.needs_calls)
 
     @abstractmethod

@@ -13,7 +13,15 @@ from typing import Final
 
 from asyndbt.config import BudgetConfig, Config, LimitsConfig, toml_keys
 from asyndbt.errors import ConfigError, RunDirectoryError
-from asyndbt.federation import Needs, Plan, PromptObjective, SitePrompts, Worker, vocabulary_digest
+from asyndbt.federation import (
+    Needs,
+    Plan,
+    PromptObjective,
+    Site,
+    SitePrompts,
+    Worker,
+    vocabulary_digest,
+)
 from asyndbt.lm import AnswerCache, Budget, Gateway, LanguageModel, Limits, Usage, split_limits
 from asyndbt.run._directory import RunDirectory
 from asyndbt.run._division import divide_budget
@@ -23,6 +31,7 @@ from asyndbt.run._inputs import (
     resolve_vocabulary,
     vocabulary_warnings,
 )
+from asyndbt.run._liars import SimulatedLiars, makes_up_names, simulate_liars
 from asyndbt.run._model_handle import ModelHandle
 from asyndbt.run._site import RunSite
 from asyndbt.run._warnings import setup_warnings
@@ -41,6 +50,8 @@ class RunSetup:
         The language model after its probe; None where every site has a model of its own.
     warnings : tuple of str
         What the user should know before paying.
+    liars : SimulatedLiars or None
+        The sites that lie, if that is simulated.
     """
 
     plan: Plan
@@ -48,6 +59,12 @@ class RunSetup:
     vocabulary: tuple[str, ...]
     handle: ModelHandle | None
     warnings: tuple[str, ...] = ()
+    liars: SimulatedLiars | None = None
+
+    @property
+    def acting(self) -> Mapping[str, Site]:
+        """The sites as an engine meets them, honest or not."""
+        return self.sites if self.liars is None else self.liars.sites
 
     def example_counts(self) -> dict[str, dict[str, int]]:
         """Return the sizes of the splits by site."""
@@ -156,13 +173,15 @@ def build_setup(
         name: _site(config, plan, directory, prompts, handle, needs[name], limits[name], objective)
         for name, prompts in inputs.sites.items()
     }
+    liars = simulate_liars(config, plan, sites, inputs.vocabulary, steps)
     warnings = (
+        *(liars.warnings() if liars is not None else ()),
         *inputs.duplicates.splitlines(),
         *vocabulary_warnings(config),
         *setup_warnings(plan, inputs.sites, needs, steps if needs_calls else None),
         *model.warnings([_texts(site) for site in inputs.sites.values()], inputs.vocabulary),
     )
-    return RunSetup(plan, sites, inputs.vocabulary, handle, warnings)
+    return RunSetup(plan, sites, inputs.vocabulary, handle, warnings, liars)
 
 
 @toml_keys()
@@ -249,6 +268,7 @@ def build_plan(
         shared=shared,
         seed=config.run.seed,
         limits=_limits(config.budget).least(_limits(config.budget.per_site)),
+        open=makes_up_names(config),
     )
 
 
