@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,6 +22,12 @@ from asyndbt.study._file import POCKET, StudyFile, keys_of
 from asyndbt.task import digest, merge_sites
 
 BOTH: Final = "both"
+ATTACK: Final = "attack"
+SHARE: Final = "share"
+"""Keys that stand in a point of the grid for the table [federation.liars]."""
+HONEST: Final = "none"
+"""The attack of runs in which nobody lies."""
+_LIARS: Final = "federation.liars"
 
 Point = tuple[tuple[str, Any], ...]
 """A point of the grid: pairs of key and value."""
@@ -96,9 +102,27 @@ def cells_of(file: StudyFile) -> list[Cell]:
             if needs_calls(method):
                 others = [calls for calls in study.curve_calls if calls != study.calls]
                 cells += [cell(seed, calls) for calls in others for seed in curve_seeds]
-    # If the base tunes one half only, the ablation repeats cells.
+    # If the base tunes one half only, the ablation repeats cells; honest sites do for every attack.
     unique = {cell.directory: cell for cell in cells}
+    _check_liars(list(unique.values()))
     return sorted(unique.values(), key=lambda cell: cell.calls != study.calls)
+
+
+def _check_liars(cells: Sequence[Cell]) -> None:
+    attacks = {dict(cell.point).get(ATTACK, HONEST) for cell in cells}
+    if HONEST not in attacks:
+        raise ConfigError(
+            f"grid.{_LIARS} has no share of 0: add one, since what liars cost is measured against "
+            "runs in which nobody lies"
+        )
+    runs = {
+        (each.method, each.task, each.seed, each.calls, each.mode, each.point) for each in cells
+    }
+    if len(runs) < len(cells):
+        raise ConfigError(
+            f"grid.{_LIARS} has an attack with one share more than once: other words are for the "
+            "tables of tasks, other sites for another study"
+        )
 
 
 @contextmanager
@@ -114,6 +138,23 @@ def naming(what: str) -> Iterator[None]:
 def _points(grid: Mapping[str, Any]) -> list[Point]:
     lists = keys_of(grid)
     return [tuple(zip(lists, each, strict=True)) for each in itertools.product(*lists.values())]
+
+
+def _told_apart(point: Point, config: Config) -> Point:
+    """Return a point with attack and share of the liars in place of all keys about these.
+
+    So runs in which nobody lies are at one point, whatever the attack that was not made.
+    """
+    others = tuple(pair for pair in point if not f"{pair[0]}.".startswith(f"{_LIARS}."))
+    if len(others) == len(point):
+        return point
+    liars = config.federation.liars
+    if liars is None:
+        return (*others, (ATTACK, HONEST), (SHARE, 0.0))
+    share = liars.share
+    if liars.sites is not None:
+        share = round(len(liars.sites) / sizes_of(config).sites, 3)
+    return (*others, (ATTACK, liars.attack), (SHARE, share))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +175,8 @@ class _CellFactory:
         name = _name(self.method, self.task, seed, calls, config, options)
         config = config.override({"run.dir": self.file.study.dir / "runs" / name})
         mode = config.method.mode
-        return Cell(self.method, self.task, seed, calls, mode, self.point, config, options)
+        point = _told_apart(self.point, config)
+        return Cell(self.method, self.task, seed, calls, mode, point, config, options)
 
     def _config(self, seed: int) -> Config:
         file, tables = self.file, {}

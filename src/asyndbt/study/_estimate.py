@@ -115,6 +115,8 @@ def _settings(cell: Cell) -> str:
     """Return the settings that determine the cost of a run, except budget and seed."""
     values = cell.config.to_dict()
     del values["run"]["seed"], values["run"]["dir"], values["budget"]
+    # Liars do their work and pay for it like the others.
+    values["federation"].pop("liars", None)
     return json.dumps(values, sort_keys=True)
 
 

@@ -6,8 +6,9 @@ doi 10.1038/s41598-026-39582-5); accuracy against calls is not in the paper.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import matplotlib
@@ -15,9 +16,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from asyndbt.study._cells import is_baseline, needs_calls
+from asyndbt.study._cells import HONEST, is_baseline, needs_calls
 from asyndbt.study._frame import OVERALL
-from asyndbt.study._summary import Mean, Summary, means
+from asyndbt.study._liars import Attacked
+from asyndbt.study._summary import Mean, Summary, mean_of, means
 from asyndbt.study._tables import short, training_time
 
 _STYLES: Final = ("-", "--", "-.", ":")
@@ -34,17 +36,33 @@ _PANELS: Final = (
     ("train_loss", "training loss", 1),
 )
 _POINTS: Final = 200
+_LIARS_CAPTION: Final = (
+    "What simulated liars cost: left, points of accuracy that honest sites lose against the run "
+    "without liars, by attack; right, their accuracy by share of liars, of the attacks with most "
+    "shares; means over tasks and seeds with 95 % intervals"
+)
 
 
-def draw_figures(summary: Summary, curve: pd.DataFrame, folder: Path) -> list[tuple[str, str]]:
+def draw_figures(
+    summary: Summary,
+    curve: pd.DataFrame,
+    folder: Path,
+    attacked: Mapping[str, Sequence[Attacked]] = MappingProxyType({}),
+) -> list[tuple[str, str]]:
     """Draw every figure for which there are numbers, as SVG and PNG; return names and captions.
 
-    `curve` has the curves at the summary's point of the grid.
+    Parameters
+    ----------
+    curve : DataFrame
+        The curves at the summary's point of the grid.
+    attacked : mapping of str to sequence of Attacked
+        The runs with liars, by method.
     """
     # Equal numbers give equal files.
     matplotlib.rcParams["svg.hashsalt"] = "asyndbt"
     made = []
-    for name, caption, figure in _figures(summary, curve):
+    liars = [(f"liars-{m}", _LIARS_CAPTION, _liars(some)) for m, some in attacked.items()]
+    for name, caption, figure in (*liars, *_figures(summary, curve)):
         figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
         figure.savefig(folder / f"{name}.png", dpi=150)
         made.append((name, caption))
@@ -82,14 +100,20 @@ def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
 
 def _style(summary: Summary, method: str) -> dict[str, Any]:
     """Return how a method is drawn: the same in every figure."""
-    index = summary.methods.index(method)
     return {
+        **_line(summary.methods.index(method)),
         "label": method,
+        "linewidth": 1.2 if is_baseline(method) else 2.2,
+        "markersize": 5,
+    }
+
+
+def _line(index: int) -> dict[str, Any]:
+    """Return how a line is told from the others."""
+    return {
         "color": _COLOURS[index % len(_COLOURS)],
         "linestyle": _STYLES[index % len(_STYLES)],
         "marker": _MARKERS[index % len(_MARKERS)],
-        "linewidth": 1.2 if is_baseline(method) else 2.2,
-        "markersize": 5,
     }
 
 
@@ -152,7 +176,7 @@ def _by_calls(summary: Summary) -> Any:
         if not found:
             continue
         values = [100 * mean.mean for _, mean in found]
-        halves = [0.0 if m.high is None else 100 * (m.high - m.mean) for _, m in found]
+        halves = [_half(mean) for _, mean in found]
         # Shifted, so that no interval hides another.
         shift = _SHIFT ** (summary.methods.index(method) - len(summary.methods) / 2)
         at = [calls * shift for calls, _ in found]
@@ -170,6 +194,56 @@ def _by_calls(summary: Summary) -> Any:
     axes.grid(alpha=0.3)
     figure.legend(fontsize="small", loc="outside right upper")
     return figure
+
+
+def _liars(attacked: Sequence[Attacked]) -> Any:
+    """Draw what liars cost, by attack at the share that most attacks have, and by share."""
+    by_attack: dict[str, list[Attacked]] = {}
+    for each in attacked:
+        by_attack.setdefault(each.attack, []).append(each)
+    nobody = by_attack.pop(HONEST, [])
+    shares = [each.share for some in by_attack.values() for each in some]
+    common, most = max(shares, key=shares.count), max(map(len, by_attack.values()))
+    figure, (left, right) = _figure(11.0, 4.6, 2)
+    _lost_by_attack(left, [each for some in by_attack.values() for each in some], common)
+    _by_share(right, [[*nobody, *some] for some in by_attack.values() if len(some) == most])
+    return figure
+
+
+def _lost_by_attack(axes: Any, attacked: Sequence[Attacked], share: float) -> None:
+    shown = [each for each in attacked if each.share == share]
+    means, rows = [each.mean_lost for each in shown], range(len(shown))
+    halves = [_half(mean) for mean in means]
+    axes.errorbar([100 * mean.mean for mean in means], rows, xerr=halves, fmt="ko", capsize=3)
+    axes.axvline(0.0, color="#666666", linewidth=0.8)
+    axes.set_yticks(rows, [each.attack for each in shown])
+    axes.invert_yaxis()
+    axes.set_xlabel(f"points lost with {100 * share:.0f} % liars")
+    axes.grid(alpha=0.3)
+
+
+def _by_share(axes: Any, attacks: Sequence[Sequence[Attacked]]) -> None:
+    for index, some in enumerate(attacks):
+        means = [mean_of(each.accuracy) for each in some]
+        axes.errorbar(
+            # Shifted, so that no interval hides another.
+            [100 * each.share + index / 4 for each in some],
+            [100 * mean.mean for mean in means],
+            [_half(mean) for mean in means],
+            label=some[-1].attack,
+            elinewidth=0.8,
+            capsize=3,
+            **_line(index),
+        )
+    axes.set_xlabel("liars, per cent of the sites")
+    axes.set_ylabel("accuracy of honest sites, per cent")
+    axes.legend(fontsize="small")
+    axes.grid(alpha=0.3)
+
+
+def _half(mean: Mean) -> float:
+    """Return half of an interval in per cent, 0 without one."""
+    return 0.0 if mean.high is None else 100 * (mean.high - mean.mean)
 
 
 def over_iterations(points: pd.DataFrame) -> pd.Series:

@@ -13,7 +13,10 @@ metric : ``accuracy`` (a share), ``loss`` (cross-entropy, nats), ``n`` (examples
     also with the prefix ``plain_`` or ``random_icl_``, for the two references, and of best runs
     with ``demonstrations_`` or ``fragment_``, for one half of the prompt alone, asked after the
     run with ``halves_calls``. For training,
-    ``iterations``, ``calls`` and, if the run has a virtual clock, its ``seconds``
+    ``iterations``, ``calls`` and, if the run has a virtual clock, its ``seconds``; of a site,
+    whether it ``lies`` (1) and has ``kept_own`` fragment (1 or 0); and ``wanted``, the share of the
+    words of the fragment chosen for all that liars want. Values of all sites together are of those
+    that do not lie
 value : the number
 calls : spent by the run on tuning and validation, at all sites
 tokens : sent and received in the whole run
@@ -45,8 +48,8 @@ import pandas as pd
 import pyarrow
 import pyarrow.parquet
 
-from asyndbt.run import HALVES, CurveMoment, read_curve
-from asyndbt.study._cells import Cell, is_baseline
+from asyndbt.run import HALVES, CurveMoment, read_curve, recorded_liars
+from asyndbt.study._cells import ATTACK, HONEST, SHARE, Cell, is_baseline
 from asyndbt.study._execute import CellResult
 from asyndbt.study._halves import halves_of
 
@@ -68,6 +71,9 @@ _PREFIXES: Final = {"tuned": "", "plain": "plain_", "random_icl": "random_icl_"}
 
 _HALVES: Final = {half: f"{half}_" for half in HALVES}
 HALVES_CALLS: Final = "halves_calls"
+LIES: Final = "lies"
+KEPT_OWN: Final = "kept_own"
+WANTED: Final = "wanted"
 
 Number = tuple[str, str, str, float]
 """Site, split, metric, value."""
@@ -85,6 +91,13 @@ def curve_of(done: Sequence[CellResult]) -> pd.DataFrame:
 
 def grid_keys(frame: pd.DataFrame) -> list[str]:
     return [name for name in frame.columns if name not in (*_RESULTS, *_CURVE)]
+
+
+def without_liars(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of runs in which nobody lies, where a grid varies who does."""
+    if ATTACK not in frame:
+        return frame
+    return frame[frame[ATTACK] == HONEST].drop(columns=[ATTACK, SHARE])
 
 
 def write_csv(frame: pd.DataFrame, file: Path) -> None:
@@ -115,6 +128,7 @@ def _results(done: CellResult) -> Iterator[dict[str, Any]]:
         *_halves(cell),
         *_sites(data["sites"]),
         *_training(cell, data, curve, calls),
+        *_honesty(cell, data),
     ):
         yield {
             **_run_columns(cell),
@@ -131,13 +145,18 @@ def _results(done: CellResult) -> Iterator[dict[str, Any]]:
 def _tuning_calls(data: Mapping[str, Any], curve: Sequence[CurveMoment], draws: int) -> int:
     """Return the calls spent before the final evaluation.
 
-    The evaluation asks for every test example once under each kind of prompt, and none of these
-    calls was made before. The exception is a method whose prompt is one of the references: there,
-    the curve has the calls.
+    The evaluation asks for every test example of every site once under each kind of prompt, and
+    none of these calls was made before. The exception is a method whose prompt is one of the
+    references: there, the curve has the calls.
     """
-    scores = {kind: score for kind, score in data["metrics"]["test"].items() if score}
+    scores = [
+        (kind, score)
+        for site in data["sites"].values()
+        for kind, score in site["metrics"]["test"].items()
+        if score
+    ]
     times = {"random_icl": draws}
-    evaluation = sum(times.get(kind, 1) * int(score["n"]) for kind, score in scores.items())
+    evaluation = sum(times.get(kind, 1) * int(score["n"]) for kind, score in scores)
     known = max((int(moment["calls"]) for moment in curve), default=0)
     return max(known, int(data["ledger"]["calls"]) - evaluation)
 
@@ -175,6 +194,20 @@ def _training(
     virtual = not is_baseline(cell.method) and cell.config.federation.engine == "virtual"
     if seconds and virtual:
         yield OVERALL, "train", "seconds", max(seconds)
+
+
+def _honesty(cell: Cell, data: Mapping[str, Any]) -> Iterator[Number]:
+    """Yield which sites lied, which kept a fragment of their own, and what liars have reached."""
+    if is_baseline(cell.method):
+        return
+    for name in recorded_liars(data):
+        yield name, "train", LIES, 1.0
+    for name, site in data["sites"].items():
+        if (kept := site.get(KEPT_OWN)) is not None:
+            yield name, "train", KEPT_OWN, float(kept)
+    if liars := data.get("liars"):
+        wanted = sum(word in liars["words"] for word in data["fragment"])
+        yield OVERALL, "train", WANTED, wanted / max(1, len(data["fragment"]))
 
 
 def _moments(done: CellResult) -> Iterator[dict[str, Any]]:

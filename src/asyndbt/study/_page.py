@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from asyndbt._text import counted
+from asyndbt.study._cells import Point
 from asyndbt.study._execute import CellResult
 from asyndbt.study._figures import draw_figures
 from asyndbt.study._file import StudyFile
@@ -20,9 +21,11 @@ from asyndbt.study._frame import (
     curve_of,
     grid_keys,
     results_of,
+    without_liars,
     write_csv,
     write_parquet,
 )
+from asyndbt.study._liars import attacked_runs, liars_table
 from asyndbt.study._summary import Summary, summaries
 from asyndbt.study._tables import TextTable, short, tables_of, to_latex, to_markdown
 
@@ -55,7 +58,7 @@ def _sections(file: StudyFile, results: pd.DataFrame, curve: pd.DataFrame) -> It
     study = file.study
     mode = file.base.get("method", {}).get("mode", "both")
     points = summaries(
-        results,
+        without_liars(results),
         methods=study.methods,
         tasks=study.tasks,
         seeds=study.seeds,
@@ -68,15 +71,22 @@ def _sections(file: StudyFile, results: pd.DataFrame, curve: pd.DataFrame) -> It
         tables, figures = (study.dir / kind / part for kind in ("tables", "figures"))
         for folder in (tables, figures):
             folder.mkdir(parents=True, exist_ok=True)
-        made = list(tables_of(summary, study.ablation, study.ablation_parts))
+        here = _at(results, summary.point)
+        attacked = {m: attacked_runs(here, summary, m) for m in summary.methods}
+        attacked = {method: some for method, some in attacked.items() if some}
+        made = [liars_table(summary, method, some) for method, some in attacked.items()]
+        made += tables_of(summary, study.ablation, study.ablation_parts)
         for table in made:
             (tables / f"{table.name}.md").write_text(to_markdown(table), encoding="utf-8")
             (tables / f"{table.name}.tex").write_text(to_latex(table), encoding="utf-8")
-        some = curve
-        for name, value in summary.point:
-            some = some[some[name] == value]
-        drawn = draw_figures(summary, some, figures)
+        drawn = draw_figures(summary, _at(without_liars(curve), summary.point), figures, attacked)
         yield _Section(summary, made, [(f"{part}{name}", caption) for name, caption in drawn])
+
+
+def _at(frame: pd.DataFrame, point: Point) -> pd.DataFrame:
+    for name, value in point:
+        frame = frame[frame[name] == value]
+    return frame
 
 
 def _page(
@@ -113,7 +123,17 @@ def _about(file: StudyFile, done: Sequence[CellResult], results: pd.DataFrame) -
         f"the tables at {study.calls:,}. {counted(len(done), 'run')} in all, charged for "
         f"{calls:,} calls for tuning and choosing, and for the final evaluation besides; answers "
         f"that another run had already were not asked for again, and {asked:,} calls reached the "
-        f"model.{alone}"
+        f"model.{alone}{_simulated(done)}"
+    )
+
+
+def _simulated(done: Sequence[CellResult]) -> str:
+    lied = sum(each.cell.config.federation.liars is not None for each in done)
+    if not lied:
+        return ""
+    return (
+        f" **In {counted(lied, 'run')} liars were simulated** (federation.liars); accuracies are "
+        "of the honest sites alone."
     )
 
 

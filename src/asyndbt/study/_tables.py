@@ -20,7 +20,7 @@ from asyndbt.study._summary import DIGITS, Mean, Summary, mean_of, means, paired
 
 Mark = Literal["", "best", "second"]
 
-_NONE = "–"
+NONE = "–"
 _FEWER = "(n = ...) where seeds are missing."
 _SIGNIFICANT = 0.05
 _LOCAL, _POOLED = "asyndbt", "cendbt"
@@ -93,7 +93,7 @@ def _accuracy(summary: Summary) -> TextTable:
         ["method", *map(short, summary.tasks), "mean", "average rank"],
         _rows(
             summary.methods,
-            [*texts, [_NONE if rank is None else f"{rank:.2f}" for rank in ranks]],
+            [*texts, [NONE if rank is None else f"{rank:.2f}" for rank in ranks]],
             [*marked, marks(ranks, least=True)],
         ),
         "Mean ± standard deviation over seeds. Best bold, second underlined. The rank is that of "
@@ -132,7 +132,7 @@ def _parts(summary: Summary, method: str) -> TextTable:
             for column in (accuracies, *columns)
         ]
         texts, marked = [_spread(each, 1) for each in found], marks(_comparable(found, 1))
-        seed = TextCell(_NONE if best is None else str(best))
+        seed = TextCell(NONE if best is None else str(best))
         rows.append([TextCell(short(task)), seed, *map(TextCell, texts, marked)])
     return TextTable(
         f"table4-parts-{method}",
@@ -149,7 +149,8 @@ def _parts(summary: Summary, method: str) -> TextTable:
 def _intervals(summary: Summary) -> TextTable:
     seeds = len(summary.seeds)
     texts = [
-        [_interval(mean) + _fewer(mean, seeds) for mean in column] for column in _by_task(summary)
+        [interval_text(mean) + _fewer(mean, seeds) for mean in column]
+        for column in _by_task(summary)
     ]
     return TextTable(
         "intervals",
@@ -168,7 +169,7 @@ def _tests(
     for method, found in summary.comparisons(reference, methods).items():
         cells = [
             method,
-            _interval(found.overall.difference, sign="+"),
+            interval_text(found.overall.difference, sign="+"),
             _p(found.overall.p),
             _p(found.corrected),
         ]
@@ -207,7 +208,7 @@ def _score(summary: Summary, ours: str, other: str) -> str:
     gaps = (values[ours].mean() - values[other].mean()).round(DIGITS)
     gaps = gaps[values[ours].notna().all() & values[other].notna().all()]
     if gaps.empty:
-        return _NONE
+        return NONE
     counted = " / ".join(str(int(part.sum())) for part in (gaps > 0, gaps == 0, gaps < 0))
     return counted + (f" (n = {len(gaps)})" if len(gaps) < len(summary.tasks) else "")
 
@@ -222,14 +223,14 @@ def _losses(summary: Summary) -> TextTable:
         found = [
             row for place, some in places.items() for row in _ahead(summary, ours, place, some)
         ]
-        rows += found or [[ours, "nowhere", _NONE, _NONE, _NONE]]
+        rows += found or [[ours, "nowhere", NONE, NONE, NONE]]
     return TextTable(
         "losses",
         "Where a baseline is ahead of ours, accuracy on the test split, points",
         ["ours", "where", "baseline", "ahead by", "seeds"],
         [list(map(TextCell, row)) for row in rows],
         f"Every baseline whose mean over seeds is higher, with 95 % intervals paired by seed; "
-        f"not corrected for the number of comparisons. {_NONE} where ours lacks seeds.",
+        f"not corrected for the number of comparisons. {NONE} where ours lacks seeds.",
     )
 
 
@@ -240,13 +241,13 @@ def _ahead(summary: Summary, ours: str, place: str, values: pd.DataFrame) -> Ite
     """
     known = values[ours].notna()
     if not known.all():
-        yield [ours, place, _NONE, _NONE, f"{known.sum()} of {len(known)}"]
+        yield [ours, place, NONE, NONE, f"{known.sum()} of {len(known)}"]
         return
     for other in summary.baselines:
         if values[other].notna().all():
             gap = paired(values[other], values[ours]).difference
             if round(gap.mean, DIGITS) > 0:
-                yield [ours, place, other, _interval(gap, sign="+"), str(gap.n)]
+                yield [ours, place, other, interval_text(gap, sign="+"), str(gap.n)]
 
 
 def _by_budget(summary: Summary) -> TextTable:
@@ -273,7 +274,7 @@ def _spent(summary: Summary) -> TextTable:
     found, seeds = means(summary.values("calls", split="train")), len(summary.seeds)
     texts = [
         [
-            f"{mean.mean:,.0f}{_fewer(mean, seeds)}" if mean else _NONE
+            f"{mean.mean:,.0f}{_fewer(mean, seeds)}" if mean else NONE
             for mean in (found.get((method, task)) for method in summary.methods)
         ]
         for task in summary.tasks
@@ -346,14 +347,15 @@ def _fewer(mean: Mean | None, seeds: int) -> str:
 
 def _spread(mean: Mean | None, seeds: int) -> str:
     if mean is None:
-        return _NONE
+        return NONE
     spread = "" if mean.deviation is None else f" ± {100 * mean.deviation:.1f}"
     return f"{100 * mean.mean:.1f}{spread}{_fewer(mean, seeds)}"
 
 
-def _interval(mean: Mean | None, sign: str = "") -> str:
+def interval_text(mean: Mean | None, sign: str = "") -> str:
+    """Return a mean share in per cent with its interval; with a sign, of a difference."""
     if mean is None:
-        return _NONE
+        return NONE
     text = f"{100 * mean.mean:{sign}.1f}"
     if mean.low is None or mean.high is None:
         return text
@@ -364,7 +366,7 @@ def _interval(mean: Mean | None, sign: str = "") -> str:
 
 def _p(p: float | None) -> str:
     if p is None:
-        return _NONE
+        return NONE
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
