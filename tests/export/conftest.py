@@ -94,14 +94,13 @@ def by_text(tmp_path_factory: pytest.TempPathFactory) -> Scored:
 def endpoint() -> Iterator[tuple[PocketServer, list[Any]]]:
     """The pocket model's server, and the messages that it was sent."""
     sent: list[Any] = []
-    complete = PocketServer.complete
 
-    def listening(server: PocketServer, body: bytes) -> dict[str, Any]:
-        sent.append(json.loads(body)["messages"])
-        return complete(server, body)
+    class ListeningServer(PocketServer):
+        def complete(self, body: bytes) -> dict[str, Any]:
+            sent.append(json.loads(body)["messages"])
+            return super().complete(body)
 
-    with pytest.MonkeyPatch.context() as patch, PocketServer() as server:
-        patch.setattr(PocketServer, "complete", listening)
+    with ListeningServer() as server:
         yield server, sent
 
 

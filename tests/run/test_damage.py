@@ -238,6 +238,16 @@ def test_stopped_while_it_is_given_more_budget(
 
 
 # ------------------------------------------------------------------ two processes
+@pytest.mark.parametrize("step", [None, 4])
+def test_who_finds_a_directory_in_use_touches_nothing_in_it(small: Any, step: int | None) -> None:
+    directory = small.config().run.dir if step is None else stopped(small, step=step)
+    with RunDirectory(directory).claimed():
+        before = {file: file.stat().st_mtime_ns for file in directory.rglob("*")}
+        with pytest.raises(RunDirectoryError, match="is in use"):
+            run_config(small.config()) if step is None else resume_run(directory)
+        assert {file: file.stat().st_mtime_ns for file in directory.rglob("*")} == before
+
+
 def test_who_finds_a_directory_in_use_pays_for_no_probe(small: Any) -> None:
     from tests.faults.conftest import label_by_length
     from tests.faults.server import FaultServer

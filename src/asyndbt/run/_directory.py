@@ -22,11 +22,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from uuid import uuid4
 
 from asyndbt.errors import RunDirectoryError
 from asyndbt.lm import AnswerCache
+
+_LOCK: Final = "lock"
 
 
 def write_atomically(path: Path, data: bytes, *, keep: Path | None = None) -> None:
@@ -129,18 +131,21 @@ class RunDirectory:
     def claimed(self) -> Iterator[None]:
         """Lock the directory against other processes; the lock ends with the process.
 
+        A directory that was made for it and in which nothing was written is removed again.
+
         Raises
         ------
         RunDirectoryError
             If another process holds the lock.
         """
+        made = not self.path.exists()
         with _writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         try:
             # A lock of SQLite works on every system, and ends with its process.
-            lock = sqlite3.connect(self.path / "lock", timeout=0.0, isolation_level=None)
+            lock = sqlite3.connect(self.path / _LOCK, timeout=0.0, isolation_level=None)
         except sqlite3.OperationalError as error:
-            raise RunDirectoryError(f"{self.path / 'lock'}: cannot be written: {error}") from error
+            raise RunDirectoryError(f"{self.path / _LOCK}: cannot be written: {error}") from error
         with closing(lock):
             try:
                 lock.execute("BEGIN EXCLUSIVE")
@@ -151,7 +156,17 @@ class RunDirectory:
                     f"{self.path} is in use: another process is working on this run; wait for it, "
                     "or stop it"
                 ) from error
-            yield
+            try:
+                yield
+            finally:
+                lock.close()
+                if made:
+                    self._remove_if_unused()
+
+    def _remove_if_unused(self) -> None:
+        if [file.name for file in self.path.iterdir()] == [_LOCK]:
+            (self.path / _LOCK).unlink()
+            self.path.rmdir()
 
     @property
     def config_file(self) -> Path:

@@ -78,7 +78,8 @@ def open_site(shared: Config, private: Config, folder: Path) -> RemoteSite:
         If the site has begun its part in this run with other data, or a state of it is damaged.
     """
     directory = RunDirectory(folder)
-    setup = prepare_run(private, directory, shared=shared)
+    with directory.claimed():
+        setup = prepare_run(private, directory, shared=shared)
     assert setup.handle is not None
     (site,) = setup.sites.values()
     begun = directory.config_file.exists()

@@ -169,10 +169,11 @@ def run_session(
         Whatever else ends the run.
     """
     with ExitStack() as resources:
+        # Before any file is read: another process must not change what was read.
+        resources.enter_context(directory.claimed())
         setup = method.prepare(config, directory, model)
         for site in setup.sites.values():
             resources.callback(site.close)
-        resources.enter_context(directory.claimed())
         begun = directory.config_file.exists()
         for site in setup.sites.values():
             site.bind(begun=begun)
@@ -190,8 +191,11 @@ def run_session(
             result["method"] = record["name"]
         for name, write in outcome.prompts.items():
             write(setup.sites[name].folder)
+        # Logged first: a resumed run logs it again, and a finished one is only read.
+        ended = Event("result", result, session.clock())
+        directory.append_event(ended)
         directory.write_json("result.json", result)
-        session.tell("result", session.clock(), **result)
+        session.observers(ended)
     return Result(directory.path, model)
 
 

@@ -92,7 +92,9 @@ def prepare_run(
 ) -> RunSetup:
     """Load, split, check and divide, so that no error is left for after the first paid step.
 
-    An endpoint is probed with a few requests, once in a run.
+    An endpoint is probed with a few requests, once in a run. The directory is claimed by the
+    caller where other processes may use it: they must not pay for that too, nor change the files
+    that are read here.
 
     Parameters
     ----------
@@ -116,8 +118,7 @@ def prepare_run(
         _check_calls(config, inputs, handle, needs_calls)
         limits = _limits(config.budget)
         if handle.model.is_remote:
-            # Two processes that begin at once must not both pay for it.
-            with directory.claimed(), directory.probe_cache() as cache:
+            with directory.probe_cache() as cache:
                 handle.detect_capabilities(examples, inputs.task.label_words, cache, limits)
         else:
             handle.detect_capabilities(examples, inputs.task.label_words, limits=limits)
