@@ -236,6 +236,26 @@ def test_killed_twice_and_resumed(
     same(small, resume_run(config.run.dir).directory, whole)
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_stopped_around_the_writing_of_the_result(
+    small: Any, uninterrupted: Any, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    write_json = RunDirectory.write_json
+
+    def stopping(directory: RunDirectory, name: str, value: Any) -> None:
+        if name != "result.json" or not before:
+            write_json(directory, name, value)
+        if name == "result.json":
+            raise Stop
+
+    config = small.config(federation=ENGINES["local"])
+    monkeypatch.setattr(RunDirectory, "write_json", stopping)
+    with pytest.raises(Stop):
+        run_config(config)
+    monkeypatch.undo()
+    same(small, resume_run(config.run.dir).directory, uninterrupted(small, "local"))
+
+
 # ------------------------------------------------------------------ more budget
 def test_more_budget_keeps_back_only_new_answers_and_says_that_the_test_was_seen(
     small: Any, asked: Any

@@ -160,7 +160,7 @@ def _events(flower: Flower, path: Path, ticket: str, offset: int, clock: Clock) 
     """
     asked = clock.monotonic()
     while True:
-        done = (path / "result.json").exists() and _is_left(path)
+        done = (path / "result.json").exists()
         failed = RunDirectory(path).read_json(FAILURE)
         lines, offset = _new_lines(path / "events.jsonl", offset)
         yield from (_event(line, path) for line in lines)
@@ -172,15 +172,6 @@ def _events(flower: Flower, path: Path, ticket: str, offset: int, clock: Clock) 
             _check_alive(flower, path, ticket, clock)
             asked = clock.monotonic()
         clock.sleep(_POLL)
-
-
-def _is_left(path: Path) -> bool:
-    """Whether no process works in the directory: a run logs its last event after its result."""
-    try:
-        with RunDirectory(path).claimed():
-            return True
-    except RunDirectoryError:
-        return False
 
 
 def _check_alive(flower: Flower, path: Path, ticket: str, clock: Clock) -> None:
