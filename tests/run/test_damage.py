@@ -6,15 +6,16 @@ import errno
 import os
 import sqlite3
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.run.conftest import Small
 from tests.run.test_resume import ENGINES, Stop, interrupter
 
 from asyndbt.baselines import resume_run
-from asyndbt.errors import DataError, RunDirectoryError
+from asyndbt.config import load_config
+from asyndbt.errors import BudgetError, DataError, RunDirectoryError
 from asyndbt.run import Result, run_config
 from asyndbt.run._directory import RunDirectory
 from asyndbt.run._site import RunSite
@@ -206,13 +207,19 @@ def test_a_full_disk_stops_the_run_and_costs_no_site(
 MORE = {"per_site": {"calls": 200}}
 
 
+@pytest.fixture(scope="module")
+def more(data_files: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a run that was given more budget, and nothing disturbed."""
+    small = Small(data_files, tmp_path_factory.mktemp("more"))
+    directory = run_config(small.config()).directory
+    return resume_run(directory, budget=MORE).directory
+
+
 @pytest.mark.parametrize("kind", ["begin", "checkpoint", "save"])
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_stopped_while_it_is_given_more_budget(
-    small: Any, monkeypatch: pytest.MonkeyPatch, kind: str, count: int
+    small: Any, more: Path, monkeypatch: pytest.MonkeyPatch, kind: str, count: int
 ) -> None:
-    reference = run_config(small.config("reference")).directory
-    resume_run(reference, budget=MORE)
     directory = run_config(small.config()).directory
     owner, name = {
         "begin": (RunDirectory, "append_event"),
@@ -232,9 +239,52 @@ def test_stopped_while_it_is_given_more_budget(
     with pytest.raises(Stop):
         resume_run(directory, budget=MORE)
     monkeypatch.undo()
-    with suppress(RunDirectoryError):
+    resume_run(directory, budget=MORE)
+    same(small, directory, more)
+
+
+@pytest.mark.parametrize(
+    ("kind", "count"), [("start", 1), ("step", 2), ("phase", 1), ("phase", 2), ("result", 1)]
+)
+@pytest.mark.parametrize("again", [MORE, None])
+def test_stopped_while_it_spends_what_it_was_given(
+    small: Any, more: Path, kind: str, count: int, again: dict[str, Any] | None
+) -> None:
+    directory = run_config(small.config()).directory
+    with pytest.raises(Stop):
+        resume_run(directory, budget=MORE, observers=[interrupter(kind, count, Stop)])
+    resume_run(directory, budget=again)
+    same(small, directory, more)
+
+
+def test_a_new_budget_is_on_record_before_the_old_result_goes(
+    small: Any, more: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory, unlink = run_config(small.config()).directory, Path.unlink
+
+    def stopping(file: Path, missing_ok: bool = False) -> None:
+        unlink(file, missing_ok)
+        if file.name == "result.json":
+            raise Stop
+
+    monkeypatch.setattr(Path, "unlink", stopping)
+    with pytest.raises(Stop):
         resume_run(directory, budget=MORE)
-    assert small.outcome(directory) == small.outcome(reference)
+    monkeypatch.undo()
+    resume_run(directory)
+    same(small, directory, more)
+
+
+def test_a_budget_that_buys_nothing_changes_no_state(small: Any) -> None:
+    directory = stopped(small, step=1)
+    with pytest.raises(Stop):
+        resume_run(directory, observers=[interrupter("phase", 2, Stop)])
+    files = [directory / "checkpoint", *sorted(directory.glob("sites/*/state"))]
+    states = [file.read_bytes() for file in files]
+    cap = load_config(directory / "config.toml").budget.per_site.calls
+    with pytest.raises(BudgetError, match="buys no further local step"):
+        resume_run(directory, budget={"per_site": {"calls": cap + 1}})
+    assert [file.read_bytes() for file in files] == states
 
 
 # ------------------------------------------------------------------ two processes

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from asyndbt.errors import MessageError, RunDirectoryError
 from asyndbt.federation._codec import pack, unpack
 
-STATE_FORMAT: Final = 4
+STATE_FORMAT: Final = 5
 _DIGEST: Final = 16
 """Bytes."""
 

@@ -96,15 +96,14 @@ class AsynDBT(Method):
     async def run(self, session: Session) -> Outcome:
         """Run the coordinator to its end."""
         setup = session.setup
-        coordinator = Coordinator(setup.plan)
+        coordinator, saved = Coordinator(setup.plan), None
         if session.checkpoint is not None:
-            coordinator, _ = restore(setup.plan, session.checkpoint)
+            coordinator, saved = restore(setup.plan, session.checkpoint)
         log = _Log(session, coordinator)
-        if session.extend:
+        # Once for a budget: a run that was stopped since is only resumed.
+        if saved and session.extend and saved["budget"] != _budget(session.config):
             _reopen(coordinator, setup, session.config.budget.test_share)
-            # On record before the old result goes: a crash in between must not end in neither.
             log.changed(session.elapsed)
-            session.directory.result_file.unlink(missing_ok=True)
         session.begin(**_about(session))
         engine = self.engine(session, coordinator)
         session.clock = engine.now
@@ -124,6 +123,10 @@ class AsynDBT(Method):
         )
 
 
+def _budget(config: Config) -> dict[str, Any]:
+    return config.budget.model_dump(mode="json")
+
+
 def _reopen(coordinator: Coordinator, setup: RunSetup, test_share: float) -> None:
     """Tune further where the budget was used up and has grown.
 
@@ -136,7 +139,6 @@ def _reopen(coordinator: Coordinator, setup: RunSetup, test_share: float) -> Non
     if coordinator.phase != "tuning":
         for site in sites.values():
             site.worker.reopen()
-            site.save()
     able = [name for name, site in sites.items() if site.worker.learner.affords_step]
     if not able:
         more = [_lacking(site, test_share) for site in sites.values()]
@@ -146,6 +148,9 @@ def _reopen(coordinator: Coordinator, setup: RunSetup, test_share: float) -> Non
             "the new budget buys no further local step beside another comparison and test at the "
             f"end: about {' and '.join(amounts)} more for each site are enough"
         )
+    if coordinator.phase != "tuning":
+        for site in sites.values():
+            site.save()
     coordinator.reopen(able)
 
 

@@ -85,7 +85,7 @@ class Session:
     damage : str or None
         What of an earlier session could not be read, and from where the run goes on.
     extend : bool
-        Whether a run that exhausted its budget continues with a larger one.
+        Whether the run was given a new budget, with which one that exhausted its own continues.
     method : mapping, optional
         Name and options of the method, for the record.
     elapsed : float
@@ -113,6 +113,9 @@ class Session:
         """Record the configuration, and log ``start`` with the JSON values of `about`."""
         if self.extend or not self.directory.config_file.exists():
             write_atomically(self.directory.config_file, self.config.to_toml().encode())
+        if self.extend:
+            # Last of all: a crash before must end neither without a result nor without the budget.
+            self.directory.result_file.unlink(missing_ok=True)
         if self.method is not None:
             self.directory.write_json(METHOD_FILE, self.method)
         say = self.tell if self.checkpoint is None else self.show
@@ -154,7 +157,7 @@ def run_session(
     model : LanguageModel, optional
         Replaces the one that the configuration names.
     extend : bool
-        Whether to continue a run that exhausted a budget which has since grown.
+        Whether the budget is a new one: a run that exhausted its own continues.
     record : mapping, optional
         ``name`` and ``options`` of the method; the result then names it.
     new_loop : callable, optional
