@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from asyndbt.baselines import methods, resume_run, run_method
+from asyndbt.baselines import _search, methods, resume_run, run_method
 from asyndbt.errors import ConfigError, RunDirectoryError
 from asyndbt.run import Event, Result, read_curve, run_config
 from asyndbt.testing import ScriptedLanguageModel
@@ -170,6 +170,24 @@ def test_what_was_interrupted_is_repeated_without_paying_again(
     assert tiny.paid(tiny.folder / "broken") == whole["ledger"]["calls"]
     with pytest.raises(RunDirectoryError, match="holds a run already"):
         run_method(name, tiny.config("broken"))
+
+
+def test_trials_that_are_repeated_end_no_search(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search that finds nothing new to ask is over; what it has paid for before is new to it."""
+
+    def stop(event: Event) -> None:
+        if event.kind == "phase":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(_search, "_IDLE", 2)
+    whole = run_method("random-search", tiny.config("whole"))
+    with pytest.raises(KeyboardInterrupt):
+        run_method("random-search", tiny.config("broken"), observers=[stop])
+    again = resume_run(tiny.folder / "broken")
+    assert again.data == whole.data
+    assert [m | {"seconds": 0} for m in read_curve(again.directory)] == [
+        m | {"seconds": 0} for m in read_curve(whole.directory)
+    ]
 
 
 def test_asyndbt_is_the_run_of_the_configuration(tiny: Any) -> None:

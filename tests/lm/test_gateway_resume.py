@@ -19,6 +19,7 @@ from asyndbt.lm import (
     Budget,
     BudgetExhausted,
     Gateway,
+    Ledger,
     Limits,
     Prompt,
     RequestCounts,
@@ -74,12 +75,15 @@ def test_what_was_paid_in_a_long_batch_is_kept_when_it_breaks_off(tmp_path: Path
 def test_killed_and_resumed_equals_uninterrupted(
     steps: list[list[int]], saved: int, killed: int
 ) -> None:
-    def walk(gate: Gateway, part: list[list[int]]) -> None:
+    def walk(gate: Gateway, part: list[list[int]]) -> list[Ledger]:
+        ledgers = []
         for numbers in part:
             at_once(gate.ask(prompts(*numbers), LABELS))
+            ledgers.append(gate.ledger_so_far())
+        return ledgers
 
     whole = gateway(ScriptedLanguageModel(by_number, price=0.1))
-    walk(whole, steps)
+    ledgers = walk(whole, steps)
 
     cache, saved = AnswerCache(":memory:"), min(saved, killed)
     first = gateway(ScriptedLanguageModel(by_number, price=0.1), cache=cache)
@@ -90,7 +94,8 @@ def test_killed_and_resumed_equals_uninterrupted(
     resumed = gateway(ScriptedLanguageModel(by_number, price=0.1), cache=cache)
     resumed.restore(checkpoint)
     assert resumed.ledger().cached >= 0
-    walk(resumed, steps[saved:])
+    repeated = walk(resumed, steps[saved:])
+    assert repeated == ledgers[saved:] or whole.ledger().failed, "who fails is asked once more"
     assert resumed.ledger() == whole.ledger()
     assert resumed.budget.spent == whole.budget.spent
     assert resumed.counts == whole.counts

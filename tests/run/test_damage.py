@@ -16,6 +16,8 @@ from tests.run.test_resume import ENGINES, Stop, interrupter
 from asyndbt.baselines import resume_run
 from asyndbt.config import load_config
 from asyndbt.errors import BudgetError, DataError, RunDirectoryError
+from asyndbt.federation import Confirm, Evaluate
+from asyndbt.lm import AnswerCache
 from asyndbt.run import Result, run_config
 from asyndbt.run._directory import RunDirectory
 from asyndbt.run._site import RunSite
@@ -112,11 +114,38 @@ def test_a_run_without_any_state_begins_again_and_pays_for_nothing_twice(
         else:
             harm(directory / name, way)
     resume_run(directory)
-    assert small.outcome(directory) == small.outcome(whole(small, "virtual"))
-    assert small.paid(directory) == small.paid(whole(small, "virtual"))
-    assert told(small, directory)
     texts = asked.texts("Step", "Confirm", "Evaluate")
     assert len(set(texts)) == len(texts)
+    same(small, directory, whole(small, "virtual"))
+    assert told(small, directory)
+
+
+@pytest.mark.parametrize("work", [Confirm, Evaluate])
+def test_a_site_that_is_taken_back_reports_what_it_did_then(
+    small: Any, whole: Any, monkeypatch: pytest.MonkeyPatch, work: type
+) -> None:
+    """What it has paid for since is not counted before it is asked for again."""
+    put_many, handle, doing = AnswerCache.put_many, RunSite.handle, []
+
+    async def noted(site: RunSite, assignment: Any) -> Any:
+        doing.append(assignment)
+        return await handle(site, assignment)
+
+    def stopping(cache: AnswerCache, answers: Any) -> None:
+        put_many(cache, answers)
+        if isinstance(doing[-1], work):
+            raise Stop
+
+    monkeypatch.setattr(RunSite, "handle", noted)
+    monkeypatch.setattr(AnswerCache, "put_many", stopping)
+    config = small.config(federation=ENGINES["local"])
+    with pytest.raises(Stop):
+        run_config(config)
+    monkeypatch.undo()
+    harm(config.run.dir / "sites" / doing[-1].site / "state", "turned")
+    resume_run(config.run.dir)
+    same(small, config.run.dir, whole(small, "local"))
+    assert told(small, config.run.dir)
 
 
 def test_work_that_was_done_is_not_done_again_for_a_coordinator_that_forgot_it(

@@ -115,8 +115,8 @@ class PromptObjective:
         return self.gateway.budget.affords(times(self._needs.prompt, asked))
 
     def spent(self) -> Spent:
-        """Return the counts of the ledger."""
-        return Spent(**self.gateway.ledger().totals())
+        """Return the counts of the ledger, for a resumed run those of the work it has repeated."""
+        return Spent(**self.gateway.ledger_so_far().totals())
 
     async def losses(
         self, words: IntArray, demonstrations: IntArray, queries: IntArray

@@ -97,10 +97,19 @@ class Gateway:
         self.budget.restate(spent + self._failed(counts.failed))
 
     def ledger(self) -> Ledger:
-        """Return what this run at this site has asked and paid so far."""
+        """Return what this run at this site has asked and paid, replayable answers included."""
+        return self._ledger(self.cache.total())
+
+    def ledger_so_far(self) -> Ledger:
+        """Return the ledger without replayable answers: as it was when this was done first."""
+        if not self._replayable:
+            return self.ledger()
+        return self._ledger(self.cache.total_of_first(self._counts.paid))
+
+    def _ledger(self, paid: Usage) -> Ledger:
         attempts = self.cache.attempts
         refused = sum(self.cache.refused().values())
-        return Ledger(self._counts, self.cache.total(), attempts.lost(), len(attempts), refused)
+        return Ledger(self._counts, paid, attempts.lost(), len(attempts), refused)
 
     def estimate(self, prompts: Sequence[Prompt], labels: Sequence[str], sample: int = 0) -> Usage:
         """Upper bound of what `ask` would cost now: repeats and cached answers are free."""
@@ -343,7 +352,7 @@ class Ledger:
 
     @property
     def sent(self) -> int:
-        """Requests sent, as the provider would count them."""
+        """Requests sent, whether or not they have reached the provider."""
         return self.paid.calls + self.attempts
 
     @property
@@ -362,7 +371,7 @@ class Ledger:
     def cached(self) -> int:
         """Requests that needed no sending: ``requests - paid.calls - failed``.
 
-        Never below 0: right after a resume the cache is ahead of the checkpoint.
+        Never below 0: right after a resume the cache may be ahead of the checkpoint.
         """
         return max(0, self.requests - self.paid.calls - self.failed)
 

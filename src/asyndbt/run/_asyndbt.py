@@ -15,14 +15,7 @@ import numpy as np
 from asyndbt._text import counted
 from asyndbt.config import Config
 from asyndbt.errors import BudgetError, ConfigError
-from asyndbt.federation import (
-    LOOKS_SHARE,
-    Coordinator,
-    Member,
-    PromptObjective,
-    restore,
-    snapshot,
-)
+from asyndbt.federation import LOOKS_SHARE, Coordinator, Member, restore, snapshot
 from asyndbt.federation.engines import Engine, find_engines
 from asyndbt.lm import LIMITED, LanguageModel, Usage, amount_text
 from asyndbt.optim import NO_WORD, FloatArray, IntArray, row_entropies
@@ -159,12 +152,11 @@ def _lacking(site: RunSite, test_share: float) -> dict[str, float]:
 
     Of what is added, looks and test examples that were not covered so far take their shares.
     """
-    objective, needs = site.worker.objective, site.needs
-    assert isinstance(objective, PromptObjective)
+    needs = site.needs
     untested = sum(needs.tests, Usage()) - needs.evaluation
     free = 1 - LOOKS_SHARE
     more = {}
-    for field, short in objective.gateway.budget.lacking(needs.step).items():
+    for field, short in site.gateway.budget.lacking(needs.step).items():
         ways = [(short + getattr(untested, field)) / free]
         if test_share < free:
             ways.append(short / (free - test_share))
@@ -237,6 +229,7 @@ class _Log:
                 traffic=session.channel.traffic,
                 answered={name: site.worker.answered for name, site in session.setup.sites.items()},
                 settings=session.config.fingerprint(),
+                budget=_budget(session.config),
                 version=package_version(),
             )
         )

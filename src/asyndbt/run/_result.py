@@ -146,7 +146,8 @@ def site_result(
 def _ledger(setup: RunSetup, elsewhere: Mapping[str, Spent]) -> tuple[dict[str, Any], int]:
     """Sum the ledgers of all sites and of the probe; return the requests separately."""
     spent = dict(elsewhere)
-    spent |= {name: site.worker.objective.spent() for name, site in setup.sites.items()}
+    for name, site in setup.sites.items():
+        spent[name] = Spent(**site.gateway.ledger().totals())
     parts = [*spent.values()]
     if setup.handle is not None:
         parts.append(Spent(**setup.handle.ledger.totals()))

@@ -11,12 +11,13 @@ from asyndbt.federation import (
     Assignment,
     Join,
     Needs,
+    PromptObjective,
     Report,
     SitePrompts,
     Worker,
     report_in,
 )
-from asyndbt.lm import AnswerCache, Limits
+from asyndbt.lm import AnswerCache, Gateway, Limits
 from asyndbt.run._directory import read_record, replace_state, to_json, write_atomically
 from asyndbt.run._states import drop_states, saved_states
 
@@ -42,6 +43,13 @@ class RunSite:
     cache: AnswerCache
     needs: Needs
     tuning: Limits
+
+    @property
+    def gateway(self) -> Gateway:
+        """The way to the language model, with the ledger of all that was paid here."""
+        objective = self.worker.objective
+        assert isinstance(objective, PromptObjective)
+        return objective.gateway
 
     def join(self) -> Join:
         """Return the message by which the site enters the run."""
