@@ -7,6 +7,7 @@ from asyndbt.config._explain import explain_errors, toml_keys
 from asyndbt.config._federation import (
     FederationConfig,
     FlowerConfig,
+    PrivacyConfig,
     is_loopback,
     split_address,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "LinkConfig",
     "MethodConfig",
     "PartitionConfig",
+    "PrivacyConfig",
     "RunConfig",
     "SiteConfig",
     "SiteFile",

@@ -197,8 +197,14 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        checks = (self._endless, self._unknown_sites, self._idle, self._misplaced, self._truthful)
-        for check in checks:
+        for check in (
+            self._endless,
+            self._unknown_sites,
+            self._idle,
+            self._misplaced,
+            self._truthful,
+            self._not_private,
+        ):
             for problem in check():
                 raise problem
         return self
@@ -254,6 +260,33 @@ class Config(Section):
             yield SettingError(
                 "federation.liars",
                 'lie about the fragment, and method.mode = "demonstrations" has none: remove one',
+            )
+
+    def _not_private(self) -> Iterator[SettingError]:
+        if self.federation.privacy is None:
+            return
+        method = self.method
+        if method.iterations is None:
+            yield SettingError(
+                "method.iterations",
+                "is missing: with federation.privacy the number of reports is settled before the "
+                "run; give a few, such as 4, and method.local_steps to spend the budget between "
+                "them",
+            )
+        if method.centralised:
+            yield SettingError(
+                "method.centralised",
+                "pools the data of all sites, which federation.privacy keeps from others: remove "
+                "one",
+            )
+        if method.exchange != "policies":
+            yield SettingError(
+                "method.exchange", '= "effects" is not made private: leave "policies"'
+            )
+        if method.patience is not None:
+            yield SettingError(
+                "method.patience",
+                "needs validation scores, which federation.privacy keeps at the sites: remove one",
             )
 
     def _unknown_sites(self) -> Iterator[SettingError]:

@@ -128,6 +128,26 @@ class FlowerConfig(Section):
         return self
 
 
+class PrivacyConfig(Section):
+    """[federation.privacy]: local differential privacy of what each site sends in a run."""
+
+    epsilon: float = key(..., "epsilon of the whole run, resumed or not.", example=4.0, gt=0)
+    delta: float = key(
+        1e-5,
+        "delta of the whole run: less than one in the people concerned.",
+        example=1e-6,
+        gt=0,
+        lt=1,
+    )
+    clip: float = key(
+        1.0,
+        "Largest Euclidean norm of the step from z to p that a site reports; the noise is in "
+        "proportion to it.",
+        example=0.5,
+        gt=0,
+    )
+
+
 class FederationConfig(Section):
     """[federation]: how the server and the sites wait for one another."""
 
@@ -175,6 +195,12 @@ class FederationConfig(Section):
         None,
         'How sites reach the coordinator, engine "flower".',
         example={"address": "coordinator.example.org:9092"},
+    )
+    privacy: PrivacyConfig | None = key(
+        None,
+        "Noise on what sites send, so that it tells hardly anything of their data; none if left "
+        "out.",
+        example={"epsilon": 4.0},
     )
 
     @classmethod

@@ -21,6 +21,7 @@ from asyndbt.run import (
     RunDirectory,
     RunSetup,
     Session,
+    privacy_notes,
     run_session,
     shared_plan,
     shared_vocabulary,
@@ -94,7 +95,8 @@ class _OverGrid(AsynDBT):
         """
         if config.federation.flower is None:
             raise RunDirectoryError(f'{directory.path}: not a run of engine "flower"')
-        return RunSetup(shared_plan(config), {}, shared_vocabulary(config), None)
+        plan = shared_plan(config)
+        return RunSetup(plan, {}, shared_vocabulary(config), None, tuple(privacy_notes(plan)))
 
     def engine(self, session: Session, coordinator: Coordinator) -> Engine:
         """Return the engine of the grid."""

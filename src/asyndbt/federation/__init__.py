@@ -27,6 +27,7 @@ from asyndbt.federation._messages import (
 from asyndbt.federation._metrics import validation_event
 from asyndbt.federation._objective import Objective, TestScores
 from asyndbt.federation._plan import Plan, vocabulary_digest
+from asyndbt.federation._privacy import Privacy
 from asyndbt.federation._prompt_objective import PromptObjective, score_answers
 from asyndbt.federation._selection import FragmentSelection
 from asyndbt.federation._site_prompts import LOOKS_SHARE, Needs, SitePrompts
@@ -63,6 +64,7 @@ __all__ = [
     "Needs",
     "Objective",
     "Plan",
+    "Privacy",
     "PromptObjective",
     "Report",
     "Score",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from functools import lru_cache
 from typing import Literal
 
+from asyndbt.federation._privacy import Privacy
 from asyndbt.lm import Limits
 from asyndbt.optim import FloatArray, IntArray, Settings, read_out, read_out_distinct
 
@@ -59,6 +60,8 @@ class Plan:
         Digest of all else that every site must have a copy of, such as the task.
     seed : int
         Seed of the run, for the lot that the coordinator draws.
+    privacy : Privacy or None
+        The guarantee that every site's reports keep; None for none.
     """
 
     sites: tuple[str, ...]
@@ -82,6 +85,7 @@ class Plan:
     open: bool = False
     shared: str = ""
     seed: int = 0
+    privacy: Privacy | None = None
 
     def fragment(self, policy: FloatArray) -> IntArray:
         """Return the fragment (M,) that a policy (M, N) stands for."""
@@ -110,9 +114,10 @@ class Plan:
     @property
     def agreement(self) -> str:
         """Digest of everything that must be equal at all sites."""
-        return _agreement(
-            self.positions, self.words, self.vocabulary_digest, self.settings, self.shared
+        more = (
+            self.shared if self.privacy is None else f"{self.shared} {astuple(self.privacy)[:-1]}"
         )
+        return _agreement(self.positions, self.words, self.vocabulary_digest, self.settings, more)
 
 
 @lru_cache(maxsize=16)

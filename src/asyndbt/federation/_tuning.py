@@ -213,7 +213,8 @@ class Tuning:
             member.used += 1
             member.used_at = self.server.iteration
             member.exhausted |= report.exhausted
-            self.latest[member.name] = StepMetrics.of(report)
+            if plan.privacy is None:
+                self.latest[member.name] = StepMetrics.of(report)
             self.proposals[member.name] = report.proposal
             if plan.effects:
                 self.effects[member.name] = Effects(report.effects, report.precisions)
@@ -266,7 +267,9 @@ class Tuning:
             return "converged"
         if self._stopping.due(m.name for m in self._participants()):
             return "early stopping"
-        return "nothing new to ask" if self._idle() else ""
+        # Private reports do not say what was asked.
+        idle = self._plan.privacy is None and self._idle()
+        return "nothing new to ask" if idle else ""
 
     def _converged(self) -> bool:
         """Whether all policies are nearly one-hot, so that further draws would be repeats."""

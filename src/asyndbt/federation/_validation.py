@@ -97,7 +97,9 @@ def check_report(plan: Plan, member: Member, asked: Assignment, report: Report) 
             if report.losses.shape != (len(asked.candidates),):
                 raise MessageError(f"{report.losses.shape} losses for {len(asked.candidates)}")
             _check_losses(report.losses)
-            _check_scores(train + validation, Score(n=report.n))
+            # A private vote says nothing of the number of examples.
+            most = train + validation if plan.privacy is None else 1
+            _check_scores(most, Score(n=report.n))
         case (Evaluate(), EvaluateDone()):
             _check_scores(validation, report.validation)
             _check_scores(test, report.plain, report.random_icl, report.tuned)

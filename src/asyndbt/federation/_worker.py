@@ -8,8 +8,9 @@ answered again and not done again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from random import Random, SystemRandom
 from typing import Any
 
 import numpy as np
@@ -41,13 +42,15 @@ from asyndbt.federation._messages import (
 )
 from asyndbt.federation._objective import Objective
 from asyndbt.federation._plan import Plan
+from asyndbt.federation._private_reports import PrivateReports
 from asyndbt.federation._rounding import rounded
 from asyndbt.federation._state import pack_state, unpack_state
 from asyndbt.lm import LOG_FLOOR, LabelPrior
 from asyndbt.optim import Effects, FloatArray, IntArray, row_entropies
 
-_OWN_OPTIONS = 4
-"""One in so many of the prompts compared at the end has the site's own fragment."""
+_OTHER_OPTIONS = 4
+"""One in so many of the prompts compared at the end has the fragment that is not held already: the
+site's own, or with private reports the shared one."""
 
 
 class Worker:
@@ -60,23 +63,39 @@ class Worker:
     objective : Objective
     seed : int
         Seed of the learner's draws.
+    noise : callable, optional
+        Returns the source of noise for the private report of a number; the system's randomness
+        without it.
 
     Attributes
     ----------
+    private : PrivateReports or None
+        What is sent in place of the reports, if they are private.
+    evaluation : EvaluateDone or None
+        The scores of the final evaluation, which do not leave the site if its reports are private.
     prior : LabelPrior or None
         What the answers of the final evaluation were calibrated with, if they were.
     """
 
-    def __init__(self, site: str, plan: Plan, objective: Objective, seed: int) -> None:
+    def __init__(
+        self,
+        site: str,
+        plan: Plan,
+        objective: Objective,
+        seed: int,
+        noise: Callable[[int], Random] = lambda number: SystemRandom(),
+    ) -> None:
         self.site, self.plan, self.objective = site, plan, objective
         self.learner = Learner(site, plan, objective, seed)
         self._chosen: Prompt | None = None
         self.prior: LabelPrior | None = None
         self._report: Report | None = None
+        self.private = None if plan.privacy is None else PrivateReports(plan.privacy, plan, noise)
+        self.evaluation: EvaluateDone | None = None
 
     def join(self) -> Join:
         """Offer the site to the coordinator."""
-        train, validation, test = self.objective.counts
+        train, validation, test = (0, 0, 0) if self.private else self.objective.counts
         return Join(
             site=self.site,
             positions=self.plan.positions,
@@ -90,7 +109,10 @@ class Worker:
     async def handle(self, assignment: Assignment) -> Report:
         """Do the work, or return the last report again if it answers this assignment."""
         if self._report is None or self._report.id != assignment.id:
-            self._report = rounded(await self._work(assignment))
+            report = rounded(await self._work(assignment))
+            if isinstance(report, EvaluateDone):
+                self.evaluation = report
+            self._report = self.private.of(assignment, report) if self.private else report
         return self._report
 
     @property
@@ -179,16 +201,22 @@ class Worker:
         )
 
     async def _evaluate(self, work: Evaluate) -> EvaluateDone:
-        """Choose the prompt on validation and training data, then score the test split once."""
-        objective, own = self.objective, self.learner.proposal
+        """Choose the prompt on validation and training data, then score the test split once.
+
+        The shared fragment is given up only for an own one that is surely better. Where noise has
+        made the shared one it is the other way round.
+        """
+        objective, held, other = self.objective, work.fragment, self.learner.proposal
+        if self.private:
+            held, other = other, held
         count = affordable_options(objective.looks_left)
-        kept = count // _OWN_OPTIONS if not np.array_equal(own, work.fragment) else 0
-        shared, mine = (
+        few = count // _OTHER_OPTIONS if not np.array_equal(held, other) else 0
+        mine, others = (
             [(words, d) for d in self.learner.likeliest_demonstrations(words, number)]
-            for words, number in ((work.fragment, count - kept), (own, kept))
+            for words, number in ((held, count - few), (other, few))
         )
         self._chosen = words, demonstrations = await choose_prompt(
-            objective, shared, mine, self.learner.expected_losses
+            objective, mine, others, self.learner.expected_losses
         )
         validation = await objective.validate(words, demonstrations)
         result = await objective.test(words, demonstrations, self.learner.rng("test", 0))
@@ -212,18 +240,22 @@ class Worker:
     # ------------------------------------------------------------------ checkpoints
     def state(self) -> bytes:
         """Return everything that is needed to continue exactly here."""
-        arrays = self.learner.arrays()
+        arrays, private = self.learner.arrays(), {}
         if self._report is not None:
-            arrays["answered"] = np.frombuffer(encode(self._report), dtype=np.int8)
+            arrays["answered"] = _as_array(self._report)
         if self._chosen is not None:
             arrays["settled_words"], arrays["settled"] = self._chosen
+        if self.private:
+            private["noisy_reports"] = self.private.spent
+            if self.evaluation is not None:
+                arrays["evaluation"] = _as_array(self.evaluation)
         prior = {} if self.prior is None else {"prior": asdict(self.prior)}
         fields = {
             "answered": self.answered,
             "steps": self.learner.steps,
             "objective": self.objective.state(),
         }
-        return pack_state(fields | prior, arrays)
+        return pack_state(fields | prior | private, arrays)
 
     def restore(self, data: bytes) -> None:
         """Restore what `state` returned; raise RunDirectoryError if another version wrote it."""
@@ -235,10 +267,14 @@ class Worker:
         if "prior" in fields:
             self.prior = LabelPrior.from_dict(fields["prior"])
         self._report = _report_in(arrays)
+        if self.private:
+            self.private.spent = max(self.private.spent, fields["noisy_reports"])
+        evaluation = _report_in(arrays, "evaluation" if self.private else "answered")
+        self.evaluation = evaluation if isinstance(evaluation, EvaluateDone) else None
 
     def reopen(self) -> None:
         """Return to tuning after an evaluation."""
-        self._chosen = self.prior = None
+        self._chosen = self.prior = self.evaluation = None
         self.objective.reopen()
 
 
@@ -249,10 +285,14 @@ def report_in(state: bytes) -> Report:
     return report
 
 
-def _report_in(arrays: Mapping[str, NDArray[Any]]) -> Report | None:
-    if "answered" not in arrays:
+def _as_array(report: Report) -> NDArray[np.int8]:
+    return np.frombuffer(encode(report), dtype=np.int8)
+
+
+def _report_in(arrays: Mapping[str, NDArray[Any]], name: str = "answered") -> Report | None:
+    if name not in arrays:
         return None
-    report = decode(arrays["answered"].tobytes())
+    report = decode(arrays[name].tobytes())
     assert isinstance(report, Report)
     return report
 

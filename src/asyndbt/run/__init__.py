@@ -30,6 +30,7 @@ from asyndbt.run._setup import (
 )
 from asyndbt.run._site import RunSite
 from asyndbt.run._states import saved_states
+from asyndbt.run._warnings import privacy_notes
 from asyndbt.run._wrong_answers import SiteErrors, WrongAnswer, wrong_answers
 
 __all__ = [
@@ -64,6 +65,7 @@ __all__ = [
     "open_site",
     "place_rows",
     "prepare_run",
+    "privacy_notes",
     "read_curve",
     "read_record",
     "recorded_liars",

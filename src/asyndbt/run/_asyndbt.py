@@ -14,8 +14,15 @@ import numpy as np
 
 from asyndbt._text import counted
 from asyndbt.config import Config
-from asyndbt.errors import BudgetError, ConfigError
-from asyndbt.federation import LOOKS_SHARE, Coordinator, Member, restore, snapshot
+from asyndbt.errors import BudgetError, ConfigError, RunDirectoryError
+from asyndbt.federation import (
+    LOOKS_SHARE,
+    Coordinator,
+    EvaluateDone,
+    Member,
+    restore,
+    snapshot,
+)
 from asyndbt.federation.engines import Engine, find_engines
 from asyndbt.lm import LIMITED, LanguageModel, Usage, amount_text
 from asyndbt.optim import NO_WORD, FloatArray, IntArray, row_entropies
@@ -62,6 +69,7 @@ class AsynDBT(Method):
 
     name: ClassVar[str] = "asyndbt"
     simulates_liars: ClassVar[bool] = True
+    keeps_privacy: ClassVar[bool] = True
 
     def configure(self, config: Config) -> Config:
         """Return the configuration with the data at their sites."""
@@ -127,8 +135,16 @@ def _reopen(coordinator: Coordinator, setup: RunSetup, test_share: float) -> Non
     ------
     BudgetError
         If it has not grown enough for a step.
+    RunDirectoryError
+        If the sites have sent all that their privacy allows.
     """
     sites = setup.sites
+    if coordinator.phase != "tuning" and setup.plan.privacy is not None:
+        raise RunDirectoryError(
+            "federation.privacy: the sites have sent the reports that were settled before the run, "
+            "and send no more: a new run may, and what it tells of a site's data adds to what this "
+            "one did"
+        )
     if coordinator.phase != "tuning":
         for site in sites.values():
             site.worker.reopen()
@@ -245,9 +261,14 @@ class _Log:
         return {
             "phase": "tuning",
             "calls_total": sum(step["calls"].values()),
-            "calls_limit": self._session.setup.tuning_limit("calls"),
+            "calls_limit": self._calls_limit(),
             "seconds_left": None if left is None else round(max(0.0, left), 1),
         }
+
+    def _calls_limit(self) -> float | None:
+        """Calls for tuning at most; None where sites do not say how many they have sent."""
+        setup = self._session.setup
+        return None if setup.plan.privacy is not None else setup.tuning_limit("calls")
 
     def _share(self) -> float:
         """Used share of the nearest limit: of calls, tokens, money or iterations."""
@@ -268,6 +289,7 @@ class _Log:
 def _outcome(coordinator: Coordinator, setup: RunSetup) -> Outcome:
     # Not the names that liars have made up.
     roster = [m for m in coordinator.roster if not setup.sites or m.name in setup.sites]
+    private = setup.plan.privacy is not None
     fragment = coordinator.fragment if setup.plan.positions else np.empty(0, dtype=np.int64)
     words = tuple(setup.vocabulary[index] for index in fragment if index != NO_WORD)
     return Outcome(
@@ -279,12 +301,12 @@ def _outcome(coordinator: Coordinator, setup: RunSetup) -> Outcome:
         iterations=coordinator.server.iteration,
         fragment=words,
         prompts={
-            name: partial(write_prompt, prompt=_prompt(site, fragment))
+            name: partial(write_prompt, prompt=_prompt(site, fragment), kept=_kept_evaluation(site))
             for name, site in setup.sites.items()
         },
         spent={member.name: member.spent for member in roster},
         conduct={member.name: (member.gone, member.strikes) for member in roster},
-        test_examples={member.name: member.counts[2] for member in roster},
+        test_examples={} if private else {member.name: member.counts[2] for member in roster},
         warnings=(*_undecided(coordinator, setup), *_absences(coordinator, setup, roster)),
     )
 
@@ -294,6 +316,11 @@ def _prompt(site: RunSite, shared: IntArray) -> TunedPrompt:
     prompts, worker = site.prompts, site.worker
     words = prompts.fragment(worker.fragment(shared))
     return TunedPrompt(prompts.task, words, prompts.chosen(worker.demonstrations), worker.prior)
+
+
+def _kept_evaluation(site: RunSite) -> EvaluateDone | None:
+    """Return the scores that only the site's own part of the record has, if there are such."""
+    return None if site.worker.private is None else site.worker.evaluation
 
 
 def _tested_again(directory: RunDirectory) -> Iterator[str]:
@@ -311,10 +338,16 @@ def _undecided(coordinator: Coordinator, setup: RunSetup) -> Iterator[str]:
     """Say which policies have hardly moved: what is read out of them is chance."""
     plan = setup.plan
     if plan.positions and _is_uniform(coordinator.server.z):
+        remedy = (
+            "give the run more calls or larger steps"
+            if plan.privacy is None
+            else "the noise of federation.privacy hides what the sites agree on, and less of it "
+            "with more sites or a larger epsilon"
+        )
         yield (
             "the fragment policy is still close to uniform (entropy "
             f"{row_entropies(coordinator.server.z).mean():.2f} of {np.log(plan.words):.2f} nats): "
-            "the fragment is little better than chance; give the run more calls or larger steps"
+            f"the fragment is little better than chance; {remedy}"
         )
     names = [name for name, site in setup.sites.items() if _is_uniform(site.worker.learner.q)]
     if names:
@@ -341,7 +374,8 @@ def _absences(
         found, expected = coordinator.evaluations.get(member.name), member.counts[2]
         if (site := setup.sites.get(member.name)) is not None:
             expected = site.needs.test_rows
-        if found is not None and found.tuned.n < (1 - DOUBTFUL_SHARE) * expected:
+        told = found is not None and setup.plan.privacy is None
+        if found is not None and told and found.tuned.n < (1 - DOUBTFUL_SHARE) * expected:
             yield (
                 f"site {member.name}: of {counted(expected, 'test example')} {found.tuned.n} could "
                 "be scored: the others brought no answer, or its budget covers no more"

@@ -56,7 +56,9 @@ class RemoteSite:
             shown = prompts.chosen(worker.demonstrations)
             prompt = TunedPrompt(prompts.task, fragment, shown, worker.prior)
             write_prompt(self.site.folder, prompt)
-            found = site_result(fragment, report, len(prompts.data.test), self.handle)
+            assert worker.evaluation is not None
+            scores = worker.evaluation
+            found = site_result(fragment, scores, len(prompts.data.test), self.handle)
             self.directory.write_json("result.json", found)
 
 

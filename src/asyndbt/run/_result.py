@@ -107,6 +107,7 @@ def build_result(config: Config, setup: RunSetup, outcome: Outcome) -> dict[str,
             "kept_own": found and found.kept_own,
         }
     ledger, requests = _ledger(setup, outcome.spent)
+    private = config.federation.privacy
     return {
         "schema_version": SCHEMA_VERSION,
         "metrics": {"test": overall},
@@ -116,6 +117,7 @@ def build_result(config: Config, setup: RunSetup, outcome: Outcome) -> dict[str,
         "ledger": ledger,
         "model": setup.handle and setup.handle.record(),
         "seed": config.run.seed,
+        **({} if private is None else {"privacy": private.model_dump()}),
         "versions": {
             "asyndbt": package_version(),
             "numpy": np.__version__,
@@ -132,7 +134,7 @@ def site_result(
     fragment: Sequence[str], report: EvaluateDone, test_examples: int, handle: ModelHandle
 ) -> dict[str, Any]:
     """Return what a site on its own machine records of a run's outcome."""
-    test = {kind: accuracy_interval(getattr(report, kind)) for kind in _KINDS}
+    test = _test_metrics(report)
     return {
         "schema_version": SCHEMA_VERSION,
         "fragment": list(fragment),
@@ -141,6 +143,10 @@ def site_result(
         "model": handle.record(),
         "sites": {report.site: {"metrics": {"test": test}, "test_examples": test_examples}},
     }
+
+
+def _test_metrics(report: EvaluateDone) -> dict[str, Any]:
+    return {kind: accuracy_interval(getattr(report, kind)) for kind in _KINDS}
 
 
 def _ledger(setup: RunSetup, elsewhere: Mapping[str, Spent]) -> tuple[dict[str, Any], int]:
@@ -155,14 +161,19 @@ def _ledger(setup: RunSetup, elsewhere: Mapping[str, Spent]) -> tuple[dict[str, 
     return ledger, ledger.pop("requests")
 
 
-def write_prompt(folder: Path, prompt: TunedPrompt) -> None:
-    """Write a tuned prompt into a site's folder: readable as text, and loadable."""
+def write_prompt(folder: Path, prompt: TunedPrompt, kept: EvaluateDone | None = None) -> None:
+    """Write a tuned prompt into a site's folder: readable as text, and loadable.
+
+    The scores `kept` are written beside it, where only the site may know them.
+    """
     demonstrations = [{**e.fields, "label": e.label} for e in prompt.demonstrations]
     part: dict[str, Any] = {"demonstrations": demonstrations, "fragment": list(prompt.fragment)}
     if prompt.prior is not None:
         part["prior"] = dict(
             zip(prompt.task.labels, np.exp(prompt.prior.log_probabilities).tolist(), strict=True)
         )
+    if kept is not None:
+        part["metrics"] = {"test": _test_metrics(kept)}
     write_atomically(folder / "result.json", to_json(part))
     write_atomically(folder / "prompt.txt", (prompt.text_template() + "\n").encode())
     prompt.save(folder / "prompt.json")

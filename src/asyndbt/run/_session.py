@@ -46,6 +46,8 @@ class Method(ABC):
     """Whether tuning, not only the evaluation, sends requests."""
     simulates_liars: ClassVar[bool] = False
     """Whether sites act as ``federation.liars`` says."""
+    keeps_privacy: ClassVar[bool] = False
+    """Whether what it lets sites send keeps to ``[federation.privacy]``."""
 
     def configure(self, config: Config) -> Config:
         """Return the configuration as the method needs it."""
@@ -54,11 +56,22 @@ class Method(ABC):
     def prepare(
         self, config: Config, directory: RunDirectory, model: LanguageModel | None
     ) -> RunSetup:
-        """Return what a run needs; errors are raised before the first paid step."""
+        """Return what a run needs; errors are raised before the first paid step.
+
+        Raises
+        ------
+        ConfigError
+            If sites are to lie or to send private reports, and the method does not know how.
+        """
         if config.federation.liars is not None and not self.simulates_liars:
             raise ConfigError(
                 f'federation.liars: in a run of "{self.name}" no site can lie: remove the table, '
                 'or use the method "asyndbt"'
+            )
+        if config.federation.privacy is not None and not self.keeps_privacy:
+            raise ConfigError(
+                f"federation.privacy: method {self.name} adds no noise to what sites send: remove "
+                "the table, or use a method that does"
             )
         return prepare_run(config, directory, model, needs_calls=self.needs_calls)
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from random import Random, SystemRandom
 from typing import Final
 
 from asyndbt.config import BudgetConfig, Config, LimitsConfig, toml_keys
@@ -16,6 +17,7 @@ from asyndbt.errors import ConfigError, RunDirectoryError
 from asyndbt.federation import (
     Needs,
     Plan,
+    Privacy,
     PromptObjective,
     Site,
     SitePrompts,
@@ -34,7 +36,7 @@ from asyndbt.run._inputs import (
 from asyndbt.run._liars import SimulatedLiars, makes_up_names, simulate_liars
 from asyndbt.run._model_handle import ModelHandle
 from asyndbt.run._site import RunSite
-from asyndbt.run._warnings import setup_warnings
+from asyndbt.run._warnings import privacy_notes, setup_warnings
 
 MOST_ITERATIONS: Final = 100_000
 """Server steps of a run that its budget ends."""
@@ -177,6 +179,7 @@ def build_setup(
     liars = simulate_liars(config, plan, sites, inputs.vocabulary, steps)
     warnings = (
         *(liars.warnings() if liars is not None else ()),
+        *privacy_notes(plan),
         *inputs.duplicates.splitlines(),
         *vocabulary_warnings(config),
         *setup_warnings(plan, inputs.sites, needs, steps if needs_calls else None),
@@ -249,11 +252,15 @@ def build_plan(
     """
     method, federation = config.method, config.federation
     positions = method.fragment_length if vocabulary else 0
+    settings, privacy = method.settings(), _privacy(config)
+    if privacy is not None:
+        # Sites report neither what these ask for nor what would come of it.
+        settings, validate_every = settings.replace(refresh_every=0), 0
     return Plan(
         sites=tuple(sites),
         positions=positions,
         words=len(vocabulary),
-        settings=method.settings(),
+        settings=settings,
         vocabulary_digest=vocabulary_digest(vocabulary),
         quorum=1 if method.centralised else federation.quorum_of(len(sites)),
         staleness=federation.staleness,
@@ -270,7 +277,15 @@ def build_plan(
         seed=config.run.seed,
         limits=_limits(config.budget).least(_limits(config.budget.per_site)),
         open=makes_up_names(config),
+        privacy=privacy,
     )
+
+
+def _privacy(config: Config) -> Privacy | None:
+    asked, steps = config.federation.privacy, config.method.iterations
+    if asked is None or steps is None:
+        return None
+    return Privacy.calibrated(asked.epsilon, asked.delta, asked.clip, steps)
 
 
 def _most_steps(config: Config) -> int | None:
@@ -311,8 +326,15 @@ def _site(
         calibration=lm.calibration,
         random_draws=config.method.random_icl_draws,
     )
-    worker = Worker(name, plan, asked, config.run.seed)
+    worker = Worker(name, plan, asked, config.run.seed, _noise(config, name))
     return RunSite(worker, prompts, folder, cache, needs, limits.after(needs.evaluation))
+
+
+def _noise(config: Config, site: str) -> Callable[[int], Random]:
+    """Return the sources of a site's noise: in a simulation they are repeatable, and no secret."""
+    if config.federation.engine == "virtual":
+        return lambda number: Random(f"{config.run.seed}/{site}/{number}")
+    return lambda number: SystemRandom()
 
 
 def check_prices(config: Config, model: LanguageModel) -> None:

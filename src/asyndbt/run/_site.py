@@ -72,8 +72,13 @@ class RunSite:
         return report
 
     def save(self) -> None:
-        """Write the worker's state into the site's folder."""
+        """Write the worker's state into the site's folder.
+
+        How much privacy is spent is written apart, since it is never taken back, as a state may be.
+        """
         replace_state(self._file, self.worker.state())
+        if (private := self.worker.private) is not None:
+            write_atomically(self._spent_file, to_json({"noisy_reports": private.spent}))
 
     def _earlier(self, assignment: Assignment) -> Report:
         """Return the last report but one again: a coordinator may have lost its latest state."""
@@ -116,8 +121,14 @@ class RunSite:
     def _file(self) -> Path:
         return self.folder / "state"
 
+    @property
+    def _spent_file(self) -> Path:
+        return self.folder / "privacy.json"
+
     def bind(self, *, begun: bool) -> None:
         """Record what the site's prompts are made of; compare it, if the run has begun before.
+
+        Also find out how much privacy earlier sessions have spent.
 
         Raises
         ------
@@ -134,6 +145,8 @@ class RunSite:
                 "directory"
             )
         write_atomically(file, to_json(self.prompts.digests))
+        if self.worker.private is not None and self._spent_file.exists():
+            self.worker.private.spent = read_record(self._spent_file)["noisy_reports"]
 
     def close(self) -> None:
         """Close the answer cache."""

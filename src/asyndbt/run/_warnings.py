@@ -39,6 +39,25 @@ def setup_warnings(
         yield from _few_steps(plan, steps)
 
 
+def privacy_notes(plan: Plan) -> Iterator[str]:
+    """Say which guarantee is in force, if one is, and what it does not cover."""
+    if (privacy := plan.privacy) is None:
+        return
+    yield (
+        f"federation.privacy: what a site's messages say of its data in this run is "
+        f"({privacy.epsilon:g}, {privacy.delta:g})-differentially private, epsilon and delta of "
+        f"{privacy.steps + 1} noisy reports at most; not covered: when a site answers and whether "
+        "it fails, what its language model's provider sees, and other runs on the same data"
+    )
+    sites, useful = len(plan.sites), privacy.useful_sites(plan.positions, plan.words)
+    if plan.positions and sites < useful:
+        yield (
+            f"{counted(sites, 'site')} can tell each other hardly anything under the noise of "
+            f"federation.privacy: if all agree, about {useful:,} are seen to; with fewer each "
+            "tunes by itself"
+        )
+
+
 def _missing_classes(sites: Mapping[str, SitePrompts]) -> Iterator[str]:
     lacking = []
     for name, site in sites.items():
