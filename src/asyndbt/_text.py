@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from typing import Any
 
 _SHOWN = 12
 _WIDTH = 60
@@ -115,3 +116,13 @@ def duration(seconds: float, digits: int = 0) -> str:
     if hours:
         return f"{hours} h {minutes:02} min"
     return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def untested_text(result: Mapping[str, Any]) -> str:
+    """Return why there is no accuracy in the content of a ``result.json``."""
+    if "privacy" in result:
+        return (
+            "No accuracy is known here: with federation.privacy each site keeps its scores, in its "
+            "own result.json."
+        )
+    return "No accuracy was measured: there is no test data (data.test)."

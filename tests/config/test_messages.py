@@ -14,6 +14,7 @@ Complaint = Callable[[dict[str, Any]], str]
 OPENAI = {"provider": "openai", "model": "m"}
 VIRTUAL = {"federation.engine": "virtual"}
 LIARS = {"attack": "collude", "share": 0.3}
+PRIVATE = {"federation.privacy.epsilon": 4.0, "method.iterations": 4}
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,13 @@ LIARS = {"attack": "collude", "share": 0.3}
         ({"federation.quorum": 0}, 'federation.quorum = 0: use "majority", "all", a whole'),
         ({"federation.quorum": 1.5}, "federation.quorum = 1.5: use"),
         ({"federation.quorum": True}, "federation.quorum = true: use"),
+        ({"federation.privacy.delta": 1e-6}, "federation.privacy.epsilon is missing"),
+        (PRIVATE | {"federation.privacy.epsilon": 0.0}, "epsilon = 0.0: use 0.1 or more"),
+        (PRIVATE | {"federation.privacy.delta": 0.5}, "federation.privacy.delta = 0.5: use 0.01"),
+        (PRIVATE | {"method.iterations": None}, "method.iterations is missing: with federation.p"),
+        (PRIVATE | {"method.centralised": True}, "method.centralised pools the data of all sites"),
+        (PRIVATE | {"method.exchange": "effects"}, 'method.exchange = "effects" is not made priv'),
+        (PRIVATE | {"method.patience": 1}, "method.patience needs validation scores, which fed"),
         ({"data.label_column": ""}, 'data.label_column = "": use a text that is not empty'),
         ({"data.train": "hf:imdb"}, "hf: is not a known source; give a path"),
         ({"data.train": "C:\temp"}, "write a path with backslashes in single quotes"),

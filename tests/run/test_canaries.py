@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import asyndbt.run._session
-from asyndbt.federation import Worker, decode
+from asyndbt.federation import Report, Spent, StepDone, Worker, decode
 from asyndbt.federation.engines._base import Channel
 from asyndbt.run import run_config
 
@@ -28,11 +28,12 @@ ENGINES: dict[str, dict[str, Any]] = {
 
 
 class Recording:
-    """Bytes on the wire, and every demonstration policy that a worker ever had."""
+    """Bytes on the wire, and every policy that a worker ever had: q, and p of the fragment."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, str, bytes]] = []
         self.policies: list[np.ndarray] = []
+        self.fragments: list[np.ndarray] = []
 
     def tap(self, site: str, direction: str, data: bytes) -> None:
         self.sent.append((site, direction, data))
@@ -45,6 +46,7 @@ def recording(monkeypatch: pytest.MonkeyPatch) -> Recording:
     async def working(worker: Worker, assignment: Any) -> Any:
         report = await handle(worker, assignment)
         record.policies.append(worker.learner.q)
+        record.fragments.append(worker.learner.p)
         return report
 
     monkeypatch.setattr(Worker, "handle", working)
@@ -68,14 +70,19 @@ def planted(small: Any) -> dict[str, Any]:
     return files
 
 
+def canary_labels(small: Any) -> dict[str, Any]:
+    """Changes that put canaries in the places of the labels."""
+    labels = {LABEL_CANARIES[label]: word for label, word in small.task.labels.items()}
+    return {**dict.fromkeys(small.task.labels), **labels}
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_planted_words_are_found_in_the_sites_own_parts_only(
     small: Any, recording: Recording, engine: str
 ) -> None:
-    labels = {LABEL_CANARIES[label]: word for label, word in small.task.labels.items()}
     config = small.config(
         data=planted(small),
-        task={"labels": {**dict.fromkeys(small.task.labels), **labels}},
+        task={"labels": canary_labels(small)},
         federation=ENGINES[engine],
     )
     result = run_config(config)
@@ -108,6 +115,31 @@ def _files_with(directory: Path, needle: bytes) -> set[str]:
     files = [file for file in directory.rglob("*") if file.is_file()]
     assert {"events.jsonl", "checkpoint", "result.json", "traffic.json"} <= {f.name for f in files}
     return {str(f.relative_to(directory)) for f in files if needle in f.read_bytes()}
+
+
+def test_private_reports_hold_neither_planted_words_nor_the_policies_that_sites_have(
+    small: Any, recording: Recording
+) -> None:
+    """Nor does a file of the coordinator have a score, which the sites keep."""
+    config = small.config(
+        data=planted(small),
+        task={"labels": canary_labels(small)},
+        method={"iterations": 3, "local_steps": 4, "eta_p": 50.0},
+        federation={**ENGINES["virtual"], "privacy": {"epsilon": 8.0}},
+    )
+    result = run_config(config)
+    sent = [decode(data) for _, direction, data in recording.sent if direction == "out"]
+    assert any(isinstance(message, StepDone) for message in sent)
+    for site, _, data in recording.sent:
+        assert b"zyx" not in data, (site, decode(data))
+    rows = {row.tobytes() for p in recording.fragments for row in p if row.min() < row.max()}
+    assert len(rows) > 20
+    assert not [row for row in rows for _, _, data in recording.sent if row in data]
+    assert {message.spent for message in sent if isinstance(message, Report)} == {Spent()}
+    assert result.data["metrics"]["test"]["tuned"] is None
+    for name in small.sites:
+        kept = small.read(result.directory / "sites" / name / "result.json")
+        assert kept["metrics"]["test"]["tuned"]["n"] == small.test
 
 
 @pytest.mark.parametrize("exchange", ["policies", "effects"])

@@ -185,8 +185,9 @@ def _step_text(data: Mapping[str, Any], latest: LatestMetrics, quorum: int | str
         f"loss {latest.mean('loss', 3)}",
         f"validation {latest.validation_accuracy()}",
         f"entropy p {data['entropy_p']:.2f} q {latest.mean('entropy_q', 2)}",
-        f"calls {data['calls_total']:,}{limit}",
     ]
+    if data["calls_total"]:
+        parts.append(f"calls {data['calls_total']:,}{limit}")
     if data["gone"]:
         parts.append(f"gone: {', '.join(data['gone'])}")
     if data.get("seconds_left") is not None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from asyndbt._text import counted, part_of, percent, percent_range
+from asyndbt._text import counted, part_of, percent, percent_range, untested_text
 from asyndbt.baselines import methods
 from asyndbt.run import AsynDBT, Result, recorded_liars
 
@@ -50,7 +50,7 @@ def accuracy_table(data: Mapping[str, Any]) -> str:
     """Return the test accuracies in a ``result.json`` with 95 % intervals, by site and overall."""
     overall = data["metrics"]["test"]
     if not any(overall.values()):
-        return "No accuracy was measured: there is no test data (data.test)."
+        return untested_text(data)
     sites = {name: site["metrics"]["test"] for name, site in data["sites"].items()}
     rows = [["accuracy on test data", *(title for _, title in _COLUMNS), "n"]]
     given = {name: site.get("test_examples") for name, site in data["sites"].items()}

@@ -131,13 +131,15 @@ class FlowerConfig(Section):
 class PrivacyConfig(Section):
     """[federation.privacy]: local differential privacy of what each site sends in a run."""
 
-    epsilon: float = key(..., "epsilon of the whole run, resumed or not.", example=4.0, gt=0)
+    epsilon: float = key(
+        ..., "epsilon of the whole run, resumed or not.", example=4.0, ge=0.1, le=1e6
+    )
     delta: float = key(
         1e-5,
         "delta of the whole run: less than one in the people concerned.",
         example=1e-6,
-        gt=0,
-        lt=1,
+        ge=1e-12,
+        le=0.01,
     )
     clip: float = key(
         1.0,

@@ -68,6 +68,6 @@ def _largest_rho(epsilon: float, delta: float) -> float:
         from dp_accounting.rdp import RdpAccountant
     except ImportError:
         raise MissingExtraError("dp-accounting", "privacy") from None
-    # rho is about epsilon^2 / 50, and the search has to end close to it.
+    # rho is some hundredth of epsilon^2, and the search has to end close to it.
     tolerance = 1e-6 * min(1.0, epsilon**2)
     return float(calibrate_dp_mechanism(RdpAccountant, ZCDpEvent, epsilon, delta, tol=tolerance))

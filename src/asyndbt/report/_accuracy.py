@@ -15,7 +15,7 @@ from asyndbt._html import (
     section,
     tag,
 )
-from asyndbt._text import counted, part_of, percent
+from asyndbt._text import counted, part_of, percent, untested_text
 from asyndbt.lm import find_providers
 from asyndbt.report._chart import interval_chart
 from asyndbt.report._record import Record
@@ -59,7 +59,8 @@ def _headline(record: Record) -> Iterator[str]:
         done = len(record.steps)
         yield f"{counted(done, 'server step')} so far" if done else "The run has just begun"
     elif "tuned" not in scores:
-        yield "Tuned, and not tested: there was no test data"
+        why = "scores stay at the sites" if "privacy" in record.result else "there was no test data"
+        yield f"Tuned, and not tested here: {why}"
     else:
         yield from ("The tuned prompt is right in ", exact_percent(scores["tuned"]), " of cases")
         if "plain" in scores:
@@ -103,11 +104,17 @@ def _facts(record: Record) -> Iterator[Html]:
         ),
         ("calls", count_text(calls) if calls is not None else None),
         ("time", duration_text(record.end) + clock if record.events else None),
+        ("privacy of a site", _privacy_text(record)),
         ("phase", None if record.result else record.phase),
     ]
     for name, value in facts:
         if value is not None:
             yield tag("div", tag("dt", name), tag("dd", value))
+
+
+def _privacy_text(record: Record) -> str | None:
+    kept = record.config.get("federation", {}).get("privacy")
+    return kept and f"({kept['epsilon']:g}, {kept['delta']:g})-differential"
 
 
 def warnings_section(record: Record) -> Html:
@@ -136,8 +143,7 @@ def accuracy_section(record: Record) -> Html:
         return Html()
     title, overall = "Accuracy before and after", test_scores(record)
     if not overall:
-        text = ("No accuracy was measured: there is no test data (", tag("code", "data.test"), ").")
-        return section(title, paragraph(*text))
+        return section(title, paragraph(untested_text(record.result)))
     whole = record.result.get("test_examples")
     liars = recorded_liars(record.result)
     together = "Honest sites" if liars else "All sites"

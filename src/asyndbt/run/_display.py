@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from asyndbt._html import Html, accuracy_text, paragraph, table, tag
-from asyndbt._text import counted, part_of
+from asyndbt._text import counted, part_of, untested_text
 from asyndbt.prompt import TunedPrompt
 from asyndbt.run._liars import recorded_liars
 
@@ -42,7 +42,7 @@ def _parts(
         title = "Accuracy on test data, with 95 % intervals"
         yield table(title, ["", *(title for _, title in _KINDS), "examples"], _rows(data))
     else:
-        yield paragraph("No accuracy was measured: there is no test data.")
+        yield paragraph(untested_text(data))
     yield from (paragraph(f"Warning: {text}") for text in data.get("warnings", ()))
     for site in list(prompts)[:_SITES]:
         text = tag("pre", prompts[site].text_template(), style="white-space: pre-wrap")
