@@ -39,6 +39,7 @@ PRIVATE = {"federation.privacy.epsilon": 4.0, "method.iterations": 4}
         (PRIVATE | {"method.iterations": None}, "method.iterations is missing: with federation.p"),
         (PRIVATE | {"method.centralised": True}, "method.centralised pools the data of all sites"),
         (PRIVATE | {"method.exchange": "effects"}, 'method.exchange = "effects" is not made priv'),
+        (PRIVATE | {"method.vocabulary": "pmi"}, 'method.vocabulary = "pmi" tells n-grams of'),
         (PRIVATE | {"method.patience": 1}, "method.patience needs validation scores, which fed"),
         ({"data.label_column": ""}, 'data.label_column = "": use a text that is not empty'),
         ({"data.train": "hf:imdb"}, "hf: is not a known source; give a path"),

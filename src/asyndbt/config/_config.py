@@ -283,6 +283,12 @@ class Config(Section):
             yield SettingError(
                 "method.exchange", '= "effects" is not made private: leave "policies"'
             )
+        if method.vocabulary == "pmi":
+            yield SettingError(
+                "method.vocabulary",
+                '= "pmi" tells n-grams of the sites\' texts, which federation.privacy keeps from '
+                'others: use "builtin" or a file',
+            )
         if method.patience is not None:
             yield SettingError(
                 "method.patience",

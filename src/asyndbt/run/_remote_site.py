@@ -56,8 +56,7 @@ class RemoteSite:
             shown = prompts.chosen(worker.demonstrations)
             prompt = TunedPrompt(prompts.task, fragment, shown, worker.prior)
             write_prompt(self.site.folder, prompt)
-            assert worker.evaluation is not None
-            scores = worker.evaluation
+            scores = worker.evaluation or report
             found = site_result(fragment, scores, len(prompts.data.test), self.handle)
             self.directory.write_json("result.json", found)
 
