@@ -12,8 +12,8 @@ for tuning and choosing, the same everywhere. Ways to tune:
 * *federated*: together, with no privacy and a report after every local step.
 * *few reports*: the same with ``--reports`` reports of a site, and as many local steps between them
   as the calls cover.
-* *clipped*: as private as epsilon = 1,000,000: steps are clipped, votes are directions, and sites
-  prefer their own fragment, but next to no noise is added.
+* *clipped*: with epsilon = 1,000,000: steps are clipped, votes are directions, and next to no noise
+  is added.
 * *epsilon = ...*: with delta = 1e-5. The noise is drawn from the run's seed, as in any simulation.
 
 How to read it: differences are to *alone*, paired by task and seed; mean and standard error over

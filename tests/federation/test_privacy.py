@@ -262,6 +262,18 @@ def test_fewer_sites_take_smaller_steps_under_the_same_noise() -> None:
     assert moved(2) < moved(100) < moved(10_000)
 
 
+def test_more_noise_hides_more_sites_and_no_noise_hides_none() -> None:
+    useful = [
+        Privacy.calibrated(epsilon, 1e-5, 1.0, 4).useful_sites(6, 100) for epsilon in (1, 4, 8, 1e6)
+    ]
+    assert sorted(useful, reverse=True) == useful
+    assert useful[-1] == 1
+    assert plan().hides_consensus
+    assert not plan(QUIET).hides_consensus
+    assert not plan(None).hides_consensus
+    assert not plan(positions=0, words=0).hides_consensus
+
+
 def test_noise_is_of_the_systems_randomness_unless_it_is_asked_for() -> None:
     problem = TabularProblem(_shape(), workers=1, seed=1)
 

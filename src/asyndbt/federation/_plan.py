@@ -103,6 +103,13 @@ class Plan:
         return self.words if exchanged else 0
 
     @property
+    def hides_consensus(self) -> bool:
+        """Whether the noise of private reports hides what so many sites could agree on."""
+        if self.privacy is None or not self.positions:
+            return False
+        return len(self.sites) < self.privacy.useful_sites(self.positions, self.words)
+
+    @property
     def lot(self) -> str:
         """What the coordinator's lot is drawn from: fixed before the run, and by no site.
 

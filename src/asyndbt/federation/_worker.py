@@ -50,7 +50,7 @@ from asyndbt.optim import Effects, FloatArray, IntArray, row_entropies
 
 _OTHER_OPTIONS = 4
 """One in so many of the prompts compared at the end has the fragment that is not held already: the
-site's own, or with private reports the shared one."""
+site's own, or the shared one where noise has made it."""
 
 
 class Worker:
@@ -203,11 +203,11 @@ class Worker:
     async def _evaluate(self, work: Evaluate) -> EvaluateDone:
         """Choose the prompt on validation and training data, then score the test split once.
 
-        The shared fragment is given up only for an own one that is surely better. Where noise has
-        made the shared one it is the other way round.
+        The shared fragment is given up only for an own one that is surely better. Where noise hides
+        what the sites agree on it is the other way round.
         """
         objective, held, other = self.objective, work.fragment, self.learner.proposal
-        if self.private:
+        if self.plan.hides_consensus:
             held, other = other, held
         count = affordable_options(objective.looks_left)
         few = count // _OTHER_OPTIONS if not np.array_equal(held, other) else 0

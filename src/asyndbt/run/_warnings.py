@@ -49,11 +49,11 @@ def privacy_notes(plan: Plan) -> Iterator[str]:
         f"{privacy.steps + 1} noisy reports at most; not covered: when a site answers and whether "
         "it fails, what its language model's provider sees, and other runs on the same data"
     )
-    sites, useful = len(plan.sites), privacy.useful_sites(plan.positions, plan.words)
-    if plan.positions and sites < useful:
+    if plan.hides_consensus:
+        useful = privacy.useful_sites(plan.positions, plan.words)
         yield (
-            f"{counted(sites, 'site')} can tell each other hardly anything under the noise of "
-            f"federation.privacy: if all agree, about {useful:,} are seen to; with fewer each "
+            f"{counted(len(plan.sites), 'site')} can tell each other hardly anything under the noise "
+            f"of federation.privacy: if all agree, about {useful:,} are seen to; with fewer each "
             "tunes by itself"
         )
 
