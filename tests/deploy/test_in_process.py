@@ -81,6 +81,25 @@ def test_the_coordinator_knows_of_how_many_test_examples_a_part_was_tested(
     assert data["test_examples"] == 18
 
 
+def test_with_privacy_scores_and_counts_are_at_the_sites_alone(federation: Any) -> None:
+    federation.write(
+        method={"iterations": 2, "local_steps": 3},
+        federation={"quorum": "all", "privacy": {"epsilon": 4.0}},
+    )
+    data = federation.conduct(federation.grid()).data
+    assert not any(data["metrics"]["test"].values())
+    assert {data["ledger"][name] for name in ("calls", "tokens_in", "tokens_out")} == {0}
+    assert "(4, 1e-05)-differentially private" in data["warnings"][0]
+    for step in federation.events("step"):
+        assert (step["loss"], step["entropy_q"], step["validation"]) == ({}, {}, {})
+    for site in federation.sites:
+        kept = federation.kept(site)
+        scores = json.loads((kept / "result.json").read_text("utf-8"))["metrics"]["test"]
+        assert {score["n"] for score in scores.values()} == {6}
+        counted = json.loads((kept / "sites" / site / "privacy.json").read_text("utf-8"))
+        assert counted == {"noisy_reports": 3}
+
+
 def test_a_second_run_starts_anew_and_leaves_the_first_alone(federation: Any) -> None:
     federation.write(federation={"quorum": "all"})
     grid = federation.grid()

@@ -52,9 +52,9 @@ def privacy_notes(plan: Plan) -> Iterator[str]:
     if plan.hides_consensus:
         useful = privacy.useful_sites(plan.positions, plan.words)
         yield (
-            f"{counted(len(plan.sites), 'site')} can tell each other hardly anything under the noise "
-            f"of federation.privacy: if all agree, about {useful:,} are seen to; with fewer each "
-            "tunes by itself"
+            f"{counted(len(plan.sites), 'site')} can tell each other hardly anything under the "
+            f"noise of federation.privacy: if all agree, about {useful:,} are seen to; with fewer "
+            "each tunes by itself"
         )
 
 
