@@ -100,6 +100,9 @@ def test_each_commented_setting_can_be_used(table: str, line: str) -> None:
         values = {"task": values["task"], "method": values["method"], "budget": {"calls": 100}}
         values["federation"] = {"engine": "flower", "sites": ["north"]}
         values["federation"]["flower"] = dict.fromkeys(files, "a.pem")
+    if table == "federation.privacy":
+        values["federation"] = {"privacy": {"epsilon": 1.0}}
+        values["method"]["iterations"] = 4
     if table == "lm":
         values["lm"] = provider_for(full.split(".")[1])
     *path, last = full.split(".")
