@@ -147,3 +147,16 @@ def test_more_budget_buys_no_report_beyond_those_settled(small: Any, drawn: list
         resume_run(config.run.dir, budget=more)
     assert result.data["stop_reason"] == "iterations"
     assert len(drawn) <= len(small.sites) * (STEPS + 1)
+
+
+def test_without_a_fragment_sites_tell_nothing_at_all(small: Any) -> None:
+    result = run_config(
+        small.config(
+            method={"mode": "demonstrations", "iterations": STEPS}
+            | dict.fromkeys(("vocabulary", "vocabulary_limit", "fragment_length")),
+            federation={"privacy": {"epsilon": 4.0}},
+        )
+    )
+    assert result.fragment == []
+    kept = small.read(result.directory / "sites" / "meals" / "result.json")
+    assert kept["metrics"]["test"]["tuned"]["n"] == small.test
