@@ -4,9 +4,9 @@
                                  [--reports 4] [--calls 600] [--rows 0] [--jobs 2]
 
 Measured: accuracy of all sites on their test rows, in per cent, each with the prompt that it keeps
-at the end; pocket model, preset "default", virtual clock, rows dealt to three or ten sites as
-``liars.py`` does. Seed s has the rows of generator seed ``--rows`` + s. ``--calls`` are a site's
-for tuning and choosing, the same everywhere. Ways to tune:
+at the end; pocket model, preset "default", virtual clock, rows dealt to three or ten sites: of ten
+four, three and three have each of a task's three flavours. Seed s has the rows of generator seed
+``--rows`` + s. ``--calls`` are a site's for tuning and choosing, the same everywhere. Ways to tune:
 
 * *alone*: every site as a run of its own.
 * *federated*: together, with no privacy and a report after every local step.
@@ -38,8 +38,7 @@ from asyndbt.federation import Coordinator, Delays, VirtualEngine
 from asyndbt.pocket import TASKS
 from asyndbt.run import RunDirectory, prepare_run
 from common import differences, estimate, map_jobs, parser, table, write_results
-from liars import CUTS, POOL, deal
-from rows import site_tables
+from rows import CUTS, POOL, deal, site_tables
 
 ALONE = "alone"
 CLIPPED = 1e6

@@ -1,16 +1,24 @@
-"""Rows of pocket tasks, cut by site and put into files. Not a benchmark itself."""
+"""Rows of pocket tasks, dealt to sites and put into files. Not a benchmark itself."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, zip_longest
 from pathlib import Path
 
 from asyndbt.pocket import TASKS, dataset
 
-__all__ = ["site_tables", "training_rows"]
+__all__ = ["CUTS", "POOL", "deal", "site_tables", "training_rows"]
 
+Rows = list[dict[str, str]]
+
+CUTS = {10: (4, 3, 3), 3: (1, 1, 1)}
+"""Sites that each of a task's flavours is dealt to, by the number of sites."""
+POOL = 20
+"""Rows of a site that are for demonstrations."""
+_VALIDATION = 12
 _MOST_SEEDS = 40
 
 
@@ -40,6 +48,45 @@ def site_tables(
             path.write_text("\n".join(lines[site]) + "\n", encoding="utf-8")
             tables[site][split] = str(path.resolve())
     return tables
+
+
+def deal(task: str, sites: int, seed: int) -> dict[str, Rows]:
+    """Deal a task's rows to sites; by split, with the site's name in column ``site``."""
+    flavours = dict(zip(TASKS[task].sites, CUTS[sites], strict=True))
+    hands = max(CUTS[sites])
+    held_out = [*dataset(task, "validation", seed), *dataset(task, "test", seed)]
+    dealt: dict[str, Rows] = {"train": [], "validation": [], "test": []}
+    for flavour, count in flavours.items():
+        train = _hands(_of(dataset(task, "train", seed), flavour), hands)
+        for number, (own, rest) in enumerate(
+            zip(train, _hands(_of(held_out, flavour), count), strict=False), start=1
+        ):
+            name = f"{flavour}-{number}"
+            for split, rows in (
+                ("train", own),
+                ("validation", rest[:_VALIDATION]),
+                ("test", rest[_VALIDATION:]),
+            ):
+                dealt[split] += [{**row, "site": name} for row in rows]
+    return dealt
+
+
+def _of(rows: Sequence[dict[str, str]], flavour: str) -> Rows:
+    return [row for row in rows if row["site"] == flavour]
+
+
+def _hands(rows: Rows, count: int) -> list[Rows]:
+    """Deal rows class by class, and put those of a hand in an order in which classes take turns."""
+    ordered = sorted(rows, key=lambda row: row["label"])
+    return [_in_turn(ordered[hand::count]) for hand in range(count)]
+
+
+def _in_turn(rows: Rows) -> Rows:
+    by_label = defaultdict(list)
+    for row in rows:
+        by_label[row["label"]].append(row)
+    turns = zip_longest(*by_label.values())
+    return [row for row in chain.from_iterable(turns) if row is not None]
 
 
 def training_rows(task: str, per_class: int, first: int = 0) -> list[dict[str, str]]:
