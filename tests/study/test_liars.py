@@ -115,6 +115,12 @@ def test_liars_are_measured_against_runs_without_them(study: Make) -> None:
         cells_of(study(methods=["asyndbt"], tables={"grid": grid}))
 
 
+@pytest.mark.parametrize("method", ["cendbt", "random-icl"])
+def test_methods_in_which_no_site_can_lie_are_refused(study: Make, method: str) -> None:
+    with pytest.raises(ConfigError, match=f'method {method}, task .* run of "{method}" no site'):
+        cells_of(study(methods=["asyndbt", method], tables={"grid": PRODUCT}))
+
+
 def test_one_attack_with_one_share_is_one_point(study: Make) -> None:
     liars = [*TABLES, {"attack": "collude", "share": 0.34, "words": ["portable"]}]
     with pytest.raises(ConfigError, match="an attack with one share more than once"):

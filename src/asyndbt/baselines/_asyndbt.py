@@ -22,6 +22,7 @@ class CenDBT(AsynDBT):
     """AsynDBT with one worker that holds all data."""
 
     name: ClassVar[str] = "cendbt"
+    simulates_liars: ClassVar[bool] = False
 
     def configure(self, config: Config) -> Config:
         """Pool the data, and multiply the caps per site."""

@@ -56,24 +56,29 @@ class Method(ABC):
     def prepare(
         self, config: Config, directory: RunDirectory, model: LanguageModel | None
     ) -> RunSetup:
-        """Return what a run needs; errors are raised before the first paid step.
+        """Return what a run needs; errors are raised before the first paid step."""
+        self.check(config)
+        return prepare_run(config, directory, model, needs_calls=self.needs_calls)
+
+    @classmethod
+    def check(cls, config: Config) -> None:
+        """Refuse tables that ask of the sites what is not in their power under this method.
 
         Raises
         ------
         ConfigError
             If sites are to lie or to send private reports, and the method does not know how.
         """
-        if config.federation.liars is not None and not self.simulates_liars:
+        if config.federation.liars is not None and not cls.simulates_liars:
             raise ConfigError(
-                f'federation.liars: in a run of "{self.name}" no site can lie: remove the table, '
-                'or use the method "asyndbt"'
+                f'federation.liars: in a run of "{cls.name}" no site can lie: remove the table, or '
+                'use the method "asyndbt"'
             )
-        if config.federation.privacy is not None and not self.keeps_privacy:
+        if config.federation.privacy is not None and not cls.keeps_privacy:
             raise ConfigError(
-                f"federation.privacy: method {self.name} adds no noise to what sites send: remove "
+                f"federation.privacy: method {cls.name} adds no noise to what sites send: remove "
                 "the table, or use a method that does"
             )
-        return prepare_run(config, directory, model, needs_calls=self.needs_calls)
 
     @abstractmethod
     async def run(self, session: Session) -> Outcome:

@@ -172,6 +172,7 @@ class _CellFactory:
             config = config.override({**dropped, "method.mode": mode})
         options = self.file.options.get(self.method, {})
         config = config.override({"budget.calls": _total(config, self.method, calls, options)})
+        methods()[self.method].check(config)
         name = _name(self.method, self.task, seed, calls, config, options)
         config = config.override({"run.dir": self.file.study.dir / "runs" / name})
         mode = config.method.mode

@@ -60,12 +60,14 @@ class Attacked:
 def attacked_runs(results: pd.DataFrame, summary: Summary, method: str) -> list[Attacked]:
     """Return the runs of a method by share and attack, the most harmful attack first.
 
+    There are none where nobody lies.
+
     Parameters
     ----------
     results : DataFrame
         At the summary's point of the grid, whoever lies.
     """
-    if ATTACK not in results or set(results[ATTACK]) == {HONEST}:
+    if ATTACK not in results:
         return []
     sites = _by_site(results, summary, method)
     known = {run: some.droplevel(_OF_A_RUN) for run, some in sites.groupby(level=_OF_A_RUN)}
@@ -77,6 +79,8 @@ def attacked_runs(results: pd.DataFrame, summary: Summary, method: str) -> list[
         _attacked(attack, float(share), runs, {} if attack == HONEST else honest)
         for (attack, share), runs in grouped.items()
     ]
+    if all(each.attack == HONEST for each in found):
+        return []
     return sorted(found, key=lambda each: (each.share, -each.mean_lost.mean))
 
 
