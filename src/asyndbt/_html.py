@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from asyndbt._measure import share_of
 from asyndbt._text import duration, percent, percent_range
 
 _VOID = frozenset({"br", "img", "link", "meta", "path"})
@@ -141,7 +142,8 @@ def accuracy_text(score: Mapping[str, Any]) -> Html:
 
 
 def exact_percent(score: Mapping[str, Any]) -> Html:
-    return exact(score["accuracy"], percent_text(score["accuracy"]))
+    share = share_of(score)
+    return exact(share, percent_text(share))
 
 
 def count_text(value: float) -> Html:

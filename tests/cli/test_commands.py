@@ -84,6 +84,12 @@ def test_each_commented_setting_can_be_used(table: str, line: str) -> None:
     full = f"{table}.{line.split(' = ')[0]}"
     if full == "task.template":
         values["task"] = {}
+    if full in ("task.reward", "task.answer", "task.pattern"):
+        reward = "regex" if full == "task.pattern" else "exact"
+        values["task"] = {"instruction": "{text_a}?", "reward": reward}
+    if table.startswith("task.judge"):
+        judge = {"prompt": "{answer}?", "lm": {"provider": "openai", "model": "gpt"}}
+        values["task"] = {"instruction": "{text_a}?", "reward": "judge", "judge": judge}
     if full == "method.mode":
         values["method"] = {}
     if table == "data.partition":

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from asyndbt.federation import Score
-from asyndbt.run._result import accuracy_interval, cut_claims, pool_scores
+from asyndbt.run._result import cut_claims, pool_scores, score_interval
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from asyndbt.run._result import accuracy_interval, cut_claims, pool_scores
     ],
 )
 def test_the_interval_is_wilsons(correct: int, n: int, interval: tuple[float, float]) -> None:
-    told = accuracy_interval(Score(correct=correct, n=n))
+    told = score_interval(Score(correct=correct, n=n))
     assert told is not None
     assert told["interval"] == pytest.approx(interval, abs=1e-4)
     assert told["accuracy"] == pytest.approx(correct / n, abs=1e-6)
@@ -28,13 +28,13 @@ def test_the_interval_is_wilsons(correct: int, n: int, interval: tuple[float, fl
 
 
 def test_without_examples_there_is_no_accuracy() -> None:
-    assert accuracy_interval(Score()) is None
-    assert accuracy_interval(pool_scores([Score(), Score()])) is None
+    assert score_interval(Score()) is None
+    assert score_interval(pool_scores([Score(), Score()])) is None
 
 
 def test_a_mean_over_draws_is_less_certain_the_more_the_draws_differ() -> None:
     def width(spread: float, draws: int) -> float:
-        told = accuracy_interval(Score(correct=70, n=100, spread=spread), draws)
+        told = score_interval(Score(correct=70, n=100, spread=spread), draws)
         assert told is not None
         low, high = told["interval"]
         return high - low
@@ -48,7 +48,7 @@ def test_a_mean_over_draws_is_less_certain_the_more_the_draws_differ() -> None:
 
 def test_three_sites_tested_on_the_same_rows_know_no_more_than_one() -> None:
     one, three = Score(correct=150, n=200, loss=0.5), Score(correct=450, n=600, loss=0.5)
-    alone, together = accuracy_interval(one), accuracy_interval(three, copies=3)
+    alone, together = score_interval(one), score_interval(three, copies=3)
     assert alone is not None
     assert together == {**alone, "n": 600}
 

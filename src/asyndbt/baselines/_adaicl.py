@@ -77,6 +77,7 @@ class AdaICL(PerSiteBaseline):
     encoder: str = TFIDF
     order: Order = "nearest-first"
     name: ClassVar[str] = "adaicl"
+    needs_labels: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not 1 <= self.start <= self.annotations:

@@ -71,6 +71,7 @@ class EncoderMLP(PerSiteBaseline):
     batch: int = 8
     device: str = "cpu"
     name: ClassVar[str] = "encoder-mlp"
+    needs_labels: ClassVar[bool] = True
     needs_calls: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

@@ -50,6 +50,7 @@ class ZeroShotCoT(PerSiteBaseline):
 
     calls: Literal[1, 2] = 1
     name: ClassVar[str] = "zero-shot-cot"
+    needs_labels: ClassVar[bool] = True
     needs_calls: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

@@ -69,6 +69,8 @@ def _execute(args: argparse.Namespace) -> None:
 
 def _print_run(found: Estimate) -> None:
     _print_costs(found, f", of which up to {found.evaluation:,} for the final evaluation", ",.4g")
+    if found.judgements:
+        print(f"judge   up to {found.judgements:,} calls of its own, within task.judge.budget")
     speed = f"{found.seconds_per_request:.3g} s a request"
     if not found.free:
         speed += f" and at most {1 / found.seconds_per_answer:.2g} answers a second"

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from asyndbt._measure import costs_text, measure_of, share_of, words_of
 from asyndbt._text import counted, part_of, percent, percent_range, untested_text
 from asyndbt.baselines import methods
 from asyndbt.run import AsynDBT, Result, recorded_liars
@@ -30,6 +31,7 @@ def outcome_text(result: Result, warnings: Sequence[str]) -> str:
         accuracy_table(data),
         "",
         calls_text(data["ledger"]),
+        *_judge_text(data.get("judge")),
         f"Record: {directory}",
         f"Next: asyndbt predict {directory} --input FILE{site}"
         if sites
@@ -52,7 +54,8 @@ def accuracy_table(data: Mapping[str, Any]) -> str:
     if not any(overall.values()):
         return untested_text(data)
     sites = {name: site["metrics"]["test"] for name, site in data["sites"].items()}
-    rows = [["accuracy on test data", *(title for _, title in _COLUMNS), "n"]]
+    measure = words_of(measure_of(overall.values()))
+    rows = [[f"{measure} on test data", *(title for _, title in _COLUMNS), "n"]]
     given = {name: site.get("test_examples") for name, site in data["sites"].items()}
     liars = recorded_liars(data)
     rows += [
@@ -64,7 +67,9 @@ def accuracy_table(data: Mapping[str, Any]) -> str:
             _row("honest sites" if liars else "all sites", overall, data.get("test_examples")),
             _median_row(overall, len(sites) - len(liars)),
         ]
-    lines = [*_aligned(rows), "In brackets: 95 % intervals."]
+    costs = costs_text(overall, dict(_COLUMNS))
+    notes = " ".join(filter(None, ["In brackets: 95 % intervals.", costs]))
+    lines = [*_aligned(rows), notes]
     if len(sites) > _SITES:
         lines.insert(-3, f"... and {len(sites) - _SITES} more in result.json")
     return "\n".join(lines)
@@ -95,7 +100,7 @@ def _median_row(overall: Mapping[str, Any], sites: int) -> list[str]:
 def _score_text(score: Mapping[str, Any] | None) -> str:
     if not score:
         return "-"
-    return f"{percent(score['accuracy'])} [{percent_range(score['interval'])}]"
+    return f"{percent(share_of(score))} [{percent_range(score['interval'])}]"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -114,6 +119,16 @@ def calls_text(ledger: Mapping[str, Any], more: str = "") -> str:
         f"{counted(ledger['tokens_in'], 'token')} sent, {ledger['tokens_out']:,} received"
         f"{money}{failed}. That is all of it: tuning, choosing, and the final evaluation.{more}"
     )
+
+
+def _judge_text(judge: Mapping[str, Any] | None) -> Iterator[str]:
+    if judge is not None:
+        ledger = judge["ledger"]
+        money = f", {ledger['money']:,.4g} of money" if ledger["money"] else ""
+        yield wrapped(
+            f"Judge: {counted(ledger['calls'], 'call')}, {counted(ledger['tokens_in'], 'token')} "
+            f"sent, {ledger['tokens_out']:,} received{money}. They are beside the others."
+        )
 
 
 def prompts_text(result: Result, fields: Sequence[str]) -> str:

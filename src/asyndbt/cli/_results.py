@@ -24,9 +24,10 @@ from asyndbt.task import read_file
 def add_predict(commands: argparse._SubParsersAction[Any]) -> None:
     parser = commands.add_parser(
         "predict",
-        help="label new examples with a tuned prompt",
-        description="Label new examples with a tuned prompt. "
-        "Every row comes out as JSON, with a prediction and the score of each label. Without "
+        help="label or answer new examples with a tuned prompt",
+        description="Label or answer new examples with a tuned prompt. "
+        "Every row comes out as JSON, with a prediction and the score of each label; of a task "
+        "with a reward, with the answer and its reward where the row has what is expected. Without "
         "--input, lines of JSON are read from standard input and answered as they come.",
     )
     parser.add_argument("directory", metavar="DIR", type=Path, help="directory of the run")
@@ -74,9 +75,12 @@ def _write(predicted: Iterator[list[dict[str, Any]]], stream: TextIO) -> int:
             stream.writelines(json_line(row, stream) for row in batch)
             stream.flush()
             rows += len(batch)
-            failed += sum(row["scores"] is None for row in batch)
+            # Where there are no labels, an answer is its prediction.
+            scores = [row.get("scores", row["prediction"]) for row in batch]
+            failed += sum(score is None for score in scores)
             unparsed += sum(
-                row["scores"] is not None and row["prediction"] is None for row in batch
+                score is not None and row["prediction"] is None
+                for score, row in zip(scores, batch, strict=True)
             )
     finally:
         for number, what in ((failed, "no answer for"), (unparsed, "no label in the answers to")):

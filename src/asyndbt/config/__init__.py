@@ -1,7 +1,7 @@
 """Configuration: one TOML file, checked once before any request, every problem named in a line."""
 
-from asyndbt.config._base import Directory, resolved
-from asyndbt.config._config import BudgetConfig, Config, LimitsConfig, RunConfig, load_config
+from asyndbt.config._base import Directory, LimitsConfig, resolved
+from asyndbt.config._config import BudgetConfig, Config, RunConfig, load_config
 from asyndbt.config._data import DataConfig, PartitionConfig, SiteConfig, TaskConfig
 from asyndbt.config._explain import explain_errors, toml_keys
 from asyndbt.config._federation import (

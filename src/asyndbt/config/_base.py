@@ -1,4 +1,4 @@
-"""Types of keys that several tables share: paths, sources of data, names of sites."""
+"""What several tables share: paths, sources of data, names of sites, and caps."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
+from asyndbt._section import Section, key
 from asyndbt._spelling import composed, site_name_fault
 from asyndbt.config._toml import BACKSLASHES
+from asyndbt.lm import Limits
 
 _PREFIXES = ("pocket", "datasets")
 
@@ -67,3 +69,18 @@ Source = Annotated[str, AfterValidator(_source)]
 Directory = Annotated[Path, _path_of("directory")]
 File = Annotated[Path, _path_of("file")]
 Name = Annotated[str, AfterValidator(_name)]
+
+
+class LimitsConfig(Section):
+    """[budget.per_site]: caps of each site; one that is reached ends tuning there."""
+
+    calls: int | None = key(None, "Most requests.", example=20_000, ge=1)
+    tokens: int | None = key(None, "Most tokens, sent and received.", example=5_000_000, ge=1)
+    money: float | None = key(
+        None, "Most money, in the currency of the prices.", example=10.0, gt=0
+    )
+
+    @property
+    def limits(self) -> Limits:
+        """The caps of a budget."""
+        return Limits(self.calls, self.tokens, self.money)

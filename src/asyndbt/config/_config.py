@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, ValidationInfo, model_validator
 
 from asyndbt._section import Section, SettingError, key
 from asyndbt._text import did_you_mean, quoted
-from asyndbt.config._base import Directory, resolved
+from asyndbt.config._base import Directory, LimitsConfig, resolved
 from asyndbt.config._data import DataConfig, TaskConfig
 from asyndbt.config._explain import explain_errors
 from asyndbt.config._federation import FederationConfig
@@ -23,16 +23,8 @@ from asyndbt.errors import ConfigError
 
 _OF_A_SITE = ("data", "lm")
 """Tables that are in each site's own file with engine "flower"."""
-
-
-class LimitsConfig(Section):
-    """[budget.per_site]: caps of each site; one that is reached ends tuning there."""
-
-    calls: int | None = key(None, "Most requests.", example=20_000, ge=1)
-    tokens: int | None = key(None, "Most tokens, sent and received.", example=5_000_000, ge=1)
-    money: float | None = key(
-        None, "Most money, in the currency of the prices.", example=10.0, gt=0
-    )
+_OF_LABELS = (("data", "label_column"), ("lm", "smoothing"), ("method", "loss"))
+"""Keys that only tasks with labels read."""
 
 
 class BudgetConfig(LimitsConfig):
@@ -163,6 +155,8 @@ class Config(Section):
         values = self.model_dump(mode="json", exclude_none=True)
         for name in self.method.idle():
             values["method"].pop(name, None)
+        for table, name in self._unread:
+            values[table].pop(name, None)
         if self.federation.engine == "flower":
             values = {table: keys for table, keys in values.items() if table not in _OF_A_SITE}
         return values
@@ -174,6 +168,11 @@ class Config(Section):
     def dump(self, path: Path) -> None:
         """Write `to_toml` to a file."""
         path.write_text(self.to_toml(), encoding="utf-8", newline="\n")
+
+    @property
+    def label_column(self) -> str:
+        """Column of what is expected of an answer: the label, or with a reward the answer."""
+        return self.task.answer or self.data.label_column
 
     def fingerprint(self) -> str:
         """Return a SHA-256 of everything except ``run.dir`` and the budget, for checkpoints.
@@ -190,6 +189,9 @@ class Config(Section):
         federation = tables["federation"]
         if isinstance(federation, dict) and federation.get("engine") == "flower":
             context = {**context, "elsewhere": True}
+        task = tables["task"]
+        if isinstance(task, dict) and task.get("reward") is not None:
+            context = {**context, "reward": task["reward"]}
         try:
             return cls.model_validate(tables, context=context)
         except ValidationError as error:
@@ -226,6 +228,21 @@ class Config(Section):
         for name, reason in self.method.idle().items():
             if name in self.method.given:
                 yield SettingError(f"method.{name}", f"has no effect with {reason}: remove it")
+        if self.task.costs is not None and self.method.loss == "cross_entropy":
+            yield SettingError(
+                "method.loss", '= "cross_entropy" knows no costs (task.costs): set "error"'
+            )
+        for table, name in self._unread:
+            if name in getattr(self, table).given:
+                yield SettingError(
+                    f"{table}.{name}",
+                    "is about labels and has no effect with task.reward: remove it",
+                )
+
+    @property
+    def _unread(self) -> Sequence[tuple[str, str]]:
+        """Tables and keys that nothing reads, since the task has no labels."""
+        return () if self.task.reward is None else _OF_LABELS
 
     def _misplaced(self) -> Iterator[SettingError]:
         if self.federation.engine != "flower":

@@ -10,7 +10,10 @@ from pydantic import ValidationInfo, field_validator, model_validator
 
 from asyndbt._section import Section, SettingError, key
 from asyndbt._spelling import scalar_text
+from asyndbt._text import did_you_mean, quoted
 from asyndbt.config._base import Name, Source
+from asyndbt.config._judge import JudgeConfig
+from asyndbt.task import REWARDS
 
 _SOURCE = "path, pocket:TASK/SPLIT, or datasets:NAME"
 
@@ -38,6 +41,56 @@ class TaskConfig(Section):
         example={"0": "negative", "1": "positive"},
         kind="table: label in the data = label word",
     )
+    reward: str | None = key(
+        None,
+        "How good an answer in words is, instead of labels: exact, contains, token_f1, regex, "
+        "judge, or module:function.",
+        example="token_f1",
+        kind="reward",
+        min_length=1,
+    )
+    answer: str | None = key(
+        None,
+        'Column of the expected answer, with a reward; "answer" if left out.',
+        example="capital",
+        min_length=1,
+    )
+    pattern: str | None = key(
+        None,
+        'What reward "regex" compares: what this regular expression finds last, its first group if '
+        "it has one.",
+        example=r"#### (-?\d+)",
+        min_length=1,
+    )
+
+    costs: dict[str, dict[str, float]] | None = key(
+        None,
+        "What a wrong label costs, by the right one; 1 where none is given.",
+        example={"1": {"0": 5.0}},
+        kind="table: right label = {answered label = cost}",
+    )
+
+    judge: JudgeConfig | None = key(
+        None, "A language model that judges answers.", example={"scale": 1.0}
+    )
+
+    @classmethod
+    def derived(cls, given: Mapping[str, Any], info: ValidationInfo) -> Mapping[str, Any]:
+        return {} if given.get("reward") is None else {"answer": "answer"}
+
+    @field_validator("costs", mode="before")
+    @classmethod
+    def _as_texts(cls, costs: Any) -> Any:
+        """Write the labels of costs as those of the task."""
+        rows = costs.values() if isinstance(costs, Mapping) else ()
+        if not rows or not all(isinstance(row, Mapping) for row in rows):
+            return costs
+        return {
+            scalar_text(right) or right: {
+                scalar_text(answered) or answered: cost for answered, cost in row.items()
+            }
+            for right, row in costs.items()
+        }
 
     @field_validator("labels", mode="before")
     @classmethod
@@ -54,7 +107,7 @@ class TaskConfig(Section):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.template is not None:
-            for name in ("instruction", "labels"):
+            for name in ("instruction", "labels", "reward"):
                 if getattr(self, name) is not None:
                     raise SettingError(
                         name, "is set by task.template already: remove one of the two"
@@ -70,10 +123,33 @@ class TaskConfig(Section):
             raise SettingError(
                 "instruction", "has no field: write the column's name in braces, such as {text_a}"
             )
-        self._check_labels()
+        if self.reward is None:
+            self._check_labels()
+        else:
+            self._check_reward(self.reward)
         return self
 
+    def _check_reward(self, reward: str) -> None:
+        for name in ("labels", "costs"):
+            if getattr(self, name) is not None:
+                raise SettingError(name, "stands beside task.reward: remove one of the two")
+        if reward not in REWARDS and not re.fullmatch(r"[\w.]+:\w+", reward):
+            choices = ", ".join(map(quoted, REWARDS))
+            raise SettingError(
+                "reward",
+                f"= {quoted(reward)} is unknown: use {choices}, or a function as module:function"
+                f"{did_you_mean(reward, REWARDS, quoted)}",
+            )
+        for name, owner in (("pattern", "regex"), ("judge", "judge")):
+            if reward == owner and getattr(self, name) is None:
+                raise SettingError(name, f"is missing: reward {quoted(owner)} needs it")
+            if reward != owner and getattr(self, name) is not None:
+                raise SettingError(name, f"has no effect with reward {quoted(reward)}: remove it")
+
     def _check_labels(self) -> None:
+        for name in ("answer", "pattern", "judge"):
+            if getattr(self, name) is not None:
+                raise SettingError(name, "has no effect without task.reward: remove it")
         if self.labels is None or len(self.labels) < 2:
             raise SettingError(
                 "labels", 'needs two labels or more, each with its word, such as 0 = "negative"'

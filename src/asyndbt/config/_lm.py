@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -26,6 +26,11 @@ from asyndbt.lm import (
     PocketLanguageModel,
     find_providers,
 )
+
+
+def _has_reward(info: ValidationInfo) -> bool:
+    """Whether answers are texts that a reward judges."""
+    return (info.context or {}).get("reward") is not None
 
 
 def _options(given: Mapping[str, Any], info: ValidationInfo) -> Section:
@@ -56,7 +61,7 @@ class LMConfig(Section):
     feedback: Literal["logprobs", "votes", "text"] = key(
         "logprobs",
         "What an answer gives: log-probabilities of the label words, several sampled answers as a "
-        "vote, or one answer's text.",
+        "vote, or one answer's text, as always with a reward.",
         example="text",
     )
     smoothing: float = key(
@@ -83,6 +88,10 @@ class LMConfig(Section):
     options: Annotated[SerializeAsAny[Section], PlainValidator(_options)] = Field(
         default_factory=Section, validation_alias=NESTED
     )
+
+    @classmethod
+    def derived(cls, given: Mapping[str, Any], info: ValidationInfo) -> Mapping[str, Any]:
+        return {"feedback": "text"} if _has_reward(info) else {}
 
     @classmethod
     def all_keys(cls) -> Mapping[str, FieldInfo]:
@@ -145,8 +154,10 @@ class LMConfig(Section):
         return {**head, **first, **own, **options, **tail}
 
     @model_validator(mode="after")
-    def _check(self) -> Self:
+    def _check(self, info: ValidationInfo) -> Self:
         feedbacks = find_providers()[self.provider].feedbacks
+        if _has_reward(info):
+            self._check_texts(feedbacks)
         if self.feedback not in feedbacks:
             choices = ", ".join(map(quoted, feedbacks))
             raise SettingError(
@@ -159,6 +170,20 @@ class LMConfig(Section):
                 f'{quoted(self.feedback)}: set "logprobs", or remove it',
             )
         return self
+
+    def _check_texts(self, feedbacks: Sequence[str]) -> None:
+        if "text" not in feedbacks:
+            raise SettingError(
+                "provider",
+                f"{quoted(self.provider)} gives no texts, which task.reward judges: let a server "
+                f"run the model, and use provider {quoted(OpenAILanguageModel.provider)}",
+            )
+        if self.feedback != "text":
+            raise SettingError(
+                "feedback",
+                f"= {quoted(self.feedback)} is about labels, and task.reward judges texts: set "
+                '"text", or remove it',
+            )
 
     def _restrict_given(self, names: frozenset[str]) -> None:
         super()._restrict_given(names | {"options"})

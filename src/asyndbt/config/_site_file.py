@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from asyndbt._section import Section, key
-from asyndbt.config._base import Directory, File, Name
-from asyndbt.config._config import Config, LimitsConfig, load_config
+from asyndbt.config._base import Directory, File, LimitsConfig, Name
+from asyndbt.config._config import Config, load_config
 from asyndbt.config._explain import explain_errors
 from asyndbt.config._federation import Address, is_loopback
 from asyndbt.config._toml import read_toml

@@ -44,14 +44,20 @@ def export_prompt(result: Result, format: str, site: str | None = None) -> Expor
     Raises
     ------
     ConfigError
-        If there is no such format or site, the site is omitted and there are several, or the run
-        was given a model of its own, which `result` has not.
+        If there is no such format or site, the site is omitted and there are several, the format
+        reads labels and the task has none, or the run was given a model of its own, which `result`
+        has not.
     """
     if format not in FORMATS:
         hint = did_you_mean(format, FORMATS) or f"; there are: {listed(FORMATS)}"
         raise ConfigError(f"format {format!r} is unknown{hint}")
     chosen = FORMATS[format]
     template = Template.of(result, site, chosen.usable)
+    if chosen.needs_labels and template.prompt.task.reward is not None:
+        raise ConfigError(
+            f"format {format!r} reads the answer as a label, and the task has a reward in place of "
+            "labels: 'openai' and others have the prompt alone"
+        )
     notes = [
         f"field {field!r} is called {name!r} in the file: format {format!r} cannot use its name"
         for field, name in template.names.items()

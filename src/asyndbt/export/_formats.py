@@ -28,6 +28,8 @@ class Format:
         Whether it has all of the tuned prompt, the prior of the labels included.
     usable : callable
         Whether a field can have a name in it.
+    needs_labels : bool
+        Whether it reads the answer as a label.
     """
 
     summary: str
@@ -35,6 +37,7 @@ class Format:
     has_roles: bool = True
     whole: bool = False
     usable: Callable[[str], bool] = any_name
+    needs_labels: bool = False
 
 
 def _text(template: Template) -> str:
@@ -81,7 +84,9 @@ FORMATS: Final[Mapping[str, Format]] = {
     "langchain": Format(
         "a Python module with a prompt template", langchain_module, usable=langchain_name
     ),
-    "dspy": Format("a Python module with a dspy.Predict", dspy_module, usable=dspy_name),
+    "dspy": Format(
+        "a Python module with a dspy.Predict", dspy_module, usable=dspy_name, needs_labels=True
+    ),
     "promptfoo": Format(
         "a configuration to add providers and tests to", _promptfoo, usable=jinja_name
     ),

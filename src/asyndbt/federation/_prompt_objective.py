@@ -10,7 +10,7 @@ from bisect import bisect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -19,8 +19,10 @@ from asyndbt.federation._calibration import (
     compared_queries,
     content_free_queries,
 )
+from asyndbt.federation._judge import Judge
 from asyndbt.federation._messages import Score, Spent
 from asyndbt.federation._objective import TestScores
+from asyndbt.federation._reader import AnswerReader
 from asyndbt.federation._site_prompts import Needs, SitePrompts, times
 from asyndbt.lm import (
     Calibration,
@@ -31,6 +33,7 @@ from asyndbt.lm import (
     Loss,
     Predictions,
     Prompt,
+    ReadAnswers,
     RequestCounts,
     find_loss,
 )
@@ -56,7 +59,8 @@ class PromptObjective:
         Bounds of looks and evaluation, which are kept back in the budget.
     feedback : {"logprobs", "votes", "text"}
     loss : {"auto", "cross_entropy", "error", "expected_error"}
-        What tuning minimises (`find_loss`); validation and test always use cross-entropy.
+        What tuning minimises (`find_loss`); validation and test always use cross-entropy, or with
+        costs the cost of the label answered. With a reward, the loss is always 1 minus it.
     smoothing : float
         e of feedback ``text`` and ``votes``, and of the losses ``error`` and ``expected_error``.
     calibration : {"none", "contextual", "batch"}
@@ -65,6 +69,8 @@ class PromptObjective:
         answers of the site; in the evaluation, that of answers to `calibration_queries`.
     random_draws : int
         Draws of random demonstrations that the reference averages over.
+    judge : Judge, optional
+        Says what answers are worth, where the reward is that of a judge.
     """
 
     def __init__(
@@ -78,6 +84,7 @@ class PromptObjective:
         smoothing: float = 0.1,
         calibration: Calibration = "none",
         random_draws: int = 5,
+        judge: Judge | None = None,
     ) -> None:
         self.prompts, self.gateway = prompts, gateway
         self.feedback, self.smoothing, self.calibration = feedback, smoothing, calibration
@@ -85,10 +92,12 @@ class PromptObjective:
         self._loss: Loss = find_loss(loss, calibration)
         self._random_draws = random_draws
         task, data = prompts.task, prompts.data
+        self.judge = judge
+        self._reader = AnswerReader(gateway, task, feedback, smoothing, judge)
         self._compared = compared_queries(data)
         self._content_free = content_free_queries(task) if calibration == "contextual" else ()
         self._calibrating = calibration_queries(calibration, task, data)
-        self._overall = LabelPrior.uniform(len(task.labels))
+        self._overall = LabelPrior.uniform(len(task.classes))
         self._looks_left = needs.looks
         self._tested = 0
         self._reserve()
@@ -112,7 +121,9 @@ class PromptObjective:
     def affords_step(self, prompts: int, queries: int) -> bool:
         """Whether the tuning budget covers so many prompts on so many queries each, at most."""
         asked = prompts * (queries + self.content_free)
-        return self.gateway.budget.affords(times(self._needs.prompt, asked))
+        return self.gateway.budget.affords(times(self._needs.prompt, asked)) and (
+            self.judge is None or self.judge.affords(asked)
+        )
 
     def spent(self) -> Spent:
         """Return the counts of the ledger, for a resumed run those of the work it has repeated."""
@@ -125,7 +136,8 @@ class PromptObjective:
         examples = [self.prompts.data.train[index] for index in queries]
         drawn = [self._asking(w, d) for w, d in zip(words, demonstrations, strict=True)]
         asked = [*self._content_free, *examples]
-        found = await self._predict([prompt for ask in drawn for prompt in ask(asked)])
+        batch = [prompt for ask in drawn for prompt in ask(asked)]
+        found = await self._read(batch, asked * len(drawn))
         starts = range(0, len(drawn) * len(asked), len(asked))
         groups = self._calibrated([found[start : start + len(asked)] for start in starts])
         losses = [self._judge(group, examples, self._loss).loss for group in groups]
@@ -142,6 +154,7 @@ class PromptObjective:
             smoothing=self.smoothing,
             calibration=self.calibration,
             random_draws=self._random_draws,
+            judge=self.judge,
         )
 
     @property
@@ -198,14 +211,15 @@ class PromptObjective:
         losses[: len(found)] = self._judge(found, queries[: len(found)], self._loss).loss
         return losses
 
-    async def _looked(self, ask: Ask, queries: Sequence[Example]) -> Predictions:
+    async def _looked(self, ask: Ask, queries: Sequence[Example]) -> ReadAnswers:
         """Return calibrated answers to as many queries, from the first on, as are covered."""
-        batch = ask([*self._content_free, *queries])
+        asked = [*self._content_free, *queries]
+        batch = ask(asked)
         # Answers that are known count too: what is compared must not depend on a cache.
         self._looks_left -= min(len(batch), self._looks_left)
         self._reserve()
         count = self._affordable([(prompt,) for prompt in batch])
-        (found,) = self._calibrated([await self._predict(batch[:count])])
+        (found,) = self._calibrated([await self._read(batch[:count], asked[:count])])
         return found
 
     async def test(
@@ -223,8 +237,10 @@ class PromptObjective:
 
         With None, only the plain prompt and the random demonstrations are scored.
         """
-        self.gateway.budget.release("validation")
-        self.gateway.budget.release("test")
+        for kept in ("validation", "test"):
+            self.gateway.budget.release(kept)
+            if self.judge is not None:
+                self.judge.gateway.budget.release(kept)
         task, shape = self.prompts.task, self.shape
         examples = self.test_queries
         shown: list[tuple[Example, ...]] = [()]
@@ -249,7 +265,8 @@ class PromptObjective:
         """Return the counts, and the prior of all prompts if it is used, for a checkpoint."""
         own = {"looks_left": self._looks_left, "tested": self._tested}
         prior = {"prior": asdict(self._overall)} if self.calibration == "batch" else {}
-        return {**own, **prior, **asdict(self.gateway.counts)}
+        judge = {} if self.judge is None else {"judge": asdict(self.judge.gateway.counts)}
+        return {**own, **prior, **judge, **asdict(self.gateway.counts)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Restore what `state` returned."""
@@ -257,6 +274,8 @@ class PromptObjective:
         self._looks_left, self._tested = counts.pop("looks_left"), counts.pop("tested")
         if "prior" in counts:
             self._overall = LabelPrior.from_dict(counts.pop("prior"))
+        if self.judge is not None:
+            self.judge.restore(counts.pop("judge"))
         self._reserve()
         self.gateway.restore(RequestCounts(**counts))
 
@@ -271,7 +290,11 @@ class PromptObjective:
     def _reserve(self) -> None:
         budget = self.gateway.budget
         budget.reserve("validation", times(self._needs.prompt, self._looks_left))
-        budget.reserve("test", self._needs.evaluating_again(self._tested))
+        evaluation = self._needs.evaluating_again(self._tested)
+        budget.reserve("test", evaluation)
+        if self.judge is not None:
+            self.judge.keep("validation", self._looks_left)
+            self.judge.keep("test", evaluation.calls)
 
     def _affordable(self, groups: Sequence[Sequence[Prompt]]) -> int:
         """Number of groups of prompts, from the first on, that the budget covers."""
@@ -279,32 +302,32 @@ class PromptObjective:
         def covered(count: int) -> bool:
             prompts = [prompt for group in groups[:count] for prompt in group]
             cost = self.gateway.estimate(prompts, self.prompts.task.label_words)
-            return self.gateway.budget.affords(cost)
+            judged = self.judge is None or self.judge.affords(len(prompts))
+            return judged and self.gateway.budget.affords(cost)
 
         if covered(len(groups)):
             return len(groups)
         return bisect(range(1, len(groups)), False, key=lambda count: not covered(count))
 
-    async def _predict(self, batch: Sequence[Prompt], watched: bool = True) -> Predictions:
-        words = self.prompts.task.label_words
-        return await self.gateway.predict(
-            batch, words, self.feedback, self.smoothing, watched=watched
-        )
+    async def _read(
+        self, batch: Sequence[Prompt], examples: Sequence[Example], watched: bool = True
+    ) -> ReadAnswers:
+        return await self._reader.read(batch, examples, watched)
 
     def _asking(self, words: IntArray, demonstrations: IntArray) -> Ask:
         return partial(self.prompts.prompts, words, demonstrations)
 
-    def _calibrated(self, groups: Sequence[Predictions]) -> list[Predictions]:
+    def _calibrated(self, groups: Sequence[ReadAnswers]) -> Sequence[ReadAnswers]:
         """Calibrate answers, those of one prompt together, and leave out content-free ones."""
         if self.calibration == "none":
-            return list(groups)
-        free = self.content_free
-        priors = [LabelPrior.of(group[:free] if free else group) for group in groups]
+            return groups
+        free, labels = self.content_free, cast(Sequence[Predictions], groups)
+        priors = [LabelPrior.of(group[:free] if free else group) for group in labels]
         if not free:
             for prior in priors:
                 self._overall = self._overall.pooled(prior)
             priors = [prior.shrunk(self._overall, _PSEUDO_QUERIES) for prior in priors]
-        return [prior.calibrate(group[free:]) for prior, group in zip(priors, groups, strict=True)]
+        return [prior.calibrate(group[free:]) for prior, group in zip(priors, labels, strict=True)]
 
     async def prior(self, ask: Ask) -> LabelPrior | None:
         """Ask for the prior under which test examples are judged; None without calibration."""
@@ -317,12 +340,13 @@ class PromptObjective:
             return [None] * len(asked)
         batches = [ask(self._calibrating) for ask in asked]
         count = self._affordable(list(zip(*batches, strict=True)))
-        return [LabelPrior.of(await self._predict(batch[:count])) for batch in batches]
+        return [
+            LabelPrior.of(await self._reader.predict(batch[:count], watched=True))
+            for batch in batches
+        ]
 
-    def _judge(
-        self, predictions: Predictions, examples: Sequence[Example], loss: Loss
-    ) -> Judgements:
-        return _judged(predictions, self.prompts.task, examples, loss)
+    def _judge(self, found: ReadAnswers, examples: Sequence[Example], loss: Loss) -> Judgements:
+        return _judged(found, self.prompts.task, examples, loss)
 
     async def _score(
         self, batch: Sequence[Prompt], examples: Sequence[Example], prior: LabelPrior | None
@@ -331,28 +355,29 @@ class PromptObjective:
         count = self._affordable([(prompt,) for prompt in batch])
         # A model may need demonstrations to name a label, and what was tuned is not given up then.
         watched = not self.gateway.names_labels and bool(batch and batch[0].shots)
-        found = await self._predict(batch[:count], watched)
-        return self.score_of(prior.calibrate(found) if prior else found, examples[:count])
+        found = await self._read(batch[:count], examples[:count], watched)
+        if prior is not None:
+            found = prior.calibrate(cast(Predictions, found))
+        return self.score_of(found, examples[:count])
 
-    def score_of(self, predictions: Predictions, examples: Sequence[Example]) -> Score:
-        """Score what was predicted for these examples, as far as there are answers."""
-        return score_answers(predictions, self.prompts.task, examples)
+    def score_of(self, found: ReadAnswers, examples: Sequence[Example]) -> Score:
+        """Score the answers to these examples, as far as there are any."""
+        return score_answers(found, self.prompts.task, examples)
 
 
-def score_answers(predictions: Predictions, task: Task, examples: Sequence[Example]) -> Score:
-    """Score what was predicted for these examples, as far as there are answers."""
-    judged = _judged(predictions, task, examples, "cross_entropy")
-    answered = predictions.answered
+def score_answers(found: ReadAnswers, task: Task, examples: Sequence[Example]) -> Score:
+    """Score the answers to these examples, as far as there are any."""
+    judged = _judged(found, task, examples, "error" if task.costs else "cross_entropy")
+    answered = found.answered
     if not answered.any():
         return Score()
     losses = judged.loss[answered]
     return Score(float(judged.correct[answered].sum()), int(answered.sum()), float(losses.mean()))
 
 
-def _judged(
-    predictions: Predictions, task: Task, examples: Sequence[Example], loss: Loss
-) -> Judgements:
-    return predictions.judge([task.class_of(example.label) for example in examples], loss)
+def _judged(found: ReadAnswers, task: Task, examples: Sequence[Example], loss: Loss) -> Judgements:
+    gold = [task.class_of(example.label) for example in examples]
+    return found.judge(gold, loss, task.costs)
 
 
 def _plainly(task: Task, shown: Sequence[Example], queries: Sequence[Example]) -> list[Prompt]:

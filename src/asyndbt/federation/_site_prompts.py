@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from asyndbt.federation._calibration import calibration_queries, content_free_queries
@@ -48,7 +48,7 @@ class SitePrompts:
 
         Where they are equal, indices mean the same texts in the same splits.
         """
-        own = {"task": asdict(self.task), "vocabulary": [self.vocabulary, self.positions]}
+        own = {"task": self.task.to_dict(), "vocabulary": [self.vocabulary, self.positions]}
         return {name: digest(part) for name, part in own.items()} | self.data.digests
 
     def fragment(self, words: IntArray) -> tuple[str, ...]:

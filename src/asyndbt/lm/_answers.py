@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from asyndbt.lm._labels import parse_label
 Loss = Literal["cross_entropy", "error", "expected_error"]
 Parse = Callable[[str, Sequence[str]], int | None]
 FloatArray = NDArray[np.float64]
+Costs = Sequence[Sequence[float]]
 
 LOG_FLOOR: Final = math.log(1e-12)
 """Least log-probability of a label, so that a label that the model rules out costs 27.6 nats."""
@@ -38,13 +39,66 @@ def find_loss(loss: Loss | Literal["auto"], calibration: str) -> Loss:
 
 @dataclass(frozen=True, slots=True)
 class Judgements:
-    """Loss in nats and correctness of B answers; NaN where the request failed.
+    """Loss and correctness of B answers; NaN where the request failed.
 
-    An answer is correct (1.0) or not (0.0); an unparsed one is not.
+    With labels the loss is in nats, and an answer is correct (1.0) or not (0.0); an unparsed one is
+    not. With a reward, the loss is 1 minus it, and `correct` the reward itself.
     """
 
     loss: FloatArray
     correct: FloatArray
+
+
+class ReadAnswers(Protocol):
+    """B answers that were read, to be compared with what is expected."""
+
+    def __len__(self) -> int:
+        """Return B."""
+
+    def __getitem__(self, rows: slice) -> Self:
+        """Return some of the answers."""
+
+    @property
+    def answered(self) -> NDArray[np.bool_]:
+        """Where the request did not fail (B,)."""
+
+    def judge(
+        self, gold: Sequence[int], loss: Loss = "cross_entropy", costs: Costs = ()
+    ) -> Judgements:
+        """Judge the answers to examples of these classes, B indices."""
+
+
+@dataclass(frozen=True, slots=True)
+class RewardedAnswers:
+    """Rewards in [0, 1] of B answers in words, NaN where the request failed.
+
+    Examples
+    --------
+    >>> judged = RewardedAnswers(np.array([0.25, np.nan])).judge([0, 0])
+    >>> judged.loss.tolist(), judged.correct.tolist()
+    ([0.75, nan], [0.25, nan])
+    """
+
+    rewards: FloatArray
+
+    def __len__(self) -> int:
+        """Return B."""
+        return len(self.rewards)
+
+    def __getitem__(self, rows: slice) -> RewardedAnswers:
+        """Return some of the answers."""
+        return RewardedAnswers(self.rewards[rows])
+
+    @property
+    def answered(self) -> NDArray[np.bool_]:
+        """Where the request did not fail (B,)."""
+        return ~np.isnan(self.rewards)
+
+    def judge(
+        self, gold: Sequence[int], loss: Loss = "cross_entropy", costs: Costs = ()
+    ) -> Judgements:
+        """Return the rewards, and 1 minus them as losses, whatever the loss is for labels."""
+        return Judgements(1.0 - self.rewards, self.rewards)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +144,24 @@ class Predictions:
         # Without a label the uniform distribution must not vote for the first.
         return np.where(self.parsed, np.argmax(self.log_probabilities, axis=1), -1)
 
-    def judge(self, gold: Sequence[int], loss: Loss = "cross_entropy") -> Judgements:
+    def judge(
+        self, gold: Sequence[int], loss: Loss = "cross_entropy", costs: Costs = ()
+    ) -> Judgements:
         """Compare with the right labels, B indices.
 
         The loss is minus the log-probability of the right label; with ``error``, that of feedback
         ``text`` for an answer with the most probable label, which depends on right or wrong only;
         with ``expected_error``, the mean of that loss over answers drawn from the distribution.
 
+        With costs (U, U), by right label and answered one, the loss is the cost of the most
+        probable label, or with ``expected_error`` the mean cost of answers drawn from the
+        distribution; an answer that favours no label costs as much as the worst one.
+
         Raises
         ------
         ConfigError
-            If the loss is not ``cross_entropy`` and the smoothing out of range.
+            If the loss is not ``cross_entropy`` and the smoothing out of range, or it is, and there
+            are costs.
 
         Examples
         --------
@@ -111,6 +172,9 @@ class Predictions:
         ([0.105, nan], [1.0, nan])
         """
         rows, labels = self.log_probabilities.copy(), self.labels
+        correct = np.where(self.answered, labels == np.asarray(gold, np.int64), np.nan)
+        if costs:
+            return Judgements(self._costs(gold, loss, costs), correct)
         if loss == "error":
             for index in np.flatnonzero(self.parsed):
                 rows[index] = _smoothed(labels[index], rows.shape[1], self.smoothing)
@@ -118,8 +182,21 @@ class Predictions:
         if loss == "expected_error":
             right, wrong = -_smoothed(0, rows.shape[1], self.smoothing)[:2]
             losses = wrong - (wrong - right) * np.exp(-losses)
-        correct = np.where(self.answered, labels == np.asarray(gold, np.int64), np.nan)
         return Judgements(losses, correct)
+
+    def _costs(self, gold: Sequence[int], loss: Loss, costs: Costs) -> FloatArray:
+        if loss == "cross_entropy":
+            raise ConfigError(
+                "loss = 'cross_entropy' knows no costs: set 'error' or 'expected_error'"
+            )
+        each = np.array(costs, np.float64)[np.asarray(gold, np.int64)]
+        if loss == "error":
+            answered = each[np.arange(len(each)), self.labels]
+        else:
+            answered = (np.exp(self.log_probabilities) * each).sum(axis=1)
+        silent = np.where(self.answered, each.max(axis=1), np.nan)
+        found: FloatArray = np.where(self.parsed, answered, silent)
+        return found
 
 
 def read_answers(
@@ -179,7 +256,7 @@ def read_answers(
 
 
 def is_unparsed(answer: Answer, label_words: Sequence[str], parse: Parse = parse_label) -> bool:
-    """Whether an answer favours no label, whatever the feedback.
+    """Whether an answer favours no label, whatever the feedback; without labels, if it is blank.
 
     A text favours none if it names none or several; scores, if all are minus infinity or one is
     NaN.
@@ -191,6 +268,8 @@ def is_unparsed(answer: Answer, label_words: Sequence[str], parse: Parse = parse
     True
     """
     scores = answer.label_log_probabilities
+    if not label_words:
+        return not (answer.text or "").strip()
     if scores is None:
         return answer.text is None or parse(answer.text, label_words) is None
     return not np.max(scores) > -np.inf
@@ -249,7 +328,7 @@ def check_requests(
     Raises
     ------
     DataError
-        If there are fewer than two labels, an answer could not tell two of them apart, the model
+        If there is one label alone, an answer could not tell two of them apart, the model
         cannot, or a prompt is too long for it.
 
     Examples
@@ -259,7 +338,7 @@ def check_requests(
     Traceback (most recent call last):
     asyndbt.errors.DataError: labels 'Yes' and 'yes' read the same; use different words
     """
-    if len(labels) < 2:
+    if len(labels) == 1:
         raise DataError(f"labels {list(labels)}: at least two label words are needed")
     for index, label in enumerate(labels):
         read = parse_label(label, labels)

@@ -206,7 +206,7 @@ class LanguageModel(ABC):
         prompts : sequence of Prompt
             No more than `batch`.
         labels : sequence of str
-            Label words in class order.
+            Label words in class order; none where answers are in words of the model's own.
 
         Returns
         -------
@@ -269,13 +269,13 @@ class LanguageModel(ABC):
         prompts : sequence of Prompt
             Examples, including the longest; may be empty.
         labels : sequence of str
-            Label words in class order.
+            Label words in class order; none where answers are in words of the model's own.
 
         Raises
         ------
         DataError
-            If the model cannot use a label or tell two apart, or a prompt is too long for it; the
-            text names the remedy.
+            If the model cannot use a label or tell two apart, cannot answer without labels, or a
+            prompt is too long for it; the text names the remedy.
         """
 
     def warnings(

@@ -81,7 +81,7 @@ class Gateway:
         # An answer that is watched is read when it arrives, and not once more with the others.
         self._parse = lru_cache(maxsize=_REMEMBERED)(parse_label)
         self.names_labels = False
-        """Whether an answer that was read here named a label."""
+        """Whether an answer here named a label, or without labels was not blank."""
         self.restore(RequestCounts())
 
     @property
@@ -124,7 +124,12 @@ class Gateway:
         return list(dict.fromkeys(answer.refusal for answer in found if answer.refusal))
 
     async def ask(
-        self, prompts: Sequence[Prompt], labels: Sequence[str], sample: int = 0
+        self,
+        prompts: Sequence[Prompt],
+        labels: Sequence[str],
+        sample: int = 0,
+        *,
+        watched: bool = False,
     ) -> list[Answer | None]:
         """Answer every prompt, paying only for prompts that were never answered before.
 
@@ -138,11 +143,14 @@ class Gateway:
         BudgetExhausted
             If the requests might exceed the budget; nothing was sent then.
         ModelError
-            If no request can succeed.
+            If no request can succeed; with `watched` also after 40 new answers in a row that name
+            no label, or are blank where there are no labels. A note has the last of them.
         """
-        answers = await self._answers(prompts, labels, sample)
+        answers = await self._answers(prompts, labels, sample, watched)
         unparsed = sum(answer is not None and is_unparsed(answer, labels) for answer in answers)
         self._counts += RequestCounts(requests=len(answers), unparsed=unparsed)
+        if not labels:
+            self.names_labels = self.names_labels or unparsed < sum(map(bool, answers))
         return answers
 
     async def predict(
@@ -156,11 +164,7 @@ class Gateway:
     ) -> Predictions:
         """Answer every prompt as `ask` does, and read the answers as `read_answers` does.
 
-        Raises
-        ------
-        ModelError
-            With `watched` also after 40 new answers in a row that name no label; a note has the
-            last of them.
+        Raises as `ask`.
         """
         words = tuple(labels)
         answers = await self._answers(prompts, words, watched=watched)
@@ -247,9 +251,14 @@ class Gateway:
             )
             if self._unlabelled >= _UNLABELLED_IN_A_ROW:
                 count, self._unlabelled = self._unlabelled, 0
+                fault = (
+                    f"name none of {listed(labels)}: tell the model how to answer, or choose other "
+                    "words for the labels"
+                    if labels
+                    else "are blank: a model that thinks first needs more lm.max_tokens"
+                )
                 error = ModelError(
-                    f"{count} answers in a row name none of {listed(labels)}: tell the model how "
-                    "to answer, or choose other words for the labels",
+                    f"{count} answers in a row {fault}",
                     provider=self.model.name.partition("/")[0],
                 )
                 # In a note: what a model said is for the screen, and in no record.

@@ -98,7 +98,9 @@ def render_all(
     def block(texts: Mapping[str, str]) -> str:
         return template.format(**{name: fold(texts[name]) for name in task.fields})
 
-    shots = tuple((block(shown.fields), task.word_of(shown.label)) for shown in demonstrations)
+    shots = tuple(
+        (block(shown.fields), fold(task.word_of(shown.label))) for shown in demonstrations
+    )
     return [Prompt(shots, block(fields)) for fields in queries]
 
 

@@ -11,10 +11,10 @@ from typing import Any
 from asyndbt._text import did_you_mean, listed, shorten
 from asyndbt.errors import AsyndbtError, DataError
 from asyndbt.lm import LabelPrior, Prompt
-from asyndbt.prompt._rendering import block_template, escaped, render
+from asyndbt.prompt._rendering import block_template, escaped, fold, render
 from asyndbt.task import Example, Task
 
-_FORMAT = "asyndbt-prompt/1"
+_FORMAT, _WITH_REWARD = "asyndbt-prompt/1", "asyndbt-prompt/2"
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class TunedPrompt:
         shots = tuple(
             (escaped(render(self.task, (), self.fragment, shown.fields).query), escaped(word))
             for shown in self.demonstrations
-            for word in (self.task.word_of(shown.label),)
+            for word in (fold(self.task.word_of(shown.label)),)
         )
         return Prompt(shots, query)
 
@@ -109,14 +109,9 @@ class TunedPrompt:
         """Return JSON-ready data, without the origins of the demonstrations."""
         prior = {} if self.prior is None else {"prior": asdict(self.prior)}
         return {
-            "format": _FORMAT,
+            "format": _FORMAT if self.task.reward is None else _WITH_REWARD,
             **prior,
-            "task": {
-                "instruction": self.task.instruction,
-                "labels": list(self.task.labels),
-                "label_words": list(self.task.label_words),
-                "fragment_intro": self.task.fragment_intro,
-            },
+            "task": self.task.to_dict(),
             "fragment": list(self.fragment),
             "demonstrations": [
                 {"fields": dict(shown.fields), "label": shown.label, "site": shown.site}
@@ -136,17 +131,14 @@ class TunedPrompt:
         if not isinstance(data, Mapping):
             raise DataError(f"prompt: found {shorten(data)} in place of an object")
         found = data.get("format")
-        if found != _FORMAT:
-            raise DataError(f"prompt: its format is {found!r}, this version reads {_FORMAT!r}")
+        if found not in (_FORMAT, _WITH_REWARD):
+            raise DataError(
+                f"prompt: its format is {found!r}, this version reads {_FORMAT!r} and "
+                f"{_WITH_REWARD!r}"
+            )
         try:
-            task = data["task"]
             return cls(
-                Task(
-                    _text(task["instruction"]),
-                    _texts(task["labels"]),
-                    _texts(task["label_words"]),
-                    _text(task["fragment_intro"]),
-                ),
+                Task.from_dict(data["task"]),
                 _texts(data["fragment"]),
                 tuple(
                     Example(shown["fields"], _text(shown["label"]), shown["site"])

@@ -15,6 +15,7 @@ from asyndbt._html import (
     section,
     tag,
 )
+from asyndbt._measure import Measure, costs_text, words_of
 from asyndbt._text import counted, part_of, percent, untested_text
 from asyndbt.lm import find_providers
 from asyndbt.report._chart import interval_chart
@@ -26,6 +27,11 @@ KINDS = (
     ("random_icl", "random demonstrations"),
     ("tuned", "tuned prompt"),
 )
+_TOLD: Mapping[Measure, tuple[str, str, str]] = {
+    "accuracy": ("is right in", " of cases", "in"),
+    "mean_reward": ("has a mean reward of", "", "one of"),
+}
+"""Words around the scores of the headline."""
 _STOP_REASONS = {
     "budget": "the budget for tuning was used up",
     "iterations": "the number of server steps was reached",
@@ -62,9 +68,10 @@ def _headline(record: Record) -> Iterator[str]:
         why = "scores stay at the sites" if "privacy" in record.result else "there was no test data"
         yield f"Tuned, and not tested here: {why}"
     else:
-        yield from ("The tuned prompt is right in ", exact_percent(scores["tuned"]), " of cases")
+        before, after, by = _TOLD[record.measure]
+        yield from (f"The tuned prompt {before} ", exact_percent(scores["tuned"]), after)
         if "plain" in scores:
-            yield from (", the plain prompt in ", exact_percent(scores["plain"]))
+            yield from (f", the plain prompt {by} ", exact_percent(scores["plain"]))
 
 
 def _summary(record: Record) -> Iterator[str]:
@@ -141,7 +148,8 @@ def accuracy_section(record: Record) -> Html:
     """Return accuracies on test data for each kind of prompt, overall and by site."""
     if record.result is None:
         return Html()
-    title, overall = "Accuracy before and after", test_scores(record)
+    measure, overall = words_of(record.measure), test_scores(record)
+    title = f"{measure.capitalize()} before and after"
     if not overall:
         return section(title, paragraph(untested_text(record.result)))
     whole = record.result.get("test_examples")
@@ -162,16 +170,17 @@ def accuracy_section(record: Record) -> Html:
     return section(
         title,
         paragraph(f"{_test_use(record)} Lines are 95 % intervals.{_medians(record, overall)}"),
+        paragraph(costs) if (costs := costs_text(overall, dict(KINDS))) else Html(),
         tag(
             "table",
-            tag("caption", "Accuracy on test data, with 95 % intervals"),
+            tag("caption", f"{measure.capitalize()} on test data, with 95 % intervals"),
             tag(
                 "thead",
                 tag(
                     "tr",
                     tag("th", "prompt", scope="col"),
                     tag("th", ruler, scope="col", aria_label="on a scale of 0 to 100 %"),
-                    tag("th", "accuracy, %", scope="col", class_="number"),
+                    tag("th", f"{measure}, %", scope="col", class_="number"),
                     tag("th", "examples", scope="col", class_="number wide"),
                 ),
             ),

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from asyndbt._html import Html, join, tag, tidy
+from asyndbt._measure import share_of
 
 Points = Sequence[tuple[float, float]]
 
@@ -203,7 +204,7 @@ def path_of_dots(points: Sequence[tuple[int, int]]) -> str:
 def interval_chart(kind: str, score: Mapping[str, Any]) -> Html:
     """Return a score's interval and its point (a ring, square or disc) on 0 to 100 %."""
     low, high = (round(_UNITS * end) for end in score["interval"])
-    point = path_of_dots([(round(_UNITS * score["accuracy"]), 10)])
+    point = path_of_dots([(round(_UNITS * share_of(score)), 10)])
     return drawing(
         20,
         tag("path", d="M0 0V20M250 0V20M500 0V20M750 0V20M1000 0V20", class_="rule"),

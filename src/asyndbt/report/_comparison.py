@@ -8,6 +8,7 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from asyndbt._html import Html, accuracy_text, count_text, join, paragraph, section, table, tag
+from asyndbt._measure import PLURALS, words_of
 from asyndbt.report._accuracy import KINDS, test_scores
 from asyndbt.report._record import Record
 
@@ -37,12 +38,15 @@ def _accuracy(pair: Pair) -> Html:
     shared = [name for name in pair[0].sites if name in pair[1].sites]
     for name in shared[:_SITES] if len(shared) > 1 else ():
         rows += _scores(f"{name}, ", *(_site_scores(record, name) for record in pair))
+    measures = list(dict.fromkeys(record.measure for record in pair))
+    title = " and ".join(map(words_of, measures)).capitalize()
     if not rows:
-        return section("Accuracy", paragraph("Neither run has been tested."))
+        return section(title, paragraph("Neither run has been tested."))
     text = "In brackets: 95 % intervals of each run; the difference of two may be chance."
     if pair[0].config.get("data") != pair[1].config.get("data"):
-        text += " The runs differ in their data: accuracies may be of other examples."
-    return section("Accuracy", paragraph(text), _table(pair, "Accuracy on test data", rows))
+        plural = " and ".join(PLURALS[measure] for measure in measures)
+        text += f" The runs differ in their data: {plural} may be of other examples."
+    return section(title, paragraph(text), _table(pair, f"{title} on test data", rows))
 
 
 def _scores(where: str, *scores: Mapping[str, Any]) -> list[list[str]]:

@@ -44,7 +44,9 @@ def costs_section(record: Record) -> Html:
     if not ledger:
         return Html()
     rows = [
-        (meaning, _amount(key, ledger[key])) for key, meaning in _MEANING.items() if key in ledger
+        (meaning, _amount(key, ledger[key]))
+        for key, meaning in _meanings(record).items()
+        if key in ledger
     ]
     if "sent" in ledger:
         retries = max(0, ledger["sent"] - ledger["calls"])
@@ -55,7 +57,23 @@ def costs_section(record: Record) -> Html:
         table(caption, ["what", "number"], rows),
         _by_site([member["name"] for member in record.roster], spent),
         _detection(record),
+        _judge(record),
     )
+
+
+def _meanings(record: Record) -> dict[str, str]:
+    texts = record.measure == "mean_reward"
+    return _MEANING | ({"unparsed": "blank answers"} if texts else {})
+
+
+def _judge(record: Record) -> Html:
+    """Return what a judge was asked and cost, beside all else."""
+    found = (record.result or {}).get("judge")
+    if found is None:
+        return Html()
+    names = ("calls", "cached", "failed", "tokens_in", "tokens_out", "money")
+    rows = [(_MEANING[name], _amount(name, found["ledger"][name])) for name in names]
+    return table(f"The judge, {found['model']['model']}, beside all that", ["what", "number"], rows)
 
 
 def _amount(key: str, value: float) -> Html:

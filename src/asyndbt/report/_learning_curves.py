@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from asyndbt._html import Html, paragraph, percent_text, section, tag, tidy
+from asyndbt._measure import words_of
 from asyndbt._text import counted
 from asyndbt.lm import find_loss
 from asyndbt.report._chart import STYLES, Axis, Series, chart
@@ -41,7 +42,7 @@ def learning_curves_section(record: Record) -> Html:
         over = ", over calls" if place == "calls" and record.asynchronous else ""
         figures += [
             _training_loss(record, reports, x, place, over),
-            _validation_loss(reports, x, place),
+            _validation_loss(record, reports, x, place),
             _validation_accuracy(record, reports, x, place, over),
         ]
     return section("How tuning went", tag("div", *figures, class_="figures"))
@@ -85,9 +86,8 @@ def _training_loss(record: Record, reports: Reports, x: Axis, place: str, over: 
         return Html()
     width = max(1, max(map(len, curves.values())) // _STRETCHES)
     high = float(np.quantile(_values(curves), 0.95)) * 1.1
-    given = record.config.get("method", {}).get("loss", "cross_entropy")
-    loss = find_loss(given, record.config.get("lm", {}).get("calibration", "none"))
-    note = f"{_LOSSES[loss]} of drawn prompts on training queries"
+    loss, unit = _loss(record)
+    note = f"{loss} of drawn prompts on training queries"
     if len(curves) > STYLES:
         note += f" over all sites, mean of {counted(width, 'server step')}."
         series = _spread(reports, place, "train_loss", width)
@@ -96,7 +96,17 @@ def _training_loss(record: Record, reports: Reports, x: Axis, place: str, over: 
         note += f". Specks: one report of a site, at the upper edge if beyond it{lines}."
         smoothed = {name: _smoothed(points, width) for name, points in curves.items()}
         series = [*_specks(curves), *_lines(smoothed)]
-    return chart(f"Training loss{over}", note, x, Axis("nats", 0, high or 1.0), series)
+    return chart(f"Training loss{over}", note, x, Axis(unit, 0, high or 1.0), series)
+
+
+def _loss(record: Record) -> tuple[str, str]:
+    """Return what tuning minimises, and the unit of all losses."""
+    if record.measure == "mean_reward":
+        return "1 minus the reward", "1 - reward"
+    if "costs" in record.config.get("task", {}):
+        return "Cost of answers", "cost"
+    given = record.config.get("method", {}).get("loss", "cross_entropy")
+    return _LOSSES[find_loss(given, record.config.get("lm", {}).get("calibration", "none"))], "nats"
 
 
 def _spread(reports: Reports, place: str, key: str, width: int = 1) -> list[Series]:
@@ -149,11 +159,11 @@ def _smoothed(points: Sequence[tuple[float, float]], width: int) -> list[tuple[f
     ]
 
 
-def _validation_loss(reports: Reports, x: Axis, place: str) -> Html:
+def _validation_loss(record: Record, reports: Reports, x: Axis, place: str) -> Html:
     curves = _curves(reports, place, "validation_loss")
     if not curves:
         return Html()
-    y = Axis("nats", 0, max(_values(curves)) or 1.0)
+    y = Axis(_loss(record)[1], 0, max(_values(curves)) or 1.0)
     return chart("Validation loss", "", x, y, _lines(curves))
 
 
@@ -162,7 +172,9 @@ def _validation_accuracy(record: Record, reports: Reports, x: Axis, place: str, 
     if not curves:
         return Html()
     low = max(0.0, math.floor(10 * min(_values(curves)) - 0.5) / 10)
-    y = Axis("% right", low, 1.0, lambda share: percent_text(share, 0))
+    title = words_of(record.measure)
+    unit = "% right" if record.measure == "accuracy" else f"{title}, %"
+    y = Axis(unit, low, 1.0, lambda share: percent_text(share, 0))
     of = _validation_examples(reports)
     note = f"Of {of}."
     if record.asynchronous:
@@ -171,7 +183,7 @@ def _validation_accuracy(record: Record, reports: Reports, x: Axis, place: str, 
             looks = counted(patience, "look")
             use = f"tuning ends after {looks} without a lower loss (method.patience)"
         note = f"Most probable prompt so far, of {of}: {use}."
-    return chart(f"Validation accuracy on the way{over}", note, x, y, _lines(curves, "dots"))
+    return chart(f"Validation {title} on the way{over}", note, x, y, _lines(curves, "dots"))
 
 
 def _validation_examples(reports: Reports) -> str:

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from asyndbt._measure import Measure
 from asyndbt.errors import AsyndbtError, RunDirectoryError
 from asyndbt.federation import Plan, unpack_state
 from asyndbt.optim import FloatArray
@@ -92,6 +93,11 @@ class Record:
         known = (self.result or {}).get("sites", {})
         names = [*self.start.get("sites", {}), *known, *joined, *self.parts]
         return list(dict.fromkeys(names))
+
+    @property
+    def measure(self) -> Measure:
+        """What scores of answers are called."""
+        return "accuracy" if "reward" not in self.config.get("task", {}) else "mean_reward"
 
     @property
     def positions(self) -> int:

@@ -210,9 +210,9 @@ def _demonstrations(config: Config, setup: RunSetup) -> dict[str, int]:
     method = config.method
     if method.mode == "fragment":
         return {"slots": 0, "candidates": 0}
-    labels = len(make_task(config).labels)
+    classes = len(make_task(config).classes)
     per_class = method.demonstrations_per_class or 0
-    return {"slots": method.demonstrations_total or per_class * labels, "candidates": 0}
+    return {"slots": method.demonstrations_total or per_class * classes, "candidates": 0}
 
 
 class _Log:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from asyndbt._html import Html, accuracy_text, paragraph, table, tag
+from asyndbt._measure import costs_text, measure_of, words_of
 from asyndbt._text import counted, part_of, untested_text
 from asyndbt.prompt import TunedPrompt
 from asyndbt.run._liars import recorded_liars
@@ -39,8 +40,11 @@ def _parts(
 ) -> Iterator[Html]:
     yield paragraph(tag("b", "asyndbt"), f", run {name}", *_calls(data.get("ledger")))
     if any(data["metrics"]["test"].values()):
-        title = "Accuracy on test data, with 95 % intervals"
+        measure = words_of(measure_of(data["metrics"]["test"].values())).capitalize()
+        title = f"{measure} on test data, with 95 % intervals"
         yield table(title, ["", *(title for _, title in _KINDS), "examples"], _rows(data))
+        if costs := costs_text(data["metrics"]["test"], dict(_KINDS)):
+            yield paragraph(costs)
     else:
         yield paragraph(untested_text(data))
     yield from (paragraph(f"Warning: {text}") for text in data.get("warnings", ()))

@@ -26,7 +26,7 @@ import numpy as np
 from asyndbt._async import run_sync
 from asyndbt.config import Config
 from asyndbt.errors import BudgetError
-from asyndbt.federation import Coordinator, Plan, PromptObjective, Spent
+from asyndbt.federation import Coordinator, Plan, PromptObjective, SitePrompts, Spent
 from asyndbt.federation.engines import Delays, Engine, LocalEngine, VirtualEngine
 from asyndbt.lm import LIMITED, Answer, AnswerCache, LanguageModel, Prompt, Usage
 from asyndbt.optim import FloatArray, IntArray, make_estimator
@@ -35,6 +35,7 @@ from asyndbt.run._duration import BATCH, time_endpoint, time_local, total_second
 from asyndbt.run._inputs import load_inputs
 from asyndbt.run._model_handle import ModelHandle
 from asyndbt.run._setup import RunSetup, build_setup, check_budget
+from asyndbt.task import Reward
 
 _ASSUMED_SECONDS: Final = 1.0
 
@@ -83,6 +84,8 @@ class Estimate:
         Whether the model runs on this machine.
     warnings : tuple of str
         With which the run will begin.
+    judgements : int
+        Most requests to a judge, which are beside all others.
     """
 
     least: Cost
@@ -95,6 +98,7 @@ class Estimate:
     priced: bool
     free: bool
     warnings: tuple[str, ...]
+    judgements: int = 0
 
 
 def estimate_run(
@@ -154,9 +158,10 @@ def estimate_run(
     seconds = total_seconds(config.lm.options, simulated.spent, simulated.rounds, sites, each, pace)
     least = Cost(simulated.spent + asked, seconds)
     most = asked.calls + _most_calls(config, setup, simulated.spent)
+    most = max(least.usage.calls, most)
     return Estimate(
         least=least,
-        most=least.of(max(least.usage.calls, most)),
+        most=least.of(most),
         evaluation=sum(site.needs.evaluation.calls for site in setup.sites.values()),
         seconds_per_request=each,
         seconds_per_answer=pace,
@@ -165,6 +170,7 @@ def estimate_run(
         priced=model.has_prices,
         free=not model.is_remote,
         warnings=setup.warnings,
+        judgements=0 if config.task.judge is None else round(most),
     )
 
 
@@ -329,7 +335,8 @@ class SimulatedModel(LanguageModel):
         """Give every prompt the same answer."""
         self.asked += prompts[: BATCH - len(self.asked)]
         scores = tuple(float(-index) for index in range(len(labels)))
-        answers = [Answer(scores, labels[0], self.expected_usage(prompt)) for prompt in prompts]
+        text = labels[0] if labels else "an answer"
+        answers = [Answer(scores, text, self.expected_usage(prompt)) for prompt in prompts]
         self.count(sum((answer.usage for answer in answers), Usage()))
         return list(answers)
 
@@ -342,8 +349,11 @@ class SimulatedModel(LanguageModel):
 class SimulatedObjective(PromptObjective):
     """Sends the requests of a real site; its losses come from a random table."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+    def __init__(self, prompts: SitePrompts, *args: Any, **options: Any) -> None:
+        if prompts.task.reward is not None:
+            # A user's function is not for made-up answers.
+            prompts = replace(prompts, task=replace(prompts.task, reward=Reward("exact")))
+        super().__init__(prompts, *args, **options)
         self._seen: dict[bytes, set[int]] = defaultdict(set)
         self._asked = 0
         self._counted = Usage()

@@ -17,7 +17,7 @@ from asyndbt.prompt import TunedPrompt
 from asyndbt.run._inputs import load_inputs
 from asyndbt.run._liars import recorded_liars
 from asyndbt.run._model_handle import ModelHandle
-from asyndbt.run._result import Result, accuracy_interval, pool_scores, shared_copies
+from asyndbt.run._result import Result, pool_scores, score_interval, shared_copies
 
 HALVES: Final = ("demonstrations", "fragment")
 """The halves of a prompt, by what is kept."""
@@ -77,7 +77,7 @@ def score_halves(result: Result, model: LanguageModel | None = None) -> dict[str
     calls: list[int] = []
     scores = run_sync(all_scored())
     found: Mapping[str, Any] = {
-        half: accuracy_interval(pool_scores(some), copies=shared_copies(config))
+        half: score_interval(pool_scores(some), copies=shared_copies(config))
         for half, some in scores.items()
     }
     return {**found, "calls": sum(calls)}

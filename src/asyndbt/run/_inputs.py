@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, permutations
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from asyndbt._spelling import caseless, plain_value, scalar_text, site_name_fault
-from asyndbt._text import counted, shorten
+from asyndbt._text import counted, did_you_mean, listed, shorten
 from asyndbt.config import Config, toml_keys
 from asyndbt.errors import ConfigError, DataError
 from asyndbt.federation import SitePrompts
@@ -28,6 +28,7 @@ from asyndbt.run._liars import flips_labels, liars_of
 from asyndbt.task import (
     MERGED_SITE,
     Example,
+    Reward,
     SiteData,
     Split,
     SplitSizes,
@@ -55,14 +56,37 @@ def make_task(config: Config) -> Task:
     """Return the task that a configuration describes."""
     section = config.task
     if section.template is not None:
-        return builtin_task(section.template)
+        known = builtin_task(section.template)
+        return replace(known, costs=_cost_matrix(section.costs, known.labels))
     assert section.instruction is not None
+    if section.reward is not None:
+        reward = Reward(section.reward, section.pattern)
+        return Task(section.instruction, fragment_intro=section.fragment_intro, reward=reward)
     assert section.labels is not None
     return Task(
         section.instruction,
         tuple(section.labels),
         tuple(section.labels.values()),
         section.fragment_intro,
+        costs=_cost_matrix(section.costs, tuple(section.labels)),
+    )
+
+
+def _cost_matrix(
+    costs: Mapping[str, Mapping[str, float]] | None, labels: Sequence[str]
+) -> tuple[tuple[float, ...], ...]:
+    """Return costs by right and answered label, 1 for a wrong one that none is given for."""
+    if costs is None:
+        return ()
+    for name in chain(costs, *costs.values()):
+        if name not in labels:
+            raise ConfigError(
+                f"task.costs names {name!r}, which is not one of the labels {listed(labels)}"
+                f"{did_you_mean(name, labels)}"
+            )
+    return tuple(
+        tuple(costs.get(right, {}).get(answered, float(right != answered)) for answered in labels)
+        for right in labels
     )
 
 
@@ -118,7 +142,7 @@ def load_site_data(config: Config, task: Task, *, complete: bool = True) -> Spli
         _examples(config, task, part) for part in ("train", "validation", "test")
     )
     if data.partition is not None:
-        train, validation, test = _dealt(config, train, validation, test)
+        train, validation, test = _dealt(config, task, train, validation, test)
     return split_sites(
         task, train, validation, test, sizes=sizes, seed=config.run.seed, complete=complete
     )
@@ -135,7 +159,7 @@ def _examples(config: Config, task: Task, part: str) -> list[Example]:
     return _load(config, task, getattr(data, part), None)
 
 
-def _dealt(config: Config, *parts: list[Example]) -> Iterator[list[Example]]:
+def _dealt(config: Config, task: Task, *parts: list[Example]) -> Iterator[list[Example]]:
     """Yield training, validation and test examples with the sites of the partition.
 
     The examples of each site that the data name are dealt apart from those of the others.
@@ -158,6 +182,7 @@ def _dealt(config: Config, *parts: list[Example]) -> Iterator[list[Example]]:
                 alpha=partition.alpha,
                 rng=np.random.default_rng([seed, 1, number] if name else [seed, 1]),
                 name=name or "site",
+                class_of=lambda example: task.classes[task.class_of(example.label)],
             )
         yield found
     if partition.test == "shared":
@@ -171,7 +196,7 @@ def _load(config: Config, task: Task, source: str | None, site: str | None) -> l
     return load_examples(
         source,
         task,
-        label_column=data.label_column,
+        label_column=config.label_column,
         site_column=data.site_column,
         site=site,
         columns=data.columns,
@@ -235,6 +260,8 @@ def load_inputs(config: Config, *, complete: bool = True) -> RunInputs:
     """
     task, method = make_task(config), config.method
     check_first_tokens(config, task)
+    if task.reward is not None and not task.reward.is_judge:
+        _ = task.reward.function  # what cannot be imported is told before anything is read
     split = load_site_data(config, task, complete=complete)
     data = list(split.sites)
     check_names([site.name for site in data])
@@ -371,7 +398,7 @@ def _columns_read(config: Config) -> set[str | None]:
     data = config.data
     columns = data.columns or {}
     texts = (columns.get(name, name) for name in make_task(config).fields)
-    return {*texts, data.label_column, data.site_column}
+    return {*texts, config.label_column, data.site_column}
 
 
 def _lines(where: str, rows: Iterable[Any], read: Collection[str | None]) -> Iterable[str]:

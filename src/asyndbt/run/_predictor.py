@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from asyndbt._async import run_sync
@@ -24,6 +24,8 @@ from asyndbt.lm import (
 )
 from asyndbt.prompt import TunedPrompt
 from asyndbt.run._model_handle import ModelHandle
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Predictor:
     def ask(
         self, queries: Sequence[Prompt], answers: Path | str = ":memory:"
     ) -> tuple[Predictions, list[str]]:
-        """Answer every query; calibrated, if the prompt is.
+        """Answer every query with a label; calibrated, if the prompt is.
 
         Parameters
         ----------
@@ -82,6 +84,28 @@ class Predictor:
         ModelError
             If no request can succeed.
         """
+        words, lm, prior = self.prompt.task.label_words, self.lm, self.prompt.prior
+        found, reasons = self._through(
+            lambda gateway: gateway.predict(queries, words, lm.feedback, lm.smoothing),
+            queries,
+            answers,
+        )
+        return found if prior is None else prior.calibrate(found), reasons
+
+    def say(
+        self, queries: Sequence[Prompt], answers: Path | str = ":memory:"
+    ) -> tuple[list[str | None], list[str]]:
+        """Answer every query in words, None where the request failed; otherwise as `ask`."""
+        found, reasons = self._through(lambda gateway: gateway.ask(queries, ()), queries, answers)
+        return [None if answer is None else answer.text for answer in found], reasons
+
+    def _through(
+        self,
+        ask: Callable[[Gateway], Awaitable[T]],
+        queries: Sequence[Prompt],
+        answers: Path | str,
+    ) -> tuple[T, list[str]]:
+        """Ask through a gateway of its own; return what was found, and why some was not."""
         words = self.prompt.task.label_words
         handle = ModelHandle.of_record(self.record, self.lm, self.model)
         try:
@@ -92,10 +116,8 @@ class Predictor:
         # A payer of its own: others may pay for the same answers at the same time.
         with AnswerCache(answers, uuid4().hex) as cache:
             gateway = Gateway(handle.model, cache, Budget(Limits()), handle.policy)
-            found = run_sync(self._ask(gateway, queries))
-            reasons = [*cache.attempts.reasons(), *gateway.refusals(queries, words)]
-        prior = self.prompt.prior
-        return found if prior is None else prior.calibrate(found), reasons
+            found = run_sync(_asked(gateway, ask))
+            return found, [*cache.attempts.reasons(), *gateway.refusals(queries, words)]
 
     def unanswered(self, reasons: Sequence[str]) -> ModelError:
         """Return the error that says that nothing was answered, and why: the main reason first."""
@@ -103,10 +125,9 @@ class Predictor:
         kind = RateLimitError if reasons[:1] == [RATE_LIMIT] else ModelError
         return kind(f"no row was answered: {why}", provider=self.lm.provider)
 
-    async def _ask(self, gateway: Gateway, queries: Sequence[Prompt]) -> Predictions:
-        try:
-            return await gateway.predict(
-                queries, self.prompt.task.label_words, self.lm.feedback, self.lm.smoothing
-            )
-        finally:
-            await gateway.model.close()
+
+async def _asked(gateway: Gateway, ask: Callable[[Gateway], Awaitable[T]]) -> T:
+    try:
+        return await ask(gateway)
+    finally:
+        await gateway.model.close()

@@ -12,7 +12,7 @@ from asyndbt.federation import Assignment, Evaluate, EvaluateDone, Report, decod
 from asyndbt.prompt import TunedPrompt
 from asyndbt.run._directory import RunDirectory, write_atomically
 from asyndbt.run._model_handle import ModelHandle
-from asyndbt.run._result import site_result, write_prompt
+from asyndbt.run._result import judge_ledger, site_result, write_prompt
 from asyndbt.run._setup import prepare_run
 from asyndbt.run._site import RunSite
 
@@ -24,6 +24,7 @@ class RemoteSite:
     site: RunSite
     directory: RunDirectory
     handle: ModelHandle
+    judge: ModelHandle | None = None
 
     async def answer(self, message: bytes) -> bytes:
         """Do the work in a message, or introduce the site if the message is empty.
@@ -48,6 +49,8 @@ class RemoteSite:
         """Close the cache of answers and the model's connections."""
         self.site.close()
         await self.handle.model.close()
+        if self.judge is not None:
+            await self.judge.model.close()
 
     def _keep_result(self, work: Assignment, report: Report) -> None:
         if isinstance(work, Evaluate) and isinstance(report, EvaluateDone):
@@ -56,8 +59,13 @@ class RemoteSite:
             shown = prompts.chosen(worker.demonstrations)
             prompt = TunedPrompt(prompts.task, fragment, shown, worker.prior)
             write_prompt(self.site.folder, prompt)
-            scores = worker.evaluation or report
-            found = site_result(fragment, scores, len(prompts.data.test), self.handle)
+            found = site_result(
+                fragment,
+                worker.evaluation or report,
+                len(prompts.data.test),
+                self.handle,
+                prompts.task.score_keys,
+            ) | judge_ledger(self.judge, [self.site])
             self.directory.write_json("result.json", found)
 
 
@@ -94,4 +102,4 @@ def open_site(shared: Config, private: Config, folder: Path) -> RemoteSite:
     if not begun:
         config = private.override({"run.dir": str(folder)})
         write_atomically(directory.config_file, config.to_toml().encode())
-    return RemoteSite(site, directory, setup.handle)
+    return RemoteSite(site, directory, setup.handle, setup.judge)

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from asyndbt._spelling import composed
+from asyndbt._measure import PLURALS, Measure, ScoreKeys
+from asyndbt._spelling import composed, is_missing
 from asyndbt.config import Config, load_config, toml_keys
 from asyndbt.errors import ConfigError, DataError, QueryError, RunDirectoryError
 from asyndbt.federation import EvaluateDone, Score, Spent
@@ -21,12 +22,13 @@ from asyndbt.optim import FloatArray
 from asyndbt.prompt import TunedPrompt
 from asyndbt.run._directory import RunDirectory, read_record, to_json, write_atomically
 from asyndbt.run._display import result_html
-from asyndbt.run._inputs import records
+from asyndbt.run._inputs import make_task, records
 from asyndbt.run._model_handle import ModelHandle, check_record
 from asyndbt.run._predictor import Predictor
 from asyndbt.run._setup import RunSetup
+from asyndbt.run._site import RunSite
 from asyndbt.run._version import package_version
-from asyndbt.task import read_text
+from asyndbt.task import Example, Reward, Task, read_answer, read_text
 
 SCHEMA_VERSION = 1
 """Of ``result.json``: raised when a key goes or changes its meaning."""
@@ -73,7 +75,8 @@ def build_result(config: Config, setup: RunSetup, outcome: Outcome) -> dict[str,
 
     Of sites that lie, the metrics of the sites together have no part.
     """
-    draws = {"random_icl": config.method.random_icl_draws}
+    draws, task = {"random_icl": config.method.random_icl_draws}, make_task(config)
+    keys = task.score_keys
     lying = () if setup.liars is None else setup.liars.names
     known = [
         found
@@ -87,16 +90,16 @@ def build_result(config: Config, setup: RunSetup, outcome: Outcome) -> dict[str,
         scores = {kind: cut_claims(each) for kind, each in scores.items()}
         given = cut_claims(given)
     overall = {
-        kind: _overall(each, draws.get(kind, 1), shared_copies(config))
+        kind: _overall(each, draws.get(kind, 1), shared_copies(config), keys)
         for kind, each in scores.items()
     }
     sites: dict[str, Any] = {}
     for name, found in outcome.evaluations.items():
         test = {
-            kind: found and accuracy_interval(getattr(found, kind), draws.get(kind, 1))
+            kind: found and score_interval(getattr(found, kind), draws.get(kind, 1), keys=keys)
             for kind in _KINDS
         }
-        validation = {"tuned": found and accuracy_interval(found.validation)}
+        validation = {"tuned": found and score_interval(found.validation, keys=keys)}
         gone, refused = outcome.conduct.get(name, (False, 0))
         metrics = {"test": test, "validation": validation}
         sites[name] = {
@@ -116,6 +119,7 @@ def build_result(config: Config, setup: RunSetup, outcome: Outcome) -> dict[str,
         "liars": setup.liars and setup.liars.record(),
         "ledger": ledger,
         "model": setup.handle and setup.handle.record(),
+        **judge_ledger(setup.judge, setup.sites.values()),
         "seed": config.run.seed,
         **({} if private is None else {"privacy": private.model_dump()}),
         "versions": {
@@ -126,15 +130,23 @@ def build_result(config: Config, setup: RunSetup, outcome: Outcome) -> dict[str,
         "stop_reason": outcome.stop_reason,
         "iterations": outcome.iterations,
         "fragment": list(outcome.fragment),
-        "warnings": [*setup.warnings, *_unanswered(ledger, requests), *outcome.warnings],
+        "warnings": [
+            *setup.warnings,
+            *_unanswered(ledger, requests, task.measure),
+            *outcome.warnings,
+        ],
     }
 
 
 def site_result(
-    fragment: Sequence[str], report: EvaluateDone, test_examples: int, handle: ModelHandle
+    fragment: Sequence[str],
+    report: EvaluateDone,
+    test_examples: int,
+    handle: ModelHandle,
+    keys: ScoreKeys,
 ) -> dict[str, Any]:
     """Return what a site on its own machine records of a run's outcome."""
-    test = _test_metrics(report)
+    test = _test_metrics(report, keys)
     return {
         "schema_version": SCHEMA_VERSION,
         "fragment": list(fragment),
@@ -145,8 +157,18 @@ def site_result(
     }
 
 
-def _test_metrics(report: EvaluateDone) -> dict[str, Any]:
-    return {kind: accuracy_interval(getattr(report, kind)) for kind in _KINDS}
+def _test_metrics(report: EvaluateDone, keys: ScoreKeys) -> dict[str, Any]:
+    return {kind: score_interval(getattr(report, kind), keys=keys) for kind in _KINDS}
+
+
+def judge_ledger(handle: ModelHandle | None, sites: Iterable[RunSite]) -> dict[str, Any]:
+    """Return the entry of a judge: its model, and what it was asked and cost at sites here."""
+    if handle is None:
+        return {}
+    ledgers = [site.judge.gateway.ledger() for site in sites if site.judge is not None]
+    parts = [each.totals() for each in (*ledgers, handle.ledger)]
+    total = {name: sum(part[name] for part in parts) for name in parts[0]}
+    return {"judge": {"model": handle.record(), "ledger": total}}
 
 
 def _ledger(setup: RunSetup, elsewhere: Mapping[str, Spent]) -> tuple[dict[str, Any], int]:
@@ -173,18 +195,21 @@ def write_prompt(folder: Path, prompt: TunedPrompt, kept: EvaluateDone | None = 
             zip(prompt.task.labels, np.exp(prompt.prior.log_probabilities).tolist(), strict=True)
         )
     if kept is not None:
-        part["metrics"] = {"test": _test_metrics(kept)}
+        part["metrics"] = {"test": _test_metrics(kept, prompt.task.score_keys)}
     write_atomically(folder / "result.json", to_json(part))
     write_atomically(folder / "prompt.txt", (prompt.text_template() + "\n").encode())
     prompt.save(folder / "prompt.json")
 
 
-def _unanswered(ledger: Mapping[str, float], requests: int) -> Iterator[str]:
-    others, wrong = "the figures rest on the others", "in accuracies they count as wrong"
+def _unanswered(ledger: Mapping[str, float], requests: int, measure: Measure) -> Iterator[str]:
+    others = "the figures rest on the others"
+    silent, worth = "answers name no label", f"in {PLURALS[measure]} they count as wrong"
+    if measure != "accuracy":
+        silent, worth = "answers are blank", "their reward is that of an empty text"
     for count, of, what, so in (
         (ledger["failed"], requests - ledger["cached"], "requests failed", others),
         (ledger["refused"], ledger["calls"], "prompts were refused by the provider", others),
-        (ledger["unparsed"], requests, "answers name no label", wrong),
+        (ledger["unparsed"], requests, silent, worth),
     ):
         if count > DOUBTFUL_SHARE * of:
             yield f"{count:,} of {of:,} {what} ({count / of:.0%}): {so}"
@@ -193,9 +218,11 @@ def _unanswered(ledger: Mapping[str, float], requests: int) -> Iterator[str]:
 _Z = 1.959964
 
 
-def _overall(scores: Sequence[Score], draws: int, copies: int) -> dict[str, Any] | None:
+def _overall(
+    scores: Sequence[Score], draws: int, copies: int, keys: ScoreKeys
+) -> dict[str, Any] | None:
     """Return what all sites' prompts score together, and the median over the sites beside it."""
-    pooled = accuracy_interval(pool_scores(scores), draws, copies)
+    pooled = score_interval(pool_scores(scores), draws, copies, keys)
     if pooled is None:
         return None
     middle = median(score.correct / score.n for score in scores if score.n)
@@ -237,16 +264,22 @@ def shared_copies(config: Config) -> int:
     return 1 if pooled or partition is None else partition.sites
 
 
-def accuracy_interval(score: Score, draws: int = 1, copies: int = 1) -> dict[str, Any] | None:
+def score_interval(
+    score: Score, draws: int = 1, copies: int = 1, keys: ScoreKeys = ("accuracy", "loss")
+) -> dict[str, Any] | None:
     """Return accuracy, 95 % interval, mean loss and n of a score; None without examples.
+
+    `keys` names accuracy and loss in the record, see `Task.score_keys`.
 
     Wilson's interval for one prompt. For a mean over `draws` random draws, the variance of that
     mean, spread^2 / draws, is added to the sampling variance. Where `copies` sites were tested on
     the same examples, the n answers are about n / copies examples, and the interval is as wide.
+    Rewards between 0 and 1 vary less than right and wrong with the same mean: the interval of a
+    mean reward is rather too wide.
 
     Examples
     --------
-    >>> accuracy_interval(Score(correct=90, n=100, loss=0.3))
+    >>> score_interval(Score(correct=90, n=100, loss=0.3))
     {'accuracy': 0.9, 'interval': [0.8256, 0.9448], 'loss': 0.3, 'n': 100}
     """
     if not score.n:
@@ -257,9 +290,9 @@ def accuracy_interval(score: Score, draws: int = 1, copies: int = 1) -> dict[str
     half = math.hypot(half, _Z * score.spread / math.sqrt(draws)) if draws > 1 else half
     interval = [round(max(0.0, center - half), 4), round(min(1.0, center + half), 4)]
     return {
-        "accuracy": round(share, 6),
+        keys[0]: round(share, 6),
         "interval": interval,
-        "loss": round(score.loss, 6),
+        keys[1]: round(score.loss, 6),
         "n": score.n,
     }
 
@@ -385,7 +418,7 @@ class Result:
         *,
         origins: Iterable[str] | None = None,
     ) -> list[dict[str, Any]]:
-        """Classify new examples with a site's tuned prompt; paid answers are cached.
+        """Answer new examples with a site's tuned prompt; paid answers are cached.
 
         Several threads or processes may do so at once.
 
@@ -403,15 +436,16 @@ class Result:
         list of dict
             The rows with ``prediction`` (a data label as text, ``"1"`` for ``1``; None where the
             answer names none or the request failed) and ``scores`` (label to probability; None
-            where the request failed).
+            where the request failed). Of a task with a reward, with ``prediction`` (the answer;
+            None where the request failed) and, where a row has the expected answer, ``reward``.
 
         Raises
         ------
         QueryError
             Before any request: if a row lacks a text, has an empty one, or already has a column
-            ``prediction`` or ``scores``, or a prompt does not fit the model.
+            ``prediction``, ``scores`` or ``reward``, or a prompt does not fit the model.
         DataError
-            If a file of the run cannot be used.
+            If a file of the run cannot be used, or the reward of an answer is none.
         ConfigError
             If another model would answer than the one that the prompt was tuned for.
         ModelError
@@ -429,7 +463,7 @@ class Result:
         batches: Iterable[Iterable[tuple[str, Mapping[str, Any]]]],
         site: str | None = None,
     ) -> Iterator[list[dict[str, Any]]]:
-        """Classify batches of examples, each as soon as it is there; otherwise as `predict`.
+        """Answer batches of examples, each as soon as it is there; otherwise as `predict`.
 
         Parameters
         ----------
@@ -451,39 +485,61 @@ class Result:
         asked, answered, reasons = 0, 0, dict[str, None]()
         for named in batches:
             batch = list(named)
-            queries = [_query(prompt, config, *each) for each in batch]
-            found, why = predictor.ask(queries, self._part(site) / "predictions.sqlite")
-            asked, answered = asked + len(queries), answered + int(found.answered.sum())
+            examples = [_example(prompt.task, config, *each) for each in batch]
+            outcomes, why = _outcomes(predictor, examples, self._part(site) / "predictions.sqlite")
+            asked += len(batch)
+            answered += sum(any(value is not None for value in each.values()) for each in outcomes)
             reasons |= dict.fromkeys(why)
-            yield [
-                {**row, **_outcome(prompt.task.labels, label, logs)}
-                for (_, row), label, logs in zip(
-                    batch, found.labels, found.log_probabilities, strict=True
-                )
-            ]
+            yield [{**row, **each} for (_, row), each in zip(batch, outcomes, strict=True)]
         if asked and not answered:
             raise predictor.unanswered(list(reasons))
 
 
 @toml_keys()
-def _query(prompt: TunedPrompt, config: Config, origin: str, row: Mapping[str, Any]) -> Prompt:
+def _example(task: Task, config: Config, origin: str, row: Mapping[str, Any]) -> Example:
+    """Return a row as an example, with the expected answer if a reward can be told."""
     if not isinstance(row, Mapping):
         raise QueryError(f"{origin}: found {type(row).__name__}; give a mapping by column")
-    for name in ("prediction", "scores"):
+    for name in ("prediction", "scores" if task.reward is None else "reward"):
         if name in row:
             raise QueryError(
                 f"{origin}: there is a column {name!r} already, which the answer would "
                 "overwrite; rename or remove it"
             )
-    columns = config.data.columns or {}
+    data, expected = config.data, config.label_column
+    columns = data.columns or {}
     try:
         fields = {
-            name: read_text(origin, row, columns.get(name, name), config.data.max_chars)
-            for name in prompt.task.fields
+            name: read_text(origin, row, columns.get(name, name), data.max_chars)
+            for name in task.fields
         }
+        if task.reward is None or is_missing(row.get(expected)):
+            return Example(fields, "", origin=origin)
+        return Example(fields, read_answer(origin, row, expected, data.max_chars), origin=origin)
     except DataError as error:
         raise QueryError(*error.args) from None
-    return prompt.render(**fields)
+
+
+def _outcomes(
+    predictor: Predictor, examples: Sequence[Example], answers: Path
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return what is added to every row of a batch, and why some rows have no answer."""
+    prompt = predictor.prompt
+    task, queries = prompt.task, [prompt.render(**example.fields) for example in examples]
+    if task.reward is None:
+        found, reasons = predictor.ask(queries, answers)
+        rows = zip(found.labels, found.log_probabilities, strict=True)
+        return [_outcome(task.labels, label, logs) for label, logs in rows], reasons
+    texts, reasons = predictor.say(queries, answers)
+    rewarded = zip(examples, texts, strict=True)
+    return [_rewarded(task.reward, example, text) for example, text in rewarded], reasons
+
+
+def _rewarded(reward: Reward, example: Example, text: str | None) -> dict[str, Any]:
+    if not example.label or reward.is_judge:
+        return {"prediction": text}
+    worth = None if text is None else round(reward(example, text), 6)
+    return {"prediction": text, "reward": worth}
 
 
 def _outcome(labels: Sequence[str], label: int, logs: FloatArray) -> dict[str, Any]:

@@ -48,6 +48,8 @@ class Method(ABC):
     """Whether sites act as ``federation.liars`` says."""
     keeps_privacy: ClassVar[bool] = False
     """Whether what it lets sites send keeps to ``[federation.privacy]``."""
+    needs_labels: ClassVar[bool] = False
+    """Whether it reads labels, and so cannot serve a task with a reward."""
 
     def configure(self, config: Config) -> Config:
         """Return the configuration as the method needs it."""
@@ -189,6 +191,11 @@ def run_session(
     AsyndbtError
         Whatever else ends the run.
     """
+    if method.needs_labels and config.task.reward is not None:
+        raise ConfigError(
+            f"method {method.name!r} reads labels, and a task with task.reward has none: choose "
+            "another method"
+        )
     with ExitStack() as resources:
         # Before any file is read: another process must not change what was read.
         resources.enter_context(directory.claimed())
@@ -224,8 +231,7 @@ async def _to_the_end(method: Method, session: Session) -> Outcome:
     try:
         return await method.run(session)
     finally:
-        if (handle := session.setup.handle) is not None:
-            await handle.model.close()
+        await session.setup.close_models()
 
 
 def _open(

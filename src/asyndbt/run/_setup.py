@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from random import Random, SystemRandom
 from typing import Final
 
-from asyndbt.config import BudgetConfig, Config, LimitsConfig, toml_keys
+from asyndbt.config import BudgetConfig, Config, toml_keys
 from asyndbt.errors import ConfigError, RunDirectoryError
 from asyndbt.federation import (
+    Judge,
     Needs,
     Plan,
     Privacy,
@@ -33,6 +34,7 @@ from asyndbt.run._inputs import (
     resolve_vocabulary,
     vocabulary_warnings,
 )
+from asyndbt.run._judge import prepare_judge, site_judge
 from asyndbt.run._liars import SimulatedLiars, makes_up_names, simulate_liars
 from asyndbt.run._model_handle import ModelHandle
 from asyndbt.run._site import RunSite
@@ -54,6 +56,8 @@ class RunSetup:
         What the user should know before paying.
     liars : SimulatedLiars or None
         The sites that lie, if that is simulated.
+    judge : ModelHandle or None
+        The language model that judges answers, if the task has one.
     """
 
     plan: Plan
@@ -62,11 +66,18 @@ class RunSetup:
     handle: ModelHandle | None
     warnings: tuple[str, ...] = ()
     liars: SimulatedLiars | None = None
+    judge: ModelHandle | None = None
 
     @property
     def acting(self) -> Mapping[str, Site]:
         """The sites as an engine meets them, honest or not."""
         return self.sites if self.liars is None else self.liars.sites
+
+    async def close_models(self) -> None:
+        """Close the connections of the language models."""
+        for handle in (self.handle, self.judge):
+            if handle is not None:
+                await handle.model.close()
 
     def example_counts(self) -> dict[str, dict[str, int]]:
         """Return the sizes of the splits by site."""
@@ -118,14 +129,17 @@ def prepare_run(
         handle = ModelHandle.of(config.lm, model)
         examples = inputs.check(handle.model)
         _check_calls(config, inputs, handle, needs_calls)
-        limits = _limits(config.budget)
+        limits = config.budget.limits
         if handle.model.is_remote:
             with directory.probe_cache() as cache:
                 handle.detect_capabilities(examples, inputs.task.label_words, cache, limits)
         else:
             handle.detect_capabilities(examples, inputs.task.label_words, limits=limits)
         directory.write_json("model.json", handle.record())
-    return build_setup(config, inputs, handle, directory, shared=shared, needs_calls=needs_calls)
+    judge = prepare_judge(config, inputs, directory)
+    return build_setup(
+        config, inputs, handle, directory, shared=shared, needs_calls=needs_calls, judge=judge
+    )
 
 
 def _known(
@@ -158,6 +172,7 @@ def build_setup(
     objective: type[PromptObjective] = PromptObjective,
     shared: Config | None = None,
     needs_calls: bool = True,
+    judge: ModelHandle | None = None,
 ) -> RunSetup:
     """Divide the budget, make the plan, and open every site's files."""
     model = handle.model
@@ -173,7 +188,17 @@ def build_setup(
     else:
         plan = build_plan(config, list(inputs.sites), inputs.vocabulary, validate_every=every)
     sites = {
-        name: _site(config, plan, directory, prompts, handle, needs[name], limits[name], objective)
+        name: _site(
+            config,
+            plan,
+            directory,
+            prompts,
+            handle,
+            needs[name],
+            limits[name],
+            objective,
+            site_judge(config, judge, prompts, directory, needs[name], len(plan.sites)),
+        )
         for name, prompts in inputs.sites.items()
     }
     liars = simulate_liars(config, plan, sites, inputs.vocabulary, steps)
@@ -182,10 +207,12 @@ def build_setup(
         *privacy_notes(plan),
         *inputs.duplicates.splitlines(),
         *vocabulary_warnings(config),
-        *setup_warnings(plan, inputs.sites, needs, steps if needs_calls else None),
+        *setup_warnings(
+            plan, inputs.sites, needs, steps if needs_calls else None, inputs.task.measure
+        ),
         *model.warnings([_texts(site) for site in inputs.sites.values()], inputs.vocabulary),
     )
-    return RunSetup(plan, sites, inputs.vocabulary, handle, warnings, liars)
+    return RunSetup(plan, sites, inputs.vocabulary, handle, warnings, liars, judge)
 
 
 @toml_keys()
@@ -198,7 +225,7 @@ def _check_calls(config: Config, inputs: RunInputs, handle: ModelHandle, needs_c
     """Check before a probe whether the calls suffice; tokens can be checked only after it."""
     needs = _needs(config, inputs, handle.model, needs_calls)
     calls = {name: Usage(calls=need.least.calls) for name, need in needs.items()}
-    split_limits(_limits(config.budget), _limits(config.budget.per_site), calls)
+    split_limits(config.budget.limits, config.budget.per_site.limits, calls)
 
 
 def _needs(
@@ -225,12 +252,8 @@ def _divide(
     budget: BudgetConfig, needs: Mapping[str, Needs], handle: ModelHandle
 ) -> tuple[dict[str, Needs], dict[str, Limits]]:
     """Divide what the probe has left of a budget."""
-    total, each = _limits(budget).after(handle.ledger.spent), _limits(budget.per_site)
+    total, each = budget.limits.after(handle.ledger.spent), budget.per_site.limits
     return divide_budget(total, each, needs, budget.test_share)
-
-
-def _limits(section: LimitsConfig) -> Limits:
-    return Limits(section.calls, section.tokens, section.money)
 
 
 def build_plan(
@@ -275,7 +298,7 @@ def build_plan(
         patience=method.patience,
         shared=shared,
         seed=config.run.seed,
-        limits=_limits(config.budget).least(_limits(config.budget.per_site)),
+        limits=config.budget.limits.least(config.budget.per_site.limits),
         open=makes_up_names(config),
         privacy=privacy,
     )
@@ -309,6 +332,7 @@ def _site(
     needs: Needs,
     limits: Limits,
     objective: type[PromptObjective],
+    judge: Judge | None,
 ) -> RunSite:
     name, lm = prompts.data.name, config.lm
     folder = directory.site(name)
@@ -325,9 +349,10 @@ def _site(
         smoothing=lm.smoothing,
         calibration=lm.calibration,
         random_draws=config.method.random_icl_draws,
+        judge=judge,
     )
     worker = Worker(name, plan, asked, config.run.seed, _noise(config, name))
-    return RunSite(worker, prompts, folder, cache, needs, limits.after(needs.evaluation))
+    return RunSite(worker, prompts, folder, cache, needs, limits.after(needs.evaluation), judge)
 
 
 def _noise(config: Config, site: str) -> Callable[[int], Random]:

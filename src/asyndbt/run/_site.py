@@ -10,6 +10,7 @@ from asyndbt.errors import RunDirectoryError
 from asyndbt.federation import (
     Assignment,
     Join,
+    Judge,
     Needs,
     PromptObjective,
     Report,
@@ -34,7 +35,8 @@ def changed_parts(folder: Path, prompts: SitePrompts) -> list[str]:
 class RunSite:
     """A site of a run on this machine: its worker, its prompts, and the folder of its state.
 
-    `needs` is what it must be able to spend, `tuning` what its budget leaves for tuning.
+    `needs` is what it must be able to spend, `tuning` what its budget leaves for tuning; `judge`
+    says what answers are worth, where the task has one.
     """
 
     worker: Worker
@@ -43,6 +45,7 @@ class RunSite:
     cache: AnswerCache
     needs: Needs
     tuning: Limits
+    judge: Judge | None = None
 
     @property
     def gateway(self) -> Gateway:
@@ -149,5 +152,7 @@ class RunSite:
             self.worker.private.spent = read_record(self._spent_file)["noisy_reports"]
 
     def close(self) -> None:
-        """Close the answer cache."""
+        """Close the answer caches."""
         self.cache.close()
+        if self.judge is not None:
+            self.judge.gateway.cache.close()

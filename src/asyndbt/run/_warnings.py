@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from asyndbt._measure import PLURALS, Measure, words_of
 from asyndbt._text import counted, listed
 from asyndbt.federation import Needs, Plan, SitePrompts
 
@@ -17,7 +18,11 @@ _NAMED: Final = 8
 
 
 def setup_warnings(
-    plan: Plan, sites: Mapping[str, SitePrompts], needs: Mapping[str, Needs], steps: int | None
+    plan: Plan,
+    sites: Mapping[str, SitePrompts],
+    needs: Mapping[str, Needs],
+    steps: int | None,
+    measure: Measure,
 ) -> Iterator[str]:
     """Yield warnings.
 
@@ -30,9 +35,10 @@ def setup_warnings(
     steps : int or None
         Local steps that the budget of every site surely covers; None for a method that tunes
         without requests.
+    measure : {"accuracy", "mean_reward"}
     """
     yield from _missing_classes(sites)
-    yield from _no_tests(sites)
+    yield from _no_tests(sites, measure)
     yield from _few_tests(needs)
     yield from _few_validation_rows(sites, needs)
     if steps is not None:
@@ -72,15 +78,16 @@ def _missing_classes(sites: Mapping[str, SitePrompts]) -> Iterator[str]:
         )
 
 
-def _no_tests(sites: Mapping[str, SitePrompts]) -> Iterator[str]:
+def _no_tests(sites: Mapping[str, SitePrompts], measure: Measure) -> Iterator[str]:
     without = [name for name, site in sites.items() if not site.data.test]
     if len(without) == len(sites):
         yield (
-            "there is no test data (data.test): no accuracy is measured at the end; accuracies on "
-            "the way are of validation examples, on which prompts are chosen, and too good"
+            f"there is no test data (data.test): no {words_of(measure)} is measured at the end; "
+            f"{PLURALS[measure]} on the way are of validation examples, on which prompts are "
+            "chosen, and too good"
         )
     elif without:
-        yield f"no test examples at {listed(without)}: no accuracy is measured there"
+        yield f"no test examples at {listed(without)}: no {words_of(measure)} is measured there"
 
 
 def _few_tests(needs: Mapping[str, Needs]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""`PromptServer`: a query in, its label out, under the tuned prompt of a site."""
+"""`PromptServer`: a query in, its label or answer out, under the tuned prompt of a site."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class PromptServer(ChatServer):
     """The tuned prompts of a run as an endpoint: the model of a request is a site.
 
     A request has one message, the user's: the text of the query, or a JSON object of texts by
-    column where the instruction has several fields. The content of the answer is the label. Every
-    request is answered by the run's own language model; what was answered once is kept with the
-    run.
+    column where the instruction has several fields. The content of the answer is the label, or
+    the answer in words where the task has a reward. Every request is answered by the run's own
+    language model; what was answered once is kept with the run.
 
     Parameters
     ----------

@@ -27,6 +27,7 @@ POCKET = "pocket:"
 """Prefix of a demo task, for which a table is optional."""
 _EXAMPLE = "docs/studies.md has one"
 _MODE = "method.mode"
+_UNCOMPARED = ("task.reward", "task.costs")
 _RESERVED = {
     "run.seed": "use study.seeds",
     "run.dir": "use study.dir",
@@ -233,6 +234,14 @@ class StudyFile(Section):
             for name, remedy in _RESERVED.items():
                 if name in keys_of(table):
                     yield SettingError(f"{place}.{name}", f"is set by the study: {remedy}")
+        for place, table in (("base", self.base), *parts):
+            for name in keys_of(table):
+                if name.startswith(_UNCOMPARED):
+                    yield SettingError(
+                        f"{place}.{name}",
+                        "is about more than right and wrong, and a study compares accuracies: "
+                        "remove it",
+                    )
         for place, table in parts:
             if _MODE in keys_of(table):
                 yield SettingError(

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from asyndbt._text import counted
 from asyndbt.errors import ConfigError, DataError, Setting
+from asyndbt.task._example import Example
 from asyndbt.task._splits import SiteData, seeded_order
-from asyndbt.task._task import Example, Task
+from asyndbt.task._task import Task
 
 
 def demonstration_slots(
@@ -58,10 +59,10 @@ def demonstration_slots(
         if value is not None and value < 1:
             raise ConfigError(Setting(name), f": {value} given; it must be 1 or more")
     ordered = seeded_order(site.pool, seed, site.name, "slots")
-    members = {
-        label: [example for example in ordered if example.label == label] for label in task.labels
-    }
-    classes = {label: examples for label, examples in members.items() if examples}
+    members: dict[str, list[Example]] = {name: [] for name in task.classes}
+    for example in ordered:
+        members[task.classes[task.class_of(example.label)]].append(example)
+    classes = {name: examples for name, examples in members.items() if examples}
     if total is not None:
         shares = _deal([example for examples in classes.values() for example in examples], total)
     else:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from asyndbt._text import counted
-from asyndbt.task._task import Example
+from asyndbt.task._example import Example
 
 Content = tuple[tuple[str, str], ...]
 """What `Example.content` returns."""

@@ -6,15 +6,17 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from asyndbt._spelling import common_spelling, composed, is_missing, scalar_text
+from asyndbt._spelling import common_spelling, composed, is_missing, plain_value, scalar_text
 from asyndbt._text import did_you_mean, listed, shorten
 from asyndbt.errors import ConfigError, DataError, Setting
+from asyndbt.task._example import Example
 from asyndbt.task._sources import Row, read_datasets, read_file, read_pocket
-from asyndbt.task._task import Example, Task
+from asyndbt.task._task import Task
 
 MAX_CHARS = 20_000
 """Longest text of one field, without another setting."""
@@ -42,7 +44,7 @@ def load_examples(
     task : Task
         Says which fields and labels there must be.
     label_column : str
-        Column of the data label.
+        Column of the data label, or of the expected answer.
     site_column : str, optional
         Column that names the site of each row.
     site : str, optional
@@ -112,7 +114,18 @@ def read_text(origin: str, values: Mapping[str, Any], column: str, max_chars: in
         If there is no such column, or its value is not a text, empty, too long, or not valid in
         UTF-8.
     """
-    value, where = _value(origin, values, column), f"{origin}, column {column!r}"
+    return _text(f"{origin}, column {column!r}", _value(origin, values, column), max_chars)
+
+
+def read_answer(origin: str, values: Mapping[str, Any], column: str, max_chars: int) -> str:
+    """Return the expected answer in a row: a text as `read_text` does, or a number as text."""
+    value = plain_value(_value(origin, values, column))
+    if isinstance(value, int | float | Decimal) and not is_missing(value):
+        value = scalar_text(value) or str(value)
+    return _text(f"{origin}, column {column!r}", value, max_chars)
+
+
+def _text(where: str, value: Any, max_chars: int) -> str:
     if is_missing(value):
         raise DataError(f"{where}: the text is empty; fill it in or remove the row")
     if not isinstance(value, str):
@@ -168,6 +181,8 @@ class _RowReader:
         return Example(fields, self._label(origin, values), self._site(origin, values), origin)
 
     def _label(self, origin: str, values: Mapping[str, Any]) -> str:
+        if self.task.reward is not None:
+            return read_answer(origin, values, self.label_column, self.max_chars)
         where = f"{origin}, column {self.label_column!r}"
         hint = "; ", Setting("label_column"), " names the one with the labels"
         text = _scalar(where, _value(origin, values, self.label_column, hint), "label")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from typing import Literal
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from asyndbt._text import counted
 from asyndbt.errors import ConfigError, DataError, Setting
-from asyndbt.task._task import Example
+from asyndbt.task._example import Example
 
 
 def partition_examples(
@@ -22,6 +23,7 @@ def partition_examples(
     alpha: float = 0.5,
     rng: np.random.Generator,
     name: str = "site",
+    class_of: Callable[[Example], object] = attrgetter("label"),
 ) -> list[Example]:
     """Deal examples to sites ``NAME-1``, ``NAME-2``, ...
 
@@ -45,6 +47,8 @@ def partition_examples(
     rng : numpy.random.Generator
     name : str
         What the names of the sites begin with.
+    class_of : callable, optional
+        Class of an example; its label without.
 
     Returns
     -------
@@ -66,14 +70,15 @@ def partition_examples(
     4
     """
     _check(sites, kind, alpha)
-    labels = sorted({example.label for example in examples})
+    classes = [str(class_of(example)) for example in examples]
+    labels = sorted(set(classes))
     shares = {
         label: rng.dirichlet(np.full(sites, alpha)) if kind == "dirichlet" else np.ones(sites)
         for label in labels
     }
     owners = np.zeros(len(examples), dtype=int)
     for label in labels:
-        members = np.array([i for i, example in enumerate(examples) if example.label == label])
+        members = np.array([i for i, own in enumerate(classes) if own == label])
         if len(members) < sites:
             raise DataError(
                 f"class {label!r}: {counted(len(members), 'example')} for {sites} sites, {sites} "

@@ -133,7 +133,8 @@ def read_datasets(name: str, labels: Sequence[str], base: Path) -> Iterator[Row]
         ``NAME[/CONFIG][:SPLIT]``, where NAME may be ``owner/name`` of the Hugging Face hub or the
         path of a folder of data files; the split is ``train`` without one.
     labels : sequence of str
-        Labels of the task: class numbers with names are read as names where the task uses these.
+        Labels of the task, if any: class numbers with names are read as names where the task uses
+        these.
     base : pathlib.Path
         Folder that a path is relative to.
 
@@ -154,7 +155,7 @@ def read_datasets(name: str, labels: Sequence[str], base: Path) -> Iterator[Row]
     names = {
         column: feature.names
         for column, feature in table.features.items()
-        if set(labels) <= set(getattr(feature, "names", None) or ())
+        if labels and set(labels) <= set(getattr(feature, "names", None) or ())
     }
     for number, row in enumerate(table, start=1):
         named = {

@@ -24,7 +24,8 @@ from asyndbt.task._duplicates import (
     without,
     without_repeats,
 )
-from asyndbt.task._task import Example, Task
+from asyndbt.task._example import Example
+from asyndbt.task._task import Task
 
 MERGED_SITE = "all"
 """Name of the site that holds the data of all."""
@@ -194,9 +195,10 @@ def split_sites(
     by_site = _by_site(train)
     held_out = {"validation": _by_site(validation), "test": _by_site(test)}
     _check_sites(by_site, held_out)
-    for label in task.labels if complete else ():
-        if not any(example.label == label for example in train):
-            raise DataError(f"class {label!r}: 0 training examples at any site; add some")
+    known = _classes(task, train)
+    for name in task.classes if complete else ():
+        if name not in known:
+            raise DataError(f"class {name!r}: 0 training examples at any site; add some")
     tested = {example.content for example in test}
     deduplicator = Deduplicator()
     sites = []
@@ -210,6 +212,10 @@ def split_sites(
         splitter = _SiteSplitter(task, name, sizes or SplitSizes(), seed)
         sites.append(splitter.split(trained, validated if given else None, site_test))
     return Split(tuple(sites), deduplicator.report)
+
+
+def _classes(task: Task, examples: Iterable[Example]) -> set[str]:
+    return {task.classes[task.class_of(example.label)] for example in examples}
 
 
 def _by_site(examples: Iterable[Example]) -> _BySite:
@@ -304,10 +310,9 @@ class _Source:
         """Remove duplicates."""
         return cls(part, read, deduplicator.decision(part, read, **others), others)
 
-    def lack_text(self, label: str, needed: str) -> str:
-        """Say how few examples of a class are left, why, and what to do."""
-        members = [example for example in self.read if example.label == label]
-        read, left = len(members), sum(example.label == label for example in self.left)
+    def lack_text(self, members: Sequence[Example], left: int, needed: str) -> str:
+        """Say how few of a class's members are left, why, and what to do."""
+        read = len(members)
         name = "training" if self.part == "train" else self.part
         found = f"{counted(left, f'{name} example')}, {needed}"
         gone = []
@@ -339,10 +344,10 @@ class _SiteSplitter:
         wanted = {"pool": self.sizes.pool_per_class, "train": self.sizes.train_per_class}
         if validation is None:
             wanted["validation"] = self.sizes.validation_per_class
-        known = {example.label for example in train.read}
+        known = _classes(self.task, train.read)
         drawn = self._draw(train, known, wanted)
         if validation is not None:
-            known |= {example.label for example in validation.read}
+            known |= _classes(self.task, validation.read)
             drawn |= self._validation(validation, known)
         return SiteData(
             self.name,
@@ -370,11 +375,11 @@ class _SiteSplitter:
         for example in self._ordered(source.left):
             by_class[self.task.class_of(example.label)].append(example)
         drawn: dict[str, list[Example]] = {part: [] for part in wanted}
-        for index, label in enumerate(self.task.labels):
-            if label not in known:
+        for index, name in enumerate(self.task.classes):
+            if name not in known:
                 continue
             members = by_class[index]
-            self._check(source, label, len(members), wanted)
+            self._check(source, index, len(members), wanted)
             for part, count in _shares(len(members), wanted).items():
                 drawn[part] += members[:count]
                 members = members[count:]
@@ -384,7 +389,7 @@ class _SiteSplitter:
         return seeded_order(examples, self.seed, self.name, "split")
 
     def _check(
-        self, source: _Source, label: str, have: int, wanted: Mapping[str, int | None]
+        self, source: _Source, index: int, have: int, wanted: Mapping[str, int | None]
     ) -> None:
         need = sum(count or 1 for count in wanted.values())
         if have >= need:
@@ -394,8 +399,9 @@ class _SiteSplitter:
         for part, count in wanted.items():
             if count and have >= len(wanted):
                 lower += [" or " if lower else ", or lower ", Setting(f"{part}_per_class")]
-        lack = source.lack_text(label, f"{need} needed ({parts})")
-        raise DataError(f"site {self.name!r}, class {label!r}: {lack}", *lower)
+        read = [each for each in source.read if self.task.class_of(each.label) == index]
+        lack = source.lack_text(read, have, f"{need} needed ({parts})")
+        raise DataError(f"site {self.name!r}, class {self.task.classes[index]!r}: {lack}", *lower)
 
 
 def _shares(have: int, wanted: Mapping[str, int | None]) -> dict[str, int]:

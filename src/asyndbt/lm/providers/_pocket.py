@@ -80,6 +80,11 @@ class PocketLanguageModel(LanguageModel):
 
     def check(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> None:
         """Find unusable labels and prompts that are too long; raises DataError."""
+        if not labels:
+            raise DataError(
+                "the pocket model answers with one of the labels, and a task with a reward has "
+                "none: use another lm.provider"
+            )
         try:
             self._model.label_log_probabilities([], labels)
         except ValueError as error:

@@ -133,9 +133,11 @@ class OpenAILanguageModel(LanguageModel):
     def warnings(
         self, texts: Sequence[Sequence[str]], vocabulary: Sequence[str] = ()
     ) -> Sequence[str]:
-        """Return whether none of the first answers named a label."""
+        """Return whether none of the first answers named a label, or was a text without labels."""
         if not self._named.startswith("0 of "):
             return ()
+        if not self._labels:
+            return (f"{self._named} answers to the first prompts have a text: raise lm.max_tokens",)
         return (
             f"{self._named} answers to the first prompts name a label: say in lm.system how to "
             "answer, raise lm.max_tokens if answers are cut off, or choose other words in "
@@ -158,7 +160,7 @@ class OpenAILanguageModel(LanguageModel):
         )
         await probe.run(prompts, labels)
         self._capabilities, self._answered = probe.capabilities, True
-        self._named = probe.facts["labels_named"]
+        self._named = _count_named(probe.facts)
         if probe.sample is not None:
             # Logged, not told by `warnings`: what a model said is in no record.
             _log.warning("an answer that names no label: %s", shorten(probe.sample))
@@ -173,7 +175,7 @@ class OpenAILanguageModel(LanguageModel):
         self._check_access()
         self._capabilities = Capabilities.from_facts(facts, self._capabilities)
         self._answered = bool(facts)
-        self._named = facts.get("labels_named", "")
+        self._named = _count_named(facts)
         self._meter.counter = TokenCounter.from_facts(facts)
 
     async def score(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[Answer | None]:
@@ -212,3 +214,8 @@ class OpenAILanguageModel(LanguageModel):
     @property
     def _most_out(self) -> int:
         return self._capabilities.most_out(self._request)
+
+
+def _count_named(facts: Mapping[str, Any]) -> str:
+    """Return how many of the first answers named a label, or without labels were given."""
+    return str(facts.get("labels_named") or facts.get("answers_given", ""))

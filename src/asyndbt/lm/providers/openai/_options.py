@@ -15,6 +15,7 @@ from asyndbt.lm._dispatch import RemoteOptions
 from asyndbt.lm.providers.openai._requests import OWN_FIELDS, ApiName
 
 _VOTES: Final = 5
+_ANSWER_TOKENS: Final = 256
 _VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]{0,39}")
 """What is surely the name of a variable, and no key in its place."""
 _SECRET: Final = re.compile(
@@ -70,7 +71,7 @@ class _RequestOptions(Section):
     system: str | None = key(
         None,
         "System message of a chat; {labels} stands for the label words, and an empty text sends "
-        "none. Left out, it asks for one of the label words.",
+        "none. Left out, it asks for one of the label words, or for the answer and nothing else.",
         example="Answer with one of: {labels}.",
         kind="text",
     )
@@ -90,8 +91,8 @@ class _RequestOptions(Section):
     )
     max_tokens: int | None = key(
         None,
-        "Most tokens of an answer; left out, what the label words need. A model that thinks before "
-        "it answers needs more.",
+        "Most tokens of an answer; left out, what the label words need, or 256 with a reward. A "
+        "model that thinks before it answers needs more.",
         example=512,
         ge=1,
     )
@@ -122,6 +123,8 @@ class OpenAIOptions(RemoteOptions, _RequestOptions):
 
     @classmethod
     def derived(cls, given: Mapping[str, Any], info: ValidationInfo) -> Mapping[str, Any]:
+        if (info.context or {}).get("reward") is not None:
+            return {"max_tokens": _ANSWER_TOKENS}
         return {"votes": _VOTES} if _feedback(info) == "votes" else {}
 
     @model_validator(mode="after")

@@ -75,6 +75,7 @@ class CapabilityProbe:
         self.replies: list[Completion] = []
         self.sample: str | None = None
         """An answer, if none of them names a label."""
+        self._labels: Sequence[str] = ()
         self._named = ""
         self._seconds: list[float] = []
         self._unreached = 0
@@ -114,7 +115,8 @@ class CapabilityProbe:
         # The first request may have waited for the model to be loaded.
         warm = self._seconds[1:] or self._seconds
         seconds = round(fmean(warm), 3)
-        return {**facts, "seconds_per_request": seconds, "labels_named": self._named}
+        named = "labels_named" if self._labels else "answers_given"
+        return {**facts, "seconds_per_request": seconds, named: self._named}
 
     async def _settle(self, prompt: Prompt, labels: Sequence[str]) -> Completion:
         """Ask one prompt, giving up one capability after the other until it is answered.
@@ -243,7 +245,8 @@ class CapabilityProbe:
         self.capabilities = replace(self.capabilities, open_thought=opened)
 
     def _count_labels(self, replies: Sequence[Completion], labels: Sequence[str]) -> None:
-        """Count the answers to real prompts that name a label."""
+        """Count the answers to real prompts that name a label, or without labels have a text."""
+        self._labels = labels
         texts, named, opened = [], 0, self.capabilities.open_thought
         for reply in replies:
             texts += [choice.text for choice in reply.choices]

@@ -12,6 +12,7 @@ from asyndbt.lm._base import Feedback, Prompt
 ApiName = Literal["chat", "completions"]
 
 _SYSTEM: Final = "Answer with one of these words and nothing else: {labels}."
+_SYSTEM_WITHOUT_LABELS: Final = "Give the answer and nothing else."
 _SEED: Final = 1
 _VOTES: Final = 5
 OWN_FIELDS: Final = frozenset(
@@ -149,7 +150,8 @@ class Chat(Api):
         prompt: Prompt,
         labels: Sequence[str],
     ) -> dict[str, Any]:
-        template = _SYSTEM if request.system is None else request.system
+        usual = _SYSTEM if labels else _SYSTEM_WITHOUT_LABELS
+        template = usual if request.system is None else request.system
         system, turns = template.replace("{labels}", ", ".join(labels)), prompt.messages
         if system and capabilities.system_role:
             turns = [{"role": "system", "content": system}, *turns]

@@ -1,0 +1,82 @@
+"""The judge of a run: a second language model with a budget, a cache and a ledger of its own."""
+
+from __future__ import annotations
+
+from asyndbt.config import Config
+from asyndbt.errors import BudgetError
+from asyndbt.federation import Judge, Needs, SitePrompts
+from asyndbt.lm import AnswerCache, Budget, Gateway
+from asyndbt.run._directory import RunDirectory
+from asyndbt.run._inputs import RunInputs
+from asyndbt.run._model_handle import ModelHandle
+
+_FILE = "judge.json"
+_ANSWER_TOKENS = 256
+"""Most tokens of an answer where the model's settings do not say."""
+
+
+def prepare_judge(config: Config, inputs: RunInputs, directory: RunDirectory) -> ModelHandle | None:
+    """Return the judge after its probe, which a run sends once; None if the task has none.
+
+    Raises
+    ------
+    ConfigError, BudgetError, ModelError
+        If it cannot be made or asked.
+    """
+    section = config.task.judge
+    if section is None:
+        return None
+    handle = ModelHandle.of(section.model)
+    if (record := directory.read_json(_FILE)) is not None:
+        handle.restore_capabilities(record)
+        return handle
+    with AnswerCache(":memory:") as cache:
+        asking = Judge(
+            Gateway(handle.model, cache, Budget(section.budget.limits), handle.policy),
+            section.prompt,
+            section.scale,
+            inputs.task,
+        )
+        examples = [example for site in inputs.sites.values() for example in site.data.queries[:1]]
+        prompts = [asking.prompt(example, example.label) for example in examples]
+        handle.model.check(prompts, ())
+        handle.detect_capabilities(prompts, (), cache, section.budget.limits)
+    directory.write_json(_FILE, handle.record())
+    return handle
+
+
+def site_judge(
+    config: Config,
+    handle: ModelHandle | None,
+    prompts: SitePrompts,
+    directory: RunDirectory,
+    needs: Needs,
+    sites: int,
+) -> Judge | None:
+    """Return a site's judge, with an equal share of what the probe has left of its budget.
+
+    None without a `handle`.
+
+    Raises
+    ------
+    BudgetError
+        If the share does not cover the judgements of the evaluation, of the looks and of a step.
+    """
+    section, name = config.task.judge, prompts.data.name
+    if section is None or handle is None:
+        return None
+    limits = section.budget.limits.after(handle.ledger.spent).divided(sites)
+    cache = AnswerCache(directory.site(name) / "judgements.sqlite", name)
+    gateway = Gateway(handle.model, cache, Budget(limits), handle.policy)
+    judge = Judge(gateway, section.prompt, section.scale, prompts.task)
+    most = getattr(config.lm.options, "max_tokens", None) or _ANSWER_TOKENS
+    judge.expect(prompts.data.queries, most)
+    least = needs.evaluation.calls + needs.looks + needs.step_prompts
+    if not judge.affords(least):
+        cache.close()
+        raise BudgetError(
+            f"task.judge.budget: site {name!r} needs up to {least:,} judgements, for its "
+            "evaluation, its looks and a step, and its share covers fewer; raise it, or lower "
+            "[budget]"
+        )
+    return judge

@@ -1,0 +1,149 @@
+"""Runs whose answers a second language model judges."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.toys import VOCABULARY, ToyServer, rows, toy_model
+
+from asyndbt.baselines import resume_run
+from asyndbt.cli._outcome_text import outcome_text
+from asyndbt.config import Config
+from asyndbt.errors import BudgetError, ConfigError, ModelError
+from asyndbt.federation._judge import Judge
+from asyndbt.lm import Answer, AnswerCache, Budget, Gateway, Limits, Usage
+from asyndbt.report import build_page
+from asyndbt.run import Result, run_config
+from asyndbt.run._estimate import estimate_run
+from asyndbt.task import Example, Reward, Task
+from asyndbt.testing import ScriptedLanguageModel
+
+TEXT = (Path(__file__).parents[2] / "docs" / "rewards.md").read_text("utf-8")
+EXAMPLE = re.findall(r"```toml\n# judged.toml\n(.*?)```", TEXT, re.DOTALL)[0]
+TASK = Task("Say {x}.", reward=Reward("judge"))
+CALLS = 3000
+
+
+def config_in(
+    folder: Path, address: str = "http://localhost:8000/v1", calls: int = CALLS
+) -> Config:
+    (folder / "words.txt").write_text("\n".join(VOCABULARY))
+    for name, found in {"towns": rows(100), "towns-test": rows(30, 1000)}.items():
+        (folder / f"{name}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in found))
+    text = EXAMPLE.replace("http://localhost:8000/v1", address)
+    text = text.replace(f"calls = {CALLS}", f"calls = {calls}").replace("judge-model", "toy")
+    tables = tomllib.loads(text.replace("my-model", "toy"))
+    tables["budget"]["calls"] = 600
+    return Config.from_dict(tables, base=folder, name="judged")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    with ToyServer("127.0.0.1", 0) as server:
+        config = config_in(tmp_path_factory.mktemp("judged"), server.url)
+        return run_config(config, model=toy_model())
+
+
+def test_tuning_raises_what_the_judge_gives(finished: Result) -> None:
+    test = finished.data["metrics"]["test"]
+    assert test["tuned"]["mean_reward"] > test["plain"]["mean_reward"] + 0.1
+
+
+def test_the_judge_has_a_ledger_of_its_own(finished: Result) -> None:
+    judge, ledger = finished.data["judge"], finished.data["ledger"]
+    assert 0 < judge["ledger"]["calls"] <= ledger["calls"] <= 600
+    assert judge["model"]["model"].startswith("openai/127.0.0.1")
+    assert f"Judge: {judge['ledger']['calls']:,} calls" in outcome_text(finished, ())
+    assert "The judge, openai/" in build_page(finished.directory)
+
+
+def test_estimates_tell_of_the_judge(tmp_path: Path) -> None:
+    found = estimate_run(config_in(tmp_path))
+    assert found.least.usage.calls <= found.judgements <= 600
+
+
+def test_a_budget_that_does_not_cover_the_end_is_told_first(tmp_path: Path) -> None:
+    with ToyServer("127.0.0.1", 0) as server:
+        with pytest.raises(BudgetError, match=r"task.judge.budget: site 'local' needs up to"):
+            run_config(config_in(tmp_path, server.url, calls=50))
+        assert not (tmp_path / "runs" / "judged-seed0" / "result.json").exists()
+
+
+def judge_of(reply: str, template: str = "{expected} {answer}?", calls: int = 100) -> Judge:
+    model = ScriptedLanguageModel({"": reply}, is_remote=False)
+    gateway = Gateway(model, AnswerCache(":memory:"), Budget(Limits(calls=calls)))
+    return Judge(gateway, template, 10, TASK)
+
+
+def said(text: str) -> Answer:
+    return Answer(None, text, Usage(calls=1))
+
+
+@pytest.mark.parametrize(
+    ("reply", "reward"),
+    [("7", 0.7), ("Score: 10", 1.0), ("I say 8 out of 10.", 0.8), ("2.5/10", 0.25), ("10/10", 1.0)],
+)
+def test_the_number_of_a_reply_is_the_reward(reply: str, reward: float) -> None:
+    found = asyncio.run(judge_of(reply).rewards([Example({"x": "a"}, "b")], [said("c")]))
+    assert found.tolist() == [pytest.approx(reward)]
+
+
+@pytest.mark.parametrize("reply", ["7 or 8", "good", "11", "", "-3", "7-8", "v1.2.3"])
+def test_a_reply_without_one_number_in_range_is_no_reward(reply: str) -> None:
+    found = asyncio.run(judge_of(reply).rewards([Example({"x": "a"}, "b")], [said("c")]))
+    assert np.isnan(found).all()
+
+
+def test_answers_that_failed_are_not_judged() -> None:
+    judge, example = judge_of("7"), Example({"x": "a"}, "b")
+    found = asyncio.run(judge.rewards([example, example], [None, said("{x}")]))
+    assert np.isnan(found[0])
+    assert found[1] == 0.7
+    assert judge.gateway.ledger().spent.calls == 1
+
+
+def test_a_judge_that_gives_no_numbers_stops_the_run() -> None:
+    examples = [Example({"x": str(k)}, str(k)) for k in range(40)]
+    with pytest.raises(ModelError, match="40 replies of the judge in a row"):
+        asyncio.run(judge_of("well").rewards(examples, [said("c")] * 40))
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [("{answr}", "did you mean 'answer'"), ("{expected}", "does not show"), ("{", "plain brace")],
+)
+def test_a_template_that_cannot_be_filled(template: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        judge_of("7", template)
+
+
+def test_the_judges_table_is_checked_like_the_models(tmp_path: Path) -> None:
+    config = config_in(tmp_path)
+    for key, value, message in (
+        ("task.judge.lm", {"provider": "openai"}, r"task.judge.lm = model is missing"),
+        ("task.reward", "exact", r'task.judge has no effect with reward "exact"'),
+        ("task.judge", None, "task.judge is missing"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            config.override({key: value})
+    assert config.task.judge is not None
+    assert dict(config.task.judge.model.options)["max_tokens"] == 256
+
+
+def test_a_run_with_more_budget_goes_on_with_what_was_judged(tmp_path: Path) -> None:
+    with ToyServer("127.0.0.1", 0) as server:
+        config = config_in(tmp_path, server.url).override({"budget.calls": 300})
+        first = run_config(config, model=toy_model()).data["judge"]["ledger"]["calls"]
+        budget = {"calls": 400}
+        data = resume_run(config.run.dir, model=toy_model(), budget=budget).data
+    assert first < data["judge"]["ledger"]["calls"] <= data["ledger"]["calls"]
+    cache = AnswerCache(config.run.dir / "sites" / "local" / "judgements.sqlite", "local")
+    with cache:
+        paid = cache.total().calls
+    assert data["judge"]["ledger"]["calls"] == paid + data["judge"]["model"]["probe"]["calls"]
