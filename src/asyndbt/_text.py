@@ -56,6 +56,20 @@ def shorten(value: object) -> str:
     return text if len(text) <= _WIDTH else f"{text[:_WIDTH]}…"
 
 
+def as_text(value: object) -> str:
+    """Return a value of a JSON file that has to be a text, or raise TypeError."""
+    if not isinstance(value, str):
+        raise TypeError(f"found {shorten(value)} in place of a text")
+    return value
+
+
+def as_texts(values: object) -> tuple[str, ...]:
+    """Return a value of a JSON file that has to be a list of texts, or raise TypeError."""
+    if not isinstance(values, list):
+        raise TypeError(f"found {shorten(values)} in place of a list")
+    return tuple(as_text(value) for value in values)
+
+
 def counted(number: int, one: str, many: str = "") -> str:
     """Return a number with its noun.
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from asyndbt._text import did_you_mean, listed, shorten
+from asyndbt._text import as_text, as_texts, did_you_mean, listed, shorten
 from asyndbt.errors import AsyndbtError, DataError
 from asyndbt.lm import LabelPrior, Prompt
 from asyndbt.prompt._rendering import block_template, escaped, fold, render
@@ -139,9 +139,9 @@ class TunedPrompt:
         try:
             return cls(
                 Task.from_dict(data["task"]),
-                _texts(data["fragment"]),
+                as_texts(data["fragment"]),
                 tuple(
-                    Example(shown["fields"], _text(shown["label"]), shown["site"])
+                    Example(shown["fields"], as_text(shown["label"]), shown["site"])
                     for shown in data["demonstrations"]
                 ),
                 LabelPrior.from_dict(data["prior"]) if "prior" in data else None,
@@ -190,15 +190,3 @@ def _check_fields(what: str, fields: Mapping[str, Any], task: Task) -> None:
             )
         if not isinstance(fields[name], str):
             raise DataError(f"{what}: field {name!r} is {shorten(fields[name])}; give it a text")
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"found {shorten(value)} in place of a text")
-    return value
-
-
-def _texts(values: Any) -> tuple[str, ...]:
-    if not isinstance(values, list):
-        raise TypeError(f"found {shorten(values)} in place of a list")
-    return tuple(_text(value) for value in values)

@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 
 from asyndbt._measure import Measure, ScoreKeys
 from asyndbt._spelling import caseless
-from asyndbt._text import counted, did_you_mean, listed, shorten
+from asyndbt._text import as_text, as_texts, counted, did_you_mean, listed
 from asyndbt.errors import ConfigError, DataError, Setting
 from asyndbt.task._rewards import Reward
 
@@ -153,14 +153,14 @@ class Task:
         KeyError, TypeError
             If an entry is missing or of another type.
         """
-        instruction = _text(data["instruction"])
+        instruction = as_text(data["instruction"])
         if "reward" in data:
             reward = Reward.from_dict(data["reward"])
-            intro = _text(data["fragment_intro"])
+            intro = as_text(data["fragment_intro"])
             return cls(instruction, fragment_intro=intro, reward=reward)
-        labels, words = _texts(data["labels"]), _texts(data["label_words"])
+        labels, words = as_texts(data["labels"]), as_texts(data["label_words"])
         costs = tuple(tuple(map(float, row)) for row in data.get("costs", ()))
-        return cls(instruction, labels, words, _text(data["fragment_intro"]), costs=costs)
+        return cls(instruction, labels, words, as_text(data["fragment_intro"]), costs=costs)
 
 
 def _template_fields(instruction: str) -> tuple[str, ...]:
@@ -246,15 +246,3 @@ def _check_costs(costs: Sequence[Sequence[float]], labels: Sequence[str]) -> Non
                 Setting("costs"),
                 f": a cost is a number from 0 to {MOST_COST:g}; what counts is their ratio",
             )
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"found {shorten(value)} in place of a text")
-    return value
-
-
-def _texts(values: Any) -> tuple[str, ...]:
-    if not isinstance(values, list):
-        raise TypeError(f"found {shorten(values)} in place of a list")
-    return tuple(_text(value) for value in values)
