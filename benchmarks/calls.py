@@ -1,6 +1,6 @@
 """How many model calls until 95 % of the gain? regression, reinforce, TPE, random search.
 
-    python benchmarks/calls.py [--tasks NAME ...] [--seeds 5] [--calls 20000] [--jobs 2]
+    python benchmarks/calls.py [--tasks NAME ...] [--seeds 5] [--calls 20000] [--rows SEED]
 
 Measured, at one site (site number ``seed mod 3`` of the task), no consensus: after every few calls
 the accuracy on the site's whole test split of what the method would return at that moment. Test
@@ -74,6 +74,7 @@ class Job:
     seed: int
     method: str
     calls: int
+    rows: int
     changes: Mapping[str, Any]
 
 
@@ -83,7 +84,7 @@ def work(job: Job, folder: Path) -> Track:
     site = known.sites[job.seed % len(known.sites)]
     rows: dict[str, list[dict[str, str]]] = {}
     for split in SIZES:
-        rows[split] = dataset(job.task, split)
+        rows[split] = dataset(job.task, split, job.rows)
     settings = GRID.get(job.method.removeprefix("reinforce "), {})
     # Beside the calls looked at, the run needs room for what it keeps back and never uses.
     values = {
@@ -150,6 +151,7 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("--calls", type=int, default=20_000, help="of every method but regression")
     options.add_argument("--regression-calls", type=int, default=4_000)
+    options.add_argument("--rows", type=int, default=0, help="generator seed of the tasks' rows")
     options.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="config changes")
     args = options.parse_args()
     if args.quick:
@@ -159,7 +161,7 @@ def main() -> None:
     methods |= {f"reinforce {setting}": args.calls for setting in GRID}
     methods |= {"TPE": args.calls, "random search": args.calls}
     jobs = [
-        Job(task, seed, method, calls, changes if method == "regression" else {})
+        Job(task, seed, method, calls, args.rows, changes if method == "regression" else {})
         for task in args.tasks
         for seed in range(args.seeds)
         for method, calls in methods.items()

@@ -193,11 +193,18 @@ def test_without_liars_nothing_is_shown_of_them(
     assert "liars" not in (file.study.dir / "README.md").read_text("utf-8")
 
 
-def test_the_study_of_robustness_has_every_attack_and_words_that_mislead() -> None:
-    file = load_study(Path(__file__).parents[2] / "studies" / "robustness.toml")
-    grid = file.grid["federation"]["liars"]
+STUDIES = Path(__file__).parents[2] / "studies"
+
+
+def test_the_study_of_robustness_has_every_attack() -> None:
+    grid = load_study(STUDIES / "robustness.toml").grid["federation"]["liars"]
     assert {each["attack"] for each in grid if each["share"] == 0.3} == set(ATTACKS)
-    assert any(each["share"] == 0.0 for each in grid)
+
+
+@pytest.mark.parametrize("name", ["robustness.toml", "liar_of_three.toml"])
+def test_the_studies_of_liars_know_nobody_lying_and_words_that_mislead(name: str) -> None:
+    file = load_study(STUDIES / name)
+    assert any(each["share"] == 0.0 for each in file.grid["federation"]["liars"])
     vocabulary = fragment_vocabulary()
     for task in file.study.tasks:
         harmful = [*false_clues(signed(task.removeprefix("pocket:"))), *INSTRUCTION_WORDS]
