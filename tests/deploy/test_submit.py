@@ -14,6 +14,7 @@ import pytest
 from tests.clocks import MovedClock, VirtualLoop
 
 from asyndbt.cli import main
+from asyndbt.deploy import _submit
 from asyndbt.deploy._app import run_submitted
 from asyndbt.deploy._submit import stop_run, submit_again, submit_run
 from asyndbt.errors import DeployError, RunDirectoryError
@@ -110,25 +111,18 @@ def test_an_observer_that_fails_does_not_end_the_run(short: Any, stand: Stand) -
     assert result.data["iterations"] == 4
 
 
-def test_the_last_event_is_waited_for(
+def test_a_run_that_ends_while_its_events_are_read_loses_none(
     short: Any, stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    append, looked, looks = RunDirectory.append_event, threading.Event(), 0
+    read = _submit._new_lines
 
-    def late(directory: RunDirectory, event: Event) -> None:
-        if event.kind == "result":
-            looked.wait(60)
-        append(directory, event)
+    def read_slowly(log: Path, offset: int) -> tuple[list[bytes], int]:
+        found = read(log, offset)
+        for thread in stand.threads:
+            thread.join()
+        return found
 
-    def meanwhile() -> None:
-        nonlocal looks
-        looks += (short.config.run.dir / "result.json").exists()
-        if looks == 2:
-            looked.set()
-        stand.go_on()
-
-    monkeypatch.setattr(RunDirectory, "append_event", late)
-    stand.clock.meanwhile = meanwhile
+    monkeypatch.setattr(_submit, "_new_lines", read_slowly)
     seen: list[Event] = []
     submit_run(short.config, observers=[seen.append], **stand.given)
     assert seen[-1].kind == "result"
