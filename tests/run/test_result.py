@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -14,7 +15,7 @@ import pytest
 
 from asyndbt.errors import ConfigError, DataError
 from asyndbt.prompt import TunedPrompt, fold
-from asyndbt.run import Event, Result, run_config
+from asyndbt.run import Event, Result, estimate_run, run_config
 from asyndbt.run._display import result_html
 
 KINDS = ("plain", "random_icl", "tuned")
@@ -215,6 +216,25 @@ def test_the_same_configuration_gives_the_same_bytes(small: Any) -> None:
     one, two = (run_config(small.config(name)).directory for name in ("one", "two"))
     assert small.outcome(one) == small.outcome(two)
     assert small.story(one) == small.story(two)
+
+
+def test_a_run_closes_every_database_that_it_opens(
+    small: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[sqlite3.Connection] = []
+    connect = sqlite3.connect
+
+    def noted(*args: Any, **keys: Any) -> sqlite3.Connection:
+        opened.append(connect(*args, **keys))
+        return opened[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", noted)
+    estimate_run(small.config())
+    run_config(small.config())
+    assert len(opened) > len(small.sites)
+    for connection in opened:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            connection.execute("SELECT 1")
 
 
 def test_another_seed_gives_another_run(small: Any) -> None:

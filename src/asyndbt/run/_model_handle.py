@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
@@ -109,17 +110,17 @@ class ModelHandle:
         BudgetError, ConfigError, ModelError
             With the remedy; requests already sent are recorded.
         """
-        cache = AnswerCache(":memory:") if cache is None else cache
-        gateway = Gateway(self.model, cache, Budget(limits or Limits()), self.policy)
+        with AnswerCache(":memory:") if cache is None else nullcontext(cache) as used:
+            gateway = Gateway(self.model, used, Budget(limits or Limits()), self.policy)
 
-        async def ask() -> Mapping[str, Any]:
-            try:
-                return await gateway.detect_capabilities(prompts, labels)
-            finally:
-                await self.model.close()
+            async def ask() -> Mapping[str, Any]:
+                try:
+                    return await gateway.detect_capabilities(prompts, labels)
+                finally:
+                    await self.model.close()
 
-        self.facts = run_sync(ask(), new_loop)
-        self.ledger = gateway.ledger()
+            self.facts = run_sync(ask(), new_loop)
+            self.ledger = gateway.ledger()
 
     def restore_capabilities(self, record: Mapping[str, Any]) -> None:
         """Restore the capabilities and costs that `record` returned."""
