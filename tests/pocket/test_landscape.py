@@ -13,7 +13,7 @@ SEARCHED = ("telecom-relation", "entailment")
 @pytest.fixture(scope="module")
 def table() -> dict[str, dict[str, float]]:
     return {
-        name: landscape(name, rows=6, draws=2, best_of=4 if name in SEARCHED else 0)
+        name: landscape(name, rows=4, draws=2, best_of=4 if name in SEARCHED else 0)
         for name in TASKS
     }
 

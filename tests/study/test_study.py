@@ -330,6 +330,9 @@ def test_a_study_is_no_run(file: Path, capsys: pytest.CaptureFixture[str]) -> No
 def test_a_study_of_real_runs(file: Path) -> None:
     small = FILE.replace("seeds = [0, 1]", "seeds = [0]").replace("curve_calls = [100]", "")
     small = small.replace('ablation = ["asyndbt"]', "").replace('"cendbt", ', "")
+    rows = file.with_name("test.jsonl")
+    rows.write_text("\n".join(map(json.dumps, dataset("paraphrase", "test")[::3])))
+    small += '\n[tasks."pocket:paraphrase".data]\ntest = "test.jsonl"\n'
     file.write_text(small.replace("[base.data]", "[base.data]\nvalidation_per_class = 5"))
     study = load_study(file)
     done = run_study(study)
