@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from asyndbt.cli._outcome_text import accuracy_table
 from asyndbt.errors import ConfigError, RunDirectoryError
 from asyndbt.federation._private_reports import PrivateReports
 from asyndbt.report import build_page
-from asyndbt.run import RunSite, check_run, estimate_run, run_config
+from asyndbt.run import RunSite, _site, check_run, estimate_run, run_config
+from asyndbt.run._states import saved_states
 
 STEPS = 3
 
@@ -123,6 +125,31 @@ def test_a_run_that_begins_again_does_not_begin_to_spend_again(
 ) -> None:
     """Where every state is damaged the work is done again, and what was spent stays spent."""
     config = private(small, engine="local")
+@pytest.mark.parametrize(
+    ("write", "file"), [("write_atomically", "privacy.json"), ("replace_state", "state")]
+)
+def test_no_report_outlives_a_crash_uncounted(
+    small: Any, monkeypatch: pytest.MonkeyPatch, write: str, file: str
+) -> None:
+    """What a resumed run may send again is in the count, whichever file a crash comes before."""
+    config, original = private(small, engine="local"), getattr(_site, write)
+    written: Counter[Path] = Counter()
+
+    def dying(path: Path, data: bytes) -> None:
+        written[path] += path.name == file
+        if written[path] == 2:
+            raise Stop
+        original(path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_site, write, dying)
+        with pytest.raises(Stop):
+            run_config(config)
+    for name, count in spent(small, config.run.dir).items():
+        (latest, *_), _ = saved_states(config.run.dir / "sites" / name / "state")
+        assert latest.fields["noisy_reports"] <= count
+
+
     with pytest.raises(Stop):
         run_config(config, observers=[interrupter("phase", 2, Stop)])
     before = spent(small, config.run.dir)

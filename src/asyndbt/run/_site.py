@@ -77,11 +77,12 @@ class RunSite:
     def save(self) -> None:
         """Write the worker's state into the site's folder.
 
-        How much privacy is spent is written apart, since it is never taken back, as a state may be.
+        How much privacy is spent is written apart, since it is never taken back, as a state may be;
+        and first, since a state that outlives a crash has a report that may be sent.
         """
-        replace_state(self._file, self.worker.state())
         if (private := self.worker.private) is not None:
             write_atomically(self._spent_file, to_json({"noisy_reports": private.spent}))
+        replace_state(self._file, self.worker.state())
 
     def _earlier(self, assignment: Assignment) -> Report:
         """Return the last report but one again: a coordinator may have lost its latest state."""
