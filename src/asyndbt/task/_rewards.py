@@ -143,15 +143,16 @@ class Reward:
 
 
 def words_of(text: str) -> list[str]:
-    """Return the words of a text, in one spelling.
+    """Return the words of a text, in one spelling; of a text of marks alone, these.
 
     Examples
     --------
-    >>> words_of("**Well-known**, costs $5.00 (-3 %).")
-    ['well-known', 'costs', '$5.00', '-3', '%']
+    >>> words_of("**Well-known**, costs $5.00 (-3 %)."), words_of("?")
+    (['well-known', 'costs', '$5.00', '-3', '%'], ['?'])
     """
-    words = (word.lstrip(_BEFORE).rstrip(_AFTER) for word in caseless(text).split())
-    return [word for word in words if word]
+    parts = caseless(text).split()
+    words = [word.lstrip(_BEFORE).rstrip(_AFTER) for word in parts]
+    return [word for word in words if word] or parts
 
 
 def _exact(expected: str, answer: str) -> float:
