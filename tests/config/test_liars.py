@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from asyndbt.config import Config
+from asyndbt.errors import ConfigError
 from asyndbt.robustness import ATTACKS
 
 
@@ -33,3 +34,14 @@ def test_who_lies_and_how_makes_it_another_run(minimal: dict[str, Any]) -> None:
         config(minimal, attack="collude", share=0.3, words=["a", "b"]),
     ]
     assert len({run.fingerprint() for run in runs}) == len(runs)
+
+
+def test_rows_without_labels_cannot_have_false_ones(minimal: dict[str, Any]) -> None:
+    rewarded = {
+        **minimal,
+        "task": {"instruction": "Say {text}.", "reward": "exact"},
+        "lm": {"provider": "openai", "model": "m"},
+    }
+    assert config(rewarded, attack="collude", share=0.3).federation.liars is not None
+    with pytest.raises(ConfigError, match=r'liars.attack = "label-flip" gives rows false labels'):
+        config(rewarded, attack="label-flip", share=0.3)

@@ -20,6 +20,7 @@ from asyndbt.config._lm import LMConfig
 from asyndbt.config._method import MethodConfig
 from asyndbt.config._toml import format_table, read_toml
 from asyndbt.errors import ConfigError
+from asyndbt.robustness import ATTACKS
 
 _OF_A_SITE = ("data", "lm")
 """Tables that are in each site's own file with engine "flower"."""
@@ -277,6 +278,12 @@ class Config(Section):
             yield SettingError(
                 "federation.liars",
                 'lie about the fragment, and method.mode = "demonstrations" has none: remove one',
+            )
+        if self.task.reward is not None and ATTACKS[self.federation.liars.attack].flips_labels:
+            yield SettingError(
+                "federation.liars.attack",
+                f"= {quoted(self.federation.liars.attack)} gives rows false labels, and a task "
+                "with task.reward has none: use another attack",
             )
 
     def _not_private(self) -> Iterator[SettingError]:
