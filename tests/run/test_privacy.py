@@ -78,6 +78,10 @@ def test_no_accuracy_leaves_a_site_and_each_keeps_its_own(small: Any) -> None:
         kept = small.read(result.directory / "sites" / name / "result.json")["metrics"]["test"]
         assert {score["n"] for score in kept.values()} == {small.test}
 
+    shown = wrong_answers(result)
+    assert {name: found.tested for name, found in shown.items()} == dict.fromkeys(
+        small.sites, small.test
+    )
 
 def test_methods_without_noise_are_refused(small: Any) -> None:
     for method in ("random-icl", "fedavg-bdpl"):

@@ -94,6 +94,7 @@ def build_result(config: Config, setup: RunSetup, outcome: Outcome) -> dict[str,
         for kind, each in scores.items()
     }
     sites: dict[str, Any] = {}
+    private = config.federation.privacy
     for name, found in outcome.evaluations.items():
         test = {
             kind: found and score_interval(getattr(found, kind), draws.get(kind, 1), keys=keys)
@@ -107,10 +108,9 @@ def build_result(config: Config, setup: RunSetup, outcome: Outcome) -> dict[str,
             "test_examples": outcome.test_examples.get(name),
             "gone": gone,
             "refused": refused,
-            "kept_own": found and found.kept_own,
+            "kept_own": found and (None if private else found.kept_own),
         }
     ledger, requests = _ledger(setup, outcome.spent)
-    private = config.federation.privacy
     return {
         "schema_version": SCHEMA_VERSION,
         "metrics": {"test": overall},
