@@ -14,7 +14,7 @@ from asyndbt.cli._outcome_text import accuracy_table
 from asyndbt.errors import ConfigError, RunDirectoryError
 from asyndbt.federation._private_reports import PrivateReports
 from asyndbt.report import build_page
-from asyndbt.run import RunSite, _site, check_run, estimate_run, run_config
+from asyndbt.run import RunSite, _site, check_run, estimate_run, run_config, wrong_answers
 from asyndbt.run._states import saved_states
 
 STEPS = 3
@@ -75,13 +75,14 @@ def test_no_accuracy_leaves_a_site_and_each_keeps_its_own(small: Any) -> None:
     assert not any(result.data["metrics"]["test"].values())
     for name in small.sites:
         assert not any(result.data["sites"][name]["metrics"]["test"].values())
+        assert result.data["sites"][name]["kept_own"] is None
         kept = small.read(result.directory / "sites" / name / "result.json")["metrics"]["test"]
         assert {score["n"] for score in kept.values()} == {small.test}
-
     shown = wrong_answers(result)
     assert {name: found.tested for name, found in shown.items()} == dict.fromkeys(
         small.sites, small.test
     )
+
 
 def test_methods_without_noise_are_refused(small: Any) -> None:
     for method in ("random-icl", "fedavg-bdpl"):
@@ -124,11 +125,6 @@ def test_a_report_that_is_asked_for_again_gets_no_noise_again(
     assert len(drawn) == sum(found.values())
 
 
-def test_a_run_that_begins_again_does_not_begin_to_spend_again(
-    small: Any, drawn: list[int]
-) -> None:
-    """Where every state is damaged the work is done again, and what was spent stays spent."""
-    config = private(small, engine="local")
 @pytest.mark.parametrize(
     ("write", "file"), [("write_atomically", "privacy.json"), ("replace_state", "state")]
 )
@@ -154,6 +150,11 @@ def test_no_report_outlives_a_crash_uncounted(
         assert latest.fields["noisy_reports"] <= count
 
 
+def test_a_run_that_begins_again_does_not_begin_to_spend_again(
+    small: Any, drawn: list[int]
+) -> None:
+    """Where every state is damaged the work is done again, and what was spent stays spent."""
+    config = private(small, engine="local")
     with pytest.raises(Stop):
         run_config(config, observers=[interrupter("phase", 2, Stop)])
     before = spent(small, config.run.dir)

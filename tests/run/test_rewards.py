@@ -110,6 +110,11 @@ def test_pages_and_exports_speak_of_rewards(finished: Result) -> None:
         export_prompt(finished, "dspy")
 
 
+def test_a_page_has_no_other_labels_to_show(finished: Result) -> None:
+    with pytest.raises(ConfigError, match="asyndbt predict tells the reward of every row"):
+        build_page(finished.directory, errors=True)
+
+
 def test_sites_tune_together(tmp_path: Path) -> None:
     config = config_in(
         tmp_path,

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
-from asyndbt.errors import RunDirectoryError
+from asyndbt.errors import ConfigError, RunDirectoryError
 from asyndbt.lm import Answer, AnswerCache, Predictions, read_answers, request_key
 from asyndbt.prompt import TunedPrompt
+from asyndbt.run._directory import read_record
 from asyndbt.run._inputs import load_inputs
 from asyndbt.run._result import Result
 from asyndbt.run._site import changed_parts
@@ -54,11 +56,18 @@ def wrong_answers(result: Result) -> dict[str, SiteErrors]:
 
     Raises
     ------
+    ConfigError
+        If the task has a reward in place of labels.
     RunDirectoryError
         If a site has other data now than in the run.
     AsyndbtError
         If the data or the paid answers cannot be read.
     """
+    if result.config.task.reward is not None:
+        raise ConfigError(
+            "wrong answers are those with another label than the example's, and the task has a "
+            "reward in place of labels: asyndbt predict tells the reward of every row"
+        )
     sites = load_inputs(result.config, complete=False).sites
     found = {}
     for name in result.sites:
@@ -83,11 +92,18 @@ def _errors(result: Result, site: str, test: Sequence[Example]) -> SiteErrors | 
         for example, label, answered in zip(test, found.labels, found.answered, strict=True)
         if answered and labels[label] != example.label
     )
-    tested = int(found.answered.sum())
-    recorded = result.data["sites"][site]["metrics"]["test"]["tuned"] or {"n": 0, "accuracy": 0.0}
+    tested, recorded = int(found.answered.sum()), _recorded(result, site)
     right = round(recorded["n"] * recorded["accuracy"])
     same = (tested, tested - len(wrong)) == (recorded["n"], right)
     return SiteErrors(tested, wrong) if same else None
+
+
+def _recorded(result: Result, site: str) -> Mapping[str, Any]:
+    """Return the score on record: with ``federation.privacy`` only the site's own part has it."""
+    part = result.data["sites"][site]
+    if "privacy" in result.data:
+        part = read_record(result.directory / "sites" / site / "result.json")
+    return part["metrics"]["test"]["tuned"] or {"n": 0, "accuracy": 0.0}
 
 
 def _answers(
