@@ -48,6 +48,11 @@ Make = Callable[..., StudyFile]
         ),
         ({}, {"base": {"run": {"seed": 1}}}, "base.run.seed is set by the study: use study.seeds"),
         ({}, {"base": {"budget": {"calls": 9}}}, "use study.calls"),
+        (
+            {},
+            {"base": {"federation": {"privacy": {"epsilon": 4.0}}}},
+            "base.federation.privacy.epsilon keeps scores at the sites",
+        ),
         ({}, {"base": {"lm": {"cache": "a.sqlite"}}}, "base.lm.cache is set by the study"),
         ({}, {"overrides": {"kat": {}}}, 'overrides.kat names "kat"'),
         ({}, {"tasks": {"mine": {}}}, "tasks.mine is not among study.tasks"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -27,7 +28,12 @@ POCKET = "pocket:"
 """Prefix of a demo task, for which a table is optional."""
 _EXAMPLE = "docs/studies.md has one"
 _MODE = "method.mode"
-_UNCOMPARED = ("task.reward", "task.costs")
+_UNCOMPARED = {
+    "task.reward": "is about more than right and wrong",
+    "task.costs": "is about more than right and wrong",
+    "federation.privacy": "keeps scores at the sites",
+}
+"""Tables with which there is no accuracy to compare, and why."""
 _RESERVED = {
     "run.seed": "use study.seeds",
     "run.dir": "use study.dir",
@@ -235,12 +241,10 @@ class StudyFile(Section):
                 if name in keys_of(table):
                     yield SettingError(f"{place}.{name}", f"is set by the study: {remedy}")
         for place, table in (("base", self.base), *parts):
-            for name in keys_of(table):
-                if name.startswith(_UNCOMPARED):
+            for name, (of, why) in product(keys_of(table), _UNCOMPARED.items()):
+                if name.startswith(of):
                     yield SettingError(
-                        f"{place}.{name}",
-                        "is about more than right and wrong, and a study compares accuracies: "
-                        "remove it",
+                        f"{place}.{name}", f"{why}, and a study compares accuracies: remove it"
                     )
         for place, table in parts:
             if _MODE in keys_of(table):
