@@ -7,6 +7,7 @@ import json
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from asyndbt.baselines import resume_run
 from asyndbt.cli._outcome_text import outcome_text
 from asyndbt.config import Config
 from asyndbt.errors import BudgetError, ConfigError, ModelError
-from asyndbt.federation._judge import Judge
+from asyndbt.federation._judge import Judge, check_template
 from asyndbt.lm import Answer, AnswerCache, Budget, Gateway, Limits, Usage
 from asyndbt.report import build_page
 from asyndbt.run import Result, run_config
@@ -77,6 +78,104 @@ def test_a_budget_that_does_not_cover_the_end_is_told_first(tmp_path: Path) -> N
 
 def judge_of(reply: str, template: str = "{expected} {answer}?", calls: int = 100) -> Judge:
     model = ScriptedLanguageModel({"": reply}, is_remote=False)
+class CountingServer(ToyServer):
+    """Counts the requests."""
+
+    count = 0
+
+    def complete(self, body: bytes) -> dict[str, Any]:
+        self.count += 1
+        return super().complete(body)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"prompt": "{answr}"}, "task.judge.prompt has the field {answr}"),
+        ({"budget": {"money": 1.0}}, "task.judge.budget.money cannot be kept to"),
+    ],
+)
+def test_what_is_wrong_with_a_judge_is_told_before_the_first_request(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with CountingServer("127.0.0.1", 0) as server:
+        config = config_in(tmp_path, server.url)
+        config = config.override({f"task.judge.{key}": value for key, value in changes.items()})
+        for told in (run_config, estimate_run):
+            with pytest.raises(ConfigError, match=re.escape(message)):
+                told(config)
+        assert server.count == 0
+
+
+def judge_of(reply: str, template: str = "{expected} {answer}?", calls: int = 100) -> Judge:
+    model = ScriptedLanguageModel({"": reply}, is_remote=False)
+class CountingServer(ToyServer):
+    """Counts the requests."""
+
+    count = 0
+
+    def complete(self, body: bytes) -> dict[str, Any]:
+        self.count += 1
+        return super().complete(body)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"prompt": "{answr}"}, "task.judge.prompt has the field {answr}"),
+        ({"budget": {"money": 1.0}}, "task.judge.budget.money cannot be kept to"),
+    ],
+)
+def test_what_is_wrong_with_a_judge_is_told_before_the_first_request(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with CountingServer("127.0.0.1", 0) as server:
+        config = config_in(tmp_path, server.url)
+        config = config.override({f"task.judge.{key}": value for key, value in changes.items()})
+        for told in (run_config, estimate_run):
+            with pytest.raises(ConfigError, match=re.escape(message)):
+                told(config)
+        assert server.count == 0
+
+
+def test_another_judge_is_probed_anew_and_all_probes_count(tmp_path: Path) -> None:
+    """As where a first try ended before the run began, and another judge takes its place."""
+    directory = RunDirectory(tmp_path)
+    with CountingServer("127.0.0.1", 0) as server:
+        config = config_in(tmp_path, server.url)
+        assert config.task.judge is not None
+        inputs, lm = load_inputs(config), config.task.judge.lm
+        for model in ("toy", "other", "other"):
+            changed = config.override({"task.judge.lm": {**lm, "model": model}})
+            found = prepare_judge(changed, inputs, directory)
+            assert found is not None
+            record = directory.read_json("judge.json")
+            assert record is not None
+            assert f"/{model}/" in record["model"]
+            assert found.record() == record
+            assert record["probe"]["sent"] == server.count
+
+
+def test_sites_on_machines_of_their_own_keep_to_the_judges_budget_together(
+    tmp_path: Path,
+) -> None:
+    """Each has paid for a probe of its own."""
+    with ToyServer("127.0.0.1", 0) as server:
+        config, directory = config_in(tmp_path, server.url), RunDirectory(tmp_path / "run")
+        setup = prepare_run(config, directory, model=toy_model())
+        site, probe = setup.sites["local"], setup.judge
+        assert probe is not None
+        site.close()
+        for here in (1, 3):
+            judge = site_judge(
+                config, probe, site.prompts, directory, site.needs, sites=3, here=here
+            )
+            assert judge is not None
+            judge.gateway.cache.close()
+            share, probes = judge.gateway.budget.limits.calls or 0, 3 // here
+            assert CALLS - 3 < 3 * share + probes * probe.probe.usage.calls <= CALLS
+
+
     gateway = Gateway(model, AnswerCache(":memory:"), Budget(Limits(calls=calls)))
     return Judge(gateway, template, 10, TASK)
 
@@ -116,7 +215,13 @@ def test_a_judge_that_gives_no_numbers_stops_the_run() -> None:
 
 @pytest.mark.parametrize(
     ("template", "message"),
-    [("{answr}", "did you mean 'answer'"), ("{expected}", "does not show"), ("{", "plain brace")],
+    [
+        ("{answr}", "did you mean 'answer'"),
+        ("{expected}", "does not show"),
+        ("{", "plain brace"),
+        ("{answer:d}", "write just {answer}"),
+        ("{answer!r}", "write just {answer}"),
+    ],
 )
 def test_a_template_that_cannot_be_filled(template: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
@@ -125,17 +230,25 @@ def test_a_template_that_cannot_be_filled(template: str, message: str) -> None:
 
 def test_the_judges_table_is_checked_like_the_models(tmp_path: Path) -> None:
     config = config_in(tmp_path)
+def test_a_field_that_a_judge_would_not_see_is_told() -> None:
+    task = Task("Is {answer} right for {question}?", reward=Reward("judge"))
+    with pytest.raises(ConfigError, match="the instruction has a field 'answer' too"):
+        check_template("{question} {answer}", task)
+
+
     for key, value, message in (
         ("task.judge.lm", {"provider": "openai"}, r"task.judge.lm = model is missing"),
         ("task.reward", "exact", r'task.judge has no effect with reward "exact"'),
         ("task.judge", None, "task.judge is missing"),
     ):
         with pytest.raises(ConfigError, match=message):
+        ("task.judge.lm.cache", "x.sqlite", "task.judge.lm.cache has no effect on a judge"),
             config.override({key: value})
     assert config.task.judge is not None
     assert dict(config.task.judge.model.options)["max_tokens"] == 256
 
 
+    assert Config.from_dict(tomllib.loads(config.to_toml())) == config
 def test_a_run_with_more_budget_goes_on_with_what_was_judged(tmp_path: Path) -> None:
     with ToyServer("127.0.0.1", 0) as server:
         config = config_in(tmp_path, server.url).override({"budget.calls": 300})

@@ -11,6 +11,9 @@ from asyndbt.config._base import LimitsConfig
 from asyndbt.config._explain import explain_errors
 from asyndbt.config._lm import LMConfig
 
+_UNREAD = ("smoothing", "calibration", "cache")
+"""Keys of [lm] that nothing reads: a judge gives no labels, and its replies stay at their site."""
+
 
 class JudgeBudget(LimitsConfig):
     """[task.judge.budget]: caps of the judge over all sites, apart from [budget]."""
@@ -33,7 +36,7 @@ class JudgeConfig(Section):
     )
     lm: dict[str, Any] = key(
         ...,
-        "The judge, as in [lm].",
+        "The judge, as in [lm], but for smoothing, calibration and cache.",
         example={"provider": "openai", "model": "gpt-4o-mini"},
         kind="table: as [lm]",
     )
@@ -50,7 +53,12 @@ class JudgeConfig(Section):
             made = LMConfig.model_validate(lm, context=info.context)
         except ValidationError as error:
             raise SettingError("", f"= {explain_errors(error, LMConfig, None)}") from None
-        found: dict[str, Any] = made.model_dump(mode="json", exclude_none=True)
+        for name in _UNREAD:
+            if name in made.given:
+                raise SettingError(name, "has no effect on a judge: remove it")
+        found: dict[str, Any] = made.model_dump(
+            mode="json", exclude_none=True, exclude=set(_UNREAD)
+        )
         return found
 
     @property

@@ -4,7 +4,7 @@ from asyndbt.federation._calibration import CALIBRATION_QUERIES, calibration_que
 from asyndbt.federation._checkpoint import restore, snapshot
 from asyndbt.federation._coordinator import Coordinator
 from asyndbt.federation._early_stopping import EarlyStopping
-from asyndbt.federation._judge import Judge
+from asyndbt.federation._judge import Judge, check_template
 from asyndbt.federation._membership import Member
 from asyndbt.federation._messages import (
     Assignment,
@@ -80,6 +80,7 @@ __all__ = [
     "Worker",
     "byte_bound",
     "calibration_queries",
+    "check_template",
     "decode",
     "encode",
     "report_in",

@@ -19,6 +19,8 @@ from asyndbt.task import Example, Task
 
 _NUMBER: Final = re.compile(r"(?<![\w.])(-?\d+(?:\.\d+)?)(?!\.?\w)")
 _OUT_OF: Final = r"\s*(?:/|out of)\s*"
+_OWN_FIELDS: Final = ("expected", "answer")
+"""Fields of a judge's template beside those of the instruction."""
 _UNREADABLE_IN_A_ROW: Final = 40
 """Consecutive replies without a number after which a judge is considered to give none."""
 _LONGEST_TOKEN: Final = 16
@@ -126,16 +128,32 @@ def read_number(reply: str, scale: float) -> float:
 
 def check_template(template: str, task: Task) -> None:
     """Raise ConfigError if the template of a judge cannot be filled."""
-    known = (*task.fields, "expected", "answer")
+    for name in _OWN_FIELDS:
+        if name in task.fields:
+            raise ConfigError(
+                Setting("judge"),
+                f": the instruction has a field {name!r} too, which no judge would see: give the "
+                "field another name",
+            )
+    known = (*task.fields, *_OWN_FIELDS)
     try:
-        names = [name for _, name, _, _ in Formatter().parse(template) if name is not None]
+        shown = [
+            (name, conversion or spec)
+            for _, name, spec, conversion in Formatter().parse(template)
+            if name is not None
+        ]
     except ValueError as error:
         raise ConfigError(Setting("judge"), f": {error}; write {{{{ for a plain brace") from None
-    for name in names:
+    for name, form in shown:
         if name not in known:
             raise ConfigError(
                 Setting("judge"),
                 f" has the field {{{name}}}; there are {listed(known)}{did_you_mean(name, known)}",
             )
-    if "answer" not in names:
+        if form:
+            raise ConfigError(
+                Setting("judge"),
+                f": field {name!r} has a conversion or a format; write just {{{name}}}",
+            )
+    if all(name != "answer" for name, _ in shown):
         raise ConfigError(Setting("judge"), " does not show the {answer} that is judged")

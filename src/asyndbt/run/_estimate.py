@@ -33,6 +33,7 @@ from asyndbt.optim import FloatArray, IntArray, make_estimator
 from asyndbt.run._directory import RunDirectory
 from asyndbt.run._duration import BATCH, time_endpoint, time_local, total_seconds, under_way
 from asyndbt.run._inputs import load_inputs
+from asyndbt.run._judge import check_judge
 from asyndbt.run._model_handle import ModelHandle
 from asyndbt.run._setup import RunSetup, build_setup, check_budget
 from asyndbt.task import Reward
@@ -127,6 +128,7 @@ def estimate_run(
         Whatever would keep the run from starting.
     """
     inputs = load_inputs(config)
+    check_judge(config, inputs)
     handle = ModelHandle.of(config.lm)
     model = handle.model
     examples = inputs.check(model)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from asyndbt.config import Config
-from asyndbt.errors import BudgetError
-from asyndbt.federation import Judge, Needs, SitePrompts
+from asyndbt.config import Config, toml_keys
+from asyndbt.errors import BudgetError, ConfigError
+from asyndbt.federation import Judge, Needs, SitePrompts, check_template
 from asyndbt.lm import AnswerCache, Budget, Gateway
 from asyndbt.run._directory import RunDirectory
 from asyndbt.run._inputs import RunInputs
@@ -13,6 +13,26 @@ from asyndbt.run._model_handle import ModelHandle
 _FILE = "judge.json"
 _ANSWER_TOKENS = 256
 """Most tokens of an answer where the model's settings do not say."""
+
+
+@toml_keys()
+def check_judge(config: Config, inputs: RunInputs) -> None:
+    """Check what can be told of a judge without a request.
+
+    Raises
+    ------
+    ConfigError
+        If its prompt cannot be filled, or money is capped and its price is not known.
+    """
+    section = config.task.judge
+    if section is None:
+        return
+    check_template(section.prompt, inputs.task)
+    if section.budget.money is not None and not ModelHandle.of(section.model).model.has_prices:
+        raise ConfigError(
+            "task.judge.budget.money cannot be kept to: the price of the judge is not known; set "
+            "price_in and price_out in task.judge.lm, or cap calls or tokens instead"
+        )
 
 
 def prepare_judge(config: Config, inputs: RunInputs, directory: RunDirectory) -> ModelHandle | None:

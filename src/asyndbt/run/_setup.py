@@ -34,7 +34,7 @@ from asyndbt.run._inputs import (
     resolve_vocabulary,
     vocabulary_warnings,
 )
-from asyndbt.run._judge import prepare_judge, site_judge
+from asyndbt.run._judge import check_judge, prepare_judge, site_judge
 from asyndbt.run._liars import SimulatedLiars, makes_up_names, simulate_liars
 from asyndbt.run._model_handle import ModelHandle
 from asyndbt.run._site import RunSite
@@ -124,6 +124,7 @@ def prepare_run(
         With the file, line or field, and the remedy.
     """
     inputs = load_inputs(config, complete=shared is None)
+    check_judge(config, inputs)
     handle = _known(config, inputs, directory, model)
     if handle is None:
         handle = ModelHandle.of(config.lm, model)
