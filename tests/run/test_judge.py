@@ -20,8 +20,10 @@ from asyndbt.errors import BudgetError, ConfigError, ModelError
 from asyndbt.federation._judge import Judge, check_template
 from asyndbt.lm import Answer, AnswerCache, Budget, Gateway, Limits, Usage
 from asyndbt.report import build_page
-from asyndbt.run import Result, run_config
+from asyndbt.run import Result, RunDirectory, prepare_run, run_config
 from asyndbt.run._estimate import estimate_run
+from asyndbt.run._inputs import load_inputs
+from asyndbt.run._judge import prepare_judge, site_judge
 from asyndbt.task import Example, Reward, Task
 from asyndbt.testing import ScriptedLanguageModel
 
@@ -76,39 +78,6 @@ def test_a_budget_that_does_not_cover_the_end_is_told_first(tmp_path: Path) -> N
         assert not (tmp_path / "runs" / "judged-seed0" / "result.json").exists()
 
 
-def judge_of(reply: str, template: str = "{expected} {answer}?", calls: int = 100) -> Judge:
-    model = ScriptedLanguageModel({"": reply}, is_remote=False)
-class CountingServer(ToyServer):
-    """Counts the requests."""
-
-    count = 0
-
-    def complete(self, body: bytes) -> dict[str, Any]:
-        self.count += 1
-        return super().complete(body)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"prompt": "{answr}"}, "task.judge.prompt has the field {answr}"),
-        ({"budget": {"money": 1.0}}, "task.judge.budget.money cannot be kept to"),
-    ],
-)
-def test_what_is_wrong_with_a_judge_is_told_before_the_first_request(
-    tmp_path: Path, changes: dict[str, Any], message: str
-) -> None:
-    with CountingServer("127.0.0.1", 0) as server:
-        config = config_in(tmp_path, server.url)
-        config = config.override({f"task.judge.{key}": value for key, value in changes.items()})
-        for told in (run_config, estimate_run):
-            with pytest.raises(ConfigError, match=re.escape(message)):
-                told(config)
-        assert server.count == 0
-
-
-def judge_of(reply: str, template: str = "{expected} {answer}?", calls: int = 100) -> Judge:
-    model = ScriptedLanguageModel({"": reply}, is_remote=False)
 class CountingServer(ToyServer):
     """Counts the requests."""
 
@@ -176,6 +145,8 @@ def test_sites_on_machines_of_their_own_keep_to_the_judges_budget_together(
             assert CALLS - 3 < 3 * share + probes * probe.probe.usage.calls <= CALLS
 
 
+def judge_of(reply: str, template: str = "{expected} {answer}?", calls: int = 100) -> Judge:
+    model = ScriptedLanguageModel({"": reply}, is_remote=False)
     gateway = Gateway(model, AnswerCache(":memory:"), Budget(Limits(calls=calls)))
     return Judge(gateway, template, 10, TASK)
 
@@ -228,27 +199,27 @@ def test_a_template_that_cannot_be_filled(template: str, message: str) -> None:
         judge_of("7", template)
 
 
-def test_the_judges_table_is_checked_like_the_models(tmp_path: Path) -> None:
-    config = config_in(tmp_path)
 def test_a_field_that_a_judge_would_not_see_is_told() -> None:
     task = Task("Is {answer} right for {question}?", reward=Reward("judge"))
     with pytest.raises(ConfigError, match="the instruction has a field 'answer' too"):
         check_template("{question} {answer}", task)
 
 
+def test_the_judges_table_is_checked_like_the_models(tmp_path: Path) -> None:
+    config = config_in(tmp_path)
     for key, value, message in (
         ("task.judge.lm", {"provider": "openai"}, r"task.judge.lm = model is missing"),
         ("task.reward", "exact", r'task.judge has no effect with reward "exact"'),
         ("task.judge", None, "task.judge is missing"),
+        ("task.judge.lm.cache", "x.sqlite", "task.judge.lm.cache has no effect on a judge"),
     ):
         with pytest.raises(ConfigError, match=message):
-        ("task.judge.lm.cache", "x.sqlite", "task.judge.lm.cache has no effect on a judge"),
             config.override({key: value})
     assert config.task.judge is not None
     assert dict(config.task.judge.model.options)["max_tokens"] == 256
-
-
     assert Config.from_dict(tomllib.loads(config.to_toml())) == config
+
+
 def test_a_run_with_more_budget_goes_on_with_what_was_judged(tmp_path: Path) -> None:
     with ToyServer("127.0.0.1", 0) as server:
         config = config_in(tmp_path, server.url).override({"budget.calls": 300})
@@ -260,3 +231,24 @@ def test_a_run_with_more_budget_goes_on_with_what_was_judged(tmp_path: Path) -> 
     with cache:
         paid = cache.total().calls
     assert data["judge"]["ledger"]["calls"] == paid + data["judge"]["model"]["probe"]["calls"]
+
+
+def test_requests_to_a_judge_that_were_lost_do_not_keep_a_run_from_being_resumed(
+    tmp_path: Path,
+) -> None:
+    """Where its budget was just enough at the beginning."""
+    with ToyServer("127.0.0.1", 0) as server:
+        config, directory = config_in(tmp_path, server.url), RunDirectory(tmp_path / "run")
+        setup = prepare_run(config, directory, model=toy_model())
+        site, handle = setup.sites["local"], setup.judge
+        site.close()
+    assert handle is not None
+    needs = site.needs
+    least = needs.evaluation.calls + needs.looks + needs.step_prompts
+    exact = config.override({"task.judge.budget.calls": least + handle.probe.usage.calls})
+    with AnswerCache(directory.site("local") / "judgements.sqlite", "local") as cache:
+        cache.attempts.begin(b"key", Usage(calls=1))
+    found = site_judge(exact, handle, site.prompts, directory, needs, sites=1, here=1)
+    assert found is not None
+    found.gateway.cache.close()
+    assert found.gateway.budget.spent.calls == 1

@@ -84,13 +84,17 @@ class Judge:
             max(bound.money for bound in bounds),
         )
 
+    def max_usage(self, answers: int) -> Usage:
+        """Upper bound of what so many judgements cost."""
+        return times(self._bound, answers)
+
     def affords(self, answers: int) -> bool:
         """Whether the judge's budget covers so many judgements beside those kept back."""
-        return self.gateway.budget.affords(times(self._bound, answers))
+        return self.gateway.budget.affords(self.max_usage(answers))
 
     def keep(self, purpose: str, answers: int) -> None:
         """Keep budget back for so many judgements, in place of what was kept for this purpose."""
-        self.gateway.budget.reserve(purpose, times(self._bound, answers))
+        self.gateway.budget.reserve(purpose, self.max_usage(answers))
 
     def restore(self, counts: Mapping[str, int]) -> None:
         """Continue from the counts of a checkpoint."""

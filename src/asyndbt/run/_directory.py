@@ -4,7 +4,8 @@ config.toml       the configuration, with all defaults
 events.jsonl      what happened, one JSON object a line
 checkpoint        the coordinator's state after its latest decision; before that: checkpoint.before
 model.json        the language model: capabilities found by the probe, and the cost of the probe
-probe.sqlite      the requests of the probe, without texts
+judge.json        the same of the judge, if there is one
+probe.sqlite      the requests of the probes, without texts
 lock              held while a process works here
 identity          the run's name in a cache shared with other runs
 traffic.json      messages and bytes exchanged with each site
@@ -184,9 +185,9 @@ class RunDirectory:
         part.mkdir(parents=True, exist_ok=True)
         return part
 
-    def probe_cache(self) -> AnswerCache:
-        """Open the record of the requests that probe the language model."""
-        return AnswerCache(self.path / "probe.sqlite", "probe")
+    def probe_cache(self, payer: str = "probe") -> AnswerCache:
+        """Open the record of the requests that probe the language model, or another one."""
+        return AnswerCache(self.path / "probe.sqlite", payer)
 
     @property
     def checkpoint_file(self) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyndbt.config import Config, toml_keys
+from asyndbt.config import Config, LMConfig, toml_keys
 from asyndbt.errors import BudgetError, ConfigError
 from asyndbt.federation import Judge, Needs, SitePrompts, check_template
 from asyndbt.lm import AnswerCache, Budget, Gateway
@@ -46,11 +46,10 @@ def prepare_judge(config: Config, inputs: RunInputs, directory: RunDirectory) ->
     section = config.task.judge
     if section is None:
         return None
+    if (known := _known(section.model, directory)) is not None:
+        return known
     handle = ModelHandle.of(section.model)
-    if (record := directory.read_json(_FILE)) is not None:
-        handle.restore_capabilities(record)
-        return handle
-    with AnswerCache(":memory:") as cache:
+    with directory.probe_cache("judge") as cache:
         asking = Judge(
             Gateway(handle.model, cache, Budget(section.budget.limits), handle.policy),
             section.prompt,
@@ -65,17 +64,30 @@ def prepare_judge(config: Config, inputs: RunInputs, directory: RunDirectory) ->
     return handle
 
 
+def _known(lm: LMConfig, directory: RunDirectory) -> ModelHandle | None:
+    """Return the judge as recorded for this run; None if it is another, or there is no record."""
+    record = directory.read_json(_FILE)
+    if record is None:
+        return None
+    handle = ModelHandle.of(lm)
+    handle.restore_capabilities(record)
+    return handle if handle.model.name == record["model"] else None
+
+
 def site_judge(
     config: Config,
     handle: ModelHandle | None,
     prompts: SitePrompts,
     directory: RunDirectory,
     needs: Needs,
+    *,
     sites: int,
+    here: int,
 ) -> Judge | None:
-    """Return a site's judge, with an equal share of what the probe has left of its budget.
+    """Return a site's judge, with an equal share of its budget less what the probe has cost.
 
-    None without a `handle`.
+    None without a `handle`. Of the run's `sites` those `here` have a probe together; one that is on
+    a machine of its own pays all of its own.
 
     Raises
     ------
@@ -85,14 +97,17 @@ def site_judge(
     section, name = config.task.judge, prompts.data.name
     if section is None or handle is None:
         return None
-    limits = section.budget.limits.after(handle.ledger.spent).divided(sites)
+    limits, probe = section.budget.limits, handle.ledger.spent
+    together = here == sites
+    limits = limits.after(probe).divided(sites) if together else limits.divided(sites).after(probe)
     cache = AnswerCache(directory.site(name) / "judgements.sqlite", name)
     gateway = Gateway(handle.model, cache, Budget(limits), handle.policy)
     judge = Judge(gateway, section.prompt, section.scale, prompts.task)
     most = getattr(config.lm.options, "max_tokens", None) or _ANSWER_TOKENS
     judge.expect(prompts.data.queries, most)
     least = needs.evaluation.calls + needs.looks + needs.step_prompts
-    if not judge.affords(least):
+    # Of the whole share, as at the beginning: what was lost since ends no resumed run.
+    if not Budget(limits).affords(judge.max_usage(least)):
         cache.close()
         raise BudgetError(
             f"task.judge.budget: site {name!r} needs up to {least:,} judgements, for its "

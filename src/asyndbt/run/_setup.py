@@ -198,7 +198,15 @@ def build_setup(
             needs[name],
             limits[name],
             objective,
-            site_judge(config, judge, prompts, directory, needs[name], len(plan.sites)),
+            site_judge(
+                config,
+                judge,
+                prompts,
+                directory,
+                needs[name],
+                sites=len(plan.sites),
+                here=len(inputs.sites),
+            ),
         )
         for name, prompts in inputs.sites.items()
     }
