@@ -233,6 +233,17 @@ def test_a_run_with_more_budget_goes_on_with_what_was_judged(tmp_path: Path) -> 
     assert data["judge"]["ledger"]["calls"] == paid + data["judge"]["model"]["probe"]["calls"]
 
 
+def test_more_budget_for_the_model_alone_does_not_help_where_the_judges_is_used_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ToyServer("127.0.0.1", 0) as server:
+        config = config_in(tmp_path, server.url).override({"budget.calls": 300})
+        run_config(config, model=toy_model())
+        monkeypatch.setattr(Judge, "affords", lambda judge, answers: False)
+        with pytest.raises(BudgetError, match=r"task\.judge\.budget is used up"):
+            resume_run(config.run.dir, model=toy_model(), budget={"calls": 400})
+
+
 def test_requests_to_a_judge_that_were_lost_do_not_keep_a_run_from_being_resumed(
     tmp_path: Path,
 ) -> None:

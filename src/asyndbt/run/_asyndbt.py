@@ -153,6 +153,11 @@ def _reopen(coordinator: Coordinator, setup: RunSetup, test_share: float) -> Non
         more = [_lacking(site, test_share) for site in sites.values()]
         least = {field: max(each.get(field, 0) for each in more) for field in LIMITED}
         amounts = [amount_text(amount, field) for field, amount in least.items() if amount]
+        if not amounts:
+            raise BudgetError(
+                "task.judge.budget is used up, and with it tuning: start a new run with a larger "
+                "one, or a smaller [budget]"
+            )
         raise BudgetError(
             "the new budget buys no further local step beside another comparison and test at the "
             f"end: about {' and '.join(amounts)} more for each site are enough"
