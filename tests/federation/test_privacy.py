@@ -155,6 +155,23 @@ def test_the_points_under_noise_lie_in_a_ball_of_the_diameter_that_counts(
     assert max(np.linalg.norm(point) for point in points) <= 1 + 1e-12
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_noise_hides_that_a_step_or_a_vote_is_no_number(value: float) -> None:
+    """An adversary who can bring about one where the data are so, and not otherwise, sees none."""
+    step, vote = raw(Step, 1), raw(Confirm, 1)
+    z = uniform_rows(M, N)
+    sent: list[Any] = [
+        private().of(work(Step), dataclasses.replace(step, p=p))
+        for p in (z, np.where(np.arange(N) == 2, value, z))
+    ]
+    assert np.array_equal(sent[0].p, sent[1].p)
+    votes: list[Any] = [
+        private().of(work(Confirm), dataclasses.replace(vote, losses=losses))
+        for losses in (np.ones(3), np.array([1.0, value, 1.0]))
+    ]
+    assert np.array_equal(votes[0].losses, votes[1].losses)
+
+
 def test_noise_is_so_many_diameters_wide() -> None:
     drawn = private()._noised(np.zeros(3_000))
     assert np.std(drawn) == pytest.approx(2 * LOUD.noise, rel=0.06)

@@ -103,7 +103,7 @@ class PrivateReports:
         """
         if self.spent >= self._privacy.steps:
             return project_rows(z)
-        step = (p - z) / self._privacy.clip
+        step = _finite((p - z) / self._privacy.clip)
         noisy = self._noised(step / max(1.0, float(np.linalg.norm(step))))
         variance = step.size * (_SENSITIVITY * self._privacy.noise) ** 2 / len(self._plan.sites)
         return project_rows(z + self._privacy.clip / (1 + variance) * noisy)
@@ -116,6 +116,7 @@ class PrivateReports:
         """
         if self.spent > self._privacy.steps:
             return np.full(len(losses), _MIDDLE)
+        losses = _finite(losses)
         centred = losses - losses.mean()
         noisy = self._noised(centred / max(float(np.linalg.norm(centred)), 1e-12))
         votes = _MIDDLE + noisy / (_SENSITIVITY * self._privacy.noise)
@@ -130,3 +131,8 @@ class PrivateReports:
         noise = [discrete_gaussian(math.ceil(sigma), rng) for _ in range(point.size)]
         noisy: FloatArray = (whole + np.reshape(noise, point.shape)) / _GRID
         return noisy
+
+
+def _finite(values: FloatArray) -> FloatArray:
+    """Return values, or zeros if one is not finite: no noise hides what that would become."""
+    return values if np.isfinite(values).all() else np.zeros_like(values)
