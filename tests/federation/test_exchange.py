@@ -141,6 +141,15 @@ def test_others_move_p_and_neither_q_nor_the_policy_apart() -> None:
     assert np.array_equal(moved.precisions, plain.precisions)
 
 
+def test_a_site_takes_no_effects_where_policies_are_agreed() -> None:
+    site, twin = (north(preset("plain", refresh_every=0)) for _ in range(2))
+    z = np.full((2, 4), 0.25)
+    step = Step(site="north", id=1, iteration=0, z=z, pull=np.zeros((2, 4)), local_steps=1)
+    told = replace(step, effects=np.full(4, -5.0), precisions=np.full(4, 50.0))
+    plain, same = asyncio.run(site.handle(step)), asyncio.run(twin.handle(told))
+    assert encode(plain) == encode(same)
+
+
 @pytest.mark.parametrize(
     "changes", [{"estimator": "reinforce"}, {"shared_words": 0.0}], ids=lambda c: next(iter(c))
 )

@@ -146,7 +146,8 @@ class Worker:
         learner, before = self.learner, self.learner.steps
         answered: list[float] = []
         exhausted = False
-        others = Effects(work.effects, work.precisions) if work.effects.size else None
+        exchanged = self.plan.effects and work.effects.size
+        others = Effects(work.effects, work.precisions) if exchanged else None
         for number in range(work.local_steps):
             exhausted = exhausted or not learner.affords_step
             if exhausted:
