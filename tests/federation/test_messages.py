@@ -62,6 +62,8 @@ def test_records_inside_a_message_come_back() -> None:
     ("change", "said"),
     [
         ({"p": np.full((2, 3), np.nan)}, "StepDone.p is not finite"),
+        ({"p": np.full((2, 3), -1e300)}, "StepDone.p is not finite, or not in -2"),
+        ({"proposal": np.full(2, 2**60)}, "StepDone.proposal is not finite, or not in -2"),
         ({"p": np.zeros((2, 3), dtype=np.int64)}, "StepDone.p is not an array of float64"),
         ({"exhausted": 1}, "StepDone.exhausted is of type int, not a bool"),
         ({"site": "x" * 201}, "longer than 200 characters"),

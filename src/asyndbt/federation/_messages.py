@@ -4,8 +4,8 @@ Every message is a frozen record of numbers: policies over *indices* of an agree
 losses, counts.  The only texts are the site's name and a digest, so no text, label, demonstration,
 prompt or answer can travel, and the demonstration policy q has no field at all.
 
-Every number is bounded, so that no arithmetic on what a site reports can overflow: integers and
-records lie in 0..2^53, other numbers in -2^53..2^53.
+Every number is bounded, so that no arithmetic on what a site reports, or is sent, can overflow:
+integers and records lie in 0..2^53, other numbers and arrays in -2^53..2^53.
 
 Deliberate departure: the paper sends every plane's multiplier and signs to the worker.  A worker
 uses only their sum, ``pull = sum_l lambda^l a^l(v) + theta^(v)``, so that sum is sent: the same
@@ -89,8 +89,9 @@ def check_record(where: str, hint: Any, value: Any) -> Any:
         wanted = np.float64 if hint == FloatArray else np.int64
         if not isinstance(value, np.ndarray) or value.dtype != wanted:
             raise MessageError(f"{where} is not an array of {wanted.__name__}")
-        if not np.isfinite(value).all():
-            raise MessageError(f"{where} is not finite")
+        # A comparison with NaN is false.
+        if not ((value >= -BOUND) & (value <= BOUND)).all():
+            raise MessageError(f"{where} is not finite, or not in -2^53..2^53")
         return value
     return _scalar(where, hint, value, least=0 if hint is int else -BOUND)
 
