@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -77,6 +78,7 @@ class Federation:
     folder: Path
     sites: tuple[str, ...] = SITES
     opened: ExitStack = field(default_factory=ExitStack)
+    hosts: dict[str, SiteHost] = field(default_factory=dict)
 
     def write(
         self,
@@ -138,8 +140,21 @@ class Federation:
         return self.folder / "shared.toml"
 
     def host(self, site: str) -> SiteHost:
-        """The long-lived part of a site, started from its files."""
-        host = SiteHost(self.folder / site / "site.toml")
+        """The long-lived part of a site, started from its files; the one before was killed."""
+        before = self.hosts.get(site)
+        if before is not None and before._site is not None:
+            before._site.claim.close()
+        host = self.hosts[site] = self._started(self.folder / site)
+        return host
+
+    def twin(self, site: str) -> SiteHost:
+        """A site of the same name on another machine."""
+        folder = self.folder / f"{site}-twin"
+        shutil.copytree(self.folder / site, folder)
+        return self._started(folder)
+
+    def _started(self, folder: Path) -> SiteHost:
+        host = SiteHost(folder / "site.toml")
         self.opened.callback(lambda: asyncio.run(host.close()))
         return host
 

@@ -316,7 +316,7 @@ def test_a_site_whose_copy_of_the_file_differs_is_refused(federation: Any) -> No
 def test_a_name_belongs_to_the_node_that_has_it(federation: Any) -> None:
     federation.write(method={"iterations": 3, **QUIET}, federation={"quorum": "all"})
     grid = federation.grid()
-    grid.connect(9, federation.host("meals").answer)
+    grid.connect(9, federation.twin("meals").answer)
     result = federation.conduct(grid)
     (refused,) = {(event["site"], event["why"]) for event in federation.events("refused")}
     assert refused == ("node 9", "site meals: it is connected already, as another node")
@@ -374,6 +374,7 @@ def test_a_site_with_a_damaged_state_takes_no_further_part(
     federation.write(federation={"quorum": "all"})
     federation.conduct(federation.grid())
     folder = federation.kept("meals") / "sites" / "meals"
+    federation.opened.close()
     for name in names:
         (folder / name).write_bytes(b"")
     own = load_site_file(federation.folder / "meals" / "site.toml")
@@ -381,3 +382,16 @@ def test_a_site_with_a_damaged_state_takes_no_further_part(
     private = own.private(shared, federation.folder / "meals")
     with pytest.raises(RunDirectoryError, match="a state of the site is damaged"):
         open_site(shared, private, federation.kept("meals"))
+
+
+def test_no_two_processes_take_part_for_one_site(federation: Any) -> None:
+    """Each would count its own calls, and its own reports where these are private."""
+    federation.write()
+    own = load_site_file(federation.folder / "meals" / "site.toml")
+    shared, folder = own.shared(), federation.folder / "meals" / "state" / "runs" / "1"
+    private = own.private(shared, federation.folder / "meals")
+    first = open_site(shared, private, folder)
+    with pytest.raises(RunDirectoryError, match="is in use: another process"):
+        open_site(shared, private, folder)
+    asyncio.run(first.close())
+    asyncio.run(open_site(shared, private, folder).close())

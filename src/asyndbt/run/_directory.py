@@ -144,7 +144,10 @@ class RunDirectory:
             self.path.mkdir(parents=True, exist_ok=True)
         try:
             # A lock of SQLite works on every system, and ends with its process.
-            lock = sqlite3.connect(self.path / _LOCK, timeout=0.0, isolation_level=None)
+            # It may be released by another thread than that which took it.
+            lock = sqlite3.connect(
+                self.path / _LOCK, timeout=0.0, isolation_level=None, check_same_thread=False
+            )
         except sqlite3.OperationalError as error:
             raise RunDirectoryError(f"{self.path / _LOCK}: cannot be written: {error}") from error
         with closing(lock):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +20,15 @@ from asyndbt.run._site import RunSite
 
 @dataclass(frozen=True, slots=True)
 class RemoteSite:
-    """A site's part in one run; `directory` has the form of a run with one site."""
+    """A site's part in one run; `directory` has the form of a run with one site.
+
+    It is claimed until `close`: two processes would each count its own reports and payments.
+    """
 
     site: RunSite
     directory: RunDirectory
     handle: ModelHandle
+    claim: ExitStack
     judge: ModelHandle | None = None
 
     async def answer(self, message: bytes) -> bytes:
@@ -46,8 +51,8 @@ class RemoteSite:
         return encode(report)
 
     async def close(self) -> None:
-        """Close the cache of answers and the model's connections."""
-        self.site.close()
+        """Close the cache of answers and the model's connections, and let others take part."""
+        self.claim.close()
         await self.handle.model.close()
         if self.judge is not None:
             await self.judge.model.close()
@@ -84,22 +89,25 @@ def open_site(shared: Config, private: Config, folder: Path) -> RemoteSite:
     Raises
     ------
     RunDirectoryError
-        If the site has begun its part in this run with other data, or a state of it is damaged.
+        If the site has begun its part in this run with other data, a state of it is damaged, or
+        another process takes part for it.
     """
     directory = RunDirectory(folder)
-    with directory.claimed():
+    with ExitStack() as claim:
+        claim.enter_context(directory.claimed())
         setup = prepare_run(private, directory, shared=shared)
-    assert setup.handle is not None
-    (site,) = setup.sites.values()
-    begun = directory.config_file.exists()
-    site.bind(begun=begun)
-    if site.damaged:
-        raise RunDirectoryError(
-            f"{site.folder}: a state of the site is damaged: put a copy back, or take part in "
-            "another run"
-        )
-    site.load(site.find(-1, sys.maxsize) or b"")
-    if not begun:
-        config = private.override({"run.dir": str(folder)})
-        write_atomically(directory.config_file, config.to_toml().encode())
-    return RemoteSite(site, directory, setup.handle, setup.judge)
+        assert setup.handle is not None
+        (site,) = setup.sites.values()
+        claim.callback(site.close)
+        begun = directory.config_file.exists()
+        site.bind(begun=begun)
+        if site.damaged:
+            raise RunDirectoryError(
+                f"{site.folder}: a state of the site is damaged: put a copy back, or take part in "
+                "another run"
+            )
+        site.load(site.find(-1, sys.maxsize) or b"")
+        if not begun:
+            config = private.override({"run.dir": str(folder)})
+            write_atomically(directory.config_file, config.to_toml().encode())
+        return RemoteSite(site, directory, setup.handle, claim.pop_all(), setup.judge)
