@@ -14,6 +14,7 @@ import pytest
 from tests.toys import VOCABULARY, ToyServer, rows, toy_model
 
 from asyndbt.baselines import resume_run
+from asyndbt.cli import main
 from asyndbt.cli._outcome_text import outcome_text
 from asyndbt.config import Config
 from asyndbt.errors import BudgetError, ConfigError, ModelError
@@ -123,6 +124,17 @@ def test_another_judge_is_probed_anew_and_all_probes_count(tmp_path: Path) -> No
             assert f"/{model}/" in record["model"]
             assert found.record() == record
             assert record["probe"]["sent"] == server.count
+
+
+def test_a_check_tells_what_it_has_asked_of_the_judge(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with CountingServer("127.0.0.1", 0) as server:
+        config_in(tmp_path, server.url).dump(tmp_path / "run.toml")
+        assert main(["check", str(tmp_path / "run.toml")]) == 0
+        told = re.findall(r"Asked.*: (\d+) requests?,", capsys.readouterr().out)
+        assert len(told) == 2
+        assert sum(map(int, told)) == server.count
 
 
 def test_sites_on_machines_of_their_own_keep_to_the_judges_budget_together(

@@ -10,6 +10,7 @@ from typing import Any
 
 from asyndbt._text import counted
 from asyndbt.config import load_config
+from asyndbt.lm import Usage
 from asyndbt.run import check_run
 
 
@@ -35,13 +36,18 @@ def _check(args: argparse.Namespace) -> None:
     width = max(map(len, facts))
     for name, value in facts.items():
         print(f"{name.replace('_', ' '):<{width}}  {_fact_text(value)}")
-    usage = found.probe.usage
     print(
-        f"Asked: {counted(usage.calls, 'request')}, {counted(usage.tokens, 'token')}. "
+        f"Asked: {_cost_text(found.probe.usage)}. "
         f"All {counted(found.prompts, 'query', 'queries')} of {', '.join(found.sites)} fit."
     )
+    if found.judge is not None:
+        print(f"Asked of the judge: {_cost_text(found.judge.usage)}.")
     for text in found.warnings:
         print(f"Warning: {text}")
+
+
+def _cost_text(usage: Usage) -> str:
+    return f"{counted(usage.calls, 'request')}, {counted(usage.tokens, 'token')}"
 
 
 def _fact_text(value: Any) -> str:

@@ -24,6 +24,8 @@ class RunCheck:
         Queries of all sites.
     warnings : tuple of str
         What the user should know before paying.
+    judge : Probe or None
+        The probe of the judge, if the task has one.
     """
 
     model: str
@@ -31,6 +33,7 @@ class RunCheck:
     prompts: int
     sites: tuple[str, ...]
     warnings: tuple[str, ...]
+    judge: Probe | None = None
 
 
 def check_run(config: Config, shared: Config | None = None) -> RunCheck:
@@ -55,5 +58,6 @@ def check_run(config: Config, shared: Config | None = None) -> RunCheck:
             site.close()
     assert setup.handle is not None
     count = sum(len(site.prompts.data.queries) for site in setup.sites.values())
-    handle = setup.handle
-    return RunCheck(handle.model.name, handle.probe, count, tuple(setup.sites), setup.warnings)
+    handle, judge = setup.handle, None if setup.judge is None else setup.judge.probe
+    sites = tuple(setup.sites)
+    return RunCheck(handle.model.name, handle.probe, count, sites, setup.warnings, judge)
