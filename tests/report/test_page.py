@@ -191,6 +191,16 @@ def test_errors_of_other_data_or_of_lost_answers_are_not_made_up(
         build_page(directory, errors=True)
 
 
+def test_where_no_site_is_there_are_no_errors(runs: dict[str, Path], tmp_path: Path) -> None:
+    """As at a coordinator whose sites are elsewhere, with their data."""
+    directory = shutil.copytree(runs["three"], tmp_path / "copy")
+    shutil.rmtree(directory / "sites")
+    file = directory / "config.toml"
+    text = file.read_text("utf-8")
+    file.write_text(re.sub(r'(?m)^(train|validation|test) = ".+"$', r'\1 = "gone.jsonl"', text))
+    assert "its prompts are at the sites" in words(build_page(directory, errors=True))
+
+
 def test_hostile_errors_are_texts(runs: dict[str, Path]) -> None:
     assert HOSTILE not in build_page(runs["hostile"], errors=True)
 

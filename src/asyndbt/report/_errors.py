@@ -26,7 +26,8 @@ def errors_section(errors: Mapping[str, SiteErrors]) -> Html:
     if not errors:
         blocks.append(
             paragraph(
-                "Not in this record: its prompts are chosen for every query, or answers are gone.",
+                "Not in this record: its prompts are at the sites or chosen for every query, or "
+                "answers are gone.",
                 class_="quiet",
             )
         )

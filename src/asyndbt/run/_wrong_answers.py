@@ -51,8 +51,9 @@ class SiteErrors:
 def wrong_answers(result: Result) -> dict[str, SiteErrors]:
     """Return what is wrong by site, for the sites whose data and answers are here.
 
-    A site is left out if its answers do not make up the accuracy on record: its test examples were
-    asked with other prompts than the one that is kept.
+    There are none at a coordinator whose sites are elsewhere. A site is left out if its answers do
+    not make up the accuracy on record: its test examples were asked with other prompts than the one
+    that is kept.
 
     Raises
     ------
@@ -68,6 +69,8 @@ def wrong_answers(result: Result) -> dict[str, SiteErrors]:
             "wrong answers are those with another label than the example's, and the task has a "
             "reward in place of labels: asyndbt predict tells the reward of every row"
         )
+    if not result.sites:
+        return {}
     sites = load_inputs(result.config, complete=False).sites
     found = {}
     for name in result.sites:
