@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from asyndbt.errors import MessageError
 from asyndbt.federation import Plan, Score, Spent, TestScores, Worker, encode
 from asyndbt.federation._messages import (
     Assignment,
@@ -357,3 +359,26 @@ def test_a_fragment_that_the_model_refuses_takes_no_comparison_from_the_others()
     assert report.n > 0
     assert report.losses[0] > report.losses[1:].max() + 10
     assert report.losses[1] != report.losses[2]
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        replace(step(1), z=np.full((2, 4), -0.3)),
+        replace(step(1), z=np.full((4, 4), 0.25)),
+        replace(step(1), pull=np.zeros((1, 4))),
+        replace(lower(1), point=np.full((2, 4), 0.5)),
+        replace(lower(1), rho=np.zeros((2, 5))),
+        replace(confirm(1), candidates=np.array([[0, 4]])),
+        replace(evaluate(1), fragment=np.array([0, 1, 2])),
+    ],
+    ids=lambda work: type(work).__name__,
+)
+def test_what_no_coordinator_asks_is_refused_before_any_data_are_looked_at(
+    work: Assignment,
+) -> None:
+    """Whether it fails further on may hang on the data, and is told at no cost of privacy."""
+    site = worker()
+    with pytest.raises(MessageError):
+        done(site, work)
+    assert calls(site) == 0

@@ -1,7 +1,8 @@
-"""Validation of what sites send: their offers to join and their reports.
+"""Validation of what sites send, their offers to join and their reports, and of their work.
 
 A site may lie or be broken; it must neither stop a run nor weigh more in it than its data.  A
-refused message changes nothing except the record of its sender.
+refused message changes nothing except the record of its sender.  A coordinator may ask what no
+honest one does, to learn from whether the work fails; so a site refuses it whatever its data are.
 
 Numbers are bounded by what is possible: losses by the least probability that answers are read with,
 answers by what a step asks, and what was spent by twice the budget, since an endpoint may count
@@ -64,6 +65,29 @@ def check_join(plan: Plan, roster: Roster, join: Join) -> None:
     most = max(100, 10 * len(plan.sites))
     if len(roster) >= most:
         raise MessageError(f"{most} sites are the most for this run")
+
+
+def check_work(plan: Plan, work: Assignment) -> None:
+    """Check that an honest coordinator could have handed out a piece of work.
+
+    Raises
+    ------
+    MessageError
+        If shapes or values contradict the plan.
+    """
+    match work:
+        case Step():
+            _check_policy(plan, work.z)
+            _check_shape(plan, work.pull)
+        case LowerRound():
+            _check_policy(plan, work.point)
+            _check_policy(plan, work.z)
+            _check_shape(plan, work.rho)
+        case Confirm():
+            for words in work.candidates:
+                _check_fragment(plan, words)
+        case Evaluate():
+            _check_fragment(plan, work.fragment)
 
 
 def check_report(plan: Plan, member: Member, asked: Assignment, report: Report) -> None:
@@ -142,10 +166,14 @@ def _check_spending(plan: Plan, spent: Spent) -> None:
             raise MessageError(f"{amount:,} {field} spent, of {cap:,} that it may")
 
 
-def _check_policy(plan: Plan, p: FloatArray) -> None:
+def _check_shape(plan: Plan, values: FloatArray) -> None:
     wanted = (plan.positions, plan.words)
-    if p.shape != wanted:
-        raise MessageError(f"a policy of shape {p.shape} instead of {wanted}")
+    if values.shape != wanted:
+        raise MessageError(f"a policy of shape {values.shape} instead of {wanted}")
+
+
+def _check_policy(plan: Plan, p: FloatArray) -> None:
+    _check_shape(plan, p)
     if not on_simplex(p, 1e-6):
         raise MessageError("a policy that is not on the simplex")
 

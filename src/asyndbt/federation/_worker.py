@@ -45,6 +45,7 @@ from asyndbt.federation._plan import Plan
 from asyndbt.federation._private_reports import PrivateReports
 from asyndbt.federation._rounding import rounded
 from asyndbt.federation._state import pack_state, unpack_state
+from asyndbt.federation._validation import check_work
 from asyndbt.lm import LOG_FLOOR, LabelPrior
 from asyndbt.optim import Effects, FloatArray, IntArray, row_entropies
 
@@ -107,8 +108,15 @@ class Worker:
         )
 
     async def handle(self, assignment: Assignment) -> Report:
-        """Do the work, or return the last report again if it answers this assignment."""
+        """Do the work, or return the last report again if it answers this assignment.
+
+        Raises
+        ------
+        MessageError
+            If it is work that no honest coordinator hands out: see `check_work`.
+        """
         if self._report is None or self._report.id != assignment.id:
+            check_work(self.plan, assignment)
             report = rounded(await self._work(assignment))
             if isinstance(report, EvaluateDone):
                 self.evaluation = report
