@@ -18,7 +18,7 @@ from asyndbt.optim import FloatArray
 from asyndbt.task import Example, Task
 
 _NUMBER: Final = re.compile(r"(?<![\w.])(-?\d+(?:\.\d+)?)(?!\.?\w)")
-_OUT_OF: Final = r"\s*(?:/|out of)\s*"
+_OUT_OF: Final = r"\s*(?:/|(?i:out of))\s*"
 _OWN_FIELDS: Final = ("expected", "answer")
 """Fields of a judge's template beside those of the instruction."""
 _UNREADABLE_IN_A_ROW: Final = 40
@@ -122,12 +122,18 @@ def read_number(reply: str, scale: float) -> float:
     --------
     >>> read_number("7", 10), read_number("I would say 7.5/10.", 10), read_number("7 or 8", 10)
     (7.0, 7.5, nan)
+    >>> read_number("75 %", 10)
+    7.5
     """
-    numbers = re.findall(rf"{_NUMBER.pattern}(?={_OUT_OF}{scale:g}\b)", reply)
-    numbers = numbers or _NUMBER.findall(reply)
-    if len(set(numbers)) != 1 or not 0 <= float(numbers[0]) <= scale:
-        return math.nan
-    return float(numbers[0])
+    whole = re.escape(f"{scale:.12g}")
+    out_of, shares = (
+        {float(number) for number in re.findall(rf"{_NUMBER.pattern}(?={follows})", reply)}
+        for follows in (rf"{_OUT_OF}{whole}\b", r"\s*%")
+    )
+    values = out_of or {share / 100 * scale for share in shares}
+    values = values or {float(number) for number in _NUMBER.findall(reply)}
+    value = values.pop() if len(values) == 1 else math.nan
+    return value if 0 <= value <= scale else math.nan
 
 
 def check_template(template: str, task: Task) -> None:
