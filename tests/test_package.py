@@ -6,6 +6,8 @@ import importlib
 import inspect
 import pkgutil
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -15,12 +17,9 @@ import asyndbt
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = sorted(
-    {"asyndbt"}
-    | {
-        module.name
-        for module in pkgutil.walk_packages(asyndbt.__path__, "asyndbt.")
-        if not any(part.startswith("_") for part in module.name.split("."))
-    }
+    module.name
+    for module in pkgutil.walk_packages(asyndbt.__path__, "asyndbt.")
+    if not any(part.startswith("_") for part in module.name.split("."))
 )
 
 
@@ -34,6 +33,21 @@ def test_all_is_what_a_module_offers(name: str) -> None:
     }
     assert offered - {"annotations"} == set(module.__all__)
     assert len(set(module.__all__)) == len(module.__all__)
+
+
+def test_names_are_there_when_they_are_asked_for() -> None:
+    assert len(set(asyndbt.__all__)) == len(asyndbt.__all__) > 20
+    assert all(getattr(asyndbt, name) is not None for name in asyndbt.__all__)
+    assert asyndbt.config.Config is asyndbt.Config
+    with pytest.raises(AttributeError, match="module 'asyndbt' has no attribute 'tun'"):
+        _ = asyndbt.tun
+
+
+def test_what_starts_for_every_message_imports_little() -> None:
+    heavy = "{'numpy', 'pydantic', 'rich', 'asyncio'}"
+    code = f"import sys, asyndbt._relay; print(*{heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
 
 
 def test_private_modules_are_imported_by_their_own_room_only() -> None:

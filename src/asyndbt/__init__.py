@@ -1,50 +1,12 @@
 """Tune prompts for black-box language models across sites whose labelled data may not be pooled."""
 
-from asyndbt._api import tune
-from asyndbt.baselines import resume_run
-from asyndbt.config import Config, load_config
-from asyndbt.errors import (
-    AsyndbtError,
-    BudgetError,
-    ConfigError,
-    DataError,
-    DeployError,
-    ExampleError,
-    MessageError,
-    MissingExtraError,
-    ModelError,
-    QueryError,
-    RateLimitError,
-    RunDirectoryError,
-    SiteError,
-    TransientError,
-)
-from asyndbt.lm import LanguageModel
-from asyndbt.prompt import TunedPrompt
-from asyndbt.run import Event, Observer, Result
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "AsyndbtError",
-    "BudgetError",
-    "Config",
-    "ConfigError",
-    "DataError",
-    "DeployError",
-    "Event",
-    "ExampleError",
-    "LanguageModel",
-    "MessageError",
-    "MissingExtraError",
-    "ModelError",
-    "Observer",
-    "QueryError",
-    "RateLimitError",
-    "Result",
-    "RunDirectoryError",
-    "SiteError",
-    "TransientError",
-    "TunedPrompt",
-    "load_config",
-    "resume_run",
-    "tune",
-]
+from asyndbt._lazy import names_of
+
+if TYPE_CHECKING:
+    from asyndbt._api import *  # noqa: F403
+    from asyndbt._api import __all__ as __all__
+else:
+    # Flower starts a process for every message at a site, which needs none of it.
+    __getattr__ = names_of("asyndbt._api")

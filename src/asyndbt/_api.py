@@ -1,4 +1,4 @@
-"""The Python entry point: one function."""
+"""The public names of the package, and its Python entry point."""
 
 from __future__ import annotations
 
@@ -6,10 +6,53 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from asyndbt.baselines import resume_run
 from asyndbt.config import Config, load_config
-from asyndbt.errors import ConfigError
+from asyndbt.errors import (
+    AsyndbtError,
+    BudgetError,
+    ConfigError,
+    DataError,
+    DeployError,
+    ExampleError,
+    MessageError,
+    MissingExtraError,
+    ModelError,
+    QueryError,
+    RateLimitError,
+    RunDirectoryError,
+    SiteError,
+    TransientError,
+)
 from asyndbt.lm import LanguageModel
-from asyndbt.run import Observer, Result, place_rows, run_config, take_rows
+from asyndbt.prompt import TunedPrompt
+from asyndbt.run import Event, Observer, Result, place_rows, run_config, take_rows
+
+__all__ = [
+    "AsyndbtError",
+    "BudgetError",
+    "Config",
+    "ConfigError",
+    "DataError",
+    "DeployError",
+    "Event",
+    "ExampleError",
+    "LanguageModel",
+    "MessageError",
+    "MissingExtraError",
+    "ModelError",
+    "Observer",
+    "QueryError",
+    "RateLimitError",
+    "Result",
+    "RunDirectoryError",
+    "SiteError",
+    "TransientError",
+    "TunedPrompt",
+    "load_config",
+    "resume_run",
+    "tune",
+]
 
 
 def tune(

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from asyndbt.deploy._app import bundled, pass_on
+from asyndbt._relay import pass_on
+from asyndbt.deploy._app import bundled
 from asyndbt.deploy._site import serve_requests
 from asyndbt.errors import DeployError, FrameError, MessageError
 from asyndbt.federation import decode
@@ -179,8 +180,9 @@ def test_the_app_of_a_site_passes_on_what_flower_brings(tmp_path: Path) -> None:
     pytest.importorskip("flwr")
     from flwr.app import Context, Message, RecordDict
 
-    from asyndbt.deploy._app import client_app
-    from asyndbt.federation.engines._grid import FlowerGrid, from_record, to_record
+    from asyndbt._flower_record import from_record, to_record
+    from asyndbt._relay import client_app
+    from asyndbt.federation.engines import FlowerGrid
 
     async def doubled(frame: bytes) -> bytes:
         return frame * 2

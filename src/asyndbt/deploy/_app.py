@@ -1,7 +1,6 @@
 """The app that Flower runs: a relay at every site, and the run itself at the coordinator.
 
-Flower starts a process for every message at a site; it only passes bytes to the site's own process,
-which has its data, model and state. The app's files import what is installed on each machine.
+The app's files import what is installed on each machine.
 """
 
 from __future__ import annotations
@@ -16,38 +15,13 @@ from typing import TYPE_CHECKING
 from asyndbt._async import NewLoop
 from asyndbt.config import load_config
 from asyndbt.deploy._conduct import conduct
-from asyndbt.deploy._site import relay_request
-from asyndbt.federation.engines import FlowerGrid, Grid, from_record, to_record
-from asyndbt.federation.engines import _envelope as frames
+from asyndbt.federation.engines import FlowerGrid, Grid
 from asyndbt.run import RunDirectory
 
 if TYPE_CHECKING:
-    from flwr.app import Context, Message
-    from flwr.clientapp import ClientApp
+    from flwr.app import Context
     from flwr.serverapp import Grid as FlwrGrid
     from flwr.serverapp import ServerApp
-
-
-def pass_on(frame: bytes, relay: Path) -> bytes:
-    """Return the answer of the site's process; failures are reported by their class only."""
-    try:
-        return relay_request(relay, frame)
-    except Exception as error:
-        return frames.pack_failure(error)
-
-
-def client_app() -> ClientApp:
-    """Return the app of a site."""
-    from flwr.app import Message
-    from flwr.clientapp import ClientApp
-
-    def query(message: Message, context: Context) -> Message:
-        answer = pass_on(from_record(message), Path(str(context.node_config["relay"])))
-        return Message(to_record(answer), reply_to=message)
-
-    app = ClientApp()
-    app.query()(query)
-    return app
 
 
 def server_app() -> ServerApp:
@@ -91,7 +65,7 @@ directory = ""
 _MODULE = '''\
 """Made by asyndbt: the code is in the installed package, the data in neither."""
 
-from asyndbt.deploy._app import {factory}
+from asyndbt.{module} import {factory}
 
 app = {factory}()
 '''
@@ -110,8 +84,8 @@ def bundled() -> Iterator[Path]:
         files = {
             app / "pyproject.toml": _PROJECT.format(name=_NAME, version=version("asyndbt")),
             package / "__init__.py": "",
-            package / "client_app.py": _MODULE.format(factory="client_app"),
-            package / "server_app.py": _MODULE.format(factory="server_app"),
+            package / "client_app.py": _MODULE.format(module="_relay", factory="client_app"),
+            package / "server_app.py": _MODULE.format(module="deploy._app", factory="server_app"),
         }
         for path, text in files.items():
             path.write_text(text, encoding="utf-8")

@@ -1,20 +1,14 @@
-"""The long-lived part of a site: data, model and state, behind frames of bytes.
-
-Flower's app, a new process per message, reaches it through a Unix socket in a directory that only
-its owner may enter. A connection carries one request and one answer; a frame is 8 bytes of length,
-then as many bytes.
-"""
+"""The long-lived part of a site: data, model and state, behind the frames of its relay."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import socket
-import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+from asyndbt._relay import HEAD, LARGEST
 from asyndbt.config import load_site_file
 from asyndbt.errors import DeployError
 from asyndbt.federation.engines import _envelope as frames
@@ -62,37 +56,7 @@ class SiteHost:
         return self._site
 
 
-LARGEST = 256 * 1024 * 1024
-"""Most bytes of a frame."""
-_HEAD = struct.Struct("<Q")
 _LONGEST_PATH = 100
-
-
-def relay_request(path: Path, frame: bytes) -> bytes:
-    """Send a frame to the site's process and wait for its answer, without a time limit.
-
-    Raises
-    ------
-    OSError
-        If the process is not there, or ends meanwhile.
-    """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.connect(str(path))
-        connection.sendall(_HEAD.pack(len(frame)) + frame)
-        (length,) = _HEAD.unpack(_read_exactly(connection, _HEAD.size))
-        if length > LARGEST:
-            raise ConnectionError("a frame beyond all bounds")
-        return _read_exactly(connection, length)
-
-
-def _read_exactly(connection: socket.socket, count: int) -> bytes:
-    parts = bytearray()
-    while len(parts) < count:
-        part = connection.recv(min(1 << 20, count - len(parts)))
-        if not part:
-            raise ConnectionError("the site's process went away")
-        parts += part
-    return bytes(parts)
 
 
 @asynccontextmanager
@@ -112,12 +76,12 @@ async def serve_requests(
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(asyncio.IncompleteReadError, ConnectionError):
-            (length,) = _HEAD.unpack(await reader.readexactly(_HEAD.size))
+            (length,) = HEAD.unpack(await reader.readexactly(HEAD.size))
             if length <= LARGEST:
                 frame = await reader.readexactly(length)
                 async with one_at_a_time:
                     answer = await handler(frame)
-                writer.write(_HEAD.pack(len(answer)) + answer)
+                writer.write(HEAD.pack(len(answer)) + answer)
                 await writer.drain()
         writer.close()
         with suppress(ConnectionError):

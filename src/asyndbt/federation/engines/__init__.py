@@ -1,15 +1,9 @@
 """Engines: they carry messages between the coordinator and sites, and keep time."""
 
 from asyndbt.federation.engines._base import Channel, Engine, InProcessEngine, Site, find_engines
+from asyndbt.federation.engines._envelope import pack_failure
 from asyndbt.federation.engines._flower import FlowerEngine
-from asyndbt.federation.engines._grid import (
-    FlowerGrid,
-    Grid,
-    GridReply,
-    Handler,
-    from_record,
-    to_record,
-)
+from asyndbt.federation.engines._grid import FlowerGrid, Grid, GridReply, Handler
 from asyndbt.federation.engines._local import LocalEngine
 from asyndbt.federation.engines._virtual import Delays, VirtualEngine
 
@@ -27,6 +21,5 @@ __all__ = [
     "Site",
     "VirtualEngine",
     "find_engines",
-    "from_record",
-    "to_record",
+    "pack_failure",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from asyndbt.errors import MissingExtraError
+from asyndbt._flower_record import from_record, to_record
 
 Handler = Callable[[bytes], Awaitable[bytes]]
 """A site's request handler: bytes in, bytes out."""
@@ -49,11 +49,10 @@ class Grid(Protocol):
 
 
 if TYPE_CHECKING:
-    from flwr.app import Message, RecordDict
+    from flwr.app import Message
     from flwr.serverapp import Grid as FlwrGrid
 
 
-_RECORD, _KEY = "asyndbt", "frame"
 _ERRORS = {
     2: "the app at the site raised",
     3: "no answer within the ttl",
@@ -62,30 +61,6 @@ _ERRORS = {
     8: "the app at the site was killed",
 }
 """Flower's error codes in words of our own: the texts of its errors may quote a site's data."""
-
-
-def to_record(frame: bytes) -> RecordDict:
-    """Wrap a frame in the one record that is sent.
-
-    Raises
-    ------
-    MissingExtraError
-        If Flower is not installed.
-    """
-    try:
-        from flwr.app import ConfigRecord, RecordDict
-    except ModuleNotFoundError:
-        raise MissingExtraError("flwr", "flower") from None
-    return RecordDict({_RECORD: ConfigRecord({_KEY: frame})})
-
-
-def from_record(message: Message) -> bytes:
-    """Return the frame in a message, empty where there is none."""
-    try:
-        frame = message.content[_RECORD][_KEY]
-    except (KeyError, ValueError):
-        return b""
-    return frame if isinstance(frame, bytes) else b""
 
 
 class FlowerGrid:
