@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from asyndbt.baselines._embeddings import central, cover, reach
+from asyndbt.baselines._coverage import central, cover, reach
 
 
 def test_every_cluster_has_its_centre_and_equals_do_not_stand_twice() -> None:

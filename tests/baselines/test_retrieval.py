@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from asyndbt.baselines import run_method
-from asyndbt.baselines._embeddings import Vectors, nearest_rows
 from asyndbt.baselines._kate import KATE, retriever
 from asyndbt.errors import ConfigError, DataError, MissingExtraError
 from asyndbt.lm import Prompt
+from asyndbt.prompt import Vectors, nearest_rows
 from asyndbt.task import Example
 from asyndbt.testing import ScriptedLanguageModel
 

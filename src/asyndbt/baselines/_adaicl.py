@@ -36,13 +36,13 @@ from typing import ClassVar
 import numpy as np
 
 from asyndbt.baselines._base import BaselineSite, PerSiteBaseline
-from asyndbt.baselines._embeddings import TFIDF, Vectors, central, cover, reach
+from asyndbt.baselines._coverage import central, cover, reach
 from asyndbt.baselines._kate import Order, check_fits, retriever
 from asyndbt.baselines._predictors import Predictor, RetrievedPrompts
 from asyndbt.errors import BudgetError, ConfigError
 from asyndbt.lm import LabelPrior
 from asyndbt.optim import FloatArray, IntArray
-from asyndbt.prompt import render
+from asyndbt.prompt import TFIDF, Vectors, render
 from asyndbt.task import Example
 
 

@@ -22,11 +22,10 @@ from typing import ClassVar, Literal
 
 from asyndbt._text import counted
 from asyndbt.baselines._base import BaselineSite, PerSiteBaseline
-from asyndbt.baselines._embeddings import TFIDF, Vectors, nearest_rows
 from asyndbt.baselines._predictors import Predictor, RetrievedPrompts
 from asyndbt.errors import ConfigError, DataError
 from asyndbt.lm import Prompt
-from asyndbt.prompt import render
+from asyndbt.prompt import TFIDF, Vectors, nearest_rows, render
 from asyndbt.task import Example
 
 Order = Literal["nearest-first", "nearest-last"]
