@@ -31,6 +31,7 @@ from asyndbt.federation import (
     SitePrompts,
     validation_event,
 )
+from asyndbt.prompt import examples_in
 from asyndbt.run import Method, Outcome, RunSite, Session
 from asyndbt.task import Example, Task
 
@@ -180,8 +181,9 @@ class BaselineSite:
 
     @property
     def candidates(self) -> tuple[Example, ...]:
-        """All candidates of all demonstration slots."""
-        return tuple(dict.fromkeys(example for slot in self.prompts.slots for example in slot))
+        """All examples that the demonstration slots choose from."""
+        slots = self.prompts.slots
+        return tuple(dict.fromkeys(example for slot in slots for example in examples_in(slot)))
 
     @property
     def most_prompts(self) -> int:

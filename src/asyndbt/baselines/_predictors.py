@@ -50,7 +50,7 @@ class _PromptPredictor(ABC):
 
 @dataclass(frozen=True)
 class FixedPrompt(_PromptPredictor):
-    """The same fragment and demonstrations for every query."""
+    """The same fragment for every query, and the same demonstrations or rules."""
 
     prompt: TunedPrompt
 
@@ -71,7 +71,7 @@ class FixedPrompt(_PromptPredictor):
 
     def prompts(self, queries: Sequence[Example]) -> list[Prompt]:
         """Return one prompt per query."""
-        return [self.prompt.render(**query.fields) for query in queries]
+        return self.prompt.render_all(query.fields for query in queries)
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,5 @@ class RandomICL(PerSiteBaseline):
 
     async def tune_site(self, site: BaselineSite) -> tuple[Predictor, int]:
         """Draw the demonstrations."""
-        shape = site.prompts.shape
-        shown = site.rng("draw").integers(shape.candidates, size=shape.slots)
+        shown = site.prompts.random_examples(site.rng("draw"))
         return FixedPrompt.of(site.prompts, np.empty(0, dtype=np.int64), shown), 0

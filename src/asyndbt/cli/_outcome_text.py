@@ -136,7 +136,7 @@ def prompts_text(result: Result, fields: Sequence[str]) -> str:
     query = {name: f"{{{name}}}" for name in fields}
     parts = []
     for site in result.sites[:_SITES]:
-        text = result.prompt(site).render(**query).text
+        text = result.prompt(site).outline().format(**query)
         parts.append(f"Prompt of {site}:\n\n{textwrap.indent(text, '    ')}")
     return "\n\n".join(parts)
 

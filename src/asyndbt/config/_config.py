@@ -204,6 +204,7 @@ class Config(Section):
             self._endless,
             self._unknown_sites,
             self._idle,
+            self._uncalibrated,
             self._misplaced,
             self._truthful,
             self._not_private,
@@ -239,6 +240,14 @@ class Config(Section):
                     f"{table}.{name}",
                     "is about labels and has no effect with task.reward: remove it",
                 )
+
+    def _uncalibrated(self) -> Iterator[SettingError]:
+        if self.method.neighbours and self.lm.calibration == "contextual":
+            yield SettingError(
+                "method.neighbours",
+                'is about texts, and the queries of lm.calibration = "contextual" have none that '
+                'anything is near to: set "batch"',
+            )
 
     @property
     def _unread(self) -> Sequence[tuple[str, str]]:

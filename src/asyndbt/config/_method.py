@@ -19,6 +19,7 @@ from asyndbt._text import did_you_mean, quoted
 from asyndbt.config._base import resolved
 from asyndbt.config._toml import format_value
 from asyndbt.optim import PRESETS, Settings, find_estimators
+from asyndbt.prompt import TFIDF
 
 _VOCABULARIES = ("builtin", "pocket", "pmi")
 
@@ -34,7 +35,7 @@ _PRESETS: Mapping[str, Mapping[str, Any]] = {
 """Keys that a preset sets; the paper's fragment and epochs are from its section 7."""
 
 _OF_FRAGMENT = ("vocabulary", "vocabulary_limit", "vocabulary_min_sites", "fragment_length")
-_OF_DEMONSTRATIONS = ("demonstrations_per_class", "demonstrations_total")
+_OF_DEMONSTRATIONS = ("demonstrations_per_class", "demonstrations_total", "neighbours")
 
 
 def _vocabulary(value: str, info: ValidationInfo) -> str:
@@ -44,6 +45,17 @@ def _vocabulary(value: str, info: ValidationInfo) -> str:
         hint = did_you_mean(value, _VOCABULARIES, quoted)
         raise ValueError(f'use "builtin", "pocket", "pmi", or the path of a text file{hint}')
     return str(resolved(value, info))
+
+
+def _similarities(values: list[str], info: ValidationInfo) -> list[str]:
+    if not values or not all(values) or len(set(values)) < len(values):
+        raise ValueError('give one or more, each once, such as "tfidf"')
+    # Either a folder with a model or a name on the hub.
+    folders = [resolved(value, info) for value in values]
+    return [
+        str(folder) if folder.is_dir() and value != TFIDF else value
+        for value, folder in zip(values, folders, strict=True)
+    ]
 
 
 class _RunKeys(Section):
@@ -81,6 +93,12 @@ class _RunKeys(Section):
     )
     demonstrations_total: int | None = key(
         None, "Demonstrations in the prompt, all classes together.", example=8, ge=1
+    )
+    neighbours: Annotated[list[str], AfterValidator(_similarities)] | None = key(
+        None,
+        "Similarities by which a slot may also choose the example nearest to the query.",
+        example=["tfidf"],
+        kind='list of "tfidf" and models of sentence-transformers',
     )
     iterations: int | None = key(
         None, "Most server steps; until the budget is used if left out.", example=200, ge=1

@@ -12,7 +12,7 @@ from asyndbt._api import tune
 from asyndbt._text import listed, shorten
 from asyndbt.dspy._model import FIELD, ProgramModel
 from asyndbt.dspy._program import Choice, choice_of
-from asyndbt.errors import DataError, MissingExtraError
+from asyndbt.errors import ConfigError, DataError, MissingExtraError
 
 try:
     from dspy.teleprompt import Teleprompter
@@ -99,6 +99,11 @@ class AsynDBT(Teleprompter or object):  # type: ignore[misc]
             If no request can succeed.
         """
         choice = choice_of(student)
+        if (self.method or {}).get("neighbours"):
+            raise ConfigError(
+                "method.neighbours finds demonstrations for every query, and a program of DSPy has "
+                "the same for all: remove it, or use dspy.KNNFewShot"
+            )
         known = _Examples(choice, self.site_field)
         train = known.rows("trainset", trainset)
         parts = {"train": train, **({"validation": known.rows("valset", valset)} if valset else {})}

@@ -45,13 +45,19 @@ def export_prompt(result: Result, format: str, site: str | None = None) -> Expor
     ------
     ConfigError
         If there is no such format or site, the site is omitted and there are several, the format
-        reads labels and the task has none, or the run was given a model of its own, which `result`
-        has not.
+        reads labels and the task has none, or holds one prompt for all queries and there is none,
+        or the run was given a model of its own, which `result` has not.
     """
     if format not in FORMATS:
         hint = did_you_mean(format, FORMATS) or f"; there are: {listed(FORMATS)}"
         raise ConfigError(f"format {format!r} is unknown{hint}")
     chosen = FORMATS[format]
+    if not (chosen.whole or result.prompt(site).is_fixed):
+        raise ConfigError(
+            f"format {format!r} holds one prompt for all queries, and this one has demonstrations "
+            "that are found for each (method.neighbours): 'json' has all of it, for "
+            "TunedPrompt.from_dict; asyndbt predict and serve answer with it"
+        )
     template = Template.of(result, site, chosen.usable)
     if chosen.needs_labels and template.prompt.task.reward is not None:
         raise ConfigError(

@@ -38,7 +38,7 @@ from asyndbt.lm import (
     find_loss,
 )
 from asyndbt.optim import FloatArray, IntArray, Shape
-from asyndbt.prompt import render_all
+from asyndbt.prompt import Demonstration, render_all
 from asyndbt.task import Example, Task
 
 Ask = Callable[[Sequence[Example]], list[Prompt]]
@@ -241,12 +241,11 @@ class PromptObjective:
             self.gateway.budget.release(kept)
             if self.judge is not None:
                 self.judge.gateway.budget.release(kept)
-        task, shape = self.prompts.task, self.shape
-        examples = self.test_queries
-        shown: list[tuple[Example, ...]] = [()]
-        for _ in range(self._random_draws if shape.slots else 0):
-            shown.append(self.prompts.chosen(rng.integers(shape.candidates, size=shape.slots)))
-        references: list[Ask] = [partial(_plainly, task, each) for each in shown]
+        prompts, examples = self.prompts, self.test_queries
+        shown: list[tuple[Demonstration, ...]] = [()]
+        for _ in range(self._random_draws if prompts.slots else 0):
+            shown.append(prompts.chosen(prompts.random_examples(rng)))
+        references: list[Ask] = [partial(_plainly, prompts.task, each) for each in shown]
         # Random demonstrations come last: if requests are lost here too, they matter least.
         asked = references if tuned is None else [tuned, *references]
         priors = await self._priors(asked)
@@ -380,7 +379,9 @@ def _judged(found: ReadAnswers, task: Task, examples: Sequence[Example], loss: L
     return found.judge(gold, loss, task.costs)
 
 
-def _plainly(task: Task, shown: Sequence[Example], queries: Sequence[Example]) -> list[Prompt]:
+def _plainly(
+    task: Task, shown: Sequence[Demonstration], queries: Sequence[Example]
+) -> list[Prompt]:
     """Return prompts without a fragment."""
     return render_all(task, shown, (), (query.fields for query in queries))
 

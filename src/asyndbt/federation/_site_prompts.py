@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+import numpy as np
+
 from asyndbt.federation._calibration import calibration_queries, content_free_queries
 from asyndbt.lm import LIMITED, Calibration, LanguageModel, Limits, Prompt, Usage
 from asyndbt.optim import NO_WORD, IntArray, Shape
-from asyndbt.prompt import render, render_all
+from asyndbt.prompt import Demonstration, examples_in, render, render_all
 from asyndbt.task import Example, SiteData, Task, digest
 
 
@@ -21,8 +23,8 @@ class SitePrompts:
     ----------
     task : Task
     data : SiteData
-    slots : tuple of tuples of Example
-        (U, V) candidates of the demonstration slots.
+    slots : tuple of tuples of Example or Nearest
+        (U, V) candidates of the demonstration slots: in each as many examples, then the rules.
     vocabulary : tuple of str
         N entries.
     positions : int
@@ -31,7 +33,7 @@ class SitePrompts:
 
     task: Task
     data: SiteData
-    slots: tuple[tuple[Example, ...], ...]
+    slots: tuple[tuple[Demonstration, ...], ...]
     vocabulary: tuple[str, ...]
     positions: int
 
@@ -55,9 +57,15 @@ class SitePrompts:
         """Return the vocabulary entries at indices (M,), none for `NO_WORD`."""
         return tuple(self.vocabulary[index] for index in words if index != NO_WORD)
 
-    def chosen(self, demonstrations: IntArray) -> tuple[Example, ...]:
+    def chosen(self, demonstrations: IntArray) -> tuple[Demonstration, ...]:
         """Return the candidates at indices (U,), in the order of the slots."""
         return tuple(slot[index] for slot, index in zip(self.slots, demonstrations, strict=True))
+
+    def random_examples(self, rng: np.random.Generator) -> IntArray:
+        """Draw an example for every slot, (U,) indices of candidates."""
+        slot = next(iter(self.slots), ())
+        examples = sum(isinstance(candidate, Example) for candidate in slot)
+        return rng.integers(examples, size=len(self.slots))
 
     def prompts(
         self, words: IntArray, demonstrations: IntArray, examples: Iterable[Example]
@@ -75,7 +83,7 @@ class SitePrompts:
         def demonstration_size(example: Example) -> int:
             return size(render(self.task, (example,), (), example.fields).text)
 
-        shown = [max(slot, key=demonstration_size) for slot in self.slots]
+        shown = [max(examples_in(slot), key=demonstration_size) for slot in self.slots]
         fragment = [max(self.vocabulary, key=size, default="")] * self.positions
         return render_all(self.task, shown, fragment, (each.fields for each in examples))
 

@@ -1,5 +1,12 @@
 """Prompts: rendering, vocabularies of the fragment, and the tuned prompt."""
 
+from asyndbt.prompt._nearest import (
+    Demonstration,
+    Nearest,
+    examples_in,
+    shown_to,
+    with_nearest,
+)
 from asyndbt.prompt._ngrams import pmi_ngrams
 from asyndbt.prompt._rendering import block_template, escaped, fold, render, render_all
 from asyndbt.prompt._tuned_prompt import TunedPrompt
@@ -8,10 +15,13 @@ from asyndbt.prompt._vocabulary import load_vocabulary, repeated_entries
 
 __all__ = [
     "TFIDF",
+    "Demonstration",
+    "Nearest",
     "TunedPrompt",
     "Vectors",
     "block_template",
     "escaped",
+    "examples_in",
     "fold",
     "load_vocabulary",
     "nearest_rows",
@@ -19,4 +29,6 @@ __all__ = [
     "render",
     "render_all",
     "repeated_entries",
+    "shown_to",
+    "with_nearest",
 ]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 
 from asyndbt.lm import Prompt
+from asyndbt.prompt._nearest import Demonstration, shown_to
 from asyndbt.task import Example, Task
 
 _LINE_BREAKS = re.compile(r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
@@ -54,7 +56,7 @@ def block_template(task: Task, fragment: Sequence[str] = ()) -> str:
 
 def render(
     task: Task,
-    demonstrations: Sequence[Example],
+    demonstrations: Sequence[Demonstration],
     fragment: Sequence[str],
     fields: Mapping[str, str],
 ) -> Prompt:
@@ -64,7 +66,7 @@ def render(
     ----------
     task : Task
         Holds the instruction I.
-    demonstrations : sequence of Example
+    demonstrations : sequence of Example or Nearest
         S, in the order shown.
     fragment : sequence of str
         T, repeated in every block.
@@ -74,6 +76,11 @@ def render(
     Returns
     -------
     Prompt
+
+    Raises
+    ------
+    AsyndbtError
+        If a demonstration is to be found for the query, and what finds it cannot be loaded.
 
     Examples
     --------
@@ -88,20 +95,29 @@ def render(
 
 def render_all(
     task: Task,
-    demonstrations: Sequence[Example],
+    demonstrations: Sequence[Demonstration],
     fragment: Sequence[str],
     queries: Iterable[Mapping[str, str]],
 ) -> list[Prompt]:
-    """Build the prompts of `render` for the fields of several queries."""
+    """Build the prompts of `render` for the fields of several queries; raises as it does."""
     template = block_template(task, fragment)
 
     def block(texts: Mapping[str, str]) -> str:
         return template.format(**{name: fold(texts[name]) for name in task.fields})
 
-    shots = tuple(
-        (block(shown.fields), fold(task.word_of(shown.label))) for shown in demonstrations
-    )
-    return [Prompt(shots, block(fields)) for fields in queries]
+    def shot(shown: Example) -> tuple[str, str]:
+        return block(shown.fields), fold(task.word_of(shown.label))
+
+    fixed = [each for each in demonstrations if isinstance(each, Example)]
+    if len(fixed) == len(demonstrations):
+        shots = tuple(map(shot, fixed))
+        return [Prompt(shots, block(fields)) for fields in queries]
+    asked = [Example({name: fields[name] for name in task.fields}, "") for fields in queries]
+    once = cache(shot)
+    return [
+        Prompt(tuple(map(once, shown)), block(query.fields))
+        for shown, query in zip(shown_to(demonstrations, asked), asked, strict=True)
+    ]
 
 
 def escaped(text: str) -> str:

@@ -243,7 +243,7 @@ def prompts_section(record: Record) -> Html:
     )
     for name, prompt in prompts.items():
         blocks.append(tag("h3", f"At {name}") if several else Html())
-        blocks.append(_prompt(prompt.text_template(), f"prompt of {name}"))
+        blocks.append(_prompt(prompt.outline(), f"prompt of {name}"))
     absent = [name for name in record.sites if name not in prompts]
     if absent:
         blocks.append(paragraph(f"Not in this record: {', '.join(absent)}.", class_="quiet"))

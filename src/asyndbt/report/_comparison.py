@@ -107,7 +107,7 @@ def _prompts(pair: Pair) -> Html:
     for name in list(pair[0].parts)[:_SITES]:
         prompts = [record.parts[name].prompt if name in record.parts else None for record in pair]
         if prompts[0] is not None and prompts[1] is not None:
-            first, second = (prompt.text_template() for prompt in prompts if prompt is not None)
+            first, second = (prompt.outline() for prompt in prompts if prompt is not None)
             blocks += [tag("h3", f"At {name}"), _difference(first, second)]
     if not blocks:
         return Html()

@@ -8,7 +8,9 @@ import numpy as np
 
 from asyndbt._html import Html, join, paragraph, percent_text, section, tag
 from asyndbt.optim import FloatArray, read_out_distinct
+from asyndbt.prompt import Demonstration, Nearest
 from asyndbt.report._record import Record, SitePart
+from asyndbt.task import Task
 
 _RANKS = ("most probable", "second", "third or chosen")
 """The entries of a row that are shown; the rest is summed."""
@@ -67,25 +69,31 @@ def _demonstrations(record: Record) -> Iterator[Html]:
         )
     for name, part, q in shown[:_SITES]:
         caption = "Candidates by slot" + (f" at {name}" if len(record.sites) > 1 else "")
-        yield _heat_map(caption, "slot", q, {}, "candidate", part.chosen)
+        yield _heat_map(caption, "slot", q, _rules(record, q), "candidate", part.chosen)
         yield _texts(part)
     if len(shown) > _SITES:
         yield paragraph(f"{len(shown) - _SITES:,} more sites not shown.")
+
+
+def _rules(record: Record, q: FloatArray) -> dict[int, str]:
+    """Return the names of the candidates that are rules, the last ones of a slot."""
+    similarities = record.config.get("method", {}).get("neighbours", ())
+    first = q.shape[1] - len(similarities)
+    return {first + place: f"nearest ({name})" for place, name in enumerate(similarities)}
 
 
 def _texts(part: SitePart) -> Html:
     """Return the chosen demonstrations as in the prompt, in the order of the slots."""
     if part.prompt is None or not part.prompt.demonstrations:
         return Html()
-    items = [
-        tag(
-            "li",
-            " · ".join(shown.fields.values()),
-            tag("b", f" {part.prompt.task.word_of(shown.label)}"),
-        )
-        for shown in part.prompt.demonstrations
-    ]
+    items = [_item(part.prompt.task, shown) for shown in part.prompt.demonstrations]
     return tag("ol", *items, class_="shots")
+
+
+def _item(task: Task, shown: Demonstration) -> Html:
+    text = str(shown) if isinstance(shown, Nearest) else " · ".join(shown.fields.values())
+    answer = [] if shown.label is None else [tag("b", f" {task.word_of(shown.label)}")]
+    return tag("li", text, *answer)
 
 
 def _heat_map(

@@ -49,7 +49,7 @@ def _parts(
         yield paragraph(untested_text(data))
     yield from (paragraph(f"Warning: {text}") for text in data.get("warnings", ()))
     for site in list(prompts)[:_SITES]:
-        text = tag("pre", prompts[site].text_template(), style="white-space: pre-wrap")
+        text = tag("pre", prompts[site].outline(), style="white-space: pre-wrap")
         yield tag("details", tag("summary", f"Prompt of {site}"), text)
 
 

@@ -53,7 +53,7 @@ def score_halves(result: Result, model: LanguageModel | None = None) -> dict[str
         task, data, lm = prompt.task, inputs.sites[site].data, config.lm
         calibrating = calibration_queries(lm.calibration, task, data)
         queries = [*calibrating, *data.test]
-        batch = [prompt.render(**query.fields) for query in queries]
+        batch = prompt.render_all(query.fields for query in queries)
         with AnswerCache(":memory:", site) as cache:
             gateway = Gateway(handle.model, cache, budget, handle.policy)
             found = await gateway.predict(batch, task.label_words, lm.feedback, lm.smoothing)

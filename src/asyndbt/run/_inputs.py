@@ -21,7 +21,13 @@ from asyndbt.config import Config, toml_keys
 from asyndbt.errors import ConfigError, DataError
 from asyndbt.federation import SitePrompts
 from asyndbt.lm import LanguageModel, Prompt, check_requests
-from asyndbt.prompt import load_vocabulary, pmi_ngrams, repeated_entries
+from asyndbt.prompt import (
+    Demonstration,
+    load_vocabulary,
+    pmi_ngrams,
+    repeated_entries,
+    with_nearest,
+)
 from asyndbt.robustness import flip_labels
 from asyndbt.run._directory import RunDirectory, write_atomically
 from asyndbt.run._liars import flips_labels, liars_of
@@ -280,17 +286,20 @@ def load_inputs(config: Config, *, complete: bool = True) -> RunInputs:
     return RunInputs(task, sites, vocabulary, positions, str(split.duplicates))
 
 
-def _slots(config: Config, task: Task, data: SiteData) -> tuple[tuple[Example, ...], ...]:
+def _slots(config: Config, task: Task, data: SiteData) -> tuple[tuple[Demonstration, ...], ...]:
     method = config.method
     if method.mode == "fragment":
         return ()
-    return demonstration_slots(
+    slots = demonstration_slots(
         data,
         task,
         per_class=method.demonstrations_per_class or 1,
         total=method.demonstrations_total,
         seed=config.run.seed,
     )
+    mixed = method.demonstrations_total is not None
+    groups = [None if mixed else task.class_of(first.label) for first, *_ in slots]
+    return with_nearest(slots, groups, method.neighbours or ())
 
 
 def resolve_vocabulary(config: Config, sites: Sequence[SiteData]) -> tuple[str, ...]:

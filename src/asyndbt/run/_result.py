@@ -188,7 +188,12 @@ def write_prompt(folder: Path, prompt: TunedPrompt, kept: EvaluateDone | None = 
 
     The scores `kept` are written beside it, where only the site may know them.
     """
-    demonstrations = [{**e.fields, "label": e.label} for e in prompt.demonstrations]
+    demonstrations: list[Mapping[str, Any]] = [
+        {**shown.fields, "label": shown.label}
+        if isinstance(shown, Example)
+        else {"nearest": shown.similarity, "of": len(shown.shelf)}
+        for shown in prompt.demonstrations
+    ]
     part: dict[str, Any] = {"demonstrations": demonstrations, "fragment": list(prompt.fragment)}
     if prompt.prior is not None:
         part["prior"] = dict(
@@ -197,7 +202,7 @@ def write_prompt(folder: Path, prompt: TunedPrompt, kept: EvaluateDone | None = 
     if kept is not None:
         part["metrics"] = {"test": _test_metrics(kept, prompt.task.score_keys)}
     write_atomically(folder / "result.json", to_json(part))
-    write_atomically(folder / "prompt.txt", (prompt.text_template() + "\n").encode())
+    write_atomically(folder / "prompt.txt", (prompt.outline() + "\n").encode())
     prompt.save(folder / "prompt.json")
 
 
@@ -525,7 +530,7 @@ def _outcomes(
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Return what is added to every row of a batch, and why some rows have no answer."""
     prompt = predictor.prompt
-    task, queries = prompt.task, [prompt.render(**example.fields) for example in examples]
+    task, queries = prompt.task, prompt.render_all(example.fields for example in examples)
     if task.reward is None:
         found, reasons = predictor.ask(queries, answers)
         rows = zip(found.labels, found.log_probabilities, strict=True)

@@ -116,7 +116,8 @@ def _answers(
     lm, words = result.config.lm, prompt.task.label_words
     file = lm.cache or result.directory / "sites" / site / "answers.sqlite"
     model = result.data["model"]["model"]
-    keys = [request_key(model, prompt.render(**example.fields), words) for example in test]
+    asked = prompt.render_all(example.fields for example in test)
+    keys = [request_key(model, query, words) for query in asked]
     paid: Mapping[bytes, Answer] = {}
     if Path(file).exists():
         # A payer of its own: the run's attempts are left as they are.

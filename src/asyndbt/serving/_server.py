@@ -56,6 +56,8 @@ class PromptServer(ChatServer):
     ------
     OSError
         If the address cannot be bound.
+    MissingExtraError
+        If a prompt finds demonstrations for queries, and the package for it is not installed.
     """
 
     def __init__(
@@ -63,6 +65,8 @@ class PromptServer(ChatServer):
     ) -> None:
         self._result = result
         self._columns = {site: result.columns(site) for site in result.sites}
+        for site in result.sites:
+            result.prompt(site).prepare()
         super().__init__(host, port, verbose=verbose)
 
     @property

@@ -223,7 +223,7 @@ class AsynDBTClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _ask(self, prompt: TunedPrompt, rows: Sequence[Mapping[str, str]]) -> NDArray[np.float64]:
         predictor = Predictor(prompt, self._lm_config, self._record, self._own_model)
-        found = predictor.predict([prompt.render(**row) for row in rows])
+        found = predictor.predict(prompt.render_all(rows))
         if failed := int((~found.answered).sum()):
             raise ModelError(
                 f"{failed} of {len(rows)} requests failed: predict these samples again",
