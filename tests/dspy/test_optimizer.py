@@ -143,6 +143,14 @@ def test_examples_that_cannot_be_used_are_named(
         optimizer(site_field="town").compile(student, trainset=[nowhere])
 
 
+def test_demonstrations_of_a_program_are_the_same_for_all(
+    endpoint: Endpoint, student: Any, examples: Any
+) -> None:
+    with pytest.raises(ConfigError, match=r"method\.neighbours .* a program of DSPy has the same"):
+        optimizer(method={**METHOD, "neighbours": ["tfidf"]}).compile(student, trainset=examples)
+    assert endpoint.sent == []
+
+
 def test_choices_may_be_numbers_and_texts_alike(endpoint: Endpoint, examples: Any) -> None:
     class Rate(dspy.Signature):
         """Say whether the mood is good."""

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from asyndbt.errors import AsyndbtError, DataError
+from asyndbt.errors import AsyndbtError, ConfigError, DataError
 from asyndbt.lm import LabelPrior
-from asyndbt.prompt import TunedPrompt, fold
+from asyndbt.prompt import Nearest, TunedPrompt, fold
 from asyndbt.task import Example, Task
 
 TASK = Task('Does "{text_a}" imply {{it}} "{text_b}"?', ("0", "1"), ("{no}", "yes"))
@@ -35,6 +35,12 @@ Prompts = st.builds(
     st.none() | Priors,
 )
 PROMPT = TunedPrompt(TASK, ("think",), (Example({"text_a": "x", "text_b": "y"}, "1", "north"),))
+RULE = Nearest(
+    "tfidf",
+    tuple(Example({"text_a": f"red {word}", "text_b": "fox"}, "1", "north") for word in "abcd"),
+)
+FOUND = TunedPrompt(TASK, ("{think}",), (*PROMPT.demonstrations, RULE, RULE))
+"""A prompt with two demonstrations that are found for every query."""
 
 
 @given(Prompts, Texts, Texts)
@@ -56,13 +62,43 @@ def test_json_gives_the_same_prompt_back(prompt: TunedPrompt) -> None:
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
-@given(Prompts, Texts)
+@given(Prompts | st.just(FOUND), Texts)
 def test_a_saved_prompt_says_the_same(tmp_path: Path, prompt: TunedPrompt, text: str) -> None:
     path = tmp_path / "prompt.json"
     prompt.save(path)
     fields = {"text_a": text, "text_b": text}
     assert TunedPrompt.load(path).render(**fields) == prompt.render(**fields)
     assert [file.name for file in tmp_path.iterdir()] == ["prompt.json"]
+
+
+def test_a_file_says_which_version_can_read_it() -> None:
+    """Older versions read prompts without rules, and refuse the others."""
+    assert PROMPT.to_dict()["format"] == "asyndbt-prompt/1"
+    assert "shelves" not in PROMPT.to_dict()
+    assert FOUND.to_dict()["format"] == "asyndbt-prompt/3"
+    assert len(FOUND.to_dict()["shelves"]) == 1, "slots that choose from the same share them"
+
+
+def test_what_is_found_for_every_query_has_no_one_text() -> None:
+    assert PROMPT.is_fixed
+    assert not FOUND.is_fixed
+    for make in (FOUND.template, FOUND.text_template):
+        with pytest.raises(ConfigError, match=r"no text that is the same for all"):
+            make()
+
+
+@given(Prompts)
+def test_the_outline_of_a_fixed_prompt_is_its_text(prompt: TunedPrompt) -> None:
+    assert prompt.outline() == prompt.text_template()
+
+
+def test_the_outline_names_what_is_found_for_every_query() -> None:
+    *shots, query = FOUND.outline().format(text_a="p", text_b="q").splitlines()
+    assert shots == [
+        'Question: Does "x" imply {it} "y"? Note: {think}. Answer: yes',
+        *["[nearest to the query (tfidf), of 4 examples] yes"] * 2,
+    ]
+    assert query == FOUND.render(text_a="p", text_b="q").query
 
 
 def test_a_file_does_not_tell_where_a_demonstration_was_read(tmp_path: Path) -> None:
@@ -126,6 +162,23 @@ def test_a_file_that_is_not_such_a_prompt(
     path.write_text(json.dumps(PROMPT.to_dict() | change))
     with pytest.raises(DataError, match=f"prompt.json: .*{message}"):
         TunedPrompt.load(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"shelves": []}, "a value has the wrong type"),
+        ({"shelves": [[]]}, "0 examples to choose from for"),
+        ({"shelves": [FOUND.to_dict()["shelves"][0][:1]]}, "1 example to choose from for 2 demo"),
+        ({"shelves": [[{"label": "1", "site": None}]]}, "'fields' is missing"),
+        ({"shelves": [[{"fields": {}, "label": "1", "site": None}]]}, "demonstration 2: no text"),
+        ({"demonstrations": [{"nearest": 5, "shelf": 0}]}, "found 5 in place of a text"),
+        ({"demonstrations": [{"nearest": "tfidf"}]}, "'shelf' is missing"),
+    ],
+)
+def test_a_file_whose_rules_cannot_be_kept(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        TunedPrompt.from_dict(FOUND.to_dict() | change)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "5", "{}", "\x00", '{"format": "asyndbt-prompt/1"}'])

@@ -76,12 +76,16 @@ def canary_labels(small: Any) -> dict[str, Any]:
     return {**dict.fromkeys(small.task.labels), **labels}
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("engine", "method"),
+    [("local", {}), ("virtual", {}), ("virtual", {"neighbours": ["tfidf"]})],
+)
 def test_planted_words_are_found_in_the_sites_own_parts_only(
-    small: Any, recording: Recording, engine: str
+    small: Any, recording: Recording, engine: str, method: dict[str, Any]
 ) -> None:
     config = small.config(
         data=planted(small),
+        method=method,
         task={"labels": canary_labels(small)},
         federation=ENGINES[engine],
     )
