@@ -11,7 +11,7 @@ from copy import copy
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, ValidationInfo, model_validator
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo, model_validator
 from pydantic.fields import FieldInfo
 
 from asyndbt._section import Section, SettingError, key
@@ -45,6 +45,12 @@ def _vocabulary(value: str, info: ValidationInfo) -> str:
         hint = did_you_mean(value, _VOCABULARIES, quoted)
         raise ValueError(f'use "builtin", "pocket", "pmi", or the path of a text file{hint}')
     return str(resolved(value, info))
+
+
+def _not_one(values: object) -> object:
+    if isinstance(values, str):
+        raise ValueError(f"give a list, such as [{quoted(values)}]")
+    return values
 
 
 def _similarities(values: list[str], info: ValidationInfo) -> list[str]:
@@ -94,7 +100,9 @@ class _RunKeys(Section):
     demonstrations_total: int | None = key(
         None, "Demonstrations in the prompt, all classes together.", example=8, ge=1
     )
-    neighbours: Annotated[list[str], AfterValidator(_similarities)] | None = key(
+    neighbours: (
+        Annotated[list[str], BeforeValidator(_not_one), AfterValidator(_similarities)] | None
+    ) = key(
         None,
         "Similarities by which a slot may also choose the example nearest to the query.",
         example=["tfidf"],
