@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from itertools import islice
 
 import pytest
 from hypothesis import given
@@ -87,7 +88,7 @@ def test_no_query_is_shown_an_example_twice(
         found = [each for each, one in zip(shown, chosen, strict=True) if one is rule]
         fixed = set(shown) - set(found)
         (ranked,) = rule.ranked([query(text)])
-        assert found == [each for each in ranked if each not in fixed][: len(found)]
+        assert found == list(islice((each for each in ranked if each not in fixed), len(found)))
 
 
 def test_all_rules_make_the_prompts_of_kate_for_every_class() -> None:
@@ -129,12 +130,16 @@ def test_only_the_fields_of_the_task_count() -> None:
 
 
 def test_what_was_ranked_before_is_ranked_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_nearest, "_MOST_RANKED", 3)
+    monkeypatch.setattr(_nearest, "_MOST_KEPT", 3 * len(SHELF))
     asked = [query(word) for word in WORDS]
-    at_once = RULE.ranked(asked)
-    assert [RULE.ranked([each])[0] for each in asked] == at_once
-    assert RULE.ranked([*asked, *asked]) == at_once * 2
-    assert RULE.ranked([]) == []
+
+    def ranked(queries: Sequence[Example]) -> list[list[str]]:
+        return [texts(list(shelf)) for shelf in RULE.ranked(queries)]
+
+    at_once = ranked(asked)
+    assert [ranked([each])[0] for each in asked] == at_once
+    assert ranked([*asked, *asked]) == at_once * 2
+    assert ranked([]) == []
 
 
 def test_what_is_missing_is_told_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:

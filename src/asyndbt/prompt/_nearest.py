@@ -16,9 +16,9 @@ from asyndbt.optim import IntArray
 from asyndbt.prompt._vectors import Vectors, nearest_rows
 from asyndbt.task import Example
 
-_MOST_RANKED: Final = 4096
-"""Queries whose neighbours are kept: all of a site's while it tunes, and not all that are asked of
-an endpoint."""
+_MOST_KEPT: Final = 4_000_000
+"""Ranks that are kept, 32 MB: of all queries of a site while it tunes, and not of all that an
+endpoint is ever asked."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class Nearest:
     >>> rule = Nearest("tfidf", (Example({"a": "red fox"}, "1"), Example({"a": "blue whale"}, "1")))
     >>> str(rule)
     'nearest to the query (tfidf)'
-    >>> [each.fields["a"] for each in rule.ranked([Example({"a": "a blue car"}, "")])[0]]
+    >>> (ranked,) = rule.ranked([Example({"a": "a blue car"}, "")])
+    >>> [each.fields["a"] for each in ranked]
     ['blue whale', 'red fox']
     """
 
@@ -53,7 +54,7 @@ class Nearest:
         labels = {example.label for example in self.shelf}
         return labels.pop() if len(labels) == 1 else None
 
-    def ranked(self, queries: Sequence[Example]) -> list[list[Example]]:
+    def ranked(self, queries: Sequence[Example]) -> list[Iterator[Example]]:
         """Return the whole shelf for each query, nearest first.
 
         Raises
@@ -65,7 +66,7 @@ class Nearest:
         DataError
             If it knows nothing of the shelf.
         """
-        return [[self.shelf[index] for index in row] for row in self._ranking.rows(queries)]
+        return [map(self.shelf.__getitem__, row) for row in self._ranking.rows(queries)]
 
     def prepare(self) -> None:
         """Load what `ranked` needs; raises as it does."""
@@ -96,7 +97,7 @@ class _Ranking:
 
     def rows(self, queries: Sequence[Example]) -> list[IntArray]:
         """Return the (V,) indices of the shelf for each query, nearest first."""
-        if len(self._known) > _MOST_RANKED:
+        if len(self._known) * len(self._placed) > _MOST_KEPT:
             self._known = {}
         known = self._known  # other threads may replace it meanwhile
         new = [query for query in dict.fromkeys(queries) if query not in known]
