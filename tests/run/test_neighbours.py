@@ -196,6 +196,15 @@ def test_every_search_has_the_same_space(tmp_path: Path, method: str) -> None:
     assert not found.prompt().is_fixed
 
 
+def test_with_rules_alone_the_prompts_are_those_of_kate(tmp_path: Path) -> None:
+    given, asked = config(tmp_path, demonstrations_total=3), model()
+    run_method("kate", given, model=asked, options={"neighbours": 3})
+    (site,) = load_inputs(given).sites.values()
+    rules = np.full(site.shape.slots, site.shape.candidates - 1)
+    found = site.prompts(np.empty(0, dtype=np.int64), rules, site.data.test)
+    assert set(found) <= set(asked.asked)
+
+
 @pytest.mark.parametrize("slots", [{"demonstrations_per_class": 2}, {"demonstrations_total": 3}])
 def test_no_prompt_costs_more_than_the_longest(tmp_path: Path, slots: dict[str, int]) -> None:
     (site,) = load_inputs(config(tmp_path, **slots)).sites.values()
