@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from itertools import islice
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -146,6 +147,27 @@ def test_what_is_missing_is_told_with_the_remedy(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "sklearn.feature_extraction.text", None)
     with pytest.raises(MissingExtraError, match=r"asyndbt\[sklearn\]"):
         render(TASK, [Nearest("tfidf", (example("never met before"),))], (), {"text_a": "x"})
+
+
+def test_a_model_of_sentences_is_loaded_once_for_all_shelves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loaded = []
+
+    class Lengths:
+        def __init__(self, name: str, **options: object) -> None:
+            loaded.append(name)
+
+        def encode(self, texts: Sequence[str], **options: object) -> list[list[float]]:
+            return [[len(text), 1.0] for text in texts]
+
+    library = SimpleNamespace(SentenceTransformer=Lengths)
+    monkeypatch.setitem(sys.modules, "sentence_transformers", library)
+    slots = [tuple(map(example, pair)) for pair in (("a", "bbbb"), ("cc", "dddddd"))]
+    rules = [slot[-1] for slot in with_nearest(slots, [0, 1], ["lengths of texts"])]
+    (shown,) = shown_to(rules, [query("xxx")])
+    assert texts(shown) == ["bbbb", "cc"]
+    assert loaded == ["lengths of texts"]
 
 
 def test_a_shelf_without_a_word_is_told() -> None:
