@@ -13,8 +13,9 @@ import pytest
 import asyndbt.baselines
 import asyndbt.run
 from asyndbt.config import Config
-from asyndbt.lm import Prompt
+from asyndbt.prompt import TunedPrompt
 from asyndbt.run import Event, Observer
+from asyndbt.task import Example, Task
 
 SITES = ("movies", "phones", "meals")
 
@@ -92,13 +93,9 @@ class FakeResult:
         self.data = result_data()
         self.sites = sorted(SITES)
 
-    def prompt(self, site: str) -> Any:
-        class Template:
-            def render(self, **fields: str) -> Prompt:
-                query = f"Question: {' '.join(fields.values())} Answer:"
-                return Prompt(((f"Question: shot of {site} Answer:", "yes"),), query)
-
-        return Template()
+    def prompt(self, site: str) -> TunedPrompt:
+        shown = Example({"text_a": f"shot of {site}"}, "1")
+        return TunedPrompt(Task("{text_a}", ("0", "1"), ("no", "yes")), (), (shown,))
 
     def predict_batches(
         self, batches: Iterable[Iterable[tuple[str, Mapping[str, Any]]]], site: str | None = None
