@@ -29,6 +29,7 @@ from asyndbt.lm._labels import parse_label
 from asyndbt.lm._limiter import Limiter
 from asyndbt.lm._registry import find_providers, make_model
 from asyndbt.lm._replay import ReplayedModel
+from asyndbt.lm._thoughts import Thought
 from asyndbt.lm.providers._pocket import PocketLanguageModel
 from asyndbt.lm.providers.huggingface._model import HuggingFaceLanguageModel
 from asyndbt.lm.providers.openai._model import OpenAILanguageModel
@@ -66,6 +67,7 @@ __all__ = [
     "RewardedAnswers",
     "Section",
     "Send",
+    "Thought",
     "Usage",
     "amount_text",
     "check_requests",

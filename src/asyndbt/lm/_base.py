@@ -27,6 +27,8 @@ class Prompt:
         Demonstrations: the question block ending in ``Answer:`` and its label word.
     query : str
         The question block of the query, ending in ``Answer:``.
+    most_tokens : int, optional
+        Where a text of several lines is asked for, by a model that `writes`: most tokens of it.
 
     Examples
     --------
@@ -40,6 +42,7 @@ class Prompt:
 
     shots: tuple[tuple[str, str], ...]
     query: str
+    most_tokens: int | None = None
 
     @property
     def text(self) -> str:
@@ -172,6 +175,10 @@ class LanguageModel(ABC):
     is_remote: bool = False
     """Whether prompts leave this process: requests are limited and retried, and may be charged
     although their answer is lost."""
+
+    writes: bool = False
+    """Whether it answers a prompt that has `Prompt.most_tokens` with a text, whatever the feedback
+    for others; such prompts come without labels, and apart from others."""
 
     def __deepcopy__(self, memo: Any) -> Self:
         """Return the model itself: whoever copies what holds it shares its weights."""

@@ -56,6 +56,8 @@ def request_key(model: str, prompt: Prompt, labels: Sequence[str], sample: int =
         "labels": list(labels),
         "sample": sample,
     }
+    if prompt.most_tokens is not None:
+        request["most_tokens"] = prompt.most_tokens
     # ASCII escapes also encode lone surrogates of a broken text file.
     canonical = json.dumps(request, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode("ascii")).digest()

@@ -59,6 +59,7 @@ class ReplayedModel(LanguageModel):
         self._asked_as = model.name
         self.feedback, self.options = model.feedback, model.options
         self.batch, self.is_remote = model.batch, model.is_remote
+        self.writes = model.writes
 
     @property
     def name(self) -> str:

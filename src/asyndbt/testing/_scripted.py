@@ -53,6 +53,8 @@ class ScriptedLanguageModel(LanguageModel):
     (['great', 'terrible', None], 2)
     """
 
+    writes = True
+
     def __init__(
         self,
         script: Script,

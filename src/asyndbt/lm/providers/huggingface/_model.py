@@ -25,6 +25,7 @@ from asyndbt.lm.providers.huggingface._tokenization import (
     chat_messages,
     system_text,
 )
+from asyndbt.lm.providers.huggingface._writing import write
 
 
 class HuggingFaceOptions(Section):
@@ -79,7 +80,7 @@ class HuggingFaceOptions(Section):
 
 
 class HuggingFaceLanguageModel(LanguageModel):
-    """A local model that gives the log-probability of every label.
+    """A local model that gives the log-probability of every label, and writes texts.
 
     There are three kinds of models: causal ones, where a label continues the prompt; masked ones,
     where it takes the place of masks; and encoder-decoders, where it is the target.
@@ -121,6 +122,7 @@ class HuggingFaceLanguageModel(LanguageModel):
         self._tokenizer = PromptTokenizer(loaded.tokenizer, loaded.kind, self._chat, own.system)
         self._scorer = make_scorer(loaded, own.batch_tokens)
         self._labels: tuple[str, ...] = ()
+        self.writes = loaded.kind != "masked"
         traits = (str(loaded.network.dtype), loaded.kind, str(self._chat), own.system or "")
         identity = "\0".join((loaded.digest, *traits)).encode()
         self._name = f"{PROVIDER}/{loaded.label}/{hashlib.sha256(identity).hexdigest()[:16]}"
@@ -141,21 +143,25 @@ class HuggingFaceLanguageModel(LanguageModel):
         return chat_messages(prompt, system_text(options.system, labels))
 
     def max_usage(self, prompt: Prompt) -> Usage:
-        """Exact usage of one request: its tokens, those of the longest label, and no money.
+        """Usage of one request: its tokens, those of the longest label or text, and no money.
 
         The labels are those last passed to `check`, `detect_capabilities` or `score`; before that,
         a label counts as one token.
         """
-        return self._usage(self._tokenizer.prompt(prompt, self._labels), self._labels)
+        tokenized = self._tokenizer.prompt(prompt, self._labels)
+        if prompt.most_tokens is not None:
+            return Usage(1, len(tokenized.tokens), prompt.most_tokens)
+        return self._usage(tokenized, self._labels)
 
     def check(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> None:
         """Check that labels are distinct tokens and that prompts fit; raises DataError."""
         self._labels = tuple(labels)
-        tokenized = [self._tokenizer.prompt(prompt, labels) for prompt in prompts]
+        scored = [prompt for prompt in prompts if prompt.most_tokens is None]
+        tokenized = [self._tokenizer.prompt(prompt, labels) for prompt in scored]
         samples = tokenized or [self._tokenizer.prompt(Prompt((), "Answer:"), labels)]
         for tail in {sample.tail: None for sample in samples}:
             self._check_labels(self._tokenizer.labels(tail, labels), labels)
-        longest = self._longest(tokenized, labels)
+        longest = self._room(prompts, labels)
         context = self._loaded.context
         if context is not None and longest > context:
             raise DataError(
@@ -173,9 +179,8 @@ class HuggingFaceLanguageModel(LanguageModel):
 
         self._labels = tuple(labels)
         network = self._loaded.network
-        tokenized = [self._tokenizer.prompt(prompt, labels) for prompt in prompts]
         with self._loaded.lock, _device_errors():
-            sharing = self._scorer.describe_sharing(self._longest(tokenized, labels))
+            sharing = self._scorer.describe_sharing(self._room(prompts, labels))
         return {
             "architecture": type(network).__name__,
             "kind": self._loaded.kind,
@@ -193,14 +198,16 @@ class HuggingFaceLanguageModel(LanguageModel):
 
         Raises ModelError if the forward pass fails, for lack of memory or by numbers out of range.
         """
-        self._labels = tuple(labels)
         answers: list[Answer | None] = [None] * len(prompts)
         by_labels: dict[tuple[Tokens, ...], list[tuple[int, TokenizedPrompt]]] = {}
         for index, prompt in enumerate(prompts):
             tokenized = self._tokenizer.prompt(prompt, labels)
-            if self._longest([tokenized], labels) > (self._loaded.context or math.inf):
+            if self._room([prompt], labels) > (self._loaded.context or math.inf):
                 answers[index] = Answer(None, None, Usage(calls=1), "too long")
+            elif prompt.most_tokens is not None:
+                answers[index] = self._written(tokenized.tokens, prompt.most_tokens)
             else:
+                self._labels = tuple(labels)
                 tokens = self._tokenizer.labels(tokenized.tail, labels)
                 by_labels.setdefault(tokens, []).append((index, tokenized))
         for tokens, members in by_labels.items():
@@ -209,6 +216,13 @@ class HuggingFaceLanguageModel(LanguageModel):
             for (index, tokenized), row in zip(members, scores, strict=True):
                 answers[index] = Answer(tuple(row), None, self._usage(tokenized, labels))
         return answers
+
+    def _written(self, tokens: Tokens, most_tokens: int) -> Answer:
+        import torch
+
+        with self._loaded.lock, _device_errors(), torch.inference_mode():
+            text, count = write(self._loaded, tokens, most_tokens)
+        return Answer(None, text, Usage(1, len(tokens), count))
 
     def _scores(
         self, prompts: Sequence[Tokens], groups: Sequence[Hashable], labels: Sequence[Tokens]
@@ -228,9 +242,13 @@ class HuggingFaceLanguageModel(LanguageModel):
     def _usage(self, tokenized: TokenizedPrompt, labels: Sequence[str]) -> Usage:
         return Usage(1, len(tokenized.tokens), self._longest_label(tokenized, labels))
 
-    def _longest(self, tokenized: Sequence[TokenizedPrompt], labels: Sequence[str]) -> int:
+    def _room(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> int:
         """Most tokens that the model's context has to hold for any of the prompts; 0 for none."""
-        pairs = [(len(each.tokens), self._longest_label(each, labels)) for each in tokenized]
+        tokenized = [self._tokenizer.prompt(prompt, labels) for prompt in prompts]
+        pairs = [
+            (len(each.tokens), prompt.most_tokens or self._longest_label(each, labels))
+            for prompt, each in zip(prompts, tokenized, strict=True)
+        ]
         if self._loaded.kind == "seq2seq":
             return max((max(pair) for pair in pairs), default=0)
         return max((sum(pair) - (self._loaded.kind == "masked") for pair in pairs), default=0)

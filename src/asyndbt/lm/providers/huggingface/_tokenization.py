@@ -57,8 +57,12 @@ class PromptTokenizer:
         self._cached_label = lru_cache(maxsize=_CACHED)(self._tokenize_label)
 
     def prompt(self, prompt: Prompt, labels: Sequence[str]) -> TokenizedPrompt:
-        """Tokenize a prompt; raises ModelError if the chat template refuses the messages."""
-        return self._cached_prompt(prompt, system_text(self._system, labels))
+        """Tokenize a prompt; raises ModelError if the chat template refuses the messages.
+
+        The system message is about labels: before a text is written there is none.
+        """
+        system = system_text(self._system, labels) if prompt.most_tokens is None else ""
+        return self._cached_prompt(prompt, system)
 
     def labels(self, tail: str, labels: Sequence[str]) -> tuple[Tokens, ...]:
         """Tokenize every label as the continuation of a prompt with this `tail`."""

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from asyndbt._section import Section
@@ -56,6 +56,7 @@ class OpenAILanguageModel(LanguageModel):
     feedbacks = ("logprobs", "votes", "text")
     Options = OpenAIOptions
     is_remote = True
+    writes = True
     options: OpenAIOptions
 
     def __init__(self, feedback: Feedback | None = None, **options: Any) -> None:
@@ -118,10 +119,13 @@ class OpenAILanguageModel(LanguageModel):
 
     def max_usage(self, prompt: Prompt) -> Usage:
         """Upper bound of the cost of one request; tighter after replies."""
-        return self._meter.bound(Size.of(self._content(prompt, self._labels)), self._most_out)
+        request = self._request_for(prompt)
+        return self._meter.bound(Size.of(request.content(self._labels)), request.most_out)
 
     def expected_usage(self, prompt: Prompt) -> Usage:
-        return self._meter.expect(Size.of(self._content(prompt, self._labels)), self._most_out)
+        request = self._request_for(prompt)
+        size = Size.of(request.content(self._labels))
+        return self._meter.expect(size, request.most_out, usual=request.usual)
 
     def check(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> None:
         """Raise DataError if no answer can tell two labels apart."""
@@ -183,8 +187,9 @@ class OpenAILanguageModel(LanguageModel):
 
         Raises ExampleError if a request is rejected for no known reason while others were answered.
         """
-        self._labels = tuple(labels)
-        return [await self._answer(prompt, self._labels) for prompt in prompts]
+        if labels or not any(prompt.most_tokens for prompt in prompts):
+            self._labels = tuple(labels)
+        return [await self._answer(prompt, labels) for prompt in prompts]
 
     async def close(self) -> None:
         await self._client.close()
@@ -194,9 +199,10 @@ class OpenAILanguageModel(LanguageModel):
         self._key.check()
 
     async def _answer(self, prompt: Prompt, labels: Sequence[str]) -> Answer:
-        content, rejected = self._content(prompt, labels), None
+        request, rejected = self._request_for(prompt), None
+        content = request.content(labels)
         try:
-            reply = await self._client.post(body_of(self._request, self._capabilities, content))
+            reply = await self._client.post(request.body(content))
         except RejectedError as error:
             rejected = error
         if rejected is not None:
@@ -204,16 +210,39 @@ class OpenAILanguageModel(LanguageModel):
                 raise rejected.final(self._answered)
             return Answer(None, None, Usage(calls=1), refusal=rejected.refusal)
         self._answered = True
-        usage = self._meter.book(Size.of(content), self._most_out, reply)
+        usage = self._meter.book(Size.of(content), request.most_out, reply, usual=request.usual)
         opened = self._capabilities.open_thought
-        return answer_of(reply, usage, self._request.feedback, labels, opened)
+        return answer_of(reply, usage, request.options.feedback, labels, opened)
 
-    def _content(self, prompt: Prompt, labels: Sequence[str]) -> dict[str, Any]:
-        return self._request.form.content(self._request, self._capabilities, prompt, labels)
+    def _request_for(self, prompt: Prompt) -> _Request:
+        if prompt.most_tokens is None:
+            return _Request(prompt, self._request, self._capabilities)
+        without_scores = replace(self._capabilities, logprobs=0)
+        return _Request(prompt, self._request.writing(prompt.most_tokens), without_scores)
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A prompt, and what shapes the request for it."""
+
+    prompt: Prompt
+    options: RequestOptions
+    capabilities: Capabilities
 
     @property
-    def _most_out(self) -> int:
-        return self._capabilities.most_out(self._request)
+    def usual(self) -> bool:
+        """Whether its answer is as long as most: no text of several lines."""
+        return self.prompt.most_tokens is None
+
+    @property
+    def most_out(self) -> int:
+        return self.capabilities.most_out(self.options)
+
+    def content(self, labels: Sequence[str]) -> dict[str, Any]:
+        return self.options.form.content(self.options, self.capabilities, self.prompt, labels)
+
+    def body(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        return body_of(self.options, self.capabilities, content, lines=not self.usual)
 
 
 def _count_named(facts: Mapping[str, Any]) -> str:

@@ -11,8 +11,8 @@ from functools import cache
 from itertools import repeat
 from typing import Any, Final
 
+from asyndbt.lm._thoughts import Thought
 from asyndbt.lm.providers.openai._streams import assembled, is_stream
-from asyndbt.lm.providers.openai._thoughts import Thought
 
 _FILTERED: Final = (
     *("content_filter", "content-filter", "refusal", "safety", "sensitive", "recitation"),

@@ -45,6 +45,14 @@ class RequestOptions:
         """How prompts are put to the endpoint."""
         return _APIS[self.api]
 
+    def writing(self, most_tokens: int) -> RequestOptions:
+        """Return what shapes a request for a text of so many tokens: no system message on labels.
+
+        A model that thinks first has at least the room that it has for other answers.
+        """
+        room = max(most_tokens, self.max_tokens or 0)
+        return replace(self, feedback="text", system="", votes=None, max_tokens=room)
+
 
 @dataclass(frozen=True)
 class Capabilities:
@@ -208,9 +216,15 @@ def _sendable(text: str) -> str:
 
 
 def body_of(
-    request: RequestOptions, capabilities: Capabilities, content: Mapping[str, Any]
+    request: RequestOptions,
+    capabilities: Capabilities,
+    content: Mapping[str, Any],
+    *,
+    lines: bool = False,
 ) -> dict[str, Any]:
     """Body of a request, with the fields that `Api.content` returned.
+
+    With `lines`, an answer in words may have several.
 
     Examples
     --------
@@ -231,7 +245,7 @@ def body_of(
         body["seed"] = _SEED
     if capabilities.logprobs:
         body |= form.alternatives(capabilities.logprobs)
-    elif form.stop:
+    elif form.stop and not lines:
         body["stop"] = list(form.stop)
     if votes:
         body["n"] = request.answers

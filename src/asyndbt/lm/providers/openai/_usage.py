@@ -205,21 +205,23 @@ class Meter:
         # Some endpoints exceed the limit.
         return self._usage(self.counter.bound(size), max(most_out, self.counter.most_out))
 
-    def expect(self, size: Size, most_out: int) -> Usage:
-        answer = self.counter.expect_answer(max(most_out, self.counter.most_out))
+    def expect(self, size: Size, most_out: int, *, usual: bool = True) -> Usage:
+        most = max(most_out, self.counter.most_out)
+        answer = self.counter.expect_answer(most) if usual else most
         return self._usage(self.counter.expect(size), answer)
 
-    def book(self, size: Size, most_out: int, reply: Completion) -> Usage:
+    def book(self, size: Size, most_out: int, reply: Completion, *, usual: bool = True) -> Usage:
         """Learn from a reply and return its cost: as reported if that is possible, or its bound.
 
-        A cap of tokens or money ends a run whatever an endpoint reports.
+        A cap of tokens or money ends a run whatever an endpoint reports. An answer that is not as
+        long as `usual` says nothing of others.
         """
         bound = self.bound(size, most_out)
         tokens_in = _possible(reply.tokens_in, size.octets, bound.tokens_in)
         tokens_out = _possible(reply.tokens_out, reply.octets, bound.tokens_out)
         if tokens_in is not None:
             self.counter.learn(size.octets, size.messages, tokens_in)
-        if tokens_out is not None:
+        if tokens_out is not None and usual:
             self.counter.learn_answer(tokens_out)
         return self._usage(
             bound.tokens_in if tokens_in is None else tokens_in,
