@@ -11,9 +11,15 @@ from asyndbt.prompt._ngrams import pmi_ngrams
 from asyndbt.prompt._rendering import block_template, escaped, fold, render, render_all
 from asyndbt.prompt._tuned_prompt import TunedPrompt
 from asyndbt.prompt._vectors import TFIDF, Vectors, nearest_rows
-from asyndbt.prompt._vocabulary import load_vocabulary, repeated_entries
+from asyndbt.prompt._vocabulary import (
+    LONGEST_ENTRY,
+    load_vocabulary,
+    read_entries,
+    repeated_entries,
+)
 
 __all__ = [
+    "LONGEST_ENTRY",
     "TFIDF",
     "Demonstration",
     "Nearest",
@@ -26,6 +32,7 @@ __all__ = [
     "load_vocabulary",
     "nearest_rows",
     "pmi_ngrams",
+    "read_entries",
     "render",
     "render_all",
     "repeated_entries",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +10,8 @@ from asyndbt._spelling import composed
 from asyndbt._text import counted, did_you_mean, shorten
 from asyndbt.errors import DataError
 
-_LONGEST: Final = 200
+LONGEST_ENTRY: Final = 200
+"""Characters of an entry."""
 
 
 def load_vocabulary(spec: str, base: Path) -> tuple[str, ...]:
@@ -42,13 +43,24 @@ def load_vocabulary(spec: str, base: Path) -> tuple[str, ...]:
     if spec in _NAMED:
         return _NAMED[spec]()
     path = base / spec
-    entries = tuple(dict.fromkeys(entry for _, entry in _entries(path, spec)))
+    entries = _distinct(_entries(path, spec))
     if len(entries) < 2:
         raise DataError(
             f"{path.name}: {counted(len(entries), 'entry', 'entries')}; a vocabulary needs 2 or "
             "more, one a line"
         )
     return entries
+
+
+def read_entries(path: Path) -> tuple[str, ...]:
+    """Return the distinct entries of a file in order, even if they are too few for a vocabulary.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, or an entry is too long.
+    """
+    return _distinct(_entries(path, str(path)))
 
 
 def repeated_entries(spec: str, base: Path) -> str:
@@ -75,13 +87,17 @@ def _entries(path: Path, spec: str) -> Iterator[tuple[int, str]]:
     """Yield the entries with the numbers of their lines, repeated ones too."""
     for number, line in enumerate(_lines(path, spec), start=1):
         entry = " ".join(composed(line).split())
-        if len(entry) > _LONGEST:
+        if len(entry) > LONGEST_ENTRY:
             raise DataError(
                 f"{path.name} line {number}: the entry {shorten(entry)} has {len(entry)}"
-                f" characters, {_LONGEST} are allowed; put one entry on a line"
+                f" characters, {LONGEST_ENTRY} are allowed; put one entry on a line"
             )
         if entry:
             yield number, entry
+
+
+def _distinct(entries: Iterable[tuple[int, str]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(entry for _, entry in entries))
 
 
 def _lines(path: Path, spec: str) -> list[str]:
