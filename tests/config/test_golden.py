@@ -68,9 +68,9 @@ CONFIGS: dict[str, dict[str, Any]] = {
     },
 }
 DIGESTS: dict[str, tuple[str, str]] = {
-    "default": ("8e3cd7e8f3773de4", "4f3ff86e1a72d6f2"),
-    "paper": ("d180e3debff8cb35", "faf3806d873c494d"),
-    "every-table": ("64830a0fcd73fb40", "cbf512686351311a"),
+    "default": ("6f7a521d0cd7fb4e", "4f3ff86e1a72d6f2"),
+    "paper": ("e41b5521092dc891", "faf3806d873c494d"),
+    "every-table": ("d438c6ec2b79fae8", "cbf512686351311a"),
     "flower": ("2c8607091e402cbe", "9db090eaa05240b3"),
 }
 """Fingerprint of the configuration, agreement of a plan with its settings."""

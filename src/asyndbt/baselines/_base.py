@@ -63,6 +63,8 @@ class Baseline(Method):
 
     modes: ClassVar[tuple[str, ...]] = ("both", "demonstrations")
     """Values of ``method.mode`` that it supports; with others, the mode is ``both``."""
+    tunes_fragment: ClassVar[bool] = False
+    """Whether it chooses entries of the vocabulary."""
 
     @abstractmethod
     async def tune(self, sites: Mapping[str, BaselineSite]) -> TuningOutcome:
@@ -75,6 +77,9 @@ class Baseline(Method):
             changes["method.centralised"] = None
         if config.method.mode not in self.modes:
             changes["method.mode"] = None
+        if not self.tunes_fragment and config.method.vocabulary == "propose":
+            # Hints would be paid for in vain.
+            changes["method.vocabulary"] = None
         return config.override(changes) if changes else config
 
     async def run(self, session: Session) -> Outcome:

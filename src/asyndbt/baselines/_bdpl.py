@@ -28,6 +28,7 @@ class BDPL(PerSiteBaseline):
 
     name: ClassVar[str] = "bdpl"
     modes: ClassVar[tuple[str, ...]] = ("both",)
+    tunes_fragment: ClassVar[bool] = True
 
     async def tune_site(self, site: BaselineSite) -> tuple[Predictor, int]:
         """Learn the site's own fragment."""

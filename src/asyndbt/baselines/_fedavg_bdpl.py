@@ -29,6 +29,7 @@ class FedAvgBDPL(Baseline):
     local_steps: int = 1
     name: ClassVar[str] = "fedavg-bdpl"
     modes: ClassVar[tuple[str, ...]] = ("both",)
+    tunes_fragment: ClassVar[bool] = True
 
     async def tune(self, sites: Mapping[str, BaselineSite]) -> TuningOutcome:
         """Tune one fragment."""

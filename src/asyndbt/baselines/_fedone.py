@@ -33,6 +33,7 @@ class FedOne(Baseline):
     local_steps: int = 1
     name: ClassVar[str] = "fedone"
     modes: ClassVar[tuple[str, ...]] = ("both",)
+    tunes_fragment: ClassVar[bool] = True
 
     async def tune(self, sites: Mapping[str, BaselineSite]) -> TuningOutcome:
         """Tune one fragment."""

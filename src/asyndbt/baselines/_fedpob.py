@@ -63,6 +63,7 @@ class FedPOB(Baseline):
     features: int = 256
     name: ClassVar[str] = "fedpob"
     modes: ClassVar[tuple[str, ...]] = ("both", "demonstrations", "fragment")
+    tunes_fragment: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for option, least in (("arms", 1), ("batch", 1), ("features", 1)):

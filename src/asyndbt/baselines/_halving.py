@@ -46,6 +46,7 @@ class Halving(PerSiteBaseline):
     rounds: int = 4
     name: ClassVar[str] = "halving"
     modes: ClassVar[tuple[str, ...]] = ("both", "demonstrations", "fragment")
+    tunes_fragment: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.rounds < 1:

@@ -27,6 +27,7 @@ class RandomSearch(PerSiteBaseline):
     batch: int = 10
     name: ClassVar[str] = "random-search"
     modes: ClassVar[tuple[str, ...]] = ("both", "demonstrations", "fragment")
+    tunes_fragment: ClassVar[bool] = True
 
     async def tune_site(self, site: BaselineSite) -> tuple[Predictor, int]:
         """Search."""

@@ -79,6 +79,7 @@ class TPE(PerSiteBaseline):
     batch: int = 10
     name: ClassVar[str] = "tpe"
     modes: ClassVar[tuple[str, ...]] = ("both", "demonstrations", "fragment")
+    tunes_fragment: ClassVar[bool] = True
 
     async def tune_site(self, site: BaselineSite) -> tuple[Predictor, int]:
         """Search."""

@@ -268,6 +268,13 @@ class Config(Section):
                 '= "pmi" needs the texts of all sites in one place: use "builtin" with engine '
                 '"flower", or a file that every site has a copy of',
             )
+        if self.method.vocabulary == "propose" and self.method.mode != "demonstrations":
+            yield SettingError(
+                "method.vocabulary",
+                '= "propose" needs the models of all sites in one place: with engine "flower" each '
+                "site writes its hints with asyndbt propose site.toml --output hints.txt, asyndbt "
+                "propose --pool makes one file of them, and that is the vocabulary",
+            )
         if self.method.centralised:
             yield SettingError(
                 "method.centralised",
@@ -321,6 +328,12 @@ class Config(Section):
                 "method.vocabulary",
                 '= "pmi" tells n-grams of the sites\' texts, which federation.privacy keeps from '
                 'others: use "builtin" or a file',
+            )
+        if method.vocabulary == "propose":
+            yield SettingError(
+                "method.vocabulary",
+                '= "propose" has hints that answer to the sites\' texts, without noise, while '
+                'federation.privacy keeps these from others: use "builtin" or a file',
             )
         if method.patience is not None:
             yield SettingError(

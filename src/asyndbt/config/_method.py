@@ -21,7 +21,7 @@ from asyndbt.config._toml import format_value
 from asyndbt.optim import PRESETS, Settings, find_estimators
 from asyndbt.prompt import TFIDF
 
-_VOCABULARIES = ("builtin", "pocket", "pmi")
+_VOCABULARIES = ("builtin", "pocket", "pmi", "propose")
 
 _PRESETS: Mapping[str, Mapping[str, Any]] = {
     "default": PRESETS["default"],
@@ -34,7 +34,13 @@ _PRESETS: Mapping[str, Mapping[str, Any]] = {
 }
 """Keys that a preset sets; the paper's fragment and epochs are from its section 7."""
 
-_OF_FRAGMENT = ("vocabulary", "vocabulary_limit", "vocabulary_min_sites", "fragment_length")
+_OF_HINTS: Mapping[str, Any] = {"fragment_length": 2, "empty_fragment": True}
+"""Defaults where an entry is a whole hint: few of them, and none at all competes."""
+
+_OF_FRAGMENT = (
+    *("vocabulary", "vocabulary_limit", "vocabulary_min_sites", "fragment_length"),
+    *("proposals", "proposal_rounds", "proposal_ngram"),
+)
 _OF_DEMONSTRATIONS = ("demonstrations_per_class", "demonstrations_total", "neighbours")
 
 
@@ -43,7 +49,9 @@ def _vocabulary(value: str, info: ValidationInfo) -> str:
         return value
     if not Path(value).suffix and "/" not in value and "\\" not in value:
         hint = did_you_mean(value, _VOCABULARIES, quoted)
-        raise ValueError(f'use "builtin", "pocket", "pmi", or the path of a text file{hint}')
+        raise ValueError(
+            f'use "builtin", "pocket", "pmi", "propose", or the path of a text file{hint}'
+        )
     return str(resolved(value, info))
 
 
@@ -80,9 +88,10 @@ class _RunKeys(Section):
     )
     vocabulary: Annotated[str, AfterValidator(_vocabulary)] = key(
         "builtin",
-        "Words that the fragment is made of; in a text file, one entry a line.",
+        "Words that the fragment is made of; in a text file, one entry a line; with propose, hints "
+        "that the model writes at every site.",
         example="words.txt",
-        kind='"builtin", "pocket", "pmi", or path',
+        kind='"builtin", "pocket", "pmi", "propose", or path',
     )
     vocabulary_limit: int | None = key(
         None, "Most entries of the vocabulary; all if left out.", example=200, ge=2
@@ -90,7 +99,21 @@ class _RunKeys(Section):
     vocabulary_min_sites: int = key(
         2, 'Sites that must share an n-gram before "pmi" uses it in a federation.', example=3, ge=2
     )
-    fragment_length: int = key(6, "Words in the fragment.", example=12, ge=1)
+    proposals: int = key(
+        8, 'Hints that the model is asked for at once (vocabulary "propose").', example=12, ge=1
+    )
+    proposal_rounds: int = key(
+        2, "Times that it is asked at every site, with other wrong answers.", example=3, ge=1
+    )
+    proposal_ngram: int = key(
+        5,
+        "Words in a row that no hint may have in common with a text of its site.",
+        example=4,
+        ge=2,
+    )
+    fragment_length: int = key(
+        6, 'Words in the fragment; 2 with vocabulary "propose".', example=12, ge=1
+    )
     demonstrations_per_class: int | None = key(
         None,
         "Demonstrations of each class in the prompt (1, unless demonstrations_total is given).",
@@ -143,6 +166,8 @@ class MethodConfig(Settings, _RunKeys):
     @classmethod
     def derived(cls, given: Mapping[str, Any], info: ValidationInfo) -> Mapping[str, Any]:
         derived = dict(_PRESETS.get(str(given.get("preset")), {}))
+        if given.get("vocabulary") == "propose":
+            derived |= _OF_HINTS
         if given.get("demonstrations_total") is None:
             derived["demonstrations_per_class"] = 1
         return derived

@@ -1,6 +1,10 @@
 """Sites, the coordinator, and what passes between them."""
 
-from asyndbt.federation._calibration import CALIBRATION_QUERIES, calibration_queries
+from asyndbt.federation._calibration import (
+    CALIBRATION_QUERIES,
+    calibration_queries,
+    training_queries,
+)
 from asyndbt.federation._checkpoint import restore, snapshot
 from asyndbt.federation._coordinator import Coordinator
 from asyndbt.federation._early_stopping import EarlyStopping
@@ -87,6 +91,7 @@ __all__ = [
     "restore",
     "score_answers",
     "snapshot",
+    "training_queries",
     "unpack_state",
     "validation_event",
     "vocabulary_digest",

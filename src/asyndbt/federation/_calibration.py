@@ -24,7 +24,12 @@ def content_free_queries(task: Task) -> tuple[Example, ...]:
 
 def compared_queries(data: SiteData) -> tuple[Example, ...]:
     """Return a site's validation queries and then its training queries, the classes in turn."""
-    return (*_in_turn(data.validation), *_in_turn(data.train))
+    return (*_in_turn(data.validation), *training_queries(data))
+
+
+def training_queries(data: SiteData) -> tuple[Example, ...]:
+    """Return a site's training queries, the classes in turn."""
+    return tuple(_in_turn(data.train))
 
 
 def calibration_queries(

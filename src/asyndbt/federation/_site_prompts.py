@@ -114,6 +114,8 @@ class Needs:
         Kinds of prompt: plain, tuned, and random demonstrations.
     evaluation : Usage
         What is kept back for the test examples.
+    hints : Usage
+        What hints for the vocabulary cost before tuning, if the site's model writes any.
     content_free : int
         Content-free queries that a prompt is asked besides its queries, wherever it is asked.
     step_prompts : int
@@ -137,6 +139,7 @@ class Needs:
     validations: int = 0
     validation_rows: int = 1
     looks: int = 0
+    hints: Usage = field(default_factory=Usage)
 
     @classmethod
     def of(
@@ -149,6 +152,7 @@ class Needs:
         validations: int,
         random_draws: int,
         calibration: Calibration = "none",
+        hints: Usage | None = None,
     ) -> Needs:
         """Bound the usage of a site that has no budget.
 
@@ -163,6 +167,8 @@ class Needs:
         random_draws : int
             Draws of random demonstrations that are evaluated on the test split.
         calibration : {"none", "contextual", "batch"}
+        hints : Usage, optional
+            What hints for the vocabulary cost.
         """
         task, data = prompts.task, prompts.data
         free = content_free_queries(task) if calibration == "contextual" else ()
@@ -195,6 +201,7 @@ class Needs:
             validation_rows=rows,
             looks=validations * (len(free) + rows)
             + _FINALISTS * (len(free) + rows + len(data.train)),
+            hints=hints or Usage(),
         )
 
     @property
@@ -210,7 +217,7 @@ class Needs:
     @property
     def tuning(self) -> Usage:
         """Least usage with which a prompt can be tuned."""
-        return self.step + times(self.prompt, self._least_looks)
+        return self.hints + self.step + times(self.prompt, self._least_looks)
 
     @property
     def least(self) -> Usage:
@@ -266,10 +273,10 @@ class Needs:
         return max(0, self._prompts_within(limits) - self.looks) // max(1, self.step_prompts)
 
     def _prompts_within(self, limits: Limits) -> int:
-        """Return how many prompts limits cover beside the evaluation; very many without any."""
-        evaluation = self.evaluation
+        """Return how many prompts limits cover beside evaluation and hints; many without any."""
+        others = self.evaluation + self.hints
         counts = [
-            (cap - getattr(evaluation, name)) / used
+            (cap - getattr(others, name)) / used
             for name in LIMITED
             if (cap := limits.cap(name)) is not None and (used := getattr(self.prompt, name))
         ]

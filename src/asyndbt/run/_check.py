@@ -53,7 +53,8 @@ def check_run(config: Config, shared: Config | None = None) -> RunCheck:
     with TemporaryDirectory(prefix="asyndbt-check-") as folder:
         # Nothing is asked that answers at hand would save.
         own_cache = config.override({"lm.cache": None}) if config.lm.cache else config
-        setup = prepare_run(own_cache, RunDirectory(Path(folder)), shared=shared)
+        directory = RunDirectory(Path(folder))
+        setup = prepare_run(own_cache, directory, shared=shared, writes_hints=False)
         for site in setup.sites.values():
             site.close()
     assert setup.handle is not None

@@ -5,6 +5,7 @@ events.jsonl      what happened, one JSON object a line
 checkpoint        the coordinator's state after its latest decision; before that: checkpoint.before
 model.json        the language model: capabilities found by the probe, and the cost of the probe
 judge.json        the same of the judge, if there is one
+vocabulary.json   the hints of the sites' model, where it wrote the vocabulary, and what they cost
 probe.sqlite      the requests of the probes, without texts
 lock              held while a process works here
 identity          the run's name in a cache shared with other runs

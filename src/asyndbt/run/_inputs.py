@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, permutations
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from asyndbt.errors import ConfigError, DataError
 from asyndbt.federation import SitePrompts
 from asyndbt.lm import LanguageModel, Prompt, check_requests
 from asyndbt.prompt import (
+    LONGEST_ENTRY,
     Demonstration,
     load_vocabulary,
     pmi_ngrams,
@@ -55,6 +56,10 @@ Rows = Mapping[str, Iterable[Any]]
 _ROWS_FOLDER = ".data"
 """Below ``sites/``, which may hold texts; a site's name cannot begin with a dot."""
 _MAX_NGRAMS = 200
+_STAND_INS: Final = tuple(
+    f"{start} {'and so on ' * 30}"[:LONGEST_ENTRY] for start in ("one", "two")
+)
+"""Entries as long as any, where hints are yet to be written."""
 
 
 @toml_keys()
@@ -248,6 +253,11 @@ class RunInputs:
         prompts.sort(key=lambda prompt: model.max_usage(prompt).tokens)
         return [prompts[-1], prompts[0]]
 
+    def with_vocabulary(self, vocabulary: tuple[str, ...]) -> RunInputs:
+        """Return the same inputs with other words."""
+        sites = {name: replace(site, vocabulary=vocabulary) for name, site in self.sites.items()}
+        return replace(self, vocabulary=vocabulary, sites=sites)
+
 
 @toml_keys()
 def load_inputs(config: Config, *, complete: bool = True) -> RunInputs:
@@ -306,7 +316,8 @@ def resolve_vocabulary(config: Config, sites: Sequence[SiteData]) -> tuple[str, 
     """Return the vocabulary that all sites use, in one order.
 
     ``pmi`` takes n-grams of the sites' texts, which must all be in this process: of a single site
-    all, of several those shared by at least ``vocabulary_min_sites``, the most shared first.
+    all, of several those shared by at least ``vocabulary_min_sites``, the most shared first. For
+    ``propose`` there are stand-ins, which say no more than how long an entry may be.
 
     Raises
     ------
@@ -316,6 +327,8 @@ def resolve_vocabulary(config: Config, sites: Sequence[SiteData]) -> tuple[str, 
         If fewer than two entries are left, or the vocabulary's file cannot be used.
     """
     method = config.method
+    if asks_for_hints(config):
+        return _STAND_INS
     if method.vocabulary != "pmi":
         return load_vocabulary(method.vocabulary, Path())[: method.vocabulary_limit]
     limit = method.vocabulary_limit or _MAX_NGRAMS
@@ -330,10 +343,16 @@ def resolve_vocabulary(config: Config, sites: Sequence[SiteData]) -> tuple[str, 
     return tuple(words)
 
 
+def asks_for_hints(config: Config) -> bool:
+    """Whether the model is to write the vocabulary of the fragment."""
+    method = config.method
+    return method.vocabulary == "propose" and method.mode != "demonstrations"
+
+
 def vocabulary_warnings(config: Config) -> Iterator[str]:
     """Yield what the user should know of the vocabulary's file; raises as `resolve_vocabulary`."""
     method = config.method
-    if method.mode == "demonstrations" or method.vocabulary == "pmi":
+    if method.mode == "demonstrations" or method.vocabulary in ("pmi", "propose"):
         return
     if remark := repeated_entries(method.vocabulary, Path()):
         yield remark

@@ -120,6 +120,7 @@ def build_result(config: Config, setup: RunSetup, outcome: Outcome) -> dict[str,
         "ledger": ledger,
         "model": setup.handle and setup.handle.record(),
         **judge_ledger(setup.judge, setup.sites.values()),
+        **({} if setup.hints is None else {"hints": setup.hints.summary()}),
         "seed": config.run.seed,
         **({} if private is None else {"privacy": private.model_dump()}),
         "versions": {

@@ -25,11 +25,13 @@ from asyndbt.federation import (
     Worker,
     vocabulary_digest,
 )
-from asyndbt.lm import AnswerCache, Budget, Gateway, LanguageModel, Limits, Usage, split_limits
+from asyndbt.lm import Budget, Gateway, LanguageModel, Limits, RequestCounts, Usage, split_limits
 from asyndbt.run._directory import RunDirectory
 from asyndbt.run._division import divide_budget
+from asyndbt.run._hints import RunHints, ask_hints, known_hints, site_answers
 from asyndbt.run._inputs import (
     RunInputs,
+    asks_for_hints,
     load_inputs,
     resolve_vocabulary,
     vocabulary_warnings,
@@ -38,6 +40,7 @@ from asyndbt.run._judge import check_judge, prepare_judge, site_judge
 from asyndbt.run._liars import SimulatedLiars, makes_up_names, simulate_liars
 from asyndbt.run._model_handle import ModelHandle
 from asyndbt.run._site import RunSite
+from asyndbt.run._site_hints import hints_bound
 from asyndbt.run._warnings import privacy_notes, setup_warnings
 
 MOST_ITERATIONS: Final = 100_000
@@ -58,6 +61,8 @@ class RunSetup:
         The sites that lie, if that is simulated.
     judge : ModelHandle or None
         The language model that judges answers, if the task has one.
+    hints : RunHints or None
+        What the model wrote for the vocabulary, if it was asked.
     """
 
     plan: Plan
@@ -67,6 +72,7 @@ class RunSetup:
     warnings: tuple[str, ...] = ()
     liars: SimulatedLiars | None = None
     judge: ModelHandle | None = None
+    hints: RunHints | None = None
 
     @property
     def acting(self) -> Mapping[str, Site]:
@@ -102,6 +108,7 @@ def prepare_run(
     shared: Config | None = None,
     *,
     needs_calls: bool = True,
+    writes_hints: bool = True,
 ) -> RunSetup:
     """Load, split, check and divide, so that no error is left for after the first paid step.
 
@@ -117,6 +124,9 @@ def prepare_run(
         At a site whose coordinator is elsewhere: what all sites agree on.
     needs_calls : bool
         Whether tuning sends requests; if not, the budget has to cover the evaluation alone.
+    writes_hints : bool
+        Whether the model is asked for the vocabulary, if that is to be of hints; if not, stand-ins
+        take their place.
 
     Raises
     ------
@@ -138,9 +148,38 @@ def prepare_run(
             handle.detect_capabilities(examples, inputs.task.label_words, limits=limits)
         directory.write_json("model.json", handle.record())
     judge = prepare_judge(config, inputs, directory)
+    hints = None
+    if asks_for_hints(config) and writes_hints:
+        hints = write_hints(config, inputs, handle, directory, needs_calls=needs_calls)
+        inputs = inputs.with_vocabulary(hints.vocabulary)
     return build_setup(
-        config, inputs, handle, directory, shared=shared, needs_calls=needs_calls, judge=judge
+        config,
+        inputs,
+        handle,
+        directory,
+        shared=shared,
+        needs_calls=needs_calls,
+        judge=judge,
+        hints=hints,
     )
+
+
+@toml_keys()
+def write_hints(
+    config: Config,
+    inputs: RunInputs,
+    handle: ModelHandle,
+    directory: RunDirectory,
+    *,
+    needs_calls: bool = True,
+) -> RunHints:
+    """Return the hints that are recorded for a run, or ask for them within its budget."""
+    known = known_hints(config, inputs, handle.model, directory)
+    if known is not None:
+        return known
+    needs = _needs(config, inputs, handle.model, needs_calls)
+    _, limits = _divide(config.budget, needs, handle)
+    return ask_hints(config, inputs, handle, directory, limits)
 
 
 def _known(
@@ -174,11 +213,12 @@ def build_setup(
     shared: Config | None = None,
     needs_calls: bool = True,
     judge: ModelHandle | None = None,
+    hints: RunHints | None = None,
 ) -> RunSetup:
     """Divide the budget, make the plan, and open every site's files."""
     model = handle.model
     check_prices(config, model)
-    needs = _needs(config, inputs, model, needs_calls)
+    needs = _needs(config, inputs, model, needs_calls, hints)
     needs, limits = _divide(config.budget, needs, handle)
     most = _most_steps(config) if needs_calls else None
     needs = {name: need.within(limits[name], most) for name, need in needs.items()}
@@ -207,6 +247,7 @@ def build_setup(
                 sites=len(plan.sites),
                 here=len(inputs.sites),
             ),
+            None if hints is None else hints.sites[name].counts,
         )
         for name, prompts in inputs.sites.items()
     }
@@ -221,7 +262,7 @@ def build_setup(
         ),
         *model.warnings([_texts(site) for site in inputs.sites.values()], inputs.vocabulary),
     )
-    return RunSetup(plan, sites, inputs.vocabulary, handle, warnings, liars, judge)
+    return RunSetup(plan, sites, inputs.vocabulary, handle, warnings, liars, judge, hints)
 
 
 @toml_keys()
@@ -238,11 +279,20 @@ def _check_calls(config: Config, inputs: RunInputs, handle: ModelHandle, needs_c
 
 
 def _needs(
-    config: Config, inputs: RunInputs, model: LanguageModel, needs_calls: bool
+    config: Config,
+    inputs: RunInputs,
+    model: LanguageModel,
+    needs_calls: bool,
+    hints: RunHints | None = None,
 ) -> dict[str, Needs]:
-    """Return what every site needs without a budget."""
+    """Return what every site needs without a budget; for hints what they did cost, once known."""
     method, settings = config.method, config.method.settings()
     looks = method.validations + method.confirm_candidates
+    costs = dict.fromkeys(inputs.sites, Usage())
+    if hints is not None:
+        costs = {name: site.spent for name, site in hints.sites.items()}
+    elif asks_for_hints(config):
+        costs = {name: hints_bound(config, site, model) for name, site in inputs.sites.items()}
     return {
         name: Needs.of(
             prompts,
@@ -252,6 +302,7 @@ def _needs(
             validations=looks if needs_calls else 0,
             random_draws=method.random_icl_draws,
             calibration=config.lm.calibration,
+            hints=costs[name],
         )
         for name, prompts in inputs.sites.items()
     }
@@ -342,16 +393,17 @@ def _site(
     limits: Limits,
     objective: type[PromptObjective],
     judge: Judge | None,
+    counts: RequestCounts | None,
 ) -> RunSite:
     name, lm = prompts.data.name, config.lm
     folder = directory.site(name)
-    if lm.cache is None:
-        cache = AnswerCache(folder / "answers.sqlite", name)
-    else:
-        cache = AnswerCache(lm.cache, f"{directory.identity()}/{name}")
+    cache = site_answers(config, directory, name)
+    gateway = Gateway(handle.model, cache, Budget(limits), handle.policy)
+    if counts is not None:
+        gateway.restore(counts)
     asked = objective(
         prompts,
-        Gateway(handle.model, cache, Budget(limits), handle.policy),
+        gateway,
         needs,
         feedback=lm.feedback,
         loss=plan.settings.loss,

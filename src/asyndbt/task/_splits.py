@@ -85,6 +85,12 @@ class SiteData:
         """All examples that a model is asked about: train, validation and test."""
         return (*self.train, *self.validation, *self.test)
 
+    def texts(self, task: Task) -> list[str]:
+        """Return all texts of the site, expected answers among them where these are texts."""
+        examples = (*self.pool, *self.queries)
+        answers = [example.label for example in examples] if task.reward is not None else []
+        return [text for example in examples for text in example.fields.values()] + answers
+
     @property
     def digests(self) -> dict[str, str]:
         """Digest of the texts and labels by part, in their order."""
