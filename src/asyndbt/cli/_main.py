@@ -18,6 +18,7 @@ from asyndbt.cli._demo import add_demo, add_init
 from asyndbt.cli._estimate import add_estimate
 from asyndbt.cli._export import add_export
 from asyndbt.cli._federation import add_coordinator, add_keys, add_site, add_status, add_stop
+from asyndbt.cli._propose import add_propose
 from asyndbt.cli._results import add_predict, add_report
 from asyndbt.cli._run import Interrupted, add_resume, add_run
 from asyndbt.cli._serve import add_serve, add_serve_model
@@ -41,6 +42,7 @@ _COMMANDS = (
     add_init,
     add_check,
     add_estimate,
+    add_propose,
     add_run,
     add_resume,
     add_predict,

@@ -15,7 +15,7 @@ from asyndbt.config._liars import LiarsConfig
 from asyndbt.config._lm import LMConfig
 from asyndbt.config._method import MethodConfig
 from asyndbt.config._schema import starter_toml
-from asyndbt.config._site_file import LinkConfig, SiteFile, load_site_file
+from asyndbt.config._site_file import LinkConfig, SiteFile, is_site_file, load_site_file
 from asyndbt.config._toml import format_table, read_toml
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "explain_errors",
     "format_table",
     "is_loopback",
+    "is_site_file",
     "load_config",
     "load_site_file",
     "read_toml",

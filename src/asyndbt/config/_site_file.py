@@ -16,6 +16,7 @@ from asyndbt.config._federation import Address, is_loopback
 from asyndbt.config._toml import read_toml
 from asyndbt.errors import ConfigError
 
+_EXAMPLE = "docs/three-hospitals.md has one"
 _PARTS = ("train", "validation", "test")
 
 
@@ -121,6 +122,17 @@ class SiteFile(Section):
         return caps
 
 
+def is_site_file(path: Path) -> bool:
+    """Whether a file is a site's own, and not the configuration of a run.
+
+    Raises
+    ------
+    ConfigError
+        If it is there and cannot be read.
+    """
+    return path.exists() and "site" in read_toml(path, _EXAMPLE)
+
+
 def load_site_file(path: Path | str) -> SiteFile:
     """Read a site's own file; relative paths in it start from its directory.
 
@@ -130,7 +142,7 @@ def load_site_file(path: Path | str) -> SiteFile:
         If the file cannot be read, is not TOML, or has a wrong setting.
     """
     path = Path(path)
-    data = read_toml(path, "docs/three-hospitals.md has one")
+    data = read_toml(path, _EXAMPLE)
     tables = {**{table: {} for table in ("site", "coordinator", "data")}, **data}
     try:
         return SiteFile.model_validate(tables, context={"base": path.parent})

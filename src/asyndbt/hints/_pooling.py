@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
+from asyndbt._text import counted
+from asyndbt.errors import DataError
 from asyndbt.hints._words import words_of
+from asyndbt.prompt import read_entries
 
 _SAME: Final = 0.6
 """Share of the words of two hints that both have, from which on they say the same."""
@@ -52,6 +56,23 @@ def pool_hints(by_site: Sequence[Iterable[str]]) -> tuple[str, ...]:
         same.sites.add(site)
     groups.sort(key=lambda group: -len(group.sites))
     return tuple(group.hint for group in groups)
+
+
+def pool_files(files: Sequence[Path]) -> tuple[str, ...]:
+    """Return the hints in the files of several sites as `pool_hints` does.
+
+    Raises
+    ------
+    DataError
+        If a file cannot be read, or fewer than two hints are left.
+    """
+    pooled = pool_hints([read_entries(file) for file in files])
+    if len(pooled) < 2:
+        raise DataError(
+            f"{', '.join(file.name for file in files)}: {counted(len(pooled), 'hint')}, without "
+            "those that say nearly the same; a vocabulary needs 2 or more"
+        )
+    return pooled
 
 
 def _overlap(one: frozenset[str], other: frozenset[str]) -> float:

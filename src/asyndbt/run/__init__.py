@@ -19,6 +19,7 @@ from asyndbt.run._inputs import load_inputs, load_site_data, make_task, place_ro
 from asyndbt.run._liars import recorded_liars
 from asyndbt.run._observers import Observers
 from asyndbt.run._predictor import Predictor
+from asyndbt.run._propose import propose_hints
 from asyndbt.run._remote_site import RemoteSite, open_site
 from asyndbt.run._result import Outcome, Result, write_prompt
 from asyndbt.run._session import METHOD_FILE, Method, Session, run_session
@@ -66,6 +67,7 @@ __all__ = [
     "place_rows",
     "prepare_run",
     "privacy_notes",
+    "propose_hints",
     "read_curve",
     "read_record",
     "recorded_liars",
