@@ -32,6 +32,7 @@ def outcome_text(result: Result, warnings: Sequence[str]) -> str:
         "",
         calls_text(data["ledger"]),
         *_judge_text(data.get("judge")),
+        *_hints_text(data.get("hints")),
         f"Record: {directory}",
         f"Next: asyndbt predict {directory} --input FILE{site}"
         if sites
@@ -128,6 +129,19 @@ def _judge_text(judge: Mapping[str, Any] | None) -> Iterator[str]:
         yield wrapped(
             f"Judge: {counted(ledger['calls'], 'call')}, {counted(ledger['tokens_in'], 'token')} "
             f"sent, {ledger['tokens_out']:,} received{money}. They are beside the others."
+        )
+
+
+def _hints_text(hints: Mapping[str, Any] | None) -> Iterator[str]:
+    if hints is not None:
+        sites = hints["sites"].values()
+        written, copied, calls = (
+            sum(site[key] for site in sites) for key in ("written", "copied", "calls")
+        )
+        yield wrapped(
+            f"Hints: {counted(hints['vocabulary'], 'hint')} to choose from, of {written:,} that "
+            f"the model wrote, for {counted(calls, 'call')} of these; {copied:,} repeat texts of "
+            "their sites and stayed there."
         )
 
 

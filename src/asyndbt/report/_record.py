@@ -51,6 +51,8 @@ class Record:
         The coordinator's checkpoint.
     parts : mapping of str to SitePart
         For the sites whose own part is in the directory.
+    hints : tuple of str
+        The vocabulary, where the model wrote it.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Record:
     state: Mapping[str, Any] = field(default_factory=dict)
     arrays: Mapping[str, FloatArray] = field(default_factory=dict)
     parts: Mapping[str, SitePart] = field(default_factory=dict)
+    hints: tuple[str, ...] = ()
 
     def kind(self, *kinds: str) -> list[Mapping[str, Any]]:
         return [event for event in self.events if event["kind"] in kinds]
@@ -142,6 +145,8 @@ class Record:
         chosen = dict(zip(self.best, self.fragment, strict=False))
         if spec == "pmi":
             return chosen
+        if spec == "propose":
+            return dict(enumerate(self.hints))
         with suppress(AsyndbtError):
             words = load_vocabulary(spec, Path())[: method.get("vocabulary_limit")]
             known = dict(enumerate(words))
@@ -180,6 +185,7 @@ def read_record(directory: Path) -> Record:
             for part in sorted((directory / "sites").glob("*"))
             if part.is_dir() and not part.name.startswith(".")
         },
+        hints=tuple((_json(directory / "vocabulary.json") or {}).get("vocabulary", ())),
     )
 
 

@@ -13,6 +13,7 @@ runs quick to simulate.
 from __future__ import annotations
 
 import math
+import zlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -30,12 +31,13 @@ from asyndbt.federation import Coordinator, Plan, PromptObjective, SitePrompts, 
 from asyndbt.federation.engines import Delays, Engine, LocalEngine, VirtualEngine
 from asyndbt.lm import LIMITED, Answer, AnswerCache, LanguageModel, Prompt, Usage
 from asyndbt.optim import FloatArray, IntArray, make_estimator
+from asyndbt.prompt import load_vocabulary
 from asyndbt.run._directory import RunDirectory
 from asyndbt.run._duration import BATCH, time_endpoint, time_local, total_seconds, under_way
-from asyndbt.run._inputs import load_inputs
+from asyndbt.run._inputs import RunInputs, asks_for_hints, load_inputs
 from asyndbt.run._judge import check_judge
 from asyndbt.run._model_handle import ModelHandle
-from asyndbt.run._setup import RunSetup, build_setup, check_budget
+from asyndbt.run._setup import RunSetup, build_setup, check_budget, write_hints
 from asyndbt.task import Reward
 
 _ASSUMED_SECONDS: Final = 1.0
@@ -137,14 +139,8 @@ def estimate_run(
     together = handle.policy.limiter.most if model.is_remote else model.batch
     simulated = SimulatedModel(model, together)
     with TemporaryDirectory(prefix="asyndbt-estimate-") as folder:
-        setup = build_setup(
-            config.override(dict.fromkeys(_left_out(config))),
-            inputs,
-            ModelHandle(simulated, handle.policy, ledger=handle.ledger),
-            RunDirectory(Path(folder)),
-            objective=SimulatedObjective,
-            needs_calls=needs_calls,
-        )
+        asked_for = ModelHandle(simulated, handle.policy, ledger=handle.ledger)
+        setup = _simulated_setup(config, inputs, asked_for, RunDirectory(Path(folder)), needs_calls)
         try:
             coordinator = run_sync(_play(setup, config, model.is_remote))
         finally:
@@ -176,6 +172,42 @@ def estimate_run(
     )
 
 
+def _simulated_setup(
+    config: Config,
+    inputs: RunInputs,
+    handle: ModelHandle,
+    directory: RunDirectory,
+    needs_calls: bool,
+) -> RunSetup:
+    """Return the setup of a run with a simulated model, which writes the hints that it is to."""
+    config = config.override(dict.fromkeys(_left_out(config)))
+    inputs = replace(
+        inputs, sites={name: _without_function(site) for name, site in inputs.sites.items()}
+    )
+    hints, model = None, handle.model
+    if asks_for_hints(config):
+        assert isinstance(model, SimulatedModel)
+        hints = write_hints(config, inputs, handle, directory, needs_calls=needs_calls)
+        inputs = inputs.with_vocabulary(hints.vocabulary)
+        model.asked.clear()  # what is timed is what tuning asks
+    return build_setup(
+        config,
+        inputs,
+        handle,
+        directory,
+        objective=SimulatedObjective,
+        needs_calls=needs_calls,
+        hints=hints,
+    )
+
+
+def _without_function(prompts: SitePrompts) -> SitePrompts:
+    """Return prompts without the user's reward function, which is not for made-up answers."""
+    if prompts.task.reward is None:
+        return prompts
+    return replace(prompts, task=replace(prompts.task, reward=Reward("exact")))
+
+
 def _most_calls(config: Config, setup: RunSetup, played: Usage) -> float:
     """Return the most calls that the budget and the iterations allow.
 
@@ -192,7 +224,7 @@ def _most_calls(config: Config, setup: RunSetup, played: Usage) -> float:
         if config.method.iterations:
             looks = needs.looks + needs.validation_rows
             steps = _most_steps(setup.plan) * needs.step_prompts
-            counts.append(needs.evaluation.calls + looks + steps)
+            counts.append(needs.evaluation.calls + needs.hints.calls + looks + steps)
         most += min(counts)
     return most
 
@@ -261,6 +293,7 @@ def _speed(
 
 
 _MARGIN: Final = 1.3
+_MADE_UP_LINES: Final = 20
 _EFFECT: Final = 0.045
 _CHANCE: Final = 0.15
 """Standard deviations, in the logarithm of a loss, of a word's effect and of its interaction with
@@ -291,7 +324,7 @@ class SimulatedModel(LanguageModel):
     def __init__(self, model: LanguageModel, batch: int) -> None:
         self._model = model
         self.feedback, self.options = model.feedback, model.options
-        self.batch = batch
+        self.batch, self.writes = batch, model.writes
         self.rounds = 0
         self.asked: list[Prompt] = []
         self.spent = Usage()
@@ -337,8 +370,10 @@ class SimulatedModel(LanguageModel):
         """Give every prompt the same answer."""
         self.asked += prompts[: BATCH - len(self.asked)]
         scores = tuple(float(-index) for index in range(len(labels)))
-        text = labels[0] if labels else "an answer"
-        answers = [Answer(scores, text, self.expected_usage(prompt)) for prompt in prompts]
+        answers = [
+            Answer(scores, _made_up_text(prompt, labels), self.expected_usage(prompt))
+            for prompt in prompts
+        ]
         self.count(sum((answer.usage for answer in answers), Usage()))
         return list(answers)
 
@@ -348,14 +383,20 @@ class SimulatedModel(LanguageModel):
         self.spent += usage
 
 
+def _made_up_text(prompt: Prompt, labels: Sequence[str]) -> str:
+    """Return a label, an answer, or lines of words that every prompt has others of."""
+    if prompt.most_tokens is None:
+        return labels[0] if labels else "an answer"
+    rng = np.random.default_rng(zlib.crc32(prompt.text.encode("utf-8", "replace")))
+    lines = rng.choice(load_vocabulary("builtin", Path()), size=(_MADE_UP_LINES, 8))
+    return "\n".join(map(" ".join, lines))
+
+
 class SimulatedObjective(PromptObjective):
     """Sends the requests of a real site; its losses come from a random table."""
 
-    def __init__(self, prompts: SitePrompts, *args: Any, **options: Any) -> None:
-        if prompts.task.reward is not None:
-            # A user's function is not for made-up answers.
-            prompts = replace(prompts, task=replace(prompts.task, reward=Reward("exact")))
-        super().__init__(prompts, *args, **options)
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
         self._seen: dict[bytes, set[int]] = defaultdict(set)
         self._asked = 0
         self._counted = Usage()

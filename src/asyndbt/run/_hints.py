@@ -17,7 +17,7 @@ from asyndbt.federation import SitePrompts
 from asyndbt.hints import pool_hints
 from asyndbt.lm import AnswerCache, Budget, Gateway, LanguageModel, Limits
 from asyndbt.run._directory import RunDirectory
-from asyndbt.run._inputs import RunInputs
+from asyndbt.run._inputs import RunInputs, load_inputs
 from asyndbt.run._model_handle import ModelHandle
 from asyndbt.run._site_hints import SiteHints, ask_site
 
@@ -95,6 +95,18 @@ def recorded_hints(directory: RunDirectory) -> RunHints | None:
         return None
     sites = {name: SiteHints.from_dict(site) for name, site in record["sites"].items()}
     return RunHints(tuple(record["vocabulary"]), sites)
+
+
+def recorded_inputs(config: Config, directory: RunDirectory) -> RunInputs:
+    """Return the inputs of a run that has begun, with its hints if it has some.
+
+    Raises
+    ------
+    ConfigError, DataError
+        As `load_inputs`.
+    """
+    inputs, hints = load_inputs(config, complete=False), recorded_hints(directory)
+    return inputs if hints is None else inputs.with_vocabulary(hints.vocabulary)
 
 
 def known_hints(

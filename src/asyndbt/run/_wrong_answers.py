@@ -14,8 +14,8 @@ from uuid import uuid4
 from asyndbt.errors import ConfigError, RunDirectoryError
 from asyndbt.lm import Answer, AnswerCache, Predictions, read_answers, request_key
 from asyndbt.prompt import TunedPrompt
-from asyndbt.run._directory import read_record
-from asyndbt.run._inputs import load_inputs
+from asyndbt.run._directory import RunDirectory, read_record
+from asyndbt.run._hints import recorded_inputs
 from asyndbt.run._result import Result
 from asyndbt.run._site import changed_parts
 from asyndbt.task import Example
@@ -71,7 +71,7 @@ def wrong_answers(result: Result) -> dict[str, SiteErrors]:
         )
     if not result.sites:
         return {}
-    sites = load_inputs(result.config, complete=False).sites
+    sites = recorded_inputs(result.config, RunDirectory(result.directory)).sites
     found = {}
     for name in result.sites:
         folder = result.directory / "sites" / name
