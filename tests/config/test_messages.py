@@ -40,6 +40,10 @@ PRIVATE = {"federation.privacy.epsilon": 4.0, "method.iterations": 4}
         (PRIVATE | {"method.centralised": True}, "method.centralised pools the data of all sites"),
         (PRIVATE | {"method.exchange": "effects"}, 'method.exchange = "effects" is not made priv'),
         (PRIVATE | {"method.vocabulary": "pmi"}, 'method.vocabulary = "pmi" tells n-grams of'),
+        (
+            PRIVATE | {"method.vocabulary": "propose"},
+            'method.vocabulary = "propose" has hints that',
+        ),
         (PRIVATE | {"method.patience": 1}, "method.patience needs validation scores, which fed"),
         ({"data.label_column": ""}, 'data.label_column = "": use a text that is not empty'),
         ({"data.train": "hf:imdb"}, "hf: is not a known source; give a path"),
@@ -89,6 +93,12 @@ PRIVATE = {"federation.privacy.epsilon": 4.0, "method.iterations": 4}
         (
             {"method.preset": "paper", "method.entropy": 0.1},
             'method.entropy has no effect with step "adam": remove it',
+        ),
+        ({"method.proposals": 0}, "method.proposals = 0: use 1 or more"),
+        ({"method.proposal_ngram": 1}, "method.proposal_ngram = 1: use 2 or more"),
+        (
+            {"method.mode": "demonstrations", "method.proposals": 4},
+            'method.proposals has no effect with mode "demonstrations": remove it',
         ),
         ({"method.vocabulary_min_sites": 1}, "method.vocabulary_min_sites = 1: use 2 or more"),
         ({"data.max_chars": 0}, "data.max_chars = 0: use 1 or more"),

@@ -34,6 +34,16 @@ def test_the_paper_has_its_own_fragment() -> None:
     assert MethodConfig().fragment_length == 6
 
 
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_hints_are_few_and_may_be_left_out(preset: str) -> None:
+    method = MethodConfig.model_validate({"preset": preset, "vocabulary": "propose"})
+    assert (method.fragment_length, method.empty_fragment) == (2, True)
+    assert not {"fragment_length", "empty_fragment"} & method.given
+    given = {"vocabulary": "propose", "fragment_length": 3, "empty_fragment": False}
+    method = MethodConfig.model_validate({"preset": preset, **given})
+    assert (method.fragment_length, method.empty_fragment) == (3, False)
+
+
 def test_demonstrations_are_counted_per_class_or_in_total() -> None:
     assert MethodConfig().demonstrations_per_class == 1
     assert MethodConfig(demonstrations_total=8).demonstrations_per_class is None

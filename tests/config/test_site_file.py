@@ -46,6 +46,7 @@ def written(tmp_path: Path) -> Callable[..., SiteFile]:
         ({"data": {"pool_per_class": 5}}, "data is each site's own"),
         ({"lm": {"feedback": "text"}}, "lm is each site's own"),
         ({"method": {"vocabulary": "pmi"}}, "needs the texts of all sites in one place"),
+        ({"method": {"vocabulary": "propose"}}, "each site writes its hints with asyndbt propose"),
         ({"method": {"centralised": True}}, "pools the data of all sites"),
         ({"federation": {"engine": "flower"}}, "federation.sites is missing: name the sites"),
         ({"federation": {"engine": "flower", "sites": ["a", "a"]}}, "names a site twice"),
