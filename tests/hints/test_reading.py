@@ -33,6 +33,7 @@ def test_what_is_no_hint_is_left_out() -> None:
     assert read_hints("...\n---\nOkay.\n42", 8) == []
     assert read_hints("<think>Mind negations, and", 8) == []
     assert read_hints("very " * LONGEST_ENTRY, 8) == []
+    assert read_hints("Mind \x1b[31mnegations\x07.", 8) == ["Mind [31mnegations."]
 
 
 def test_no_more_than_were_asked_for() -> None:

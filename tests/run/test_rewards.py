@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-from tests.toys import VOCABULARY, ToyServer, rows, toy_model
+from tests.toys import VOCABULARY, ToyServer, rows, toy_model, toy_reply
 
 from asyndbt.baselines import methods, run_method
 from asyndbt.cli import main
 from asyndbt.config import Config
 from asyndbt.errors import ConfigError, DataError, ModelError
 from asyndbt.export import export_prompt
+from asyndbt.lm import Prompt
 from asyndbt.report import build_page
 from asyndbt.run import Result, run_config
 from asyndbt.run._estimate import estimate_run
@@ -76,6 +78,33 @@ def test_tuning_raises_the_mean_reward(finished: Result) -> None:
     assert test["tuned"]["mean_reward"] > test["random_icl"]["mean_reward"] + 0.2
     assert test["tuned"]["loss"] == pytest.approx(1 - test["tuned"]["mean_reward"], abs=0.006)
     assert "accuracy" not in json.dumps(finished.data)
+
+
+@pytest.mark.parametrize("reward", ["token_f1", "judge"])
+def test_hints_are_asked_for_with_answers_that_could_be_better(tmp_path: Path, reward: str) -> None:
+    """Nor may a hint name an expected answer; the judge is asked nothing for them."""
+    asked: list[str] = []
+
+    def reply(prompt: Prompt, labels: Sequence[str]) -> str:
+        if prompt.most_tokens is None:
+            return toy_reply(prompt, labels)
+        asked.append(prompt.text)
+        return "Answer exactly.\nAnswer briefly.\nIt is Lyon.\nAnswer mildly."
+
+    with ToyServer("127.0.0.1", 0) as server:
+        judge = {
+            "prompt": "Say, from 0 to 10. A good title: {expected}\nThe title to judge: {answer}",
+            "lm": {"provider": "openai", "model": "toy", "base_url": server.url},
+            "budget": {"calls": 3000},
+        }
+        task = {"reward": reward, "judge": judge} if reward == "judge" else {}
+        config = config_in(tmp_path, method={"vocabulary": "propose"}, task=task)
+        result = run_config(config, model=ScriptedLanguageModel(reply, name="toy"))
+    assert len(asked) == 2
+    assert re.search(r"text: .* took train .*\nright answer: .*\nits answer: .*", asked[0])
+    assert result.data["hints"]["sites"]["local"]["copied"] == 1
+    assert result.data["hints"]["vocabulary"] == 3
+    assert result.data["ledger"]["calls"] <= 700
 
 
 def test_demonstrations_show_the_expected_answers(finished: Result) -> None:

@@ -21,9 +21,10 @@ _LEAST_WORDS: Final = 2
 def read_hints(text: str, most: int) -> list[str]:
     r"""Return the hints that a text lists, one on a line, `most` at most.
 
-    Thoughts, bullets, numbers, quotation marks and bold type are taken off. Left out are lines that
-    announce others (they end in a colon), that are longer than an entry of a vocabulary, or a
-    single word, and repetitions. A hint ends in a full stop, so that several read as sentences.
+    Thoughts, bullets, numbers, quotation marks, bold type and signs that a terminal would obey are
+    taken off. Left out are lines that announce others (they end in a colon), that are longer than
+    an entry of a vocabulary, or a single word, and repetitions. A hint ends in a full stop, so that
+    several read as sentences.
 
     Examples
     --------
@@ -36,6 +37,7 @@ def read_hints(text: str, most: int) -> list[str]:
         bare = " ".join(line[lead.end() if lead else 0 :].replace("**", "").split()).strip(_FRAME)
         if bare.endswith(":"):
             continue
+        bare = "".join(filter(str.isprintable, bare))
         hint = bare if bare.endswith((".", "!", "?", "。")) else f"{bare.rstrip(' ,;')}."
         words = words_of(hint)
         if len(words) >= _LEAST_WORDS and len(hint) <= LONGEST_ENTRY:

@@ -52,7 +52,7 @@ class SiteHints:
 
 
 def hints_bound(config: Config, prompts: SitePrompts, model: LanguageModel) -> Usage:
-    """Return the most that the hints of a site cost.
+    """Return the most that the hints of a site cost, whose vocabulary is of stand-ins for them.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def hints_bound(config: Config, prompts: SitePrompts, model: LanguageModel) -> U
     asked.sort(key=lambda pair: -pair[0].tokens)
     longest = max(task.label_words, key=len, default="x" * LONGEST_ENTRY)
     shown = [Mistake(q.fields, task.word_of(q.label), longest) for _, q in asked[:_SHOWN]]
-    known = ["x" * LONGEST_ENTRY] * (method.proposals * (rounds - 1))
+    known = prompts.vocabulary[:1] * (method.proposals * (rounds - 1))
     asking = hints_prompt(task, shown, known, method.proposals)
     model.check([asking], task.label_words)
     scored = [usage for usage, _ in asked[: _QUERIES * rounds]]
