@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,7 +52,7 @@ class Job:
     data: Path
     calls: int
     rows: int
-    changes: Mapping[str, Any]
+    changes: Mapping[str, Any] = field(hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +93,8 @@ def work(job: Job, folder: Path) -> Outcome:
     try:
         data = run_method(WAYS[job.way][0], config_of(job, folder)).data
     except DataError as error:
+        if '"propose" leaves' not in str(error):
+            raise
         return Outcome(None, None, 0, 0, 0, (), str(error))
     test, hints = data["metrics"]["test"], data.get("hints")
     return Outcome(
@@ -115,7 +117,7 @@ def main() -> None:
     options.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="config changes")
     args = options.parse_args()
     if args.quick:
-        args.tasks, args.seeds, args.calls, args.rows = args.tasks[:1], 1, 60, 12
+        args.tasks, args.seeds, args.calls, args.rows = args.tasks[:1], 1, 50, 18
     changes, data = parse_changes(args.set), args.data.resolve()
     jobs = [
         Job(task, way, seed, data, args.calls, args.rows, changes)
@@ -149,7 +151,13 @@ def accuracies(found: Mapping[Job, Outcome], args: Any) -> list[list[str]]:
     return [
         [
             name,
-            written([outcome.plain for job, outcome in found.items() if job.task in tasks]),
+            written(
+                [
+                    outcome.plain
+                    for job, outcome in found.items()
+                    if job.way == "words" and job.task in tasks
+                ]
+            ),
             *(written(by_seed(found, way, tasks, args.seeds)) for way in WAYS),
         ]
         for name, tasks in some.items()
