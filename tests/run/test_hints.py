@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,7 @@ from asyndbt.baselines import resume_run, run_method
 from asyndbt.cli._outcome_text import outcome_text
 from asyndbt.config import Config, load_config
 from asyndbt.errors import BudgetError, ConfigError, DataError
-from asyndbt.lm import Prompt
+from asyndbt.lm import Answer, Prompt
 from asyndbt.report._record import read_record
 from asyndbt.run import Event, Result, check_run, run_config, wrong_answers
 from asyndbt.run._estimate import estimate_run
@@ -250,6 +251,24 @@ def test_planted_texts_stay_at_their_sites(small: Any) -> None:
             content = file.read_bytes().lower()
             assert b"zyxquux" not in content, file
             assert b"4711" not in content, file
+
+
+def test_a_line_that_was_cut_off_is_no_hint(small: Any) -> None:
+    class Cut(ScriptedLanguageModel):
+        async def score(
+            self, prompts: Sequence[Prompt], labels: Sequence[str]
+        ) -> list[Answer | None]:
+            answers = await super().score(prompts, labels)
+            return [
+                replace(answer, usage=replace(answer.usage, tokens_out=prompt.most_tokens))
+                if answer is not None and prompt.most_tokens is not None
+                else answer
+                for prompt, answer in zip(prompts, answers, strict=True)
+            ]
+
+    student = Student(small, GOOD, "Count all vowels.", "Count all consonants, and th")
+    result = run_config(config_of(small), model=Cut(student))
+    assert result.data["hints"]["vocabulary"] == 2
 
 
 def test_too_few_hints_say_what_happened(small: Any) -> None:

@@ -14,7 +14,7 @@ from asyndbt.config import Config
 from asyndbt.errors import BudgetError, ConfigError
 from asyndbt.federation import SitePrompts, training_queries
 from asyndbt.hints import LocalTexts, Mistake, hints_prompt, read_hints
-from asyndbt.lm import Gateway, LabelPrior, LanguageModel, Prompt, RequestCounts, Usage
+from asyndbt.lm import Answer, Gateway, LabelPrior, LanguageModel, Prompt, RequestCounts, Usage
 from asyndbt.prompt import LONGEST_ENTRY, render_all
 from asyndbt.task import Example, Reward, Task
 
@@ -95,12 +95,19 @@ async def ask_site(config: Config, prompts: SitePrompts, gateway: Gateway) -> Si
             (answer,) = await gateway.ask([asking], ())
         except BudgetError:
             break
-        text = (answer and answer.text) or ""
+        text = "" if answer is None else _whole_lines(answer, asking)
         written |= dict.fromkeys(read_hints(text, method.proposals))
     known = (task.instruction, *task.label_words)
     local = LocalTexts(prompts.data.texts(task), method.proposal_ngram, known)
     kept = tuple(hint for hint in written if not local.has_copied(hint))
     return SiteHints(kept, len(written) - len(kept), gateway.budget.spent, gateway.counts)
+
+
+def _whole_lines(answer: Answer, asked: Prompt) -> str:
+    """Return what was written, without a last line that the limit of tokens has cut off."""
+    text = answer.text or ""
+    cut = answer.usage.tokens_out >= (asked.most_tokens or 0)
+    return text.rpartition("\n")[0] if cut else text
 
 
 def _plain(prompts: SitePrompts) -> list[tuple[Prompt, Example]]:
