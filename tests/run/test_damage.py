@@ -232,6 +232,26 @@ def test_a_full_disk_stops_the_run_and_costs_no_site(
     same(small, directory, whole(small, engine))
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_folder_that_cannot_be_made_stops_the_run(
+    small: Any, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    make, made = Path.mkdir, 0
+
+    def mkdir(path: Path, *args: Any, **keys: Any) -> None:
+        nonlocal made
+        if not path.exists():
+            made += 1
+            if made == count:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        make(path, *args, **keys)
+
+    config = small.config(federation=ENGINES["virtual"])
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    with pytest.raises(RunDirectoryError, match=r"cannot be written: Permission denied"):
+        run_config(config)
+
+
 # ------------------------------------------------------------------ more budget
 MORE = {"per_site": {"calls": 200}}
 

@@ -75,6 +75,18 @@ def _writing(path: Path) -> Iterator[None]:
         raise RunDirectoryError(f"{path}: cannot be written: {error.strerror}") from error
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder of a run and those above it, where they are missing.
+
+    Raises
+    ------
+    RunDirectoryError
+        If it cannot be made.
+    """
+    with _writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
 def to_json(value: Any) -> bytes:
     """Return JSON in the format of a run's files: sorted keys, indented by two spaces."""
     text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
@@ -141,8 +153,7 @@ class RunDirectory:
             If another process holds the lock.
         """
         made = not self.path.exists()
-        with _writing(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         try:
             # A lock of SQLite works on every system, and ends with its process.
             # It may be released by another thread than that which took it.
@@ -186,7 +197,7 @@ class RunDirectory:
     def site(self, name: str) -> Path:
         """Return the folder of a site; it is made if missing."""
         part = self.path / "sites" / name
-        part.mkdir(parents=True, exist_ok=True)
+        make_folder(part)
         return part
 
     def probe_cache(self, payer: str = "probe") -> AnswerCache:
@@ -241,15 +252,13 @@ class RunDirectory:
         """Return a name that no other run has; it is made once."""
         file = self.path / "identity"
         if not file.exists():
-            with _writing(self.path):
-                self.path.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path)
             write_atomically(file, uuid4().hex.encode())
         return file.read_text("ascii")
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Replace a JSON file of the coordinator's part."""
-        with _writing(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         write_atomically(self.path / name, to_json(value))
 
     @property

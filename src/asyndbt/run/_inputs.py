@@ -30,7 +30,7 @@ from asyndbt.prompt import (
     with_nearest,
 )
 from asyndbt.robustness import flip_labels
-from asyndbt.run._directory import RunDirectory, write_atomically
+from asyndbt.run._directory import RunDirectory, make_folder, write_atomically
 from asyndbt.run._liars import flips_labels, liars_of
 from asyndbt.task import (
     MERGED_SITE,
@@ -409,13 +409,13 @@ def place_rows(config: Config, rows: Rows) -> Config:
     Raises
     ------
     RunDirectoryError
-        If a run is recorded there already.
+        If a run is recorded there already, or nothing can be written there.
     DataError
         If a row is not a mapping, or what the run reads in it not a text or a number.
     """
     RunDirectory(config.run.dir).check_unused()
     folder = config.run.dir / "sites" / _ROWS_FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for part, given in rows.items():
         lines = _lines(f"data.{part}", given, _columns_read(config))
         write_atomically(folder / f"{part}.jsonl", "".join(lines).encode())
