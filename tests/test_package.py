@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import pkgutil
@@ -53,11 +54,13 @@ def test_what_starts_for_every_message_imports_little() -> None:
 def test_private_modules_are_imported_by_their_own_room_only() -> None:
     for file in (ROOT / "src" / "asyndbt").rglob("*.py"):
         room = file.relative_to(ROOT / "src" / "asyndbt").parts[0].removesuffix(".py")
-        for imported in re.findall(
-            r"^\s*from asyndbt\.([\w.]+) import", file.read_text("utf-8"), re.M
-        ):
-            of, *inside = imported.split(".")
-            assert of == room or not any(part.startswith("_") for part in inside), file
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if not isinstance(node, ast.ImportFrom) or not node.module:
+                continue
+            package, *path = node.module.split(".")
+            if package == "asyndbt" and path and path[0] != room:
+                inside = [*path[1:], *(name.name for name in node.names)]
+                assert not any(part.startswith("_") and part != "__all__" for part in inside), file
 
 
 def test_the_readme_has_two_commands_and_ci_runs_the_second() -> None:

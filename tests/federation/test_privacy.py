@@ -32,7 +32,7 @@ from asyndbt.federation._messages import (
     StepDone,
 )
 from asyndbt.federation._private_reports import PrivateReports
-from asyndbt.federation._validation import check_report
+from asyndbt.federation._refusals import check_report
 from asyndbt.optim import on_simplex, preset, uniform_rows
 from asyndbt.testing import TabularObjective, TabularProblem
 

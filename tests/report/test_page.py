@@ -10,11 +10,14 @@ from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from asyndbt.cli import main
 from asyndbt.errors import DataError, RunDirectoryError
+from asyndbt.optim import NO_WORD
 from asyndbt.report import build_comparison, build_page
+from asyndbt.report._policies import _heat_map
 from asyndbt.run import Result, wrong_answers
 
 HOSTILE = "<script>alert(1)</script>"
@@ -400,3 +403,10 @@ def test_every_kind_of_run_stands_beside_another(runs: dict[str, Path], kind: st
         page = build_comparison(*(runs[each] for each in pair))
         assert {"script", "b"}.isdisjoint(outline(page).tags)
         assert all(each in words(page) for each in pair)
+
+
+def test_where_no_word_is_chosen_none_is_ticked() -> None:
+    policy = np.full((2, 12), 1 / 12)
+    page = str(_heat_map("Words", "position", policy, {}, "word", [NO_WORD, NO_WORD]))
+    assert "chosen: " not in page
+    assert "word 0" not in page

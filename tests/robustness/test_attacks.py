@@ -22,7 +22,7 @@ from asyndbt.federation import (
     VirtualEngine,
     Worker,
 )
-from asyndbt.optim import Shape, on_simplex, preset
+from asyndbt.optim import Shape, on_simplex, preset, read_out
 from asyndbt.robustness import ATTACKS, Ring, flip_labels, with_liars
 from asyndbt.task import Example, SiteData
 from asyndbt.testing import TabularObjective, TabularProblem
@@ -189,6 +189,13 @@ def test_liars_in_step_with_honest_sites_go_no_farther_from_the_consensus() -> N
     assert np.abs(moved - z).sum(axis=1) == pytest.approx(np.abs(honest - z).sum(axis=1))
     assert on_simplex(moved)
     assert (moved[[0, 1], words] > z[[0, 1], words]).all()
+
+
+@pytest.mark.parametrize("attack", ["free-rider", "gauss"])
+def test_what_is_proposed_is_read_out_as_the_plan_has_it(attack: str) -> None:
+    p = np.array([[0.9, 0.1], [0.8, 0.2]])
+    ring = Ring([0, 1], read_out=read_out)
+    assert ATTACKS[attack](Silent(), ring).proposal(p, np.array([1, 1])).tolist() == [0, 0]
 
 
 def test_opposed_policies_are_on_the_other_side_of_the_consensus() -> None:

@@ -16,7 +16,7 @@ import pytest
 from asyndbt.errors import ConfigError, DataError
 from asyndbt.prompt import TunedPrompt, fold
 from asyndbt.run import Event, Result, estimate_run, run_config
-from asyndbt.run._display import result_html
+from asyndbt.run._notebook import result_html
 
 KINDS = ("plain", "random_icl", "tuned")
 

@@ -1,6 +1,5 @@
 """Methods to compare AsynDBT with, on the same data and budget, counted by the same ledger."""
 
-from asyndbt.baselines._asyndbt import CenDBT
 from asyndbt.baselines._base import (
     Baseline,
     BaselineSite,
@@ -8,6 +7,7 @@ from asyndbt.baselines._base import (
     TuningOutcome,
     objective_of,
 )
+from asyndbt.baselines._cendbt import CenDBT
 from asyndbt.baselines._predictors import FixedPrompt, Predictor
 from asyndbt.baselines._run_method import methods, resume_run, run_method
 from asyndbt.baselines._search import Pair, RandomProposer, Search

@@ -11,7 +11,7 @@ from pathlib import Path
 from asyndbt._relay import HEAD, LARGEST
 from asyndbt.config import load_site_file
 from asyndbt.errors import DeployError
-from asyndbt.federation.engines import _envelope as frames
+from asyndbt.federation.engines import pack_failure, pack_reply, unpack_request
 from asyndbt.run import RemoteSite, open_site
 
 _log = logging.getLogger("asyndbt.site")
@@ -30,12 +30,12 @@ class SiteHost:
     async def answer(self, frame: bytes) -> bytes:
         """Answer one frame; failures are reported by their class, and in full in the site's log."""
         try:
-            run, work = frames.unpack_request(frame)
+            run, work = unpack_request(frame)
             site = await self._at(run)
-            return frames.pack_reply(await site.answer(work))
+            return pack_reply(await site.answer(work))
         except Exception as error:
             _log.exception("the work was not done")
-            return frames.pack_failure(error)
+            return pack_failure(error)
 
     async def close(self) -> None:
         """Close the files of the current run."""

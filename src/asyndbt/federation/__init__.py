@@ -34,10 +34,10 @@ from asyndbt.federation._objective import Objective, TestScores
 from asyndbt.federation._plan import Plan, vocabulary_digest
 from asyndbt.federation._privacy import Privacy
 from asyndbt.federation._prompt_objective import PromptObjective, score_answers
+from asyndbt.federation._refusals import LARGEST_LOSS
 from asyndbt.federation._selection import FragmentSelection
 from asyndbt.federation._site_prompts import LOOKS_SHARE, Needs, SitePrompts
 from asyndbt.federation._state import unpack_state
-from asyndbt.federation._validation import LARGEST_LOSS
 from asyndbt.federation._worker import Worker, report_in
 from asyndbt.federation.engines._base import Channel, Engine, Site
 from asyndbt.federation.engines._flower import FlowerEngine

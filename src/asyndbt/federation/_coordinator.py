@@ -32,9 +32,9 @@ from asyndbt.federation._messages import (
     StepDone,
 )
 from asyndbt.federation._plan import Plan
+from asyndbt.federation._refusals import check_join, check_report
 from asyndbt.federation._selection import FragmentSelection
 from asyndbt.federation._tuning import Tuning
-from asyndbt.federation._validation import check_join, check_report
 from asyndbt.optim import IntArray, ServerState
 
 Notice = dict[str, Any]

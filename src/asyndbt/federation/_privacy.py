@@ -1,4 +1,6 @@
-"""The guarantee of local differential privacy, and the noise that keeps it.
+"""The guarantee of local differential privacy, and how much noise keeps it.
+
+`asyndbt.federation._private_reports` adds the noise.
 
 The unit is everything that a site holds: whichever of two data sets it has, the probability of
 whatever it sends in a run is the same up to (epsilon, delta). Every noisy report of a site costs

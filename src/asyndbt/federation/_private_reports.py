@@ -32,7 +32,7 @@ from asyndbt.federation._messages import (
 )
 from asyndbt.federation._plan import Plan
 from asyndbt.federation._privacy import Privacy
-from asyndbt.federation._validation import LARGEST_LOSS
+from asyndbt.federation._refusals import LARGEST_LOSS
 from asyndbt.optim import FloatArray, project_rows
 
 _SENSITIVITY: Final = 2

@@ -43,9 +43,9 @@ from asyndbt.federation._messages import (
 from asyndbt.federation._objective import Objective
 from asyndbt.federation._plan import Plan
 from asyndbt.federation._private_reports import PrivateReports
+from asyndbt.federation._refusals import check_work
 from asyndbt.federation._rounding import rounded
 from asyndbt.federation._state import pack_state, unpack_state
-from asyndbt.federation._validation import check_work
 from asyndbt.lm import LOG_FLOOR, LabelPrior
 from asyndbt.optim import Effects, FloatArray, IntArray, row_entropies
 

@@ -25,7 +25,7 @@ from asyndbt.lm._cache import AnswerCache, request_key
 from asyndbt.lm._calibration import CONTENT_FREE, Calibration, LabelPrior
 from asyndbt.lm._dispatch import RATE_LIMIT, RemoteOptions, RetryPolicy
 from asyndbt.lm._gateway import Gateway, Ledger, RequestCounts
-from asyndbt.lm._labels import parse_label
+from asyndbt.lm._label_parsing import parse_label
 from asyndbt.lm._limiter import Limiter
 from asyndbt.lm._registry import find_providers, make_model
 from asyndbt.lm._replay import ReplayedModel

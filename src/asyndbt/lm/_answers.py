@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from asyndbt.errors import ConfigError, DataError
 from asyndbt.lm._base import Answer, Feedback, LanguageModel, Prompt
-from asyndbt.lm._labels import parse_label
+from asyndbt.lm._label_parsing import parse_label
 
 Loss = Literal["cross_entropy", "error", "expected_error"]
 Parse = Callable[[str, Sequence[str]], int | None]

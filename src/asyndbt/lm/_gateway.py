@@ -17,7 +17,7 @@ from asyndbt.lm._base import Answer, Feedback, LanguageModel, Prompt, Request, U
 from asyndbt.lm._budget import Budget
 from asyndbt.lm._cache import AnswerCache, request_key
 from asyndbt.lm._dispatch import Answers, BatchDispatcher, ConcurrentDispatcher, RetryPolicy
-from asyndbt.lm._labels import parse_label
+from asyndbt.lm._label_parsing import parse_label
 
 T = TypeVar("T")
 _UNLABELLED_IN_A_ROW: Final = 40

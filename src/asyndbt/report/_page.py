@@ -22,11 +22,11 @@ from asyndbt.report._accuracy import (
 )
 from asyndbt.report._comparison import comparison
 from asyndbt.report._costs import costs_section, traffic_section
-from asyndbt.report._errors import errors_section
 from asyndbt.report._learning_curves import agreement_section, learning_curves_section
 from asyndbt.report._policies import policies_section
 from asyndbt.report._record import Record, read_record
 from asyndbt.report._timeline import timeline_section
+from asyndbt.report._wrong_answers import errors_section
 from asyndbt.run import Result, SiteErrors, wrong_answers
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from asyndbt._html import Html, join, paragraph, percent_text, section, tag
-from asyndbt.optim import FloatArray, read_out_distinct
+from asyndbt.optim import NO_WORD, FloatArray, read_out, read_out_distinct
 from asyndbt.prompt import Demonstration, Nearest
 from asyndbt.report._record import Record, SitePart
 from asyndbt.task import Task
@@ -40,7 +40,9 @@ def _words(record: Record) -> Iterator[Html]:
     names, best = record.vocabulary, record.best
     if record.z is not None:
         alone = len(record.sites) == 1
-        chosen = best or tuple(read_out_distinct(record.z).tolist())
+        distinct = record.config.get("method", {}).get("distinct_words", True)
+        read = read_out_distinct if distinct else read_out
+        chosen = best or tuple(read(record.z).tolist())
         yield tag("h3", "Words" if alone else "Words: the consensus of all sites")
         yield _heat_map("Words by position", "position", record.z, names, "word", chosen)
         if alone:
@@ -112,7 +114,7 @@ def _heat_map(
     order = np.argsort(-policy, axis=1, kind="stable")[:, : len(ranks)]
     rows = []
     for index, (row, ranked) in enumerate(zip(policy, order, strict=True)):
-        pick = chosen[index] if index < len(chosen) else None
+        pick = chosen[index] if index < len(chosen) and chosen[index] != NO_WORD else None
         entries = ranked.tolist()
         if pick is not None and pick not in entries:
             entries[-1] = pick

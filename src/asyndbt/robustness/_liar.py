@@ -6,7 +6,7 @@ liars; of the honest sites it knows nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -25,7 +25,7 @@ from asyndbt.federation import (
     Step,
     StepDone,
 )
-from asyndbt.optim import FloatArray, IntArray
+from asyndbt.optim import FloatArray, IntArray, read_out_distinct
 
 
 @dataclass
@@ -40,6 +40,8 @@ class Ring:
         Step messages that a site expects in a run, as follows from its budget.
     seed : int
         Seed of random lies.
+    read_out : callable
+        Returns the fragment (M,) that a policy (M, N) stands for, as the run's plan has it.
 
     Attributes
     ----------
@@ -50,6 +52,7 @@ class Ring:
     words: Sequence[int]
     steps: int = 30
     seed: int = 0
+    read_out: Callable[[FloatArray], IntArray] = read_out_distinct
     policies: dict[str, FloatArray] = field(default_factory=dict, init=False)
 
 

@@ -11,7 +11,7 @@ import zlib
 import numpy as np
 
 from asyndbt.federation import LowerRound, Site, Step
-from asyndbt.optim import FloatArray, IntArray, project_rows, read_out_distinct
+from asyndbt.optim import FloatArray, IntArray, project_rows
 from asyndbt.robustness._liar import Liar, Ring, Voter
 
 _SPREADS = 1.5
@@ -23,7 +23,7 @@ class Poisoner(Voter):
     """Has a false policy, proposes its read-out, and votes for what its own rows find worst."""
 
     def proposal(self, p: FloatArray, honest: IntArray) -> IntArray:
-        return read_out_distinct(p)
+        return self.ring.read_out(p)
 
     def _stand_ins(self, z: FloatArray) -> FloatArray:
         """Return z and the liars' honest policies (1 + liars, M, N)."""
@@ -120,4 +120,4 @@ class FreeRider(Liar):
         return work.z
 
     def proposal(self, p: FloatArray, honest: IntArray) -> IntArray:
-        return read_out_distinct(p)
+        return self.ring.read_out(p)

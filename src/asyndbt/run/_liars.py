@@ -122,7 +122,8 @@ def simulate_liars(
         wanted = np.random.default_rng([seed, 3]).permutation(len(vocabulary))[: plan.positions]
     else:
         wanted = np.array(_indices(liars.words, vocabulary, plan.positions))
-    ring = Ring(wanted.tolist(), min(steps // plan.local_steps, plan.iterations), seed)
+    steps = min(steps // plan.local_steps, plan.iterations)
+    ring = Ring(wanted.tolist(), steps, seed, plan.fragment)
     acting = with_liars(sites, names, liars.attack, ring)
     one = acting[names[0]]
     assert isinstance(one, Liar)

@@ -21,9 +21,9 @@ from asyndbt.lm import LanguageModel, Prompt, find_providers
 from asyndbt.optim import FloatArray
 from asyndbt.prompt import TunedPrompt
 from asyndbt.run._directory import RunDirectory, read_record, to_json, write_atomically
-from asyndbt.run._display import result_html
 from asyndbt.run._inputs import make_task, records
 from asyndbt.run._model_handle import ModelHandle, check_record
+from asyndbt.run._notebook import result_html
 from asyndbt.run._predictor import Predictor
 from asyndbt.run._setup import RunSetup
 from asyndbt.run._site import RunSite

@@ -1,7 +1,7 @@
 """Engines: they carry messages between the coordinator and sites, and keep time."""
 
 from asyndbt.federation.engines._base import Channel, Engine, InProcessEngine, Site, find_engines
-from asyndbt.federation.engines._envelope import pack_failure
+from asyndbt.federation.engines._envelope import pack_failure, pack_reply, unpack_request
 from asyndbt.federation.engines._flower import FlowerEngine
 from asyndbt.federation.engines._grid import FlowerGrid, Grid, GridReply, Handler
 from asyndbt.federation.engines._local import LocalEngine
@@ -22,4 +22,6 @@ __all__ = [
     "VirtualEngine",
     "find_engines",
     "pack_failure",
+    "pack_reply",
+    "unpack_request",
 ]

@@ -13,9 +13,9 @@ from weakref import WeakKeyDictionary
 
 from asyndbt.errors import MissingExtraError, ModelError, TransientError
 from asyndbt.lm.providers.openai._errors import PROVIDER, error_of_failure, error_of_status
+from asyndbt.lm.providers.openai._event_streams import CutStreamError
 from asyndbt.lm.providers.openai._key import ApiKey
 from asyndbt.lm.providers.openai._replies import Completion, FailedReplyError, read_reply
-from asyndbt.lm.providers.openai._streams import CutStreamError
 
 OFFICIAL: Final = "https://api.openai.com/v1"
 _CONNECT: Final = 10.0

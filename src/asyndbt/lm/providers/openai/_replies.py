@@ -12,7 +12,7 @@ from itertools import repeat
 from typing import Any, Final
 
 from asyndbt.lm._thoughts import Thought
-from asyndbt.lm.providers.openai._streams import assembled, is_stream
+from asyndbt.lm.providers.openai._event_streams import assembled, is_stream
 
 _FILTERED: Final = (
     *("content_filter", "content-filter", "refusal", "safety", "sensitive", "recitation"),

@@ -12,7 +12,7 @@ from typing import Final
 from asyndbt._spelling import plain_signs
 from asyndbt.errors import TransientError
 from asyndbt.lm._base import Answer, Feedback, Usage
-from asyndbt.lm._labels import begins_with_label, parse_label
+from asyndbt.lm._label_parsing import begins_with_label, parse_label
 from asyndbt.lm.providers.openai._errors import PROVIDER
 from asyndbt.lm.providers.openai._replies import Completion, Token
 
