@@ -38,10 +38,11 @@ import numpy as np
 from asyndbt.baselines import RandomProposer, Search, TpeProposer, objective_of
 from asyndbt.cli import demo_values
 from asyndbt.config import Config
-from asyndbt.federation import PromptObjective, Step, StepDone, Worker
+from asyndbt.federation import Step, StepDone, Worker
 from asyndbt.optim import read_out, uniform_rows
 from asyndbt.pocket import SIZES, TASKS, dataset
 from asyndbt.run import RunDirectory, prepare_run
+from asyndbt.scoring import PromptObjective
 from common import map_jobs, parse_changes, parser, table, write_results
 from curves import Track, checkpoints, first, mean_curve
 from probe import Probe

@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 
 from asyndbt.baselines import Pair, objective_of
-from asyndbt.federation import Needs, PromptObjective, Score, SitePrompts
 from asyndbt.lm import AnswerCache, Budget, Gateway, Limits, Usage
 from asyndbt.run import RunSite
+from asyndbt.scoring import Needs, PromptObjective, Score, SitePrompts
 
 __all__ = ["Probe"]
 

@@ -63,6 +63,19 @@ def test_private_modules_are_imported_by_their_own_room_only() -> None:
                 assert not any(part.startswith("_") and part != "__all__" for part in inside), file
 
 
+def test_the_table_of_rooms_goes_down_as_the_layers_do() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    (contract,) = project["tool"]["importlinter"]["contracts"]
+    level = {
+        room: number
+        for number, layer in enumerate(contract["layers"])
+        for room in layer.split(" | ")
+    }
+    told = re.findall(r"^\| `(\w+)/` \|", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.M)
+    assert {*told} == {room for room in level if not room.startswith("_")} - {"errors"}
+    assert [level[room] for room in told] == sorted(level[room] for room in told)
+
+
 def test_the_readme_has_two_commands_and_ci_runs_the_second() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     demo, tests = re.findall(r"```bash\n(python3 -m venv .+)\n```", readme)[:2]

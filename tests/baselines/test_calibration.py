@@ -14,10 +14,10 @@ import pytest
 from asyndbt.baselines import methods, resume_run, run_method
 from asyndbt.config import Config
 from asyndbt.errors import ConfigError
-from asyndbt.federation import calibration_queries
 from asyndbt.lm import LabelPrior, Prompt, read_answers
 from asyndbt.run import Event, Result
 from asyndbt.run._inputs import load_inputs
+from asyndbt.scoring import calibration_queries
 from asyndbt.testing import ScriptedLanguageModel
 
 NAMES = [name for name in methods() if name != "encoder-mlp"]

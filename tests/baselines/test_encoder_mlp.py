@@ -11,8 +11,8 @@ import pytest
 
 from asyndbt.baselines import _encoder_mlp, run_method
 from asyndbt.errors import ConfigError, MissingExtraError
-from asyndbt.federation import Score
 from asyndbt.run import read_curve
+from asyndbt.scoring import Score
 from asyndbt.task import Example
 from asyndbt.testing import ScriptedLanguageModel
 

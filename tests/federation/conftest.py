@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tests.clocks import VirtualLoop
 
-from asyndbt.federation import Coordinator, Plan, Score, Spent, Worker
+from asyndbt.federation import Coordinator, Plan, Worker
 from asyndbt.federation._messages import (
     Assignment,
     Confirm,
@@ -29,6 +29,7 @@ from asyndbt.federation.engines._base import Channel, Engine
 from asyndbt.federation.engines._local import LocalEngine
 from asyndbt.federation.engines._virtual import Delays, VirtualEngine
 from asyndbt.optim import Settings, Shape, preset
+from asyndbt.scoring import Score, Spent
 from asyndbt.testing import TabularObjective, TabularProblem
 
 M, N = 2, 4

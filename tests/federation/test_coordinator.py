@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from tests.federation.conftest import M, N, answer, by_site, join, plan, policy, started
 
-from asyndbt.federation import Coordinator, Score, Spent, encode, restore, snapshot
+from asyndbt.federation import Coordinator, encode, restore, snapshot
 from asyndbt.federation._messages import Confirm, Evaluate
 from asyndbt.optim import preset
+from asyndbt.scoring import Score, Spent
 
 
 def test_nothing_starts_before_every_expected_site_has_joined() -> None:

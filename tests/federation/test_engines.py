@@ -10,11 +10,12 @@ import pytest
 from tests.clocks import VirtualLoop
 
 from asyndbt.errors import AsyndbtError, ModelError
-from asyndbt.federation import Coordinator, Plan, Spent, Worker, restore, snapshot
+from asyndbt.federation import Coordinator, Plan, Worker, restore, snapshot
 from asyndbt.federation._messages import StepDone
 from asyndbt.federation.engines._local import LocalEngine
 from asyndbt.federation.engines._virtual import Delays
 from asyndbt.optim import ServerState, Settings, Shape, preset, server_step
+from asyndbt.scoring import Spent
 from asyndbt.testing import TabularObjective, TabularProblem
 
 GENTLE = preset(

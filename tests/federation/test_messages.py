@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyndbt.errors import MessageError
-from asyndbt.federation import Score, Spent, decode, encode
+from asyndbt.federation import decode, encode
 from asyndbt.federation._codec import pack, unpack
 from asyndbt.federation._messages import Step, StepDone, byte_bound
+from asyndbt.scoring import Score, Spent
 
 
 def step(positions: int = 2, words: int = 3, seed: int = 0) -> Step:

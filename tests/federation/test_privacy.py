@@ -26,14 +26,13 @@ from asyndbt.federation._messages import (
     LowerDone,
     LowerRound,
     Report,
-    Score,
-    Spent,
     Step,
     StepDone,
 )
 from asyndbt.federation._private_reports import PrivateReports
 from asyndbt.federation._refusals import check_report
 from asyndbt.optim import on_simplex, preset, uniform_rows
+from asyndbt.scoring import Score, Spent
 from asyndbt.testing import TabularObjective, TabularProblem
 
 M, N = 2, 5

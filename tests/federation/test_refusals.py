@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from tests.federation.conftest import M, N, answer, by_site, join, plan, started
 
-from asyndbt.federation import LARGEST_LOSS, Coordinator, Score, Spent
+from asyndbt.federation import LARGEST_LOSS, Coordinator
 from asyndbt.lm import Limits
 from asyndbt.optim import NO_WORD, preset
+from asyndbt.scoring import Score, Spent
 
 
 def test_a_site_with_other_settings_is_refused() -> None:

@@ -9,18 +9,13 @@ from typing import Any, get_type_hints
 import numpy as np
 import pytest
 
-from asyndbt.federation import Join, Report, Score, decode
-from asyndbt.federation._messages import (
-    ConfirmDone,
-    EvaluateDone,
-    LowerDone,
-    Spent,
-    StepDone,
-)
+from asyndbt.federation import Join, Report, decode
+from asyndbt.federation._messages import ConfirmDone, EvaluateDone, LowerDone, StepDone
 from asyndbt.federation._rounding import rounded
 from asyndbt.federation.engines._base import Channel
 from asyndbt.federation.engines._virtual import Delays
 from asyndbt.optim import FloatArray, preset
+from asyndbt.scoring import Score, Spent
 
 ROUNDED = {
     "StepDone.loss",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from asyndbt.errors import MessageError
-from asyndbt.federation import Plan, Score, Spent, TestScores, Worker, encode
+from asyndbt.federation import Plan, Worker, encode
 from asyndbt.federation._messages import (
     Assignment,
     Confirm,
@@ -24,6 +24,7 @@ from asyndbt.federation._messages import (
 )
 from asyndbt.lm import BudgetExhausted, Limits, Usage
 from asyndbt.optim import Settings, Shape, preset
+from asyndbt.scoring import Score, Spent, TestScores
 from asyndbt.testing import TabularObjective, TabularProblem
 
 SHAPE = Shape(2, 4, 2, 3)

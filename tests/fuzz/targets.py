@@ -15,7 +15,7 @@ import numpy as np
 
 from asyndbt.config import Config, load_config
 from asyndbt.errors import AsyndbtError
-from asyndbt.federation import Score, Spent, StepDone, decode, encode, unpack_state
+from asyndbt.federation import StepDone, decode, encode, unpack_state
 from asyndbt.federation._codec import _MAGIC
 from asyndbt.federation._messages import Evaluate
 from asyndbt.federation._state import pack_state
@@ -29,6 +29,7 @@ from asyndbt.lm import Prompt, read_answers
 from asyndbt.lm.providers.openai import OpenAILanguageModel
 from asyndbt.lm.providers.openai._errors import error_of_status
 from asyndbt.lm.providers.openai._key import ApiKey
+from asyndbt.scoring import Score, Spent
 from asyndbt.task import Task, load_examples
 
 TASK = Task('Is "{text_a}" good?', ("0", "1"), ("terrible", "great"))

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import asyndbt.run._session
-from asyndbt.federation import Report, Spent, StepDone, Worker, decode
+from asyndbt.federation import Report, StepDone, Worker, decode
 from asyndbt.federation.engines._base import Channel
 from asyndbt.run import run_config
+from asyndbt.scoring import Spent
 
 CANARIES = {part: f"zyxquux{number}" for number, part in enumerate(("train", "validation", "test"))}
 LABEL_CANARIES = {"positive": "zyxlabelpos", "negative": "zyxlabelneg"}

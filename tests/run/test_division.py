@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyndbt.errors import BudgetError
-from asyndbt.federation import Needs
 from asyndbt.lm import LIMITED, Limits, Usage
 from asyndbt.run._division import divide_budget
+from asyndbt.scoring import Needs
 
 SHARES: Final = st.sampled_from([0.2, 0.5, 0.8, 1.0])
 CAPS: Final = st.one_of(st.none(), st.integers(0, 3_000))

@@ -18,13 +18,13 @@ from asyndbt.cli import main
 from asyndbt.cli._outcome_text import outcome_text
 from asyndbt.config import Config
 from asyndbt.errors import BudgetError, ConfigError, ModelError
-from asyndbt.federation._judge import Judge, check_template
 from asyndbt.lm import Answer, AnswerCache, Budget, Gateway, Limits, Usage
 from asyndbt.report import build_page
 from asyndbt.run import Result, RunDirectory, prepare_run, run_config
 from asyndbt.run._estimate import estimate_run
 from asyndbt.run._inputs import load_inputs
 from asyndbt.run._judge import prepare_judge, site_judge
+from asyndbt.scoring._judge import Judge, check_template
 from asyndbt.task import Example, Reward, Task
 from asyndbt.testing import ScriptedLanguageModel
 

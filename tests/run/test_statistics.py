@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from asyndbt.federation import Score
 from asyndbt.run._result import cut_claims, pool_scores, score_interval
+from asyndbt.scoring import Score
 
 
 @pytest.mark.parametrize(

@@ -23,16 +23,10 @@ import numpy as np
 
 from asyndbt.baselines._predictors import Predictor
 from asyndbt.config import Config
-from asyndbt.federation import (
-    EvaluateDone,
-    Plan,
-    PromptObjective,
-    Score,
-    SitePrompts,
-    validation_event,
-)
+from asyndbt.federation import EvaluateDone, Plan, validation_event
 from asyndbt.prompt import examples_in
 from asyndbt.run import Method, Outcome, RunSite, Session
+from asyndbt.scoring import PromptObjective, Score, SitePrompts
 from asyndbt.task import Example, Task
 
 _DONE = "done"

@@ -32,9 +32,9 @@ import numpy as np
 from asyndbt.baselines._base import BaselineSite, PerSiteBaseline
 from asyndbt.baselines._predictors import Predictor
 from asyndbt.errors import ConfigError, MissingExtraError
-from asyndbt.federation import PromptObjective, Score, TestScores
 from asyndbt.lm import LabelPrior
 from asyndbt.run import to_json, write_atomically
+from asyndbt.scoring import PromptObjective, Score, TestScores
 from asyndbt.task import Example, Task
 
 Examples = Literal["all", "train"]

@@ -28,8 +28,8 @@ from asyndbt.baselines._base import BaselineSite, PerSiteBaseline
 from asyndbt.baselines._predictors import FixedPrompt, Predictor
 from asyndbt.baselines._search import Pair, RandomProposer
 from asyndbt.errors import BudgetError, ConfigError
-from asyndbt.federation import Objective
 from asyndbt.optim import FloatArray, IntArray
+from asyndbt.scoring import Objective
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ from typing import Protocol
 
 import numpy as np
 
-from asyndbt.federation import PromptObjective, Score, SitePrompts, TestScores
 from asyndbt.lm import LabelPrior, Prompt
 from asyndbt.optim import IntArray
 from asyndbt.prompt import TunedPrompt, render
 from asyndbt.run import to_json, write_atomically, write_prompt
+from asyndbt.scoring import PromptObjective, Score, SitePrompts, TestScores
 from asyndbt.task import Example, Task
 
 

@@ -18,8 +18,8 @@ import numpy as np
 from asyndbt.baselines._base import BaselineSite
 from asyndbt.baselines._predictors import FixedPrompt, Predictor
 from asyndbt.errors import BudgetError
-from asyndbt.federation import PromptObjective
 from asyndbt.optim import IntArray, Shape
+from asyndbt.scoring import PromptObjective
 
 Pair = tuple[IntArray, IntArray]
 """A prompt: word indices (M,) and demonstration indices (U,)."""

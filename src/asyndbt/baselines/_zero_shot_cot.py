@@ -34,10 +34,10 @@ import numpy as np
 from asyndbt.baselines._base import BaselineSite, PerSiteBaseline
 from asyndbt.baselines._predictors import Predictor
 from asyndbt.errors import BudgetError, ConfigError
-from asyndbt.federation import PromptObjective, Score, TestScores
 from asyndbt.lm import Answer, LabelPrior, Prompt, parse_label, read_answers
 from asyndbt.prompt import TunedPrompt, fold, render
 from asyndbt.run import write_prompt
+from asyndbt.scoring import PromptObjective, Score, TestScores
 from asyndbt.task import Example, Task
 
 ONE_CALL = "Let's think step by step, first output your analysis, and then output the final answer."

@@ -10,8 +10,8 @@ from typing import Any
 
 from asyndbt.config import Config, MethodConfig
 from asyndbt.errors import AsyndbtError
-from asyndbt.federation import CALIBRATION_QUERIES
 from asyndbt.pocket import SIZES, TASKS
+from asyndbt.scoring import CALIBRATION_QUERIES
 
 REVIEWS = "reviews"
 """Name of the task for a real language model."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from asyndbt.federation._messages import Score
+from asyndbt.scoring import Score
 
 
 class EarlyStopping:

@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from asyndbt.federation._objective import Objective
 from asyndbt.optim import FloatArray, IntArray
+from asyndbt.scoring import Objective
 
 Prompt = tuple[IntArray, IntArray]
 """Word indices (M,) and candidate indices (U,)."""

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asyndbt.errors import BudgetError
-from asyndbt.federation._objective import Objective
 from asyndbt.federation._plan import Plan
 from asyndbt.federation._shares import DrawShares
 from asyndbt.optim import (
@@ -32,6 +31,7 @@ from asyndbt.optim import (
     uniform_rows,
     worker_step,
 )
+from asyndbt.scoring import Objective
 
 _LEAST = 1e-300
 

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from asyndbt.federation._messages import Assignment, Spent
+from asyndbt.federation._messages import Assignment
+from asyndbt.scoring import Spent
 
 
 @dataclass(slots=True)

@@ -25,42 +25,9 @@ from asyndbt._spelling import site_name_fault
 from asyndbt.errors import MessageError
 from asyndbt.federation._codec import pack, unpack
 from asyndbt.optim import FloatArray, IntArray
+from asyndbt.scoring import Score, Spent
 
 BOUND = 2**53
-
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """A site's usage since the start of the run.
-
-    `calls`, tokens and money were charged to the budget.  Of the `requests`, `cached` ones were
-    answered from the cache; `sent` counts requests to the provider.  `failed` prompts were given
-    up, `refused` ones the provider will not answer, and `unparsed` answers name no label.
-    """
-
-    calls: int = 0
-    requests: int = 0
-    cached: int = 0
-    sent: int = 0
-    failed: int = 0
-    refused: int = 0
-    unparsed: int = 0
-    tokens_in: int = 0
-    tokens_out: int = 0
-    money: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """Correct answers out of `n` and mean loss in nats; over several draws, means and spread.
-
-    `spread` is the standard deviation of the accuracy over draws.
-    """
-
-    correct: float = 0.0
-    n: int = 0
-    loss: float = 0.0
-    spread: float = 0.0
 
 
 RECORDS: dict[type, dict[str, Any]] = {kind: get_type_hints(kind) for kind in (Score, Spent)}

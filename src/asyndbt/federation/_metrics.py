@@ -9,8 +9,9 @@ from typing import Any, Self
 import numpy as np
 
 from asyndbt.federation._membership import Roster
-from asyndbt.federation._messages import Score, StepDone
+from asyndbt.federation._messages import StepDone
 from asyndbt.optim import ServerState, row_entropies
+from asyndbt.scoring import Score
 
 
 @dataclass(frozen=True, slots=True)

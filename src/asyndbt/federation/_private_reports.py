@@ -25,8 +25,6 @@ from asyndbt.federation._messages import (
     LowerDone,
     LowerRound,
     Report,
-    Score,
-    Spent,
     Step,
     StepDone,
 )
@@ -34,6 +32,7 @@ from asyndbt.federation._plan import Plan
 from asyndbt.federation._privacy import Privacy
 from asyndbt.federation._refusals import LARGEST_LOSS
 from asyndbt.optim import FloatArray, project_rows
+from asyndbt.scoring import Score, Spent
 
 _SENSITIVITY: Final = 2
 """Largest distance of two points of the unit ball."""

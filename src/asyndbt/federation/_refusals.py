@@ -30,8 +30,6 @@ from asyndbt.federation._messages import (
     LowerDone,
     LowerRound,
     Report,
-    Score,
-    Spent,
     Step,
     StepDone,
 )
@@ -39,6 +37,7 @@ from asyndbt.federation._plan import Plan
 from asyndbt.federation._rounding import DECIMALS
 from asyndbt.lm import LOG_FLOOR
 from asyndbt.optim import NO_WORD, FloatArray, IntArray, on_simplex
+from asyndbt.scoring import Score, Spent
 
 LARGEST_LOSS: Final = round(-LOG_FLOOR, DECIMALS)
 """Nats: what a label costs that the model rules out."""

@@ -14,7 +14,8 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
-from asyndbt.federation._messages import Report, Score
+from asyndbt.federation._messages import Report
+from asyndbt.scoring import Score
 
 DECIMALS: Final = 2
 _EXACT: Final = frozenset({"p", "effects", "precisions"})

@@ -34,13 +34,11 @@ from asyndbt.federation._messages import (
     LowerDone,
     LowerRound,
     Report,
-    Score,
     Step,
     StepDone,
     decode,
     encode,
 )
-from asyndbt.federation._objective import Objective
 from asyndbt.federation._plan import Plan
 from asyndbt.federation._private_reports import PrivateReports
 from asyndbt.federation._refusals import check_work
@@ -48,6 +46,7 @@ from asyndbt.federation._rounding import rounded
 from asyndbt.federation._state import pack_state, unpack_state
 from asyndbt.lm import LOG_FLOOR, LabelPrior
 from asyndbt.optim import Effects, FloatArray, IntArray, row_entropies
+from asyndbt.scoring import Objective, Score
 
 _OTHER_OPTIONS = 4
 """One in so many of the prompts compared at the end has the fragment that is not held already: the

@@ -18,8 +18,9 @@ from asyndbt._html import (
     tidy,
 )
 from asyndbt._text import counted
-from asyndbt.federation import Message, Spent
+from asyndbt.federation import Message
 from asyndbt.report._record import Record
+from asyndbt.scoring import Spent
 
 _MEANING = {
     "calls": "calls charged to the budget",

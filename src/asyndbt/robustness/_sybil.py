@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from asyndbt.federation import Assignment, Join, Report, Site, Spent
+from asyndbt.federation import Assignment, Join, Report, Site
 from asyndbt.robustness._collusion import Collude
+from asyndbt.scoring import Spent
 
 
 class Sybil(Collude):

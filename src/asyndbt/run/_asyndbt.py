@@ -15,14 +15,7 @@ import numpy as np
 from asyndbt._text import counted
 from asyndbt.config import Config
 from asyndbt.errors import BudgetError, ConfigError, RunDirectoryError
-from asyndbt.federation import (
-    LOOKS_SHARE,
-    Coordinator,
-    EvaluateDone,
-    Member,
-    restore,
-    snapshot,
-)
+from asyndbt.federation import Coordinator, EvaluateDone, Member, restore, snapshot
 from asyndbt.federation.engines import Engine, find_engines
 from asyndbt.lm import LIMITED, LanguageModel, Usage, amount_text
 from asyndbt.optim import NO_WORD, FloatArray, IntArray, row_entropies
@@ -34,6 +27,7 @@ from asyndbt.run._session import Method, Session, run_session
 from asyndbt.run._setup import RunSetup
 from asyndbt.run._site import RunSite
 from asyndbt.run._version import package_version
+from asyndbt.scoring import LOOKS_SHARE
 
 _NEAR_UNIFORM = 0.9
 """Share of the largest entropy above which a policy has hardly moved."""

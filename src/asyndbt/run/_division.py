@@ -18,8 +18,8 @@ from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from typing import Self
 
-from asyndbt.federation import Needs
 from asyndbt.lm import LIMITED, Limits, Usage, split_limits
+from asyndbt.scoring import Needs
 
 
 def divide_budget(

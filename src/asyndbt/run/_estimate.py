@@ -27,7 +27,7 @@ import numpy as np
 from asyndbt._async import run_sync
 from asyndbt.config import Config
 from asyndbt.errors import BudgetError
-from asyndbt.federation import Coordinator, Plan, PromptObjective, SitePrompts, Spent
+from asyndbt.federation import Coordinator, Plan
 from asyndbt.federation.engines import Delays, Engine, LocalEngine, VirtualEngine
 from asyndbt.lm import LIMITED, Answer, AnswerCache, LanguageModel, Prompt, Usage
 from asyndbt.optim import FloatArray, IntArray, make_estimator
@@ -38,6 +38,7 @@ from asyndbt.run._inputs import RunInputs, asks_for_hints, load_inputs
 from asyndbt.run._judge import check_judge
 from asyndbt.run._model_handle import ModelHandle
 from asyndbt.run._setup import RunSetup, build_setup, check_budget, write_hints
+from asyndbt.scoring import PromptObjective, SitePrompts, Spent
 from asyndbt.task import Reward
 
 _ASSUMED_SECONDS: Final = 1.0

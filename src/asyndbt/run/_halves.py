@@ -11,13 +11,13 @@ from dataclasses import replace
 from typing import Any, Final
 
 from asyndbt._async import run_sync
-from asyndbt.federation import Score, calibration_queries, score_answers
 from asyndbt.lm import AnswerCache, Budget, Gateway, LabelPrior, LanguageModel, Limits
 from asyndbt.prompt import TunedPrompt
 from asyndbt.run._inputs import load_inputs
 from asyndbt.run._liars import recorded_liars
 from asyndbt.run._model_handle import ModelHandle
 from asyndbt.run._result import Result, pool_scores, score_interval, shared_copies
+from asyndbt.scoring import Score, calibration_queries, score_answers
 
 HALVES: Final = ("demonstrations", "fragment")
 """The halves of a prompt, by what is kept."""

@@ -13,13 +13,13 @@ from asyndbt._async import run_sync
 from asyndbt._text import counted
 from asyndbt.config import Config
 from asyndbt.errors import DataError
-from asyndbt.federation import SitePrompts
 from asyndbt.hints import pool_hints
 from asyndbt.lm import AnswerCache, Budget, Gateway, LanguageModel, Limits
 from asyndbt.run._directory import RunDirectory
 from asyndbt.run._inputs import RunInputs, load_inputs
 from asyndbt.run._model_handle import ModelHandle
 from asyndbt.run._site_hints import SiteHints, ask_site
+from asyndbt.scoring import SitePrompts
 
 _FILE: Final = "vocabulary.json"
 _ASKED_WITH: Final = ("vocabulary_limit", "proposals", "proposal_rounds", "proposal_ngram")

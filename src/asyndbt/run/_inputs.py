@@ -19,7 +19,6 @@ from asyndbt._spelling import caseless, plain_value, scalar_text, site_name_faul
 from asyndbt._text import counted, did_you_mean, listed, shorten
 from asyndbt.config import Config, toml_keys
 from asyndbt.errors import ConfigError, DataError
-from asyndbt.federation import SitePrompts
 from asyndbt.lm import LanguageModel, Prompt, check_requests
 from asyndbt.prompt import (
     LONGEST_ENTRY,
@@ -32,6 +31,7 @@ from asyndbt.prompt import (
 from asyndbt.robustness import flip_labels
 from asyndbt.run._directory import RunDirectory, make_folder, write_atomically
 from asyndbt.run._liars import flips_labels, liars_of
+from asyndbt.scoring import SitePrompts
 from asyndbt.task import (
     MERGED_SITE,
     Example,

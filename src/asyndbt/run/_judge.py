@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from asyndbt.config import Config, LMConfig, toml_keys
 from asyndbt.errors import BudgetError, ConfigError
-from asyndbt.federation import Judge, Needs, SitePrompts, check_template
 from asyndbt.lm import AnswerCache, Budget, Gateway
 from asyndbt.run._directory import RunDirectory
 from asyndbt.run._inputs import RunInputs
 from asyndbt.run._model_handle import ModelHandle
+from asyndbt.scoring import Judge, Needs, SitePrompts, check_template
 
 _FILE = "judge.json"
 _ANSWER_TOKENS = 256

@@ -16,7 +16,7 @@ from asyndbt._measure import PLURALS, Measure, ScoreKeys
 from asyndbt._spelling import composed, is_missing
 from asyndbt.config import Config, load_config, toml_keys
 from asyndbt.errors import ConfigError, DataError, QueryError, RunDirectoryError
-from asyndbt.federation import EvaluateDone, Score, Spent
+from asyndbt.federation import EvaluateDone
 from asyndbt.lm import LanguageModel, Prompt, find_providers
 from asyndbt.optim import FloatArray
 from asyndbt.prompt import TunedPrompt
@@ -28,6 +28,7 @@ from asyndbt.run._predictor import Predictor
 from asyndbt.run._setup import RunSetup
 from asyndbt.run._site import RunSite
 from asyndbt.run._version import package_version
+from asyndbt.scoring import Score, Spent
 from asyndbt.task import Example, Reward, Task, read_answer, read_text
 
 SCHEMA_VERSION = 1

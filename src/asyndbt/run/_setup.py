@@ -14,17 +14,7 @@ from typing import Final
 
 from asyndbt.config import BudgetConfig, Config, toml_keys
 from asyndbt.errors import ConfigError, RunDirectoryError
-from asyndbt.federation import (
-    Judge,
-    Needs,
-    Plan,
-    Privacy,
-    PromptObjective,
-    Site,
-    SitePrompts,
-    Worker,
-    vocabulary_digest,
-)
+from asyndbt.federation import Plan, Privacy, Site, Worker, vocabulary_digest
 from asyndbt.lm import Budget, Gateway, LanguageModel, Limits, RequestCounts, Usage, split_limits
 from asyndbt.run._directory import RunDirectory
 from asyndbt.run._division import divide_budget
@@ -42,6 +32,7 @@ from asyndbt.run._model_handle import ModelHandle
 from asyndbt.run._site import RunSite
 from asyndbt.run._site_hints import hints_bound
 from asyndbt.run._warnings import privacy_notes, setup_warnings
+from asyndbt.scoring import Judge, Needs, PromptObjective, SitePrompts
 
 MOST_ITERATIONS: Final = 100_000
 """Server steps of a run that its budget ends."""

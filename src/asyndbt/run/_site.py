@@ -7,20 +7,11 @@ from pathlib import Path
 from typing import Final
 
 from asyndbt.errors import RunDirectoryError
-from asyndbt.federation import (
-    Assignment,
-    Join,
-    Judge,
-    Needs,
-    PromptObjective,
-    Report,
-    SitePrompts,
-    Worker,
-    report_in,
-)
+from asyndbt.federation import Assignment, Join, Report, Worker, report_in
 from asyndbt.lm import AnswerCache, Gateway, Limits
 from asyndbt.run._directory import read_record, replace_state, to_json, write_atomically
 from asyndbt.run._states import drop_states, saved_states
+from asyndbt.scoring import Judge, Needs, PromptObjective, SitePrompts
 
 _DATA: Final = "data.json"
 

@@ -12,10 +12,10 @@ from typing import Any, Final, Self
 
 from asyndbt.config import Config
 from asyndbt.errors import BudgetError, ConfigError
-from asyndbt.federation import SitePrompts, training_queries
 from asyndbt.hints import LocalTexts, Mistake, hints_prompt, read_hints
 from asyndbt.lm import Answer, Gateway, LabelPrior, LanguageModel, Prompt, RequestCounts, Usage
 from asyndbt.prompt import LONGEST_ENTRY, render_all
+from asyndbt.scoring import SitePrompts, training_queries
 from asyndbt.task import Example, Reward, Task
 
 _QUERIES: Final = 16

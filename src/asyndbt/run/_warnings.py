@@ -7,7 +7,8 @@ from typing import Final
 
 from asyndbt._measure import PLURALS, Measure, words_of
 from asyndbt._text import counted, listed
-from asyndbt.federation import Needs, Plan, SitePrompts
+from asyndbt.federation import Plan
+from asyndbt.scoring import Needs, SitePrompts
 
 _USEFUL_STEPS: Final = 30
 """Local steps of a site below which hardly anything is tuned."""

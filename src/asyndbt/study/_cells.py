@@ -15,9 +15,9 @@ from typing import Any, Final, NamedTuple
 from asyndbt.baselines import CenDBT, methods
 from asyndbt.config import Config
 from asyndbt.errors import AsyndbtError, ConfigError
-from asyndbt.federation import CALIBRATION_QUERIES
 from asyndbt.pocket import TASKS
 from asyndbt.run import HALVES, AsynDBT, load_site_data, make_task
+from asyndbt.scoring import CALIBRATION_QUERIES
 from asyndbt.study._file import POCKET, StudyFile, keys_of
 from asyndbt.task import digest, merge_sites
 

@@ -18,9 +18,9 @@ from typing import Final
 
 from asyndbt.baselines import CenDBT
 from asyndbt.config import Config
-from asyndbt.federation import LOOKS_SHARE
 from asyndbt.lm import CONTENT_FREE
 from asyndbt.run import Cost, Estimate, can_begin, estimate_run
+from asyndbt.scoring import LOOKS_SHARE
 from asyndbt.study._cells import (
     BOTH,
     Cell,

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from asyndbt.federation import Score, Spent, TestScores
 from asyndbt.optim import (
     NO_WORD,
     Evaluations,
@@ -23,6 +22,7 @@ from asyndbt.optim import (
     Shape,
     uniform_rows,
 )
+from asyndbt.scoring import Score, Spent, TestScores
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from typing import Final
 
 import numpy as np
 
-from asyndbt.federation._calibration import calibration_queries, content_free_queries
 from asyndbt.lm import LIMITED, Calibration, LanguageModel, Limits, Prompt, Usage
 from asyndbt.optim import NO_WORD, IntArray, Shape
 from asyndbt.prompt import Demonstration, examples_in, render, render_all
+from asyndbt.scoring._calibration import calibration_queries, content_free_queries
 from asyndbt.task import Example, SiteData, Task, digest
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from asyndbt.errors import ConfigError
-from asyndbt.federation._judge import Judge
 from asyndbt.lm import (
     Feedback,
     Gateway,
@@ -17,6 +16,7 @@ from asyndbt.lm import (
     ReadAnswers,
     RewardedAnswers,
 )
+from asyndbt.scoring._judge import Judge
 from asyndbt.task import Example, Task
 
 

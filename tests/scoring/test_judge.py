@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from asyndbt.federation._judge import read_number
+from asyndbt.scoring._judge import read_number
 
 
 @pytest.mark.parametrize(

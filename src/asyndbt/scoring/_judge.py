@@ -12,9 +12,9 @@ import numpy as np
 
 from asyndbt._text import did_you_mean, listed, shorten
 from asyndbt.errors import ConfigError, ModelError, Setting
-from asyndbt.federation._site_prompts import times
 from asyndbt.lm import Answer, Gateway, Prompt, RequestCounts, Usage
 from asyndbt.optim import FloatArray
+from asyndbt.scoring._site_prompts import times
 from asyndbt.task import Example, Task
 
 _NUMBER: Final = re.compile(r"(?<![\w.])(-?\d+(?:\.\d+)?)(?!\.?\w)")

@@ -14,16 +14,6 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
-from asyndbt.federation._calibration import (
-    calibration_queries,
-    compared_queries,
-    content_free_queries,
-)
-from asyndbt.federation._judge import Judge
-from asyndbt.federation._messages import Score, Spent
-from asyndbt.federation._objective import TestScores
-from asyndbt.federation._reader import AnswerReader
-from asyndbt.federation._site_prompts import Needs, SitePrompts, times
 from asyndbt.lm import (
     Calibration,
     Feedback,
@@ -39,6 +29,15 @@ from asyndbt.lm import (
 )
 from asyndbt.optim import FloatArray, IntArray, Shape
 from asyndbt.prompt import Demonstration, render_all
+from asyndbt.scoring._calibration import (
+    calibration_queries,
+    compared_queries,
+    content_free_queries,
+)
+from asyndbt.scoring._judge import Judge
+from asyndbt.scoring._objective import Score, Spent, TestScores
+from asyndbt.scoring._reader import AnswerReader
+from asyndbt.scoring._site_prompts import Needs, SitePrompts, times
 from asyndbt.task import Example, Task
 
 Ask = Callable[[Sequence[Example]], list[Prompt]]
