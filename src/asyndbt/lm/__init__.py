@@ -23,12 +23,13 @@ from asyndbt.lm._budget import (
 )
 from asyndbt.lm._cache import AnswerCache, request_key
 from asyndbt.lm._calibration import CONTENT_FREE, Calibration, LabelPrior
-from asyndbt.lm._dispatch import RATE_LIMIT, RemoteOptions, RetryPolicy
+from asyndbt.lm._dispatch import RATE_LIMIT
 from asyndbt.lm._gateway import Gateway, Ledger, RequestCounts
 from asyndbt.lm._label_parsing import parse_label
 from asyndbt.lm._limiter import Limiter
 from asyndbt.lm._registry import find_providers, make_model
 from asyndbt.lm._replay import ReplayedModel
+from asyndbt.lm._retries import RemoteOptions, RetryPolicy
 from asyndbt.lm._thoughts import Thought
 from asyndbt.lm.providers._pocket import PocketLanguageModel
 from asyndbt.lm.providers.huggingface._model import HuggingFaceLanguageModel

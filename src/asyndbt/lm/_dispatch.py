@@ -1,21 +1,20 @@
-"""Sending prompts to a language model: in batches, or one by one with limits and retries."""
+"""Sending prompts to a language model: in batches, or one by one, retried as the policy says."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field
-from typing import Final, Generic, Self, TypeVar
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
 
-from asyndbt._section import Section, key
 from asyndbt.errors import ExampleError, ModelError, RateLimitError, TransientError
 from asyndbt.lm._base import Answer, LanguageModel, Prompt, Request, Usage
 from asyndbt.lm._budget import Budget
 from asyndbt.lm._cache import Attempts
-from asyndbt.lm._limiter import Limiter
+from asyndbt.lm._retries import RetryPolicy, asks_too_long
 
 T = TypeVar("T")
 Answers = dict[bytes, Answer | None]
@@ -23,66 +22,10 @@ Prompts = Mapping[bytes, Prompt]
 Bounds = Mapping[bytes, Usage]
 Keep = Callable[[Answers], None]
 
-_LONGEST_DELAY: Final = 60.0
-_LONGEST_PAUSE: Final = 600.0
-"""Seconds of Retry-After beyond which a run stops, to be resumed later."""
 RATE_LIMIT: Final = "rate limit"
 """Why a request was rejected for now, as attempts name it."""
 _FAILED_IN_A_ROW: Final = 20
 """Consecutive requests without an answer after which the endpoint is considered down."""
-
-
-class RemoteOptions(Section):
-    """Options: how an endpoint is asked."""
-
-    max_retries: int = key(
-        5,
-        "Times that a request is sent again after a rate limit, and as many after a fault.",
-        example=0,
-        ge=0,
-    )
-    max_concurrency: int = key(
-        32,
-        "Most requests under way at once; how many really are adapts to the endpoint.",
-        example=8,
-        ge=1,
-    )
-    requests_per_minute: int | None = key(None, "Most requests a minute.", example=500, ge=1)
-    tokens_per_minute: int | None = key(
-        None, "Most tokens a minute, sent and received.", example=200_000, ge=1
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """How requests to an endpoint are limited and retried.
-
-    Parameters
-    ----------
-    limiter : Limiter
-        Of the provider key.
-    max_retries : int
-        Retries after rate limits, and as many after faults.
-    first_delay : float
-        Seconds before the first retry; doubled each time, up to 60, and drawn from the upper half
-        so that requests do not come back together.
-    sleep : callable
-        Waits a number of seconds.
-    """
-
-    limiter: Limiter = field(default_factory=Limiter)
-    max_retries: int = 5
-    first_delay: float = 0.5
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-
-    @classmethod
-    def of(cls, options: Section) -> Self:
-        if not isinstance(options, RemoteOptions):
-            return cls()
-        limiter = Limiter(
-            options.max_concurrency, options.requests_per_minute, options.tokens_per_minute
-        )
-        return cls(limiter, options.max_retries)
 
 
 class BatchDispatcher:
@@ -222,13 +165,13 @@ class ConcurrentDispatcher:
             try:
                 return await self._attempt(delivery)
             except (RateLimitError, TransientError) as error:
-                if _asks_too_long(error):
+                if asks_too_long(error):
                     raise _stopping(error) from None
                 kind = RateLimitError if isinstance(error, RateLimitError) else TransientError
                 faults[kind] += 1
                 if faults[kind] > self._policy.max_retries or self._budget.overdrawn:
                     raise _GivenUp(error, faults.total()) from None
-                delay = self._delay(faults[kind], error.retry_after)
+                delay = self._policy.delay(faults[kind], error.retry_after, self._random)
                 with delivery.idling():
                     await self._policy.sleep(delay)
 
@@ -243,7 +186,7 @@ class ConcurrentDispatcher:
                 reply, cost = await request.call()
             except RateLimitError as error:
                 self._lose(key, RATE_LIMIT, Usage())
-                if not _asks_too_long(error):
+                if not asks_too_long(error):
                     limiter.turned_away(sent_at, error.retry_after)
                 raise
             except TransientError as error:
@@ -262,10 +205,6 @@ class ConcurrentDispatcher:
         self._attempts.end(key, why, cost)
         self._budget.charge(cost)
 
-    def _delay(self, times: int, retry_after: float | None) -> float:
-        longest = min(_LONGEST_DELAY, self._policy.first_delay * 2.0 ** (times - 1))
-        return (retry_after or 0.0) + longest * self._random.uniform(0.5, 1.0)
-
     def _count_failure(self, error: ModelError) -> None:
         self._failed_in_a_row += 1
         if self._failed_in_a_row >= _FAILED_IN_A_ROW:
@@ -274,11 +213,6 @@ class ConcurrentDispatcher:
                 provider=error.provider,
                 status=error.status,
             )
-
-
-def _asks_too_long(error: RateLimitError | TransientError) -> bool:
-    """Whether an endpoint asks to wait longer than a run waits."""
-    return error.retry_after is not None and error.retry_after > _LONGEST_PAUSE
 
 
 def _stopping(error: RateLimitError | TransientError) -> ModelError:

@@ -16,8 +16,9 @@ from asyndbt.lm._answers import Predictions, is_unparsed, read_answers
 from asyndbt.lm._base import Answer, Feedback, LanguageModel, Prompt, Request, Usage
 from asyndbt.lm._budget import Budget
 from asyndbt.lm._cache import AnswerCache, request_key
-from asyndbt.lm._dispatch import Answers, BatchDispatcher, ConcurrentDispatcher, RetryPolicy
+from asyndbt.lm._dispatch import Answers, BatchDispatcher, ConcurrentDispatcher
 from asyndbt.lm._label_parsing import parse_label
+from asyndbt.lm._retries import RetryPolicy
 
 T = TypeVar("T")
 _UNLABELLED_IN_A_ROW: Final = 40

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import AfterValidator, ValidationInfo, model_validator
 
 from asyndbt._section import Section, SettingError, key
-from asyndbt.lm._dispatch import RemoteOptions
+from asyndbt.lm._retries import RemoteOptions
 from asyndbt.lm.providers.openai._requests import OWN_FIELDS, ApiName
 
 _VOTES: Final = 5
