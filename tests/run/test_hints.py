@@ -17,7 +17,7 @@ from asyndbt.config import Config, load_config
 from asyndbt.errors import BudgetError, ConfigError, DataError
 from asyndbt.lm import Answer, Prompt
 from asyndbt.report._record import read_record
-from asyndbt.run import Event, Result, check_run, run_config, wrong_answers
+from asyndbt.run import Event, Result, check_run, propose_hints, run_config, wrong_answers
 from asyndbt.run._estimate import estimate_run
 from asyndbt.testing import ScriptedLanguageModel
 
@@ -278,9 +278,12 @@ def test_too_few_hints_say_what_happened(small: Any) -> None:
     assert not (small.folder / "run" / "vocabulary.json").exists()
 
 
-def test_a_model_that_writes_no_texts_is_refused(small: Any) -> None:
-    with pytest.raises(ConfigError, match=r'"propose": pocket/.* writes no texts: choose an'):
-        run_config(config_of(small))
+@pytest.mark.parametrize("fragment_length", [2, 12])
+def test_a_model_that_writes_no_texts_is_refused(small: Any, fragment_length: int) -> None:
+    config = config_of(small).override({"method.fragment_length": fragment_length})
+    for ask in (run_config, estimate_run, partial(propose_hints, site="meals")):
+        with pytest.raises(ConfigError, match=r'"propose": pocket/.* writes no texts: choose an'):
+            ask(config)
 
 
 # ------------------------------------------------------------------ the record

@@ -241,9 +241,16 @@ class RunInputs:
 
         Raises
         ------
+        ConfigError
+            If the model is to write hints, and writes no texts.
         DataError
             If the model cannot tell labels apart, or a prompt is too long for it.
         """
+        if self.vocabulary == _STAND_INS and not model.writes:
+            raise ConfigError(
+                f'method.vocabulary = "propose": {model.name} writes no texts: choose an '
+                'lm.provider and a model that do, or "builtin", or a file of hints'
+            )
         prompts = [
             prompt
             for site in self.sites.values()

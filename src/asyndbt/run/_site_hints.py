@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from asyndbt.config import Config
-from asyndbt.errors import BudgetError, ConfigError
+from asyndbt.errors import BudgetError
 from asyndbt.hints import LocalTexts, Mistake, hints_prompt, read_hints
 from asyndbt.lm import Answer, Gateway, LabelPrior, LanguageModel, Prompt, RequestCounts, Usage
 from asyndbt.prompt import LONGEST_ENTRY, render_all
@@ -56,16 +56,9 @@ def hints_bound(config: Config, prompts: SitePrompts, model: LanguageModel) -> U
 
     Raises
     ------
-    ConfigError
-        If the model writes no texts.
     DataError
-        If it cannot read as much as it is to be shown.
+        If the model cannot read as much as it is to be shown.
     """
-    if not model.writes:
-        raise ConfigError(
-            f'method.vocabulary = "propose": {model.name} writes no texts: choose an lm.provider '
-            'and a model that do, or "builtin", or a file of hints'
-        )
     method, task, rounds = config.method, prompts.task, config.method.proposal_rounds
     asked = [(model.max_usage(prompt), query) for prompt, query in _plain(prompts)]
     asked.sort(key=lambda pair: -pair[0].tokens)
