@@ -1,4 +1,4 @@
-"""Labels, names of sites and letters that people and programs spell in several ways."""
+"""Labels, names of sites, paths and letters that people and programs spell in several ways."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import re
 import unicodedata
 from decimal import Decimal
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -20,6 +21,14 @@ def composed(text: str) -> str:
     True
     """
     return unicodedata.normalize("NFC", text)
+
+
+def without_tilde(path: str | Path) -> Path:
+    """Return a path with the user's folder for ``~``, and one of nobody's folder as it is."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # "~notes.csv" may be the name of a file
+        return Path(path)
 
 
 _INVISIBLE: Final = "\u00ad\u180e\u200b\u200c\u200d\u200e\u200f\u2060\ufe0e\ufe0f\ufeff"

@@ -165,6 +165,13 @@ def test_paths_start_from_the_files_directory(tmp_path: Path) -> None:
     assert config.run.dir == tmp_path / "deep" / "runs" / "first-seed3"
 
 
+def test_a_tilde_is_a_home_where_there_is_one(minimal: dict[str, Any], tmp_path: Path) -> None:
+    data = {**minimal["data"], "train": "~/train.csv", "test": "~nobody-of-that-name.csv"}
+    config = Config.from_dict({**minimal, "data": data}, base=tmp_path)
+    assert config.data.train == str(Path.home() / "train.csv")
+    assert config.data.test == str(tmp_path / "~nobody-of-that-name.csv")
+
+
 def test_fingerprint_knows_settings_but_not_the_place_of_the_record(
     minimal: dict[str, Any],
 ) -> None:

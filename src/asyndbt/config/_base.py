@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
 from asyndbt._section import Section, key
-from asyndbt._spelling import composed, site_name_fault
+from asyndbt._spelling import composed, site_name_fault, without_tilde
 from asyndbt.config._toml import BACKSLASHES
 from asyndbt.lm import Limits
 
@@ -26,7 +26,7 @@ def resolved(path: str | Path, info: ValidationInfo) -> Path:
     """
     if any(character < " " for character in str(path)):
         raise ValueError(BACKSLASHES)
-    return (Path((info.context or {}).get("base", ".")) / Path(path).expanduser()).resolve()
+    return (Path((info.context or {}).get("base", ".")) / without_tilde(path)).resolve()
 
 
 def _path_of(kind: str) -> BeforeValidator:

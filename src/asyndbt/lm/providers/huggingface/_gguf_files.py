@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from asyndbt._spelling import without_tilde
 from asyndbt.errors import ModelError
 from asyndbt.lm.providers.huggingface._networks import PROVIDER
 
@@ -55,7 +56,7 @@ def find_gguf(model: str) -> GgufFile | None:
         If it refers to a package that is not installed or holds no such file, or to a file that
         is not there or of another format.
     """
-    path = Path(model).expanduser()
+    path = without_tilde(model)
     if model.startswith(PACKAGE):
         found = _in_package(model, model.removeprefix(PACKAGE))
     elif path.is_file():

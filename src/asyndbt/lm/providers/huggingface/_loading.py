@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final, cast
 
+from asyndbt._spelling import without_tilde
 from asyndbt.errors import ConfigError, MissingExtraError, ModelError
 from asyndbt.lm.providers.huggingface._conversion import converted
 from asyndbt.lm.providers.huggingface._digest import digest_of
@@ -160,7 +161,7 @@ def _folder(model: str) -> Path | None:
 
     What looks like a path is never sent to the hub, which would learn the names of local folders.
     """
-    path = Path(model).expanduser()
+    path = without_tilde(model)
     if path.is_dir():
         return path.resolve()
     is_path = path.is_absolute() or model.startswith((".", "~")) or "\\" in model

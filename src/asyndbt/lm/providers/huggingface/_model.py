@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import ValidationInfo, field_validator
 
 from asyndbt._section import Section, key
+from asyndbt._spelling import without_tilde
 from asyndbt.errors import ConfigError, DataError, ModelError
 from asyndbt.lm._base import Answer, Feedback, LanguageModel, Prompt, Send, Usage
 from asyndbt.lm.providers.huggingface._loading import LoadedModel, load
@@ -75,7 +76,7 @@ class HuggingFaceOptions(Section):
     @classmethod
     def _from_here(cls, model: str, info: ValidationInfo) -> str:
         """Make the path of what is in the configuration's folder absolute; leave other names."""
-        path = Path((info.context or {}).get("base", ".")) / Path(model).expanduser()
+        path = Path((info.context or {}).get("base", ".")) / without_tilde(model)
         return str(path.resolve()) if path.exists() else model
 
 
