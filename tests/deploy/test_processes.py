@@ -40,13 +40,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def until(what: str, check: Callable[[], Any]) -> Any:
-    """Wait until something is the case, and return it."""
+def until(what: str, check: Callable[[], Any], pause: float = 0.2) -> Any:
+    """Wait until something is the case, and return it; `pause` are the seconds between looks."""
     end = time.monotonic() + HANG
     while time.monotonic() < end:
         if found := check():
             return found
-        time.sleep(0.2)
+        time.sleep(pause)
     raise AssertionError(f"{what}: not within {HANG:.0f} s")
 
 
@@ -150,6 +150,8 @@ def events(directory: Path, kind: str) -> list[dict[str, Any]]:
 
 
 STORY = {"local_steps": 6, "refresh_every": 0}
+PAUSE = 4.0
+"""Seconds between two commands that ask who is there: each takes a processor for some seconds."""
 LEASE = 2 * HANG
 """A site is missed because Flower says so."""
 CANARIES = {part: f"zyxquux{number}" for number, part in enumerate(("train", "validation", "test"))}
@@ -213,13 +215,13 @@ def town(make_federation: Any, tmp_path_factory: pytest.TempPathFactory) -> Iter
         town.write(method=STORY, federation={"quorum": "all", "lease": LEASE})
         try:
             machines.start("coordinator", "coordinator", "start", town.shared)
-            until("the coordinator", lambda: town.online() is not None)
+            until("the coordinator", lambda: town.online() is not None, PAUSE)
             for site in federation.sites:
                 key = town.folder / "keys" / site
                 run("keys", "new", str(key))
                 run("keys", "register", town.shared, f"{key}.pub")
                 town.start(site)
-            until("three sites", lambda: town.online() == 3)
+            until("three sites", lambda: town.online() == 3, PAUSE)
             yield town
         finally:
             machines.end_all()
@@ -298,7 +300,7 @@ def test_a_killed_site_comes_back_and_a_killed_coordinator_goes_on(town: Town) -
     assert town.machines.ended("run") == 1
     before = len(events(directory, "step"))
     assert not (directory / "result.json").exists()
-    until("all sites again", lambda: town.online() == 3)
+    until("all sites again", lambda: town.online() == 3, PAUSE)
     run("resume", str(directory), "--quiet")
 
     numbers = [event["iteration"] for event in events(directory, "step")]
